@@ -1,0 +1,1 @@
+"""boostlab: notebooks that train, compare, promote and ship XGBoost models with MLflow."""

@@ -1,0 +1,60 @@
+"""The command ``boostlab``: what papermill's command cannot do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from boostlab import delivery
+from boostlab.errors import LabError
+from boostlab.journal import Journal, journals_folder
+from boostlab.store import find_project, find_store, open_store
+
+
+@click.group()
+def main() -> None:
+    """Tools around boostlab's runs. Notebooks are run by papermill or JupyterLab."""
+
+
+@main.command()
+@click.argument("name", required=False)
+@click.option("--tracking-uri", default="", help="The store's address, where the run's own was noted without password.")
+def deliver(name: str | None, tracking_uri: str) -> None:
+    """Put runs into the tracking store that had lost it, or whose process was killed.
+
+    NAME is the journal that a message named; without it, all that wait on this host are delivered.
+    """
+    folder = journals_folder()
+    waiting = [Journal(path) for path in sorted(folder.glob("*")) if (path / "run.json").exists() and path.name[0] != "."]
+    chosen = [journal for journal in waiting if name in (None, journal.path.name, journal.facts().get("run_id"))]
+    if name and not chosen:
+        known = ", ".join(journal.path.name for journal in waiting) or "none"
+        raise click.ClickException(f"No journal {name!r} waits in {folder}. Waiting: {known}.")
+    if not chosen:
+        click.echo(f"Nothing waits in {folder}.")
+    failures = [message for journal in chosen if (message := _deliver(journal, tracking_uri))]
+    if failures:
+        raise click.ClickException("\n".join(failures))
+
+
+def _deliver(journal: Journal, tracking_uri: str) -> str | None:
+    """Deliver one journal; return why not, if not."""
+    if not journal.own():
+        return f"{journal.path.name} belongs to an execution that still runs. Wait for its end."
+    try:
+        facts = journal.facts()
+        address = tracking_uri or (facts["store"] if "***" not in facts["store"] else os.environ.get("MLFLOW_TRACKING_URI", ""))
+        store = find_store(address, project=find_project(Path.cwd() / "any"))
+        if store.shown != facts["store"] and not tracking_uri:
+            return f"{journal.path.name} belongs to {facts['store']}. Give that address, with its password, as --tracking-uri."
+        client = open_store(store)
+        delivery.end_abandoned(journal)
+        run_id = delivery.complete(journal, client, store)
+    except LabError as error:
+        return f"{journal.path.name} is kept: {error}"
+    finally:
+        journal.disown()
+    click.echo(f"Delivered {facts['run_name']} to {store.shown}: run {run_id}.")
+    return None

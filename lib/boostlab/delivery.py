@@ -1,0 +1,287 @@
+"""Delivery: from a run's journal into the tracking store, now or later, and each thing once.
+
+Every call to the store that a run makes is made here, whether the run is alive, has lost its owner, or had lost its
+store. Imports MLflow where it is used, so that a refused command stays fast.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boostlab.errors import LabError, StoreError
+from boostlab.journal import Entry, Journal, orphaned_journals
+from boostlab.store import Store, check_reachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+METRICS_PER_CALL = 1000
+PARAMS_PER_CALL = 100
+PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
+
+
+def create_run(journal: Journal, client: MlflowClient, store: Store) -> str:
+    """Make the run that a journal describes, note its id in the journal and return it.
+
+    Raises
+    ------
+    StoreError
+        If the experiment was deleted, or the store refuses the run.
+    """
+    facts = journal.facts()
+    with _as_store_error(store):
+        experiment_id = _find_experiment(client, facts["experiment"], store)
+        run = client.create_run(experiment_id, start_time=facts["start_time"], tags=facts["tags"], run_name=facts["run_name"])
+        journal.amend(run_id=run.info.run_id, experiment_id=experiment_id)
+        _log_params(client, run.info.run_id, facts["params"])
+    return str(run.info.run_id)
+
+
+def send(journal: Journal, client: MlflowClient, store: Store) -> None:
+    """Send what the journal holds and the store does not have yet, in order.
+
+    An entry that the store refuses for what it says is settled with the refusal, for the notebook to raise.
+
+    Raises
+    ------
+    StoreError
+        If the store is lost; everything stays in the journal.
+    """
+    pending = [entry for entry in journal.entries() if entry.receipt is None]
+    if not pending:
+        return
+    facts = journal.facts()
+    with _as_store_error(store):
+        check_reachable(store)
+        for entry in pending:
+            entry.settle(_send_entry(client, facts, entry))
+
+
+def complete(journal: Journal, client: MlflowClient, store: Store) -> str:
+    """Send all that is left of a run that ended, making the run anew if the store has lost it; remove the journal.
+
+    Returns
+    -------
+    str
+        The run's id.
+
+    Raises
+    ------
+    StoreError
+        If the store is lost (again); the journal stays.
+    """
+    with _as_store_error(store):
+        check_reachable(store)
+        known = _knows_run(client, journal.facts().get("run_id"))
+    if not known:
+        create_run(journal, client, store)
+        for entry in journal.entries():
+            entry.unsettle()
+    send(journal, client, store)
+    run_id = str(journal.facts()["run_id"])
+    journal.remove()
+    return run_id
+
+
+def complete_orphans(client: MlflowClient, store: Store) -> list[str]:
+    """Complete the runs in this store whose owner on this host is gone: KILLED, unless they had ended. Return their ids."""
+    completed = []
+    for journal in orphaned_journals():
+        try:
+            if journal.facts()["store"] == store.shown:
+                end_abandoned(journal)
+                completed.append(complete(journal, client, store))
+        except LabError as error:
+            logging.getLogger(__name__).warning("%s", error)
+        finally:
+            journal.disown()
+    return completed
+
+
+def end_abandoned(journal: Journal) -> None:
+    """Add what an owner that was killed could not: the notebook from its output path, if it is there, and the end."""
+    if any(entry.kind == "end" for entry in journal.entries()):
+        return
+    from boostlab.documents import stage_notebook
+
+    facts = journal.facts()
+    reason = f"Process {facts['tags']['boostlab.pid']} on {facts['tags']['boostlab.host']} is gone: it was killed."
+    output = Path(facts["output_path"]) if facts.get("output_path") else None
+    if output is not None and output.is_file() and output.stat().st_mtime * 1000 >= facts["start_time"]:
+        with tempfile.TemporaryDirectory() as folder:
+            journal.add("files", {}, stage_notebook(output, facts["notebook"], Path(folder)))
+    add_end(journal, "KILLED", {"boostlab.reason": reason})
+
+
+def add_end(journal: Journal, status: str, tags: dict[str, str]) -> None:
+    """Note how a run ended: ``FINISHED``, ``FAILED`` or ``KILLED``, now."""
+    if tags:
+        journal.add("tags", tags)
+    journal.add("end", {"status": status, "end_time": int(time.time() * 1000)})
+
+
+def _send_entry(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.exceptions import MlflowException
+
+    senders: dict[str, Callable[[MlflowClient, dict[str, Any], Entry], dict[str, Any]]] = {
+        "metrics": _send_metrics,
+        "tags": _send_tags,
+        "files": _send_files,
+        "dataset": _send_dataset,
+        "model": _send_model,
+        "end": _send_end,
+    }
+    try:
+        return senders[entry.kind](client, facts, entry)
+    except MlflowException as error:
+        if error.error_code not in REFUSALS:
+            raise
+        return {"refused": error.message}
+
+
+def _send_metrics(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import Metric
+
+    metrics = [Metric(*point) for point in entry.read()["points"]]
+    for start in range(0, len(metrics), METRICS_PER_CALL):
+        client.log_batch(facts["run_id"], metrics=metrics[start : start + METRICS_PER_CALL])
+    return {}
+
+
+def _send_tags(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import RunTag
+
+    client.log_batch(facts["run_id"], tags=[RunTag(key, str(value)) for key, value in entry.read().items()])
+    return {}
+
+
+def _send_files(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    client.log_artifacts(facts["run_id"], str(entry.files))
+    return {}
+
+
+def _send_dataset(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = entry.read()
+    context = InputTag("mlflow.data.context", dataset.pop("context"))
+    client.log_inputs(facts["run_id"], [DatasetInput(Dataset(**dataset), [context])])
+    return {}
+
+
+def _send_model(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    from boostlab.model import package_model
+
+    wanted = entry.read()
+    logged = client.create_logged_model(
+        facts["experiment_id"], name=wanted["name"], source_run_id=facts["run_id"], model_type="boostlab"
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        description = Model(
+            artifact_path=logged.artifact_location,
+            run_id=facts["run_id"],
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+        )
+        package_model(entry.files, folder, mlflow_model=description)
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(facts["run_id"], [LoggedModelOutput(logged.model_id, step=0)])
+    receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
+    if wanted["register_as"]:
+        receipt["version"] = _register(client, facts["run_id"], wanted["register_as"], logged)
+    return receipt
+
+
+def _send_end(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    end = entry.read()
+    client.set_terminated(facts["run_id"], end["status"], end["end_time"])
+    return {}
+
+
+def _register(client: MlflowClient, run_id: str, name: str, model: LoggedModel) -> int:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # A local registry would look `models:/…` up in the process-wide tracking store, which need not be this one.
+    source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
+    version = client.create_model_version(name, source=source, run_id=run_id, model_id=model.model_id)
+    return int(version.version)
+
+
+def _log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
+    from mlflow.entities import Param
+
+    items = [Param(name, value[:PARAM_LENGTH]) for name, value in params.items()]
+    for start in range(0, len(items), PARAMS_PER_CALL):
+        client.log_batch(run_id, params=items[start : start + PARAMS_PER_CALL])
+
+
+def _find_experiment(client: MlflowClient, name: str, store: Store) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=_artifact_location(name, store)))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)  # made by another process in the meantime
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"The experiment {name!r} was deleted in {store.shown}. Name another one, or restore it: "
+            f"mlflow experiments restore --experiment-id {experiment.experiment_id if experiment else '…'}"
+        )
+    return str(experiment.experiment_id)
+
+
+def _artifact_location(name: str, store: Store) -> str | None:
+    if store.artifact_root is None:
+        return None
+    slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
+    return (store.artifact_root / (slug or "_")).as_uri()
+
+
+def _knows_run(client: MlflowClient, run_id: str | None) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return run_id is not None and client.get_run(run_id).info.lifecycle_stage == "active"
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+
+
+@contextmanager
+def _as_store_error(store: Store) -> Iterator[None]:
+    """Turn what a store that is lost makes MLflow raise into one StoreError, without its log of tracebacks."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    noisy = logging.getLogger("mlflow.store.db.utils")
+    level = noisy.level
+    noisy.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise StoreError(f"The tracking store {store.shown} fails: {str(error).strip().splitlines()[0]}") from error
+    finally:
+        noisy.setLevel(level)

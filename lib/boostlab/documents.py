@@ -1,0 +1,69 @@
+"""A notebook as a document: whether it is one of ours, what it is called, and how it is kept for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SCRIPTS = ("html_head_js", "html_head_js_mathjax", "html_head_js_mermaidjs", "jupyter_widgets")  # from elsewhere: left out
+OFFLINE_TEMPLATE = "{% extends 'lab/index.html.j2' %}" + "".join(f"{{% block {name} %}}{{% endblock %}}" for name in SCRIPTS)
+
+
+def is_lab_notebook(notebook: Mapping[str, Any]) -> bool:
+    """Tell whether a notebook is marked as one of boostlab's, in its metadata."""
+    return "boostlab" in notebook["metadata"]
+
+
+def name_notebook(source: object) -> str:
+    """Return the short name of a notebook's path or address, as ``train`` for ``notebooks/train.ipynb``."""
+    return Path(source).stem if isinstance(source, str | Path) and str(source) != "-" else "notebook"
+
+
+def stage_notebook(notebook: Any, name: str, folder: Path) -> Path:
+    """Write a notebook and its HTML as ``notebook/<name>.ipynb`` and ``.html`` below a new folder.
+
+    Parameters
+    ----------
+    notebook : nbformat.NotebookNode or pathlib.Path
+        The document, or the file that holds it.
+    folder : pathlib.Path
+        An existing folder; what is made lies in ``files`` within it.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder ``files``.
+    """
+    import nbformat  # slow to load, and a kernel has no use for it
+
+    files = folder / "files"
+    target = files / "notebook"
+    target.mkdir(parents=True)
+    try:
+        document = nbformat.read(notebook, as_version=4) if isinstance(notebook, Path) else notebook
+    except (ValueError, nbformat.ValidationError):  # cut off in the middle of being written: keep it as it is
+        (target / f"{name}.ipynb").write_bytes(Path(notebook).read_bytes())
+        return files
+    nbformat.write(document, target / f"{name}.ipynb")
+    (target / f"{name}.html").write_text(to_html(document), encoding="utf-8")
+    return files
+
+
+def preload() -> None:
+    """Load ahead what :func:`to_html` needs, while there is nothing else to do."""
+    import nbformat
+
+    to_html(nbformat.v4.new_notebook())
+
+
+def to_html(notebook: Any) -> str:
+    """Return a notebook as one HTML page that needs no network: pictures and styles inside, no scripts from elsewhere."""
+    from jinja2 import DictLoader
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(
+        extra_loaders=[DictLoader({"offline.html.j2": OFFLINE_TEMPLATE})], template_file="offline.html.j2"
+    )
+    page, _ = exporter.from_notebook_node(notebook)
+    return str(page)

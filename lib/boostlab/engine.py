@@ -1,0 +1,29 @@
+"""The plug through which papermill finds boostlab. Only papermill loads this module.
+
+papermill imports it while its own engines are being set up; importing it makes :class:`LabEngine` papermill's default.
+Notebooks that are not boostlab's pass through to papermill's own engine, at the cost of one look at their metadata.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from papermill.engines import NBClientEngine, papermill_engines
+
+from boostlab.documents import is_lab_notebook
+
+
+class LabEngine(NBClientEngine):
+    """Executes a boostlab notebook as an MLflow run, and any other notebook as papermill does."""
+
+    @classmethod
+    def execute_notebook(cls, nb: Any, kernel_name: str, **options: Any) -> Any:
+        """Execute a notebook; called by papermill."""
+        if not is_lab_notebook(nb):
+            return NBClientEngine.execute_notebook(nb, kernel_name, **options)
+        from boostlab.execution import execute
+
+        return execute(nb, kernel_name, **options)
+
+
+papermill_engines.register(None, LabEngine)

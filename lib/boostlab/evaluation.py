@@ -1,0 +1,87 @@
+"""How good a model is on rows that it has not seen, and how good a constant would be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn import metrics
+
+from boostlab.data import Part, Task, encode_labels
+from boostlab.predictor import Predictor
+
+UNITS = {"rmse": "unit of the target", "mae": "unit of the target", "r2": "1 is perfect", "log_loss": "nats"}
+
+
+def evaluate_model(predictor: Predictor, part: Part) -> dict[str, float]:
+    """Return a model's metrics on a part of the data.
+
+    Returns
+    -------
+    dict of str to float
+        As :func:`score_regression` or :func:`score_classification` gives them.
+    """
+    if predictor.contract["task"] == "regression":
+        return score_regression(part.target.to_numpy(float), np.asarray(predictor.predict(part.features)))
+    labels = predictor.contract["labels"]
+    return score_classification(encode_labels(part.target, labels), predictor.probabilities(part.features), labels)
+
+
+def evaluate_constant(train: Part, part: Part, *, task: Task, labels: Sequence[Any]) -> dict[str, float]:
+    """Return the metrics of the best constant: the training part's mean, or its share of each class."""
+    if task == "regression":
+        return score_regression(part.target.to_numpy(float), np.full(len(part), train.target.mean()))
+    shares = np.bincount(encode_labels(train.target, labels), minlength=len(labels)) / len(train)
+    return score_classification(encode_labels(part.target, labels), np.tile(shares, (len(part), 1)), labels)
+
+
+def score_regression(true: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> dict[str, float]:
+    """Return ``rmse``, ``mae`` (in the unit of the target) and ``r2`` of predictions, both of shape (n_rows,)."""
+    return {
+        "rmse": float(metrics.root_mean_squared_error(true, predicted)),
+        "mae": float(metrics.mean_absolute_error(true, predicted)),
+        "r2": float(metrics.r2_score(true, predicted)),
+    }
+
+
+def score_classification(
+    true: np.ndarray[Any, Any], probabilities: np.ndarray[Any, Any], labels: Sequence[Any]
+) -> dict[str, float]:
+    """Return the metrics of predicted probabilities.
+
+    Parameters
+    ----------
+    true : ndarray of int, shape (n_rows,)
+        Positions in `labels`.
+    probabilities : ndarray of shape (n_rows, n_classes)
+
+    Returns
+    -------
+    dict of str to float
+        ``log_loss`` (in nats), ``accuracy``, ``balanced_accuracy``, ``f1`` and ``roc_auc``. With two classes, F1 and ROC
+        AUC are those of the second label; with more, the unweighted mean over classes (ROC AUC: one against the rest).
+    """
+    binary = len(labels) == 2
+    predicted = probabilities.argmax(axis=1)
+    scores = probabilities[:, 1] if binary else probabilities
+    return {
+        "log_loss": float(metrics.log_loss(true, probabilities, labels=range(len(labels)))),
+        "accuracy": float(metrics.accuracy_score(true, predicted)),
+        "balanced_accuracy": float(metrics.balanced_accuracy_score(true, predicted)),
+        "f1": float(metrics.f1_score(true, predicted, average="binary" if binary else "macro", zero_division=0)),
+        "roc_auc": float(metrics.roc_auc_score(true, scores, multi_class="ovr", labels=None if binary else range(len(labels)))),
+    }
+
+
+def tabulate_scores(model: dict[str, float], constant: dict[str, float]) -> pd.DataFrame:
+    """Return a model's metrics beside the constant's, as a table to look at."""
+    table = pd.DataFrame({"model": model, "constant predictor": constant})
+    table["unit"] = [UNITS.get(name, "0 to 1") for name in table.index]
+    return table.rename_axis("metric on the test part")
+
+
+def prefix_names(scores: dict[str, float], prefix: str) -> dict[str, float]:
+    """Return the scores under names with a prefix, as ``test_rmse``."""
+    return {f"{prefix}_{name}": value for name, value in scores.items()}

@@ -1,0 +1,105 @@
+"""The MLflow Model: what is written of a trained booster, and how it becomes a model that any MLflow client loads.
+
+Writing happens in the notebook's kernel and needs no MLflow; packaging happens where the run is delivered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow.models import Model
+
+    from boostlab.predictor import Predictor
+
+EXAMPLE_ROWS = 5
+
+
+def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> None:
+    """Write a model's parts: ``model.ubj``, ``contract.json`` and ``example.json``.
+
+    Parameters
+    ----------
+    example : DataFrame
+        Rows as a user would send them; the first five are kept as the model's input example.
+    folder : pathlib.Path
+        An empty or absent folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor.booster.save_model(folder / "model.ubj")
+    (folder / "contract.json").write_text(json.dumps(predictor.contract, indent=1), encoding="utf-8")
+    example.head(EXAMPLE_ROWS).to_json(folder / "example.json", orient="split", index=False, double_precision=15)
+
+
+def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
+    """Make an MLflow Model of the parts that :func:`write_model` wrote.
+
+    It has two flavours: ``python_function``, which takes raw rows and answers in the user's terms, and ``xgboost``,
+    which gives the bare booster. It holds no pickle, and loading it needs no boostlab.
+
+    Parameters
+    ----------
+    mlflow_model : mlflow.models.Model
+        The description to complete: its run and id are the caller's.
+    """
+    import mlflow.pyfunc
+    import pandas as pd
+
+    contract = json.loads((parts / "contract.json").read_text(encoding="utf-8"))
+    data = folder.with_name("model_data")
+    shutil.copytree(parts, data)
+    example = pd.read_json((data / "example.json").open(), orient="split", precise_float=True)
+    (data / "example.json").unlink()
+    loader = _copy_loader(folder.parent)
+    mlflow_model.add_flavor(
+        "xgboost",
+        xgb_version=version("xgboost"),
+        data=f"data/{data.name}/model.ubj",
+        model_class="xgboost.core.Booster",
+        model_format="ubj",
+        code=None,
+    )
+    mlflow.pyfunc.save_model(
+        path=str(folder),
+        loader_module=loader.stem,
+        data_path=str(data),
+        code_paths=[str(loader)],
+        mlflow_model=mlflow_model,
+        signature=_signature(contract, example),
+        input_example=example,
+        pip_requirements=[f"mlflow=={version('mlflow')}", f"xgboost=={version('xgboost')}"],
+    )
+
+
+def preload() -> None:
+    """Load ahead what :func:`package_model` needs, while there is nothing else to do."""
+    import mlflow.pyfunc  # noqa: F401
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    warn_dependency_requirement_mismatches(["xgboost"])  # reads once what is installed: half a second
+
+
+def _copy_loader(folder: Path) -> Path:
+    """Copy the predictor's source under a name of its own content: models made by different versions load side by side."""
+    source = Path(__file__).with_name("predictor.py").read_text(encoding="utf-8")
+    copy = folder / f"boostlab_predictor_{hashlib.sha256(source.encode()).hexdigest()[:10]}.py"
+    copy.write_text(source, encoding="utf-8")
+    return copy
+
+
+def _signature(contract: dict[str, Any], example: pd.DataFrame) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    inputs = Schema([ColSpec(DataType.double, name) for name in contract["features"]])
+    if contract["task"] == "regression":
+        return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double)]))
+    kind = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract["labels"][0]), DataType.string)
+    params = ParamSchema([ParamSpec("probabilities", DataType.boolean, False)])
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(kind)]), params=params)

@@ -1,0 +1,130 @@
+"""Figures; one function, one figure. None draws on a global canvas, shows or saves itself.
+
+Colours are Okabe and Ito's, which people with colour blindness tell apart (jfly.uni-koeln.de/color).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn import metrics
+
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#000000")
+MOST_BARS = 20
+MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix can no longer be read
+
+
+def plot_learning_curves(curves: Mapping[str, Sequence[float]], *, metric: str, best_iteration: int) -> Figure:
+    """Draw the metric per boosting round on the training and validation parts, with the best round marked."""
+    figure, axes = _figure(7.0, 4.0)
+    for part, colour, style in (("train", BLUE, "--"), ("valid", ORANGE, "-")):
+        values = curves[f"{part}_{metric}"]
+        axes.plot(np.arange(1, len(values) + 1), values, color=colour, linestyle=style, label=f"{part} {metric}")
+    best = curves[f"valid_{metric}"][best_iteration]
+    axes.axvline(best_iteration + 1, color=GREY, linewidth=1, linestyle=":")
+    axes.plot(best_iteration + 1, best, "o", color=ORANGE, label=f"best round {best_iteration + 1}: {best:.4g}")
+    axes.set(title="Learning curves", xlabel="boosting round", ylabel=metric)
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_importance(gain: Mapping[str, float]) -> Figure:
+    """Draw the features' mean gain as bars, largest on top, at most 20 of them."""
+    shown = sorted(gain.items(), key=lambda item: item[1])[-MOST_BARS:]
+    figure, axes = _figure(7.0, 1.4 + 0.26 * len(shown))
+    axes.barh([name for name, _ in shown], [value for _, value in shown], color=BLUE)
+    left_out = len(gain) - len(shown)
+    title = f"Feature importance (largest {len(shown)} of {len(gain)})" if left_out else "Feature importance"
+    axes.set(title=title, xlabel="mean gain of the splits that use it (loss)")
+    return figure
+
+
+def plot_regression(true: Sequence[float], predicted: Sequence[float], *, target: str) -> Figure:
+    """Draw predicted against true values, and the residuals' distribution."""
+    actual, answer = np.asarray(true, float), np.asarray(predicted, float)
+    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
+    scatter, histogram = figure.subplots(1, 2)
+    limits = [min(actual.min(), answer.min()), max(actual.max(), answer.max())]
+    scatter.plot(limits, limits, color=GREY, linewidth=1, linestyle="--", label="perfect")
+    scatter.plot(actual, answer, "o", color=BLUE, alpha=0.5, markersize=4, markeredgewidth=0, label="test rows")
+    scatter.set(title="Predicted against true", xlabel=f"true {target}", ylabel=f"predicted {target}")
+    scatter.legend(frameon=False)
+    residuals = actual - answer
+    histogram.hist(residuals, bins="auto", color=BLUE, edgecolor="white")
+    histogram.axvline(residuals.mean(), color=ORANGE, label=f"mean {residuals.mean():.3g} ± {residuals.std():.3g}")
+    histogram.axvline(0, color=GREY, linewidth=1, linestyle="--")
+    histogram.set(title="Residuals", xlabel=f"true − predicted {target}", ylabel="test rows")
+    histogram.legend(frameon=False)
+    return _tidy(figure)
+
+
+def plot_classification(true: Sequence[int], probabilities: np.ndarray[Any, Any], *, labels: Sequence[Any]) -> Figure:
+    """Draw ROC curves, precision–recall curves and the confusion matrix.
+
+    Parameters
+    ----------
+    true : sequence of int, length n_rows
+        Positions in `labels`.
+    probabilities : ndarray of shape (n_rows, n_classes)
+    """
+    figure = Figure(figsize=(14.0, 4.4), layout="constrained")
+    roc, recall, confusion = figure.subplots(1, 3)
+    shown = [1] if len(labels) == 2 else range(len(labels))
+    for position, colour in zip(shown, _cycle(len(labels)), strict=False):
+        is_class = np.asarray(true) == position
+        false_rate, true_rate, _ = metrics.roc_curve(is_class, probabilities[:, position])
+        area = metrics.auc(false_rate, true_rate)
+        roc.plot(false_rate, true_rate, **colour, label=f"{labels[position]} (AUC {area:.3f})")
+        precision, found, _ = metrics.precision_recall_curve(is_class, probabilities[:, position])
+        average = metrics.average_precision_score(is_class, probabilities[:, position])
+        recall.plot(found, precision, **colour, label=f"{labels[position]} (AP {average:.3f})")
+    roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")
+    roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
+    recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(-0.05, 1.05))
+    for axes in (roc, recall):
+        axes.legend(frameon=False, fontsize="small", loc="lower right" if axes is roc else "lower left")
+    _tidy(figure)
+    _draw_confusion(confusion, metrics.confusion_matrix(true, probabilities.argmax(axis=1), labels=range(len(labels))), labels)
+    return figure
+
+
+def _draw_confusion(axes: Axes, counts: np.ndarray[Any, Any], labels: Sequence[Any]) -> None:
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    ticks = np.arange(len(labels))
+    rotation = 45 if max(len(str(label)) for label in labels) > 4 else 0
+    axes.set_xticks(ticks, labels, rotation=rotation, ha="right" if rotation else "center")
+    axes.set_yticks(ticks, labels)
+    axes.set(title="Confusion (test rows)", xlabel="predicted class", ylabel="true class")
+    for row, column in np.ndindex(*counts.shape) if len(labels) <= MOST_COUNTS else ():
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize="small")
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.colorbar(image, ax=axes, label="share of the true class")
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    _tidy(figure)
+    return figure, axes
+
+
+def _tidy(figure: Figure) -> Figure:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _cycle(count: int) -> list[dict[str, Any]]:
+    """Return a colour for each of `count` lines, with another line style once the colours are used up."""
+    styles = ("-", "--", ":", "-.")
+    return [
+        {"color": COLOURS[n % len(COLOURS)], "linestyle": styles[n // len(COLOURS) % len(styles)]} for n in range(count)
+    ]

@@ -1,0 +1,63 @@
+"""Secrets: how they are recognised among a notebook's parameters, and how they are kept out of every record."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+MASK = "***"
+SECRET_NAME = re.compile(r"passw(or)?d|secret|token|credential|(api|access|private)_?key", re.IGNORECASE)
+ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)@")
+QUERY_PASSWORD = re.compile(r"(?<=[?&])((?:password|token|secret|key)=)([^&\s#]+)", re.IGNORECASE)
+SHORTEST = 4  # characters: a shorter secret is masked within its address alone, or it would mask half of the notebook
+
+
+def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
+    """Return the texts that must not be recorded, of a notebook's parameter values.
+
+    They are the values of parameters that are named like a secret (``db_password``, ``api_key``), and the passwords in
+    addresses (``postgresql://user:password@host``), each also as it reads when escaped.
+    """
+    found: set[str] = set()
+    for name, value in values.items():
+        if SECRET_NAME.search(name):
+            found.update(_texts(value))
+        for text in _texts(value):
+            found.update(match[2] for match in ADDRESS_PASSWORD.finditer(text))
+            found.update(match[2] for match in QUERY_PASSWORD.finditer(text))
+    forms = {form for text in found for form in (text, unquote(text), repr(text)[1:-1], json.dumps(text)[1:-1])}
+    return frozenset(form for form in forms if len(form) >= SHORTEST)
+
+
+def redact(value: Any, secrets: Iterable[str]) -> Any:
+    """Return a copy of a text, list or mapping with every secret, and every password in an address, masked."""
+    ordered = sorted(secrets, key=len, reverse=True)
+    return _redact(value, ordered)
+
+
+def redact_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of parameter values that may be recorded."""
+    secrets = find_secrets(values)
+    return {name: MASK if SECRET_NAME.search(name) and value else redact(value, secrets) for name, value in values.items()}
+
+
+def _redact(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, MASK)
+        value = ADDRESS_PASSWORD.sub(rf"\1:{MASK}@", value) if "://" in value else value
+        return QUERY_PASSWORD.sub(rf"\1{MASK}", value) if "=" in value else value
+    if isinstance(value, Mapping):
+        return type(value)({key: _redact(item, secrets) for key, item in value.items()})  # type: ignore[call-arg]
+    return [_redact(item, secrets) for item in value] if isinstance(value, list) else value
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [text for item in value.values() for text in _texts(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in _texts(item)]
+    return [value] if isinstance(value, str) and value else []

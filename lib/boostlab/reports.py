@@ -1,0 +1,79 @@
+"""A run in words: how it ended, its metrics, and where to look; for a terminal, and for a notebook's last cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from boostlab.errors import LabError
+from boostlab.journal import Journal
+from boostlab.redaction import MASK
+from boostlab.store import Store
+
+
+def describe_outcome(journal: Journal, status: str, reason: str) -> str:
+    """Return some lines on a run that ended, for papermill's log."""
+    facts = journal.facts()
+    seconds = time.time() - facts["start_time"] / 1000
+    lines = [f"Run {facts['run_name']}: {status} after {seconds:.1f} s. {reason}".rstrip()]
+    lines += [f"  {name:<24}{value:.6g}" for name, value in final_metrics(journal).items()]
+    lines += [f"  registered as {name} version {version}" for name, version in registered_versions(journal)]
+    lines += [f"  experiment {facts['experiment']}, run {facts['run_id']}", f"  {how_to_look(facts)}"]
+    return "\n".join(lines)
+
+
+def describe_loss(journal: Journal, store: Store, status: str, error: LabError) -> str:
+    """Return what to tell of a run that the store does not have."""
+    facts = journal.facts()
+    prefix = "MLFLOW_TRACKING_URI=ADDRESS " if MASK in store.shown else ""
+    return (
+        f"{error}\nThe run {facts['run_name']} ended {status}. Nothing of it is lost: it is kept in {journal.path}, and the "
+        f"output notebook is on disk.\nWhen the store is back: {prefix}boostlab deliver {journal.path.name}"
+    )
+
+
+def final_metrics(journal: Journal) -> dict[str, float]:
+    """Return the metrics that were logged as results, without those per round."""
+    entries = [entry.read() for entry in journal.entries() if entry.kind == "metrics"]
+    return {name: value for entry in entries if entry["final"] for name, value, *_ in entry["points"]}
+
+
+def registered_versions(journal: Journal) -> list[tuple[str, int]]:
+    """Return name and version of each model that was registered."""
+    models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.kind == "model"]
+    return [(name, receipt["version"]) for name, receipt in models if "version" in receipt]
+
+
+def how_to_look(facts: Mapping[str, Any]) -> str:
+    """Return how to see the run of a journal's facts in MLflow's UI."""
+    address, page = facts["store"], f"/#/experiments/{facts['experiment_id']}/runs/{facts['run_id']}"
+    if address.startswith("http"):
+        return f"see {address}{page}"
+    allow = "MLFLOW_ALLOW_FILE_STORE=true " if address.startswith("file") else ""
+    return f"see http://127.0.0.1:5000{page} while this runs: {allow}mlflow ui --backend-store-uri {address}"
+
+
+def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:
+    """Return one sentence on a model's first metric, set against the constant predictor's; lower is better."""
+    name = next(iter(scores))
+    change = 1 - scores[name] / constant[name] if constant[name] else 0.0
+    side = "below" if change >= 0 else "above"
+    return (
+        f"On {rows} held-out rows the model's {name} is {scores[name]:.4g}: "
+        f"{abs(change):.0%} {side} the constant predictor's {constant[name]:.4g}."
+    )
+
+
+def tabulate_run(facts: Mapping[str, Any], model: Mapping[str, Any], register_as: str) -> str:
+    """Return a Markdown table of where the run and its model are, and where to click next."""
+    rows = {
+        "experiment": facts["experiment"],
+        "run": f"`{facts['run_name']}` (`{facts['run_id']}`)",
+        "model": f"`runs:/{facts['run_id']}/model`",
+    }
+    if register_as:
+        rows["registered as"] = f"`{register_as}` version {model.get('version', 'to come: the store is lost for now')}"
+    rows["next"] = how_to_look(facts)
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(["| | |", "| --- | --- |", *lines])

@@ -1,0 +1,92 @@
+"""The rules for each notebook's parameters: ranges, choices, and what two values must be to one another.
+
+Names, types, defaults and help stand in the notebooks' parameters cells; a test holds both together. Ranges of
+hyperparameters are those of XGBoost's own documentation. This module is read before a kernel starts and therefore
+imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from boostlab.parameters import Settings
+
+Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+ModelName = Annotated[str, Field(pattern=r"^[^/:]*$")]
+
+
+class Tracked(Settings):
+    """Where a run is recorded, and under which name."""
+
+    experiment: Annotated[str, Field(min_length=1)]
+    run_name: str
+    tracking_uri: str
+
+
+class Hyperparameters(Settings):
+    """XGBoost's hyperparameters by their native names, with the ranges that XGBoost documents."""
+
+    eta: Annotated[float, Field(ge=0, le=1)]
+    max_depth: Count
+    min_child_weight: NotNegative
+    max_delta_step: NotNegative
+    gamma: NotNegative
+    subsample: Fraction
+    colsample_bytree: Fraction
+    colsample_bylevel: Fraction
+    colsample_bynode: Fraction
+    reg_lambda: NotNegative
+    reg_alpha: NotNegative
+    scale_pos_weight: NotNegative
+    tree_method: Literal["auto", "hist", "approx", "exact"]
+    grow_policy: Literal["depthwise", "lossguide"]
+    max_leaves: Count
+    max_bin: Annotated[int, Field(ge=2)]
+    num_parallel_tree: Annotated[int, Field(ge=1)]
+    xgb_params: dict[str, Any]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    nthread: Count
+    device: Annotated[str, Field(pattern=r"^(cpu|gpu|cuda)(:\d+)?$")]
+
+    @model_validator(mode="after")
+    def _names_stand_once(self) -> Self:
+        twice = [name for name in self.xgb_params if name in type(self).model_fields]
+        if twice:
+            raise ValueError(f"xgb_params names {', '.join(twice)}: set it by its own parameter, as -p {twice[0]} VALUE.")
+        return self
+
+    def booster_params(self) -> dict[str, Any]:
+        """Return the parameters for :func:`xgboost.train`, those of `xgb_params` among them.
+
+        `scale_pos_weight` is left out where it changes nothing: with more than two classes XGBoost has no use for it.
+        """
+        left_out = {"xgb_params"} | ({"scale_pos_weight"} if self.scale_pos_weight == 1 else set())
+        named = {name: getattr(self, name) for name in Hyperparameters.model_fields if name not in left_out}
+        return named | self.xgb_params
+
+
+class Train(Tracked, Hyperparameters):
+    """The parameters of ``train.ipynb``."""
+
+    dataset: Dataset
+    task: Literal["auto", "regression", "classification"]
+    test_size: Annotated[float, Field(gt=0, lt=1)]
+    valid_size: Annotated[float, Field(gt=0, lt=1)]
+    num_boost_round: Annotated[int, Field(ge=1)]
+    early_stopping_rounds: Count
+    register_as: ModelName
+
+    @model_validator(mode="after")
+    def _training_has_room(self) -> Self:
+        rest = round(1 - self.test_size - self.valid_size, 9)
+        if rest <= 0:
+            raise ValueError(
+                f"test_size = {self.test_size:g} and valid_size = {self.valid_size:g} leave no rows for training. "
+                "Both are fractions of all rows: choose them so that their sum is below 1."
+            )
+        return self

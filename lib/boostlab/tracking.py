@@ -1,0 +1,274 @@
+"""A run as a notebook sees it: attach to it, record into it, finish it.
+
+Headless, the run exists before the kernel starts and the engine owns it (:mod:`boostlab.execution`): what a notebook
+records goes into the run's journal, and the engine sends it on. In JupyterLab the kernel owns the run and sends itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import getpass
+import io
+import os
+import re
+import socket
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boostlab import delivery
+from boostlab.documents import name_notebook, stage_notebook
+from boostlab.errors import LabError, StoreError
+from boostlab.journal import Entry, Journal
+from boostlab.parameters import Settings, to_text
+from boostlab.redaction import redact_parameters
+from boostlab.store import Store, find_project, find_store, open_store
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from IPython.display import Image
+    from matplotlib.figure import Figure
+    from mlflow import MlflowClient
+
+    from boostlab.predictor import Predictor
+
+JOURNAL_VARIABLE = "BOOSTLAB_JOURNAL"
+METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}")
+RECEIPT_TIMEOUT_S = 300.0
+DPI = 144
+DISPLAY_SCALE = 0.5  # pictures are drawn at twice the size at which they are shown, for sharp screens
+
+
+def describe_run(
+    values: Mapping[str, Any], *, store: Store, notebook: str | None, origin: str, output_path: str | None = None
+) -> dict[str, Any]:
+    """Return the facts of a run that begins now, as its journal keeps them.
+
+    Parameters
+    ----------
+    values : mapping
+        The notebook's parameters as resolved; secrets among them are masked here.
+    notebook : str or None
+        The notebook's path or address.
+    origin : str
+        ``papermill`` or ``jupyter``.
+    """
+    name = name_notebook(notebook)
+    run_name = values.get("run_name") or f"{name}-{os.urandom(4).hex()}"
+    source = str(Path(notebook).resolve()) if notebook and Path(notebook).is_file() else str(notebook or name)
+    tags = {
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": source,
+        "mlflow.source.type": "NOTEBOOK",
+        "boostlab.notebook": name,
+        "boostlab.origin": origin,
+        "boostlab.host": socket.gethostname(),
+        "boostlab.pid": str(os.getpid()),
+    }
+    return {
+        "store": store.shown,
+        "experiment": values.get("experiment") or name,
+        "run_name": run_name,
+        "notebook": name,
+        "output_path": output_path,
+        "start_time": int(time.time() * 1000),
+        "tags": tags | _git_tags(source),
+        "params": {key: to_text(value) for key, value in redact_parameters(values).items()},
+    }
+
+
+def start_run(settings: Settings) -> Run:
+    """Attach to the run that the engine made for this notebook, or begin one where there is no engine.
+
+    Parameters
+    ----------
+    settings : Settings
+        The notebook's checked parameters. They become the run's parameters.
+
+    Raises
+    ------
+    StoreError
+        If there is no engine and the tracking store cannot be opened.
+    """
+    given = os.environ.get(JOURNAL_VARIABLE)
+    if given:
+        return Run(Journal(Path(given)))
+    notebook = os.environ.get("JPY_SESSION_NAME")
+    values = settings.model_dump()
+    store = find_store(values.get("tracking_uri", ""), project=find_project(Path(notebook) if notebook else None))
+    client = open_store(store)
+    delivery.complete_orphans(client, store)
+    journal = Journal.create(describe_run(values, store=store, notebook=notebook, origin="jupyter"))
+    run_id = delivery.create_run(journal, client, store)
+    os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = run_id, store.uri  # for the user's own mlflow calls
+    run = Run(journal, owner=(client, store))
+    atexit.register(run._abandon)
+    return run
+
+
+class Run:
+    """A run that is being recorded.
+
+    Each ``log_`` method notes what it is given in the run's journal; nothing of it is lost if the store is.
+
+    Parameters
+    ----------
+    journal : Journal
+        The run's journal.
+    owner : tuple of MlflowClient and Store, optional
+        Given where this process itself sends the journal's entries.
+    """
+
+    def __init__(self, journal: Journal, *, owner: tuple[MlflowClient, Store] | None = None) -> None:
+        self._journal = journal
+        self._owner = owner
+        self._ended = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is known of the run: ``run_id``, ``run_name``, ``experiment``, ``store``, ``tags``, ``params`` and more."""
+        return self._journal.facts()
+
+    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
+        """Record metrics, each a finite number."""
+        self._log_points([(name, value, step) for name, value in metrics.items()], final=True)
+
+    def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """Record metrics that have a value per round; the round, counted from 0, becomes the step."""
+        points = [(name, value, step) for name, values in curves.items() for step, value in enumerate(values)]
+        self._log_points(points, final=False)
+
+    def log_tags(self, tags: Mapping[str, str]) -> None:
+        """Record tags."""
+        self._add("tags", tags)
+
+    def log_dataset(self, dataset: Mapping[str, str], *, context: str = "training") -> None:
+        """Record which data was used.
+
+        Parameters
+        ----------
+        dataset : mapping
+            ``name``, ``digest``, ``source_type``, ``source``, ``schema`` and ``profile``, as MLflow's Dataset has them.
+        context : str
+            What the data was used for.
+        """
+        self._add("dataset", {**dataset, "context": context})
+
+    def log_figure(self, figure: Figure, name: str) -> Image:
+        """Record a figure as ``plots/<name>.png`` and return it for display: one picture in the notebook and the run."""
+        from IPython.display import Image
+
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
+        with tempfile.TemporaryDirectory() as temporary:
+            files = Path(temporary) / "files"
+            (files / "plots").mkdir(parents=True)
+            (files / "plots" / f"{name}.png").write_bytes(buffer.getvalue())
+            self._add("files", {}, files)
+        width = int.from_bytes(buffer.getvalue()[16:20], "big")  # a PNG's header states its width there
+        title = "; ".join(axes.get_title() for axes in figure.axes if axes.get_title())
+        return Image(buffer.getvalue(), format="png", width=round(width * DISPLAY_SCALE), alt=title)
+
+    def log_model(self, predictor: Predictor, example: pd.DataFrame, *, register_as: str = "") -> dict[str, Any]:
+        """Record a model as an MLflow Model, and register it if a name is given.
+
+        Parameters
+        ----------
+        example : DataFrame
+            Rows as a user would send them; the first few become the model's input example.
+        register_as : str
+            Name of the registered model that gets a new version; empty: none.
+
+        Returns
+        -------
+        dict
+            ``model_uri``, ``model_id`` and, if registered, ``version``; empty where the store is lost for now.
+
+        Raises
+        ------
+        StoreError
+            If the store refuses the model or its name.
+        """
+        from boostlab.model import write_model
+
+        with tempfile.TemporaryDirectory() as temporary:
+            files = Path(temporary) / "files"
+            write_model(predictor, example, files)
+            entry = self._add("model", {"name": "model", "register_as": register_as}, files)
+        return self._receipt(entry) or {}
+
+    def finish(self) -> None:
+        """End the run: the notebook ran to its last cell.
+
+        Headless this waits until the store has everything, and the engine ends the run when the kernel is gone.
+
+        Raises
+        ------
+        StoreError
+            If the store refused something that was recorded.
+        """
+        for entry in self._journal.entries():
+            self._receipt(entry)
+        if self._owner is not None:
+            self._end("FINISHED")
+
+    def _log_points(self, points: list[tuple[str, float, int]], *, final: bool) -> None:
+        now = int(time.time() * 1000)
+        for name, value, _ in points:
+            if not METRIC_NAME.fullmatch(name):
+                raise LabError(f"A metric cannot be called {name!r}. Allowed: letters, digits and _ - . space : /")
+            if not isinstance(value, int | float):
+                raise LabError(f"The metric {name!r} is {value!r}. A metric is a number.")
+        self._add("metrics", {"points": [(name, float(value), now, step) for name, value, step in points], "final": final})
+
+    def _add(self, kind: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
+        if self._ended:
+            raise LabError("This run has ended. Run the notebook from the top to begin another.")
+        entry = self._journal.add(kind, facts, files)
+        self._send()
+        return entry
+
+    def _send(self) -> None:
+        if self._owner is None:
+            return
+        try:
+            delivery.send(self._journal, *self._owner)
+        except StoreError:
+            self._journal.mark_lost()
+
+    def _receipt(self, entry: Entry) -> dict[str, Any] | None:
+        receipt = self._journal.wait(entry, RECEIPT_TIMEOUT_S)
+        if receipt and "refused" in receipt:
+            raise StoreError(f"The tracking store refuses this {entry.kind}: {receipt['refused']}")
+        return receipt
+
+    def _end(self, status: str) -> None:
+        if self._owner is None or self._ended:
+            return
+        self._ended = True
+        notebook = os.environ.get("JPY_SESSION_NAME", "")
+        if Path(notebook).is_file():
+            with tempfile.TemporaryDirectory() as folder:
+                name = self._journal.facts()["notebook"]
+                self._journal.add("files", {}, stage_notebook(Path(notebook), name, Path(folder)))
+        delivery.add_end(self._journal, status, {})
+        delivery.complete(self._journal, *self._owner)
+
+    def _abandon(self) -> None:
+        """End a run that the kernel leaves open: its notebook did not reach the end."""
+        self._end("KILLED")
+
+
+def _git_tags(source: str) -> dict[str, str]:
+    """Return the git commit that the notebook stands on, or nothing where there is none."""
+    import subprocess
+
+    folder = Path(source).parent
+    command = ["git", "-C", str(folder if folder.is_dir() else Path.cwd()), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"mlflow.source.git.commit": done.stdout.strip()} if done.returncode == 0 else {}

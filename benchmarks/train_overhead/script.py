@@ -63,9 +63,7 @@ with mlflow.start_run() as run:
     )
     now = int(time.time() * 1000)
     points = [
-        Metric(f"{part}_rmse", value, now, step)
-        for part, line in history.items()
-        for step, value in enumerate(line["rmse"])
+        Metric(f"{part}_rmse", value, now, step) for part, line in history.items() for step, value in enumerate(line["rmse"])
     ]
     mlflow.MlflowClient().log_batch(run.info.run_id, metrics=points)
 

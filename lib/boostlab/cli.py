@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -37,6 +38,24 @@ def deliver(name: str | None, tracking_uri: str) -> None:
     failures = [message for journal in chosen if (message := _deliver(journal, tracking_uri))]
     if failures:
         raise click.ClickException("\n".join(failures))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option("--tracking-uri", default="", help="The store; default: MLFLOW_TRACKING_URI, else mlflow.db of the project.")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
+    """Open MLflow's UI on the store that the notebooks write to. OPTIONS are those of `mlflow ui`, such as --port 5001."""
+    try:
+        store = find_store(tracking_uri, project=find_project(Path.cwd() / "any"))
+        open_store(store)
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+    if store.kind in ("http", "https"):
+        click.echo(f"The store has a UI of its own: {store.shown}")
+        return
+    root = ["--default-artifact-root", store.artifact_root.as_uri()] if store.artifact_root else []
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *root, *options]
+    os.execv(sys.executable, command)  # noqa: S606  # no shell is wanted: the server takes this process's place
 
 
 def _deliver(journal: Journal, tracking_uri: str) -> str | None:

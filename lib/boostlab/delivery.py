@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
+REFUSAL_LENGTH = 600  # characters of MLflow's words that are passed on
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
 
 
@@ -144,7 +145,7 @@ def _send_entry(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> di
     except MlflowException as error:
         if error.error_code not in REFUSALS:
             raise
-        return {"refused": error.message}
+        return {"refused": error.message[:REFUSAL_LENGTH]}
 
 
 def _send_metrics(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
@@ -263,7 +264,7 @@ def _knows_run(client: MlflowClient, run_id: str | None) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
-        return run_id is not None and client.get_run(run_id).info.lifecycle_stage == "active"
+        return run_id is not None and client.get_run(run_id) is not None
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SCRIPTS = ("html_head_js", "html_head_js_mathjax", "html_head_js_mermaidjs", "jupyter_widgets")  # from elsewhere: left out
-OFFLINE_TEMPLATE = "{% extends 'lab/index.html.j2' %}" + "".join(f"{{% block {name} %}}{{% endblock %}}" for name in SCRIPTS)
+TEMPLATES = Path(__file__).with_name("templates")
 
 
 def is_lab_notebook(notebook: Mapping[str, Any]) -> bool:
@@ -59,11 +58,9 @@ def preload() -> None:
 
 def to_html(notebook: Any) -> str:
     """Return a notebook as one HTML page that needs no network: pictures and styles inside, no scripts from elsewhere."""
-    from jinja2 import DictLoader
+    from jinja2 import FileSystemLoader
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"offline.html.j2": OFFLINE_TEMPLATE})], template_file="offline.html.j2"
-    )
+    exporter = HTMLExporter(extra_loaders=[FileSystemLoader(TEMPLATES)], template_file="page.html.j2")
     page, _ = exporter.from_notebook_node(notebook)
     return str(page)

@@ -9,7 +9,6 @@ Journals lie in the user's state folder. Nothing here knows MLflow.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 import uuid
@@ -181,4 +180,4 @@ def orphaned_journals() -> Iterator[Journal]:
 def _write(path: Path, facts: Mapping[str, Any]) -> None:
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(facts, default=str))
-    os.replace(draft, path)
+    draft.replace(path)

@@ -13,11 +13,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
+
+from boostlab.errors import LabError, suggest
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
 OWN_NAMES = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}", sys.executable)
@@ -37,7 +40,7 @@ class WarmProvisioner(LocalProvisioner):
         order = {
             "arguments": cmd[cmd.index(LAUNCHER[1]) + 1 :],
             "env": {**kwargs["env"], "JPY_PARENT_PID": str(os.getpid())},
-            "cwd": kwargs.get("cwd") or os.getcwd(),
+            "cwd": str(kwargs.get("cwd") or Path.cwd()),
         }
         process.stdin.write(json.dumps(order).encode() + b"\n")
         process.stdin.close()
@@ -55,13 +58,18 @@ class WarmKernel:
         What its code cells import at their top level is imported ahead.
     kernel_name : str
         The kernelspec. Only a Python kernel of this very environment is warmed up; any other starts as usual.
+
+    Raises
+    ------
+    LabError
+        If there is no such kernelspec.
     """
 
     def __init__(self, notebook: Mapping[str, Any], kernel_name: str) -> None:
         self._kernel_name = kernel_name
         self._process: subprocess.Popen[bytes] | None = None
         spec = _find_spec(kernel_name)
-        if spec is not None and spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
+        if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
             options = spec.argv[1:-4]
             command = [sys.executable, "-P", *options, "-m", "boostlab.kernel_process", *imported_modules(notebook)]
             env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it while it is being imported
@@ -109,8 +117,12 @@ def imported_modules(notebook: Mapping[str, Any]) -> list[str]:
     return list(found)
 
 
-def _find_spec(kernel_name: str) -> KernelSpec | None:
+def _find_spec(kernel_name: str) -> KernelSpec:
+    specs = KernelSpecManager()
     try:
-        return KernelSpecManager().get_kernel_spec(kernel_name)
+        return specs.get_kernel_spec(kernel_name)
     except NoSuchKernel:
-        return None
+        known = list(specs.find_kernel_specs())
+        raise LabError(
+            f"No Jupyter kernel {kernel_name!r}.{suggest(kernel_name, known)} Installed: {', '.join(known)}."
+        ) from None

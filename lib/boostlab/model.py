@@ -54,7 +54,8 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     contract = json.loads((parts / "contract.json").read_text(encoding="utf-8"))
     data = folder.with_name("model_data")
     shutil.copytree(parts, data)
-    example = pd.read_json((data / "example.json").open(), orient="split", precise_float=True)
+    types = dict.fromkeys(contract["features"], "float64")  # JSON does not tell 1.0 from 1
+    example = pd.read_json((data / "example.json").open(), orient="split", precise_float=True, dtype=types)
     (data / "example.json").unlink()
     loader = _copy_loader(folder.parent)
     mlflow_model.add_flavor(
@@ -71,7 +72,7 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
         data_path=str(data),
         code_paths=[str(loader)],
         mlflow_model=mlflow_model,
-        signature=_signature(contract, example),
+        signature=_signature(contract),
         input_example=example,
         pip_requirements=[f"mlflow=={version('mlflow')}", f"xgboost=={version('xgboost')}"],
     )
@@ -93,7 +94,7 @@ def _copy_loader(folder: Path) -> Path:
     return copy
 
 
-def _signature(contract: dict[str, Any], example: pd.DataFrame) -> Any:
+def _signature(contract: dict[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from io import StringIO
 from types import NoneType
-from typing import Any, Optional, Self, get_args, get_origin
+from typing import Any, Self, get_args, get_origin
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -188,7 +188,7 @@ def _read_type(node: ast.expr) -> Any:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return _read_type(left) | _read_type(right)
         case ast.Subscript(value=ast.Name(id="Optional"), slice=item):
-            return Optional[_read_type(item)]
+            return _read_type(item) | None
         case ast.Subscript(value=ast.Name(id="list"), slice=item):
             return list[_read_type(item)]  # type: ignore[misc]
         case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[key, item])):

@@ -125,6 +125,4 @@ def _tidy(figure: Figure) -> Figure:
 def _cycle(count: int) -> list[dict[str, Any]]:
     """Return a colour for each of `count` lines, with another line style once the colours are used up."""
     styles = ("-", "--", ":", "-.")
-    return [
-        {"color": COLOURS[n % len(COLOURS)], "linestyle": styles[n // len(COLOURS) % len(styles)]} for n in range(count)
-    ]
+    return [{"color": COLOURS[n % len(COLOURS)], "linestyle": styles[n // len(COLOURS) % len(styles)]} for n in range(count)]

@@ -55,11 +55,11 @@ class Predictor:
         if self.contract["task"] == "regression":
             if wants_probabilities:
                 raise ValueError("probabilities: a regression model has none. Leave the parameter out.")
-            return self._raw(rows).astype(np.float64)
+            return np.asarray(self._raw(rows), np.float64)
         probabilities = self.probabilities(rows)
         if wants_probabilities:
             return pd.DataFrame(probabilities, columns=[str(label) for label in self.contract["labels"]])
-        return np.asarray(self.contract["labels"])[probabilities.argmax(axis=1)]
+        return np.asarray(np.asarray(self.contract["labels"])[probabilities.argmax(axis=1)])
 
     def probabilities(self, rows: pd.DataFrame) -> np.ndarray[Any, Any]:
         """Return the probability of each class, of shape (n_rows, n_classes), in the order of the contract's labels."""

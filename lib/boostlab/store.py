@@ -31,6 +31,7 @@ DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of MLflow's 7, which take minutes; what is not sent stays in the journal
 }
 TIMEOUT_S = 5.0
@@ -116,11 +117,10 @@ def open_store(store: Store) -> MlflowClient:
         If the store cannot be reached, opened or made.
     """
     configure_mlflow(store)
-    check_reachable(store, fresh=True)
     try:
+        check_reachable(store, fresh=True)
         with uncollected():
             from mlflow import MlflowClient
-
         with FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
             if store.kind == "sqlite" and not store.path.exists():
                 _make_tables(store)
@@ -128,7 +128,8 @@ def open_store(store: Store) -> MlflowClient:
             client.search_experiments(max_results=1)
         return client
     except Exception as error:  # whatever MLflow, SQLAlchemy or a driver raises: the address is what the user can mend
-        raise _cannot_open(store, f"{type(error).__name__}: {error}") from None
+        fault = error if isinstance(error, StoreError) else _unusable(store, f"{type(error).__name__}: {error}")
+        raise StoreError(f"{fault} Correct tracking_uri or MLFLOW_TRACKING_URI. It takes: {ALLOWED}.") from None
 
 
 def configure_mlflow(store: Store) -> None:
@@ -168,19 +169,19 @@ def _folder(address: str) -> Store:
 def _check_local(store: Store, *, fresh: bool) -> None:
     path = store.path
     if not path.exists() and not fresh:
-        raise _cannot_open(store, f"{path} is not there any more")
+        raise _unusable(store, f"{path} is not there any more")
     if not path.parent.is_dir():
-        raise _cannot_open(store, f"the folder {path.parent} does not exist")
+        raise _unusable(store, f"the folder {path.parent} does not exist")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise _cannot_open(store, f"{path} is not writable")
+        raise _unusable(store, f"{path} is not writable")
     if store.kind == "sqlite" and path.is_dir():
-        raise _cannot_open(store, f"{path} is a folder")
+        raise _unusable(store, f"{path} is a folder")
     if store.kind == "sqlite" and path.exists():
         try:
             with closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA schema_version")
         except sqlite3.DatabaseError as error:
-            raise _cannot_open(store, str(error)) from None
+            raise _unusable(store, str(error)) from None
 
 
 def _check_server(store: Store) -> None:
@@ -189,9 +190,9 @@ def _check_server(store: Store) -> None:
     try:
         answer = requests.get(f"{store.uri}/health", timeout=TIMEOUT_S)
     except requests.RequestException as error:
-        raise _cannot_open(store, f"no server answers ({type(error).__name__})") from None
+        raise _unusable(store, f"no server answers ({type(error).__name__})") from None
     if answer.status_code >= 500:
-        raise _cannot_open(store, f"the server answers with HTTP status {answer.status_code}")
+        raise _unusable(store, f"the server answers with HTTP status {answer.status_code}")
 
 
 def _check_database(store: Store) -> None:
@@ -204,7 +205,7 @@ def _check_database(store: Store) -> None:
         finally:
             engine.dispose()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise _cannot_open(store, str(redact(str(error).splitlines()[0], ()))) from None
+        raise _unusable(store, str(error)) from None
 
 
 def _make_tables(store: Store) -> None:
@@ -221,8 +222,5 @@ def _lock_path(store: Store) -> Path:
     return folder / f"store-{hashlib.sha256(store.uri.encode()).hexdigest()[:16]}.lock"
 
 
-def _cannot_open(store: Store, reason: str) -> StoreError:
-    return StoreError(
-        f"The tracking store {store.shown} cannot be opened: {redact(reason, ())}. "
-        f"Correct tracking_uri or MLFLOW_TRACKING_URI. It takes: {ALLOWED}."
-    )
+def _unusable(store: Store, reason: str) -> StoreError:
+    return StoreError(f"The tracking store {store.shown} cannot be used: {redact(reason.strip().splitlines()[0], ())}.")

@@ -1,0 +1,46 @@
+"""Signals that ask for the end of an execution, as one exception."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked for the end of the execution."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signal.Signals(signum).name)
+        self.signum = signum
+
+
+@contextlib.contextmanager
+def signals_raised(at_stop: Callable[[], None]) -> Iterator[dict[int, Any]]:
+    """Call `at_stop` and raise Stopped for signals that would end the process; yield the handlers that stood before."""
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        at_stop()
+        raise Stopped(signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield {}
+        return
+    before = {int(signum): signal.getsignal(signum) for signum in SIGNALS}
+    for signum, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(signum, stop)
+    try:
+        yield before
+    except Stopped as stopped:
+        if stopped.signum == signal.SIGINT:
+            raise
+        raise SystemExit(128 + stopped.signum) from None  # as a shell reports a process that a signal ended
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

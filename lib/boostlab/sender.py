@@ -1,0 +1,55 @@
+"""Delivery while the notebook runs: a thread that sends what the kernel puts into the journal."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from papermill.log import logger
+
+from boostlab import delivery, documents, model
+from boostlab.errors import StoreError
+from boostlab.journal import Journal
+from boostlab.startup import uncollected
+from boostlab.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SEND_INTERVAL_S = 0.05
+LAST_SEND_TIMEOUT_S = 60.0
+
+
+class Sender(threading.Thread):
+    """Sends a journal's entries while the notebook runs."""
+
+    def __init__(self, journal: Journal, client: MlflowClient, store: Store) -> None:
+        super().__init__(name="boostlab-sender", daemon=True)
+        self._journal = journal
+        self._arguments = journal, client, store
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        """Send until asked to stop, or until the store is lost: the end of the execution tries again."""
+        with uncollected():  # while the kernel starts, load what the end of the run needs
+            model.preload()
+            documents.preload()
+        try:
+            while not self._stop_asked.wait(SEND_INTERVAL_S):
+                delivery.send(*self._arguments)
+        except StoreError as error:
+            logger.warning("%s What the notebook records is kept.", error)
+        finally:
+            if not self._stop_asked.is_set():
+                self._journal.mark_lost()
+
+    def finish(self) -> None:
+        """Stop, and wait for what is under way."""
+        self._stop_asked.set()
+        if self.ident is not None:
+            self.join(LAST_SEND_TIMEOUT_S)
+
+    def check_stopped(self) -> None:
+        """Raise a StoreError if a call to the store is still under way: nothing else may be sent then."""
+        if self.is_alive():
+            raise StoreError(f"The tracking store has not answered for {LAST_SEND_TIMEOUT_S:.0f} s.")

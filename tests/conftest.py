@@ -1,0 +1,116 @@
+"""What the tests share: isolation, tiny notebooks, papermill as a command, and a plain MLflow client to look with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PAPERMILL = str(Path(sys.executable).with_name("papermill"))
+BOOSTLAB = str(Path(sys.executable).with_name("boostlab"))
+TIMEOUT_S = 120
+PARAMETERS = """\
+x: int = 1  # a number
+experiment: str = "tiny"  # experiment
+run_name: str = ""  # name
+tracking_uri: str = ""  # store
+"""
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test a state folder of its own, and no store from outside."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "BOOSTLAB_JOURNAL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def write_notebook(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes a notebook of the given code cells and returns its path."""
+
+    def write(*cells: str, parameters: str = PARAMETERS, name: str = "tiny.ipynb", marked: bool = True) -> Path:
+        first = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+        notebook = nbformat.v4.new_notebook(cells=[first, *map(nbformat.v4.new_code_cell, cells)])
+        notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook.metadata.language_info = {"name": "python"}
+        if marked:
+            notebook.metadata.boostlab = {}
+        path = tmp_path / name
+        nbformat.write(notebook, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> str:
+    """Return the address of a SQLite store that is not there yet."""
+    (tmp_path / "store").mkdir()
+    return f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
+
+
+@pytest.fixture
+def papermill(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs papermill's command in the test's folder and waits for its end."""
+
+    def run(*arguments: object, cwd: Path = tmp_path, **env: str) -> subprocess.CompletedProcess[str]:
+        command = [PAPERMILL, "--no-progress-bar", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def start_papermill(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return a function that starts papermill's command and returns the process, which ends with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        command = [PAPERMILL, "--no-progress-bar", *map(str, arguments)]
+        started.append(subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def look(store: str) -> Callable[..., Any]:
+    """Return a function that opens a plain MLflow client on the test's store, or on another address."""
+    from mlflow import MlflowClient
+
+    return lambda uri=store: MlflowClient(uri, uri)
+
+
+def all_runs(client: Any) -> list[Any]:
+    """Return all runs of a store, the newest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, order_by=["start_time DESC"]))
+
+
+def artifacts(client: Any, run_id: str, folder: str | None = None) -> set[str]:
+    """Return the paths of a run's artifacts."""
+    found: set[str] = set()
+    for item in client.list_artifacts(run_id, folder):
+        found |= artifacts(client, run_id, item.path) if item.is_dir else {item.path}
+    return found
+
+
+def read_artifact(client: Any, run_id: str, path: str) -> str:
+    """Return the text of an artifact."""
+    return Path(client.download_artifacts(run_id, path)).read_text(encoding="utf-8")

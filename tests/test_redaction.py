@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import nbformat
+import pytest
+
+from boostlab.redaction import find_secrets, redact, redact_parameters
+
+ADDRESS = "postgresql://me:s3cr%40t!@db.example.com/runs"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        (ADDRESS, "postgresql://me:***@db.example.com/runs"),
+        ("mysql+pymysql://me:p@ss:word@h/db", "mysql+pymysql://me:***@h/db"),
+        ("http://:abcd@h:5000", "http://:***@h:5000"),
+        ("http://me:x@h", "http://me:***@h"),
+        ("postgresql://h/db?user=me&password=abc&sslmode=require", "postgresql://h/db?user=me&password=***&sslmode=require"),
+        ("https://h/api?token=abc#top", "https://h/api?token=***#top"),
+        ("https://h/api?access_token=abc", "https://h/api?access_token=***"),
+        ("https://h/api?api_key=abc", "https://h/api?api_key=***"),
+        ("see http://a:b@c and http://d:e@f", "see http://a:***@c and http://d:***@f"),
+    ],
+)
+def test_masks_the_password_of_an_address_that_it_was_not_told_of(address: str, shown: str) -> None:
+    assert redact(address, ()) == shown
+
+
+@pytest.mark.parametrize(
+    "text", ["http://h:5000/a@b", "sqlite:////tmp/x.db", "http://me@h", "a = 1 if key == 2 else 3", "a: b@c"]
+)
+def test_leaves_text_without_a_password_alone(text: str) -> None:
+    assert redact(text, ()) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["db_password", "PASSWD", "api_key", "apikey", "access_key", "private_key", "hf_token", "credentials"]
+)
+def test_finds_the_value_of_a_parameter_named_like_a_secret(name: str) -> None:
+    assert find_secrets({name: "hunter22", "eta": 0.1, "experiment": "open"}) == {"hunter22"}
+
+
+def test_finds_a_percent_encoded_password_in_both_forms() -> None:
+    assert find_secrets({"tracking_uri": ADDRESS}) == {"s3cr%40t!", "s3cr@t!"}
+
+
+@pytest.mark.parametrize("value", [["a", "hunter22"], {"x": {"y": "hunter22"}}])
+def test_finds_secrets_within_lists_and_mappings(value: Any) -> None:
+    assert find_secrets({"tokens": value}) == {"hunter22"}
+
+
+def test_does_not_mask_a_short_secret_everywhere() -> None:
+    secrets = find_secrets({"tracking_uri": "http://me:abc@h", "password": "xy"})
+
+    assert secrets == frozenset()
+    assert redact("abc xy http://me:abc@h", secrets) == "abc xy http://me:***@h"
+
+
+def test_masks_the_longer_of_two_secrets_first() -> None:
+    assert redact("secret-more secret", {"secret", "secret-more"}) == "*** ***"
+
+
+@pytest.mark.parametrize("secret", ["hunter22", 'quo"te\\back', "line\nbreak", 12345678])
+def test_masks_a_secret_everywhere_in_a_notebook(secret: str | int) -> None:
+    cell = nbformat.v4.new_code_cell(
+        f"db_password = {secret!r}", outputs=[nbformat.v4.new_output("stream", text=f"with {secret}")]
+    )
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"papermill": {"parameters": {"db_password": secret, "eta": 0.1}}})
+    text = nbformat.writes(redact(notebook, find_secrets({"db_password": secret})))
+
+    assert str(secret) not in text
+    assert json.dumps(secret).strip('"') not in text
+    assert repr(secret).strip("'") not in json.loads(text)["cells"][0]["source"][0]
+    assert json.loads(text)["metadata"]["papermill"]["parameters"]["eta"] == 0.1
+
+
+def test_changes_a_copy_and_not_what_it_is_given() -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("hunter22")])
+    copy = redact(notebook, {"hunter22"})
+
+    assert isinstance(copy, nbformat.NotebookNode)
+    assert (copy.cells[0].source, notebook.cells[0].source) == ("***", "hunter22")
+
+
+def test_records_parameters_without_their_secrets() -> None:
+    given = {"api_key": 12345678, "tracking_uri": ADDRESS, "note": "s3cr@t! is it", "token": "", "eta": 0.1}
+
+    assert redact_parameters(given) == {
+        "api_key": "***",
+        "tracking_uri": "postgresql://me:***@db.example.com/runs",
+        "note": "*** is it",
+        "token": "",
+        "eta": 0.1,
+    }

@@ -47,7 +47,7 @@ def server() -> Iterator[HTTPServer]:
         def log_message(self, *_: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=[0.02]).start()
         yield server
         server.shutdown()
 
@@ -168,25 +168,22 @@ def test_tells_a_server_that_answers_from_one_that_fails(server: HTTPServer) -> 
 
 def test_keeps_what_the_user_set_for_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "9")
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
     configure_mlflow(find_store("mlruns", project=Path("/project")))
 
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "9"
     assert os.environ["MLFLOW_ALLOW_FILE_STORE"] == "true"
 
 
-@pytest.mark.parametrize("name", ["store", "a b", "a#b", "a%20b"])
-def test_places_artifacts_beside_the_database_wherever_it_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    (tmp_path / name).mkdir()
-    (tmp_path / "elsewhere").mkdir()
-    store = find_store(f"sqlite:///{name}/runs.db", project=tmp_path)
+def test_places_artifacts_beside_the_database_wherever_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a b", "elsewhere"):
+        (tmp_path / name).mkdir()
+    store = find_store("sqlite:///a b/runs.db", project=tmp_path)
     monkeypatch.chdir("elsewhere")
     client = open_store(store)
     client.log_text(client.create_run("0").info.run_id, "text", "note.txt")
 
-    assert len([*(tmp_path / name / "mlartifacts").rglob("note.txt")]) == 1
-    assert {path.name for path in tmp_path.iterdir()} == {name, "elsewhere", "state"} & {path.name for path in tmp_path.iterdir()}
+    assert len([*(tmp_path / "a b" / "mlartifacts").rglob("note.txt")]) == 1
     assert not any((tmp_path / "elsewhere").iterdir())
 
 
@@ -197,6 +194,7 @@ def test_opens_a_store_of_plain_files(tmp_path: Path) -> None:
     assert (tmp_path / "mlruns" / "0" / run.info.run_id).is_dir()
 
 
+@pytest.mark.slow
 def test_lets_eight_processes_open_a_fresh_database_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OPEN_WHEN_TOLD, f"sqlite:///{tmp_path}/runs.db"]
     pipe = subprocess.PIPE

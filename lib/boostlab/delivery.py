@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models, not on prompts
 REFUSAL_LENGTH = 600  # characters of MLflow's words that are passed on
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
 
@@ -240,7 +241,7 @@ def _find_experiment(client: MlflowClient, name: str, store: Store) -> str:
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
-            return str(client.create_experiment(name, artifact_location=_artifact_location(name, store)))
+            return str(client.create_experiment(name, artifact_location=_artifact_location(name, store), tags=EXPERIMENT_TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

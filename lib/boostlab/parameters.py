@@ -211,6 +211,8 @@ def _explain(schema: type[Settings], fault: Any) -> str:
         return f"{where} = {value!r}: {fault['ctx']['error']}"
     if kind == "finite_number":
         return f"{where} = {value!r} is not a finite number."
+    if kind.startswith("string_") and kind != "string_type":
+        return f"{where} = {value!r} does not fit. It takes {field.description}."
     limits = describe_limits(name, field)
     if limits and not re.search(r"_(type|parsing|from_float)$", kind):
         return f"{where} = {value!r} is out of range. Allowed: {limits}."

@@ -50,8 +50,15 @@ def how_to_look(facts: Mapping[str, Any]) -> str:
     address, page = facts["store"], f"/#/experiments/{facts['experiment_id']}/runs/{facts['run_id']}"
     if address.startswith("http"):
         return f"see {address}{page}"
-    allow = "MLFLOW_ALLOW_FILE_STORE=true " if address.startswith("file") else ""
-    return f"see http://127.0.0.1:5000{page} while this runs: {allow}mlflow ui --backend-store-uri {address}"
+    return f"see http://127.0.0.1:5000{page} while this runs: {facts['ui']}"
+
+
+def name_ui_command(store: Store) -> str:
+    """Return the command that opens MLflow's UI on a store: the Makefile's for a project's own, else MLflow's."""
+    if store.kind == "sqlite" and store.path.name == "mlflow.db" and (store.path.parent / "Makefile").exists():
+        return "make ui"
+    allow = "MLFLOW_ALLOW_FILE_STORE=true " if store.kind == "file" else ""
+    return f"{allow}mlflow ui --backend-store-uri {store.shown}"
 
 
 def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:

@@ -17,13 +17,13 @@ Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
-ModelName = Annotated[str, Field(pattern=r"^[^/:]*$")]
+ModelName = Annotated[str, Field(pattern=r"^[^/:]*$", description="a name without / and :")]
 
 
 class Tracked(Settings):
     """Where a run is recorded, and under which name."""
 
-    experiment: Annotated[str, Field(min_length=1)]
+    experiment: Annotated[str, Field(min_length=1, description="a name")]
     run_name: str
     tracking_uri: str
 
@@ -51,7 +51,7 @@ class Hyperparameters(Settings):
     xgb_params: dict[str, Any]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     nthread: Count
-    device: Annotated[str, Field(pattern=r"^(cpu|gpu|cuda)(:\d+)?$")]
+    device: Annotated[str, Field(pattern=r"^(cpu|gpu|cuda)(:\d+)?$", description="cpu, cuda or cuda:<number>")]
 
     @model_validator(mode="after")
     def _names_stand_once(self) -> Self:

@@ -24,6 +24,7 @@ from boostlab.errors import LabError, StoreError
 from boostlab.journal import Entry, Journal
 from boostlab.parameters import Settings, to_text
 from boostlab.redaction import redact_parameters
+from boostlab.reports import name_ui_command
 from boostlab.store import Store, find_project, find_store, open_store
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def describe_run(
     }
     return {
         "store": store.shown,
+        "ui": name_ui_command(store),
         "experiment": values.get("experiment") or name,
         "run_name": run_name,
         "notebook": name,
@@ -119,17 +121,18 @@ class Run:
         The run's journal.
     owner : tuple of MlflowClient and Store, optional
         Given where this process itself sends the journal's entries.
+
+    Attributes
+    ----------
+    facts : dict
+        What is known of the run: ``run_id``, ``run_name``, ``experiment``, ``store``, ``tags``, ``params`` and more.
     """
 
     def __init__(self, journal: Journal, *, owner: tuple[MlflowClient, Store] | None = None) -> None:
         self._journal = journal
         self._owner = owner
         self._ended = False
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What is known of the run: ``run_id``, ``run_name``, ``experiment``, ``store``, ``tags``, ``params`` and more."""
-        return self._journal.facts()
+        self.facts = journal.facts()
 
     def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Record metrics, each a finite number."""

@@ -1,0 +1,81 @@
+"""Time the same small training three ways, whole commands, alternating; print a Markdown table of medians and ratios.
+
+Usage: ``make bench`` or ``python -m benchmarks.train_overhead [--repeat N] [--readme]``. With ``--readme`` the table
+replaces the one in the README.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PROJECT = HERE.parents[1]
+PAPERMILL = str(Path(sys.executable).with_name("papermill"))
+TARGETS = {"stock notebook": 0.5, "plain script": 1.3}
+MARKS = "<!-- train_overhead -->", "<!-- /train_overhead -->"
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """Return the three commands; each writes into the same SQLite store."""
+    store = f"sqlite:///{folder}/mlflow.db"
+    output = str(folder / "out.ipynb")
+    return {
+        "boostlab": [PAPERMILL, str(PROJECT / "notebooks/train.ipynb"), output, "-p", "tracking_uri", store],
+        "stock notebook": [PAPERMILL, str(HERE / "stock.ipynb"), output, "-p", "tracking_uri", store],
+        "plain script": [sys.executable, str(HERE / "script.py"), "--tracking-uri", store],
+    }
+
+
+def measure(repeat: int) -> dict[str, list[float]]:
+    """Return seconds of wall time per command; the first round, which makes the store, is not counted."""
+    seconds: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "XDG_STATE_HOME": temporary}
+        for turn in range(repeat + 1):
+            for name, command in commands(folder).items():
+                started = time.perf_counter()
+                subprocess.run(command, cwd=folder, env=env, check=True, capture_output=True)
+                if turn:
+                    seconds.setdefault(name, []).append(time.perf_counter() - started)
+                print(f"round {turn} of {repeat}: {name:<16}{time.perf_counter() - started:6.2f} s", file=sys.stderr)
+    return seconds
+
+
+def render(seconds: dict[str, list[float]]) -> str:
+    """Return the Markdown table."""
+    middle = {name: statistics.median(values) for name, values in seconds.items()}
+    lines = ["| whole command | median | range | boostlab takes | target |", "| --- | --- | --- | --- | --- |"]
+    for name, values in seconds.items():
+        ratio = f"{middle['boostlab'] / middle[name]:.2f} of it" if name in TARGETS else ""
+        target = f"at most {TARGETS[name]}" if name in TARGETS else ""
+        lines.append(f"| {name} | {middle[name]:.1f} s | {min(values):.1f} to {max(values):.1f} s | {ratio} | {target} |")
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {len(seconds['boostlab'])} rounds"
+    return "\n".join([*lines, "", f"Measured by `make bench` ({machine})."])
+
+
+def main() -> None:
+    """Measure, print, and on demand update the README."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeat", type=int, default=7, help="counted rounds")
+    parser.add_argument("--readme", action="store_true", help="put the table into the README")
+    options = parser.parse_args()
+    table = render(measure(options.repeat))
+    print(table)
+    if options.readme:
+        readme = PROJECT / "README.md"
+        pattern = f"(?s)(?<={MARKS[0]}\n).*?(?=\n{MARKS[1]})"
+        readme.write_text(re.sub(pattern, lambda _: table, readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,7 @@ ui: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.train_overhead $(ARGS)
+	@$(BIN)/python -m benchmarks.large_table $(ARGS)
 
 clean:
 	rm -rf .venv build lib/*.egg-info .mypy_cache .pytest_cache .ruff_cache

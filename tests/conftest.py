@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -121,3 +122,10 @@ def artifacts(client: Any, run_id: str, folder: str | None = None) -> set[str]:
 def read_artifact(client: Any, run_id: str, path: str) -> str:
     """Return the text of an artifact."""
     return Path(client.download_artifacts(run_id, path)).read_text(encoding="utf-8")
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

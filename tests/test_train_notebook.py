@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact
+from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, free_port, read_artifact
 
 pytestmark = pytest.mark.slow
 
@@ -107,11 +107,7 @@ def test_a_folder_of_plain_files_holds_runs_and_registry(
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """Yield the address of an MLflow server on loopback."""
-    import socket
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     process = subprocess.Popen(
         [*command, "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "kept")],

@@ -1,6 +1,6 @@
 """Time the same small training three ways, whole commands, alternating; print a Markdown table of medians and ratios.
 
-Usage: ``make bench`` or ``python -m benchmarks.train_overhead [--repeat N] [--readme]``. With ``--readme`` the table
+Usage: ``python -m benchmarks.train_overhead [--repeat N] [--readme]``. With ``--readme`` the table
 replaces the one in the README.
 """
 
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -17,11 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.report import print_table
+
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 PAPERMILL = str(Path(sys.executable).with_name("papermill"))
 TARGETS = {"stock notebook": 0.5, "plain script": 1.3}
-MARKS = "<!-- train_overhead -->", "<!-- /train_overhead -->"
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
@@ -51,16 +50,15 @@ def measure(repeat: int) -> dict[str, list[float]]:
     return seconds
 
 
-def render(seconds: dict[str, list[float]]) -> str:
-    """Return the Markdown table."""
+def render(seconds: dict[str, list[float]]) -> list[str]:
+    """Return the lines of the Markdown table."""
     middle = {name: statistics.median(values) for name, values in seconds.items()}
     lines = ["| whole command | median | range | boostlab takes | target |", "| --- | --- | --- | --- | --- |"]
     for name, values in seconds.items():
         ratio = f"{middle['boostlab'] / middle[name]:.2f} of it" if name in TARGETS else ""
         target = f"at most {TARGETS[name]}" if name in TARGETS else ""
         lines.append(f"| {name} | {middle[name]:.1f} s | {min(values):.1f} to {max(values):.1f} s | {ratio} | {target} |")
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {len(seconds['boostlab'])} rounds"
-    return "\n".join([*lines, "", f"Measured by `make bench` ({machine})."])
+    return lines
 
 
 def main() -> None:
@@ -69,12 +67,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=7, help="counted rounds")
     parser.add_argument("--readme", action="store_true", help="put the table into the README")
     options = parser.parse_args()
-    table = render(measure(options.repeat))
-    print(table)
-    if options.readme:
-        readme = PROJECT / "README.md"
-        pattern = f"(?s)(?<={MARKS[0]}\n).*?(?=\n{MARKS[1]})"
-        readme.write_text(re.sub(pattern, lambda _: table, readme.read_text(encoding="utf-8")), encoding="utf-8")
+    print_table("train_overhead", render(measure(options.repeat)), rounds=options.repeat, readme=options.readme)
 
 
 if __name__ == "__main__":

@@ -9,32 +9,33 @@ import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from boostlab.data import Part, Task, encode_labels
+from boostlab.data import Task, encode_labels
 from boostlab.predictor import Predictor
+from boostlab.splits import Part
 
 UNITS = {"rmse": "unit of the target", "mae": "unit of the target", "r2": "1 is perfect", "log_loss": "nats"}
 
 
-def evaluate_model(predictor: Predictor, part: Part) -> dict[str, float]:
-    """Return a model's metrics on a part of the data.
+def predict_part(predictor: Predictor, part: Part) -> np.ndarray[Any, Any]:
+    """Return a model's answers to a part of the data: values of shape (n_rows,), or probabilities (n_rows, n_classes)."""
+    answer = predictor.predict if predictor.contract["task"] == "regression" else predictor.probabilities
+    names = [item["name"] for item in predictor.contract["features"]]
+    return np.concatenate([np.asarray(answer(frame)) for frame in part.batches(names)])
 
-    Returns
-    -------
-    dict of str to float
-        As :func:`score_regression` or :func:`score_classification` gives them.
-    """
-    if predictor.contract["task"] == "regression":
-        return score_regression(part.target.to_numpy(float), np.asarray(predictor.predict(part.features)))
-    labels = predictor.contract["labels"]
-    return score_classification(encode_labels(part.target, labels), predictor.probabilities(part.features), labels)
+
+def evaluate_answers(answers: np.ndarray[Any, Any], part: Part, *, task: Task, labels: Sequence[Any]) -> dict[str, float]:
+    """Return the metrics of a model's answers, as :func:`score_regression` or :func:`score_classification` gives them."""
+    if task == "regression":
+        return score_regression(part.target.to_numpy(float), answers)
+    return score_classification(encode_labels(part.target, labels), answers, labels)
 
 
 def evaluate_constant(train: Part, part: Part, *, task: Task, labels: Sequence[Any]) -> dict[str, float]:
     """Return the metrics of the best constant: the training part's mean, or its share of each class."""
     if task == "regression":
-        return score_regression(part.target.to_numpy(float), np.full(len(part), train.target.mean()))
+        return evaluate_answers(np.full(len(part), train.target.mean()), part, task=task, labels=labels)
     shares = np.bincount(encode_labels(train.target, labels), minlength=len(labels)) / len(train)
-    return score_classification(encode_labels(part.target, labels), np.tile(shares, (len(part), 1)), labels)
+    return evaluate_answers(np.tile(shares, (len(part), 1)), part, task=task, labels=labels)
 
 
 def score_regression(true: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> dict[str, float]:
@@ -65,14 +66,16 @@ def score_classification(
     """
     binary = len(labels) == 2
     predicted = probabilities.argmax(axis=1)
-    scores = probabilities[:, 1] if binary else probabilities
-    return {
+    found = {
         "log_loss": float(metrics.log_loss(true, probabilities, labels=range(len(labels)))),
         "accuracy": float(metrics.accuracy_score(true, predicted)),
         "balanced_accuracy": float(metrics.balanced_accuracy_score(true, predicted)),
         "f1": float(metrics.f1_score(true, predicted, average="binary" if binary else "macro", zero_division=0)),
-        "roc_auc": float(metrics.roc_auc_score(true, scores, multi_class="ovr", labels=None if binary else range(len(labels)))),
     }
+    present = [position for position in range(len(labels)) if 0 < np.mean(true == position) < 1]
+    ranked = present[-1:] if binary else present
+    areas = [metrics.roc_auc_score(true == position, probabilities[:, position]) for position in ranked]
+    return found | ({"roc_auc": float(np.mean(areas))} if areas else {})  # without it where the rows are of one class
 
 
 def tabulate_scores(model: dict[str, float], constant: dict[str, float]) -> pd.DataFrame:

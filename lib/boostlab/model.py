@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from boostlab.predictor import Predictor
 
 EXAMPLE_ROWS = 5
+TYPES = {"double": "float64", "long": "int64", "datetime": "datetime64[ns]"}  # JSON does not tell 1.0 from 1, nor dates
 
 
 def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> None:
@@ -34,7 +35,9 @@ def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> No
     folder.mkdir(parents=True, exist_ok=True)
     predictor.booster.save_model(folder / "model.ubj")
     (folder / "contract.json").write_text(json.dumps(predictor.contract, indent=1), encoding="utf-8")
-    example.head(EXAMPLE_ROWS).to_json(folder / "example.json", orient="split", index=False, double_precision=15)
+    names = [item["name"] for item in predictor.contract["features"]]
+    rows = example[names].head(EXAMPLE_ROWS)
+    rows.to_json(folder / "example.json", orient="split", index=False, double_precision=15, date_format="iso")
 
 
 def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
@@ -54,8 +57,10 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     contract = json.loads((parts / "contract.json").read_text(encoding="utf-8"))
     data = folder.with_name("model_data")
     shutil.copytree(parts, data)
-    types = dict.fromkeys(contract["features"], "float64")  # JSON does not tell 1.0 from 1
-    example = pd.read_json((data / "example.json").open(), orient="split", precise_float=True, dtype=types)
+    example = pd.read_json((data / "example.json").open(), orient="split", precise_float=True, dtype=False, convert_dates=False)
+    example = example.astype(
+        {item["name"]: TYPES[item["signature"]] for item in contract["features"] if item["signature"] in TYPES}
+    )
     (data / "example.json").unlink()
     loader = _copy_loader(folder.parent)
     mlflow_model.add_flavor(
@@ -98,7 +103,9 @@ def _signature(contract: dict[str, Any]) -> Any:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    inputs = Schema([ColSpec(DataType.double, name) for name in contract["features"]])
+    inputs = Schema(
+        [ColSpec(DataType[item["signature"]], item["name"], required=not item["optional"]) for item in contract["features"]]
+    )
     if contract["task"] == "regression":
         return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double)]))
     kind = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract["labels"][0]), DataType.string)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
@@ -17,6 +18,21 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#000000")
 MOST_BARS = 20
 MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix can no longer be read
+
+
+def plot_target(target: pd.Series, *, task: str) -> Figure:
+    """Draw how often each value of the target occurs: a histogram of a quantity, bars for classes."""
+    figure, axes = _figure(7.0, 3.2)
+    if task == "regression":
+        axes.hist(target.to_numpy(float), bins=min(60, max(10, round(len(target) ** 0.5))), color=BLUE, edgecolor="white")
+        axes.axvline(target.mean(), color=ORANGE, label=f"mean {target.mean():.4g} ± {target.std():.4g}")
+        axes.legend(frameon=False)
+    else:
+        counts = target.value_counts().sort_index()
+        axes.bar([str(label) for label in counts.index], counts, color=BLUE)
+        axes.tick_params(axis="x", rotation=45 if len(counts) > 6 else 0)
+    axes.set(title=f"Target: {target.name}", xlabel=str(target.name), ylabel="rows")
+    return figure
 
 
 def plot_learning_curves(curves: Mapping[str, Sequence[float]], *, metric: str, best_iteration: int) -> Figure:

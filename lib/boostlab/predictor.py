@@ -1,18 +1,32 @@
 """How a trained model answers: raw rows in, predictions in the user's terms out.
 
 This file travels inside every logged model, so that loading one needs none of boostlab: it imports nothing but
-numpy, pandas and xgboost, and reads nothing but the model's own folder (``model.ubj`` and ``contract.json``).
+numpy, pandas and xgboost, and reads nothing but the model's own folder (``model.ubj`` and ``contract.json``). Training
+encodes its rows with the same functions, so that both see the same numbers.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import xgboost as xgb
+
+Array = np.ndarray[Any, Any]
+Feature = dict[str, Any]
+TRUTHS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
+EPOCH = pd.Timestamp("1970-01-01")
+DATE_PARTS = {
+    "year": lambda dates: dates.dt.year,
+    "month": lambda dates: dates.dt.month,
+    "day": lambda dates: dates.dt.day,
+    "weekday": lambda dates: dates.dt.day_of_week,  # Monday is 0
+    "hour": lambda dates: dates.dt.hour,
+    "days": lambda dates: (dates - EPOCH) / pd.Timedelta(days=1),  # since 1970
+}
 
 
 class Predictor:
@@ -21,23 +35,25 @@ class Predictor:
     Parameters
     ----------
     booster : xgboost.Booster
-        Trained on the contract's features, in their order.
+        Trained on the contract's features as :func:`encode_rows` makes them.
     contract : dict
-        ``task`` ("regression" or "classification"), ``features`` (list of column names) and ``labels`` (list of the
-        classes in the order of the booster's output; empty for regression).
+        ``task`` ("regression" or "classification"), ``labels`` (list of the classes in the order of the booster's output;
+        empty for regression) and ``features``: a list of dicts with ``name``, ``kind`` ("number", "boolean", "category" or
+        "date"), ``optional``, and ``categories`` or ``parts``.
     """
 
     def __init__(self, booster: xgb.Booster, contract: dict[str, Any]) -> None:
         self.booster = booster
         self.contract = contract
 
-    def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> np.ndarray[Any, Any] | pd.DataFrame:
+    def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> Array | pd.DataFrame:
         """Return a prediction for each row.
 
         Parameters
         ----------
         rows : DataFrame of shape (n_rows, at least n_features)
-            Columns in any order; those that are no features are ignored.
+            Columns in any order; those that are no features are ignored. A category that training did not see counts as
+            missing. An optional column may be left out, which counts as missing too.
         params : dict, optional
             ``{"probabilities": True}`` asks a classifier for one column of probabilities per class.
 
@@ -49,7 +65,8 @@ class Predictor:
         Raises
         ------
         ValueError
-            If a feature's column is missing, or a regressor is asked for probabilities.
+            If a column is missing that is not optional, a value is not of its column's kind, or a regressor is asked for
+            probabilities.
         """
         wants_probabilities = bool((params or {}).get("probabilities", False))
         if self.contract["task"] == "regression":
@@ -57,21 +74,136 @@ class Predictor:
                 raise ValueError("probabilities: a regression model has none. Leave the parameter out.")
             return np.asarray(self._raw(rows), np.float64)
         probabilities = self.probabilities(rows)
+        labels = self.contract["labels"]
         if wants_probabilities:
-            return pd.DataFrame(probabilities, columns=[str(label) for label in self.contract["labels"]])
-        return np.asarray(np.asarray(self.contract["labels"])[probabilities.argmax(axis=1)])
+            return pd.DataFrame(probabilities, columns=[str(label) for label in labels])
+        kind = object if isinstance(labels[0], str) else None
+        return np.asarray(np.asarray(labels, dtype=kind)[probabilities.argmax(axis=1)])
 
-    def probabilities(self, rows: pd.DataFrame) -> np.ndarray[Any, Any]:
+    def probabilities(self, rows: pd.DataFrame) -> Array:
         """Return the probability of each class, of shape (n_rows, n_classes), in the order of the contract's labels."""
         raw = self._raw(rows).astype(np.float64)
         return np.column_stack([1 - raw, raw]) if raw.ndim == 1 else raw
 
-    def _raw(self, rows: pd.DataFrame) -> np.ndarray[Any, Any]:
+    def _raw(self, rows: pd.DataFrame) -> Array:
         features = self.contract["features"]
-        missing = [name for name in features if name not in rows.columns]
-        if missing:
-            raise ValueError(f"Columns missing: {', '.join(missing)}. The model takes: {', '.join(features)}.")
-        return np.asarray(self.booster.predict(xgb.DMatrix(rows[features], feature_names=features)))
+        matrix = xgb.DMatrix(
+            encode_rows(rows, features),
+            feature_names=safe_names(features),
+            feature_types=input_types(features),
+            enable_categorical=True,
+        )
+        return np.asarray(self.booster.predict(matrix))
+
+
+def encode_rows(rows: pd.DataFrame, features: list[Feature]) -> Array:
+    """Return rows as the numbers that the booster takes, a column for each of :func:`input_names`.
+
+    Numbers stay, booleans become 0 and 1, categories their position in the contract's list, dates their parts; what is
+    missing, and a category that is not in the list, becomes NaN.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_rows, n_inputs)
+    """
+    missing = [item["name"] for item in features if item["name"] not in rows.columns and not item["optional"]]
+    if missing:
+        needed = ", ".join(item["name"] for item in features if not item["optional"])
+        raise ValueError(f"Columns missing: {', '.join(missing)}. The model needs: {needed}.")
+    matrix = np.full((len(rows), len(input_names(features))), np.nan, np.float32, order="F")
+    position = 0
+    for item in features:
+        width = len(item["parts"]) if item["kind"] == "date" else 1
+        if item["name"] in rows.columns:
+            encoded = ENCODERS[item["kind"]](cast(pd.Series, rows[item["name"]]), item)
+            matrix[:, position : position + width] = encoded if encoded.ndim == 2 else encoded[:, np.newaxis]
+        position += width
+    return matrix
+
+
+def input_names(features: list[Feature]) -> list[str]:
+    """Return a name for each number that the booster takes: the column's, or ``column.part`` for dates."""
+    parts = (
+        [f"{item['name']}.{part}" for part in item["parts"]] if item["kind"] == "date" else [item["name"]] for item in features
+    )
+    return [str(name) for names in parts for name in names]
+
+
+def input_types(features: list[Feature]) -> list[str]:
+    """Return XGBoost's type for each number that the booster takes: ``c`` for a category, ``q`` for a quantity."""
+    types = (
+        ["q"] * len(item["parts"]) if item["kind"] == "date" else ["c" if item["kind"] == "category" else "q"]
+        for item in features
+    )
+    return [kind for kinds in types for kind in kinds]
+
+
+def safe_names(features: list[Feature]) -> list[str]:
+    """Return the input names as XGBoost takes them: without ``[``, ``]`` and ``<``, and each once."""
+    seen: dict[str, int] = {}
+    names = []
+    for name in input_names(features):
+        safe = name.translate({ord("["): "(", ord("]"): ")", ord("<"): "‹"})
+        seen[safe] = seen.get(safe, 0) + 1
+        names.append(safe if seen[safe] == 1 else f"{safe}~{seen[safe]}")
+    return names
+
+
+def encode_number(values: pd.Series, feature: Feature) -> Array:
+    """Return numbers as float32; text that reads as a number is one."""
+    try:
+        if isinstance(values.dtype, np.dtype) and values.dtype.kind in "fiu":
+            numbers = values.to_numpy(np.float32)
+        else:
+            numbers = np.asarray(pd.to_numeric(values, errors="raise").astype("float64").to_numpy(na_value=np.nan), np.float32)
+    except (ValueError, TypeError):
+        wrong = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+        raise ValueError(
+            f"Column {feature['name']!r} takes numbers, not {wrong.iloc[0] if len(wrong) else values.iloc[0]!r}."
+        ) from None
+    if np.isinf(numbers).any():
+        raise ValueError(f"Column {feature['name']!r} has an infinite value. Send a finite one, or none.")
+    return numbers
+
+
+def encode_boolean(values: pd.Series, feature: Feature) -> Array:
+    """Return True, False and what reads like them as 1 and 0."""
+    if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
+        return np.asarray(values.astype("float64").to_numpy(na_value=np.nan), np.float32)
+    codes = values.map(lambda value: np.nan if pd.isna(value) else TRUTHS.get(str(value).lower(), np.inf)).astype("float64")
+    if np.isinf(codes).any():
+        raise ValueError(f"Column {feature['name']!r} takes true or false, not {values[np.isinf(codes)].iloc[0]!r}.")
+    return np.asarray(codes, np.float32)
+
+
+def encode_category(values: pd.Series, feature: Feature) -> Array:
+    """Return each value's position among the feature's categories; others, and gaps, as NaN."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        position = {name: code for code, name in enumerate(feature["categories"])}
+        codes = np.array([position.get(str(name), -1) for name in values.cat.categories] + [-1])[values.cat.codes]
+    else:
+        text = (
+            values
+            if values.dtype == object or isinstance(values.dtype, pd.StringDtype)
+            else values.astype(str).where(values.notna())
+        )
+        codes = pd.Index(feature["categories"], dtype=object).get_indexer(text.astype(object))
+    return np.where(codes < 0, np.nan, codes).astype(np.float32)
+
+
+def encode_date(values: pd.Series, feature: Feature) -> Array:
+    """Return the parts of dates, of shape (n_rows, n_parts); text is read as ISO 8601, times with a zone as UTC."""
+    try:
+        known = values if pd.api.types.is_datetime64_any_dtype(values) else values.astype("str").where(values.notna())
+        dates = pd.to_datetime(known, format=None if known is values else "ISO8601", utc=True, errors="raise").dt.tz_localize(
+            None
+        )
+    except (ValueError, TypeError):
+        raise ValueError(f"Column {feature['name']!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00.") from None
+    return np.column_stack([np.asarray(DATE_PARTS[part](dates), np.float64) for part in feature["parts"]]).astype(np.float32)
+
+
+ENCODERS = {"number": encode_number, "boolean": encode_boolean, "category": encode_category, "date": encode_date}
 
 
 def load_predictor(folder: str | Path) -> Predictor:

@@ -7,10 +7,13 @@ imports nothing heavy.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+import glob
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from boostlab.errors import suggest
 from boostlab.parameters import Settings
 
 Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
@@ -18,6 +21,18 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 ModelName = Annotated[str, Field(pattern=r"^[^/:]*$", description="a name without / and :")]
+
+
+def _find_dataset(name: str) -> str:
+    """Refuse a name that is neither a data set nor a file, before anything runs."""
+    known = get_args(Dataset)
+    path = Path(name).expanduser()
+    if name not in known and not path.exists() and not glob.glob(str(path), recursive=True):
+        raise ValueError(
+            f"neither a data set of scikit-learn nor a file.{suggest(name, known)} It takes: {', '.join(known)}, or the path "
+            "of a .csv, .csv.gz or .parquet file, a folder or a glob."
+        )
+    return name
 
 
 class Tracked(Settings):
@@ -73,13 +88,43 @@ class Hyperparameters(Settings):
 class Train(Tracked, Hyperparameters):
     """The parameters of ``train.ipynb``."""
 
-    dataset: Dataset
+    dataset: Annotated[str, AfterValidator(_find_dataset)]
+    target: str
+    features: list[str]
+    drop: list[str]
+    sample_weight: str
+    group: str
+    time: str
     task: Literal["auto", "regression", "classification"]
+    split: Literal["random", "time"]
+    stratify: bool
     test_size: Annotated[float, Field(gt=0, lt=1)]
     valid_size: Annotated[float, Field(gt=0, lt=1)]
     num_boost_round: Annotated[int, Field(ge=1)]
     early_stopping_rounds: Count
     register_as: ModelName
+
+    @model_validator(mode="after")
+    def _columns_have_one_role(self) -> Self:
+        if self.dataset in get_args(Dataset):
+            given = [name for name in ("target", "sample_weight", "group", "time") if getattr(self, name)]
+            if given or self.split == "time":
+                raise ValueError(
+                    f"{' and '.join(given) or 'split: time'} is for tables of your own: {self.dataset} has its target."
+                )
+        elif not self.target:
+            raise ValueError(f"{self.dataset} needs a target: name the column to predict, as -p target NAME.")
+        if self.split == "time" and not self.time:
+            raise ValueError("split: time needs the column that tells when: -p time NAME.")
+        if self.split == "time" and self.group:
+            raise ValueError(
+                "split: time and group exclude each other: a group may live on both sides of a moment. Leave one out."
+            )
+        roles = [name for name in (self.target, self.sample_weight) if name]
+        twice = [name for name in roles if name in [*self.features, *self.drop]]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is the target or the weight: leave it out of features and drop.")
+        return self
 
     @model_validator(mode="after")
     def _training_has_room(self) -> Self:

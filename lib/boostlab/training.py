@@ -1,19 +1,24 @@
-"""Fitting a booster: frames and arrays in, a model and its curves out. No files, no store, no display."""
+"""Fitting a booster: parts of a table in, a model and its curves out. No files, no store, no display.
+
+Rows reach XGBoost some ten thousand at a time, so that no second copy of the table is held while training.
+"""
 
 from __future__ import annotations
 
 import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import xgboost as xgb
 
-from boostlab.data import Part, Split, Task, encode_labels, find_labels
-from boostlab.errors import TrainingError
-from boostlab.predictor import Predictor
+from boostlab.data import Task, encode_labels, find_labels
+from boostlab.errors import DataError, TrainingError
+from boostlab.predictor import Feature, Predictor, encode_rows, input_names, input_types, safe_names
+from boostlab.splits import Part, Split
 
 OBJECTIVES = {"regression": "reg:squarederror", "binary": "binary:logistic", "multiclass": "multi:softprob"}
 METRICS = {"regression": "rmse", "binary": "logloss", "multiclass": "mlogloss"}
@@ -48,6 +53,7 @@ class Fit:
 
 def fit_booster(
     split: Split,
+    features: list[Feature],
     *,
     task: Task,
     params: Mapping[str, Any],
@@ -59,6 +65,8 @@ def fit_booster(
 
     Parameters
     ----------
+    features : list of dict
+        The columns to learn from, as :func:`boostlab.columns.list_features` gives them.
     params : mapping
         XGBoost's parameters by their native names. Objective and metric come from the task unless they are among them.
     early_stopping_rounds : int
@@ -76,7 +84,8 @@ def fit_booster(
         wanted["num_class"] = len(labels)
     _check_choices(wanted, kind)
     try:
-        train, valid = (_to_matrix(part, labels, params) for part in (split.train, split.valid))
+        train = _to_matrix(split.train, features, labels, wanted)
+        valid = _to_matrix(split.valid, features, labels, wanted, like=train)
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as warned:
@@ -97,7 +106,7 @@ def fit_booster(
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
     metric = list(history["valid"])[-1]
     best = booster.best_iteration if early_stopping_rounds else booster.num_boosted_rounds() - 1
-    contract = {"task": task, "features": [str(name) for name in split.train.features.columns], "labels": labels}
+    contract = {"task": task, "labels": labels, "features": features}
     curves = {f"{part}_{name}": values for part, lines in history.items() for name, values in lines.items()}
     return Fit(Predictor(booster[: best + 1], contract), curves, metric, best, fit_time_s)
 
@@ -105,14 +114,51 @@ def fit_booster(
 def rank_features(predictor: Predictor) -> dict[str, float]:
     """Return the mean gain of each feature's splits, largest first; a feature that no split uses has 0."""
     gain = predictor.booster.get_score(importance_type="gain")
-    scores = {name: float(_number(gain.get(name, 0.0))) for name in predictor.contract["features"]}
+    features = predictor.contract["features"]
+    names = zip(input_names(features), safe_names(features), strict=True)
+    scores = {name: float(_number(gain.get(safe, 0.0))) for name, safe in names}
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
-def _to_matrix(part: Part, labels: Sequence[Any], params: Mapping[str, Any]) -> xgb.DMatrix:
-    target = encode_labels(part.target, labels) if labels else part.target
-    names = [str(name) for name in part.features.columns]
-    return xgb.DMatrix(part.features, label=target, feature_names=names, nthread=params.get("nthread") or None)
+class _Batches(xgb.DataIter):
+    """A part's rows for XGBoost, which asks for them several times over."""
+
+    def __init__(self, part: Part, features: list[Feature], labels: Sequence[Any]) -> None:
+        self._part, self._features = part, features
+        self._target = encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32)
+        self._description = {"feature_names": safe_names(features), "feature_types": input_types(features)}
+        super().__init__()
+        self.reset()
+
+    def reset(self) -> None:
+        self._position = 0
+        self._frames = self._part.batches([item["name"] for item in self._features])
+
+    def next(self, input_data: Callable[..., Any]) -> bool:
+        frame = next(self._frames, None)
+        if frame is None:
+            return False
+        try:
+            data = encode_rows(frame, self._features)
+        except ValueError as error:
+            raise DataError(f"{self._part.table.name}: {error}") from None
+        here = slice(self._position, self._position + len(frame))
+        weight = None if self._part.weight is None else self._part.weight[here]
+        input_data(data=data, label=self._target[here], weight=weight, **self._description)
+        self._position = here.stop
+        return True
+
+
+def _to_matrix(
+    part: Part, features: list[Feature], labels: Sequence[Any], params: Mapping[str, Any], like: xgb.DMatrix | None = None
+) -> xgb.DMatrix:
+    """Return a part as XGBoost holds it: binned for the hist method, as it is for the others."""
+    options = {"enable_categorical": True, "nthread": params.get("nthread") or None}
+    if params.get("tree_method", "auto") in ("auto", "hist"):
+        return xgb.QuantileDMatrix(_Batches(part, features, labels), ref=like, max_bin=params.get("max_bin"), **options)
+    batches = _Batches(part, features, labels)
+    matrix = np.concatenate([encode_rows(frame, features) for frame in part.batches([item["name"] for item in features])])
+    return xgb.DMatrix(matrix, label=batches._target, weight=part.weight, **batches._description, **options)
 
 
 def _check_choices(wanted: Mapping[str, Any], kind: str) -> None:

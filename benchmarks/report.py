@@ -1,0 +1,20 @@
+"""How a benchmark's table is shown: on the terminal, and on demand in the README."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def print_table(name: str, lines: list[str], *, rounds: int, readme: bool) -> None:
+    """Print a Markdown table; with `readme`, put it between the README's marks of that name."""
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, medians of {rounds} rounds"
+    table = "\n".join([*lines, "", f"Measured by `python -m benchmarks.{name}` ({machine})."])
+    print(table)
+    if readme:
+        pattern = f"(?s)(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+        README.write_text(re.sub(pattern, lambda found: f"{found[1]}{table}\n{found[2]}", README.read_text()), encoding="utf-8")

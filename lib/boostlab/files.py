@@ -1,0 +1,135 @@
+"""Files that hold a table: finding them, their column names, and reading the columns that are wanted.
+
+CSV and Parquet are read by pyarrow. In CSV, empty cells and the usual marks (``NA``, ``null``, …) are gaps.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from boostlab.errors import DataError
+
+TEXT = (".csv", ".csv.gz")
+ENDINGS = (*TEXT, ".parquet")
+NUMBER_TO_TEXT = re.compile(r"In CSV column #(\d+)")
+
+
+def find_files(dataset: str) -> list[Path]:
+    """Return the files of a path, a folder of Parquet files or a glob, all of one kind.
+
+    Raises
+    ------
+    DataError
+        If there is none, or their kind is not known.
+    """
+    path = Path(dataset).expanduser()
+    if path.is_dir():
+        found = sorted(item for item in path.rglob("*.parquet") if item.is_file())
+        if not found:
+            raise DataError(f"The folder {dataset} holds no .parquet file. Name a folder that does, a file or a glob.")
+    elif path.exists():
+        found = [path]
+    else:
+        found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+    if not found:
+        raise DataError(f"There is no file {dataset}. Paths count from the folder in which the command starts.")
+    kinds = {next((ending for ending in ENDINGS if item.name.endswith(ending)), item.suffix) for item in found}
+    if not kinds <= set(ENDINGS) or len(kinds) > 1:
+        raise DataError(f"{dataset} is of kind {', '.join(sorted(kinds))}. Tables are read from one of: {', '.join(ENDINGS)}.")
+    return found
+
+
+def is_text(path: Path) -> bool:
+    """Tell whether a file is a CSV file."""
+    return path.name.endswith(TEXT)
+
+
+def read_names(paths: Sequence[Path]) -> list[str]:
+    """Return the column names of the first file.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, unreadable, or has two columns of one name.
+    """
+    path = paths[0]
+    if not path.stat().st_size:
+        raise DataError(f"{path} is empty.")
+    try:
+        if is_text(path):
+            with csv.open_csv(path) as reader:
+                names = list(reader.schema.names)
+        else:
+            names = list(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{path} has more than one column {twice[0]!r}. Rename them: each name stands once.")
+    return names
+
+
+def read_files(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
+    """Read the given columns of all files, one below the other.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, lacks a column, or changes meanwhile.
+    """
+    parts = []
+    for path in paths:
+        before = path.stat()
+        try:
+            parts.append(_read_csv(path, columns) if is_text(path) else pq.read_table(path, columns=list(columns)))
+        except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
+            raise _unreadable(path, error) from None
+        after = path.stat()
+        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+            raise DataError(f"{path} changed while it was read. Run again once it is complete.")
+    try:
+        return pa.concat_tables(parts, promote_options="permissive").select(list(columns))
+    except (pa.ArrowException, KeyError) as error:
+        raise DataError(f"The files of this table do not fit together: {_first_line(error)}") from None
+
+
+def _read_csv(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Read a CSV file; a column that begins with numbers and goes on with text is text."""
+    as_text: dict[str, pa.DataType] = {}
+    while True:
+        options = csv.ConvertOptions(include_columns=list(columns), strings_can_be_null=True, column_types=as_text)
+        try:
+            table = csv.read_csv(path, convert_options=options)
+            if any(pa.types.is_binary(kind) for kind in table.schema.types):  # what pyarrow makes of other encodings
+                raise pa.ArrowInvalid("invalid UTF8 data")
+            return table
+        except pa.ArrowInvalid as error:
+            match = NUMBER_TO_TEXT.search(str(error))
+            name = _name_at(path, int(match[1])) if match else None
+            if name is None or name in as_text or "UTF8" in str(error):
+                raise
+            as_text[name] = pa.string()
+
+
+def _name_at(path: Path, position: int) -> str:
+    with csv.open_csv(path) as reader:
+        return str(reader.schema.names[position])
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    text = _first_line(error)
+    if "UTF8" in text or "utf-8" in text:
+        return DataError(f"{path} is not encoded in UTF-8. Save it as UTF-8 and run again.")
+    return DataError(f"{path} cannot be read as a table: {text}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

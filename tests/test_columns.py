@@ -28,6 +28,7 @@ def make_frame(seed: int = 0) -> pd.DataFrame:
         {
             "row": range(ROWS),
             "key": [f"k{n:03d}" for n in range(ROWS)],
+            "name": [f"n{n // 2 * 7 % 150}" for n in range(ROWS)],
             "one": 7,
             "size": draw.normal(size=ROWS),
             "many": draw.permutation(ROWS) * 1000 + draw.integers(0, 900, ROWS),
@@ -56,7 +57,7 @@ def test_kinds_gaps_and_examples_are_found() -> None:
     columns, split = study(make_frame())
     kinds = {name: column.kind for name, column in columns.items()}
     assert kinds == {
-        "row": "number", "key": "category", "one": "number", "size": "number", "many": "number", "city": "category",
+        "row": "number", "key": "category", "name": "category", "one": "number", "size": "number", "many": "number", "city": "category",
         "new": "boolean", "day": "date", "gap": "number", "copy": "number", "lists": "other",
     }  # fmt: skip
     assert columns["gap"].missing == pytest.approx(0.3, abs=0.1)
@@ -75,7 +76,8 @@ def test_kinds_gaps_and_examples_are_found() -> None:
     ("name", "reason"),
     [
         ("row", "it counts the rows"),
-        ("key", "different in every row"),
+        ("key", "an identifier: 120 values in 120 rows"),
+        ("name", "nearly an identifier"),
         ("one", "one value only"),
         ("copy", "gives the target away"),
         ("lists", "nothing that a tree can split"),

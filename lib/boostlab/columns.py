@@ -22,7 +22,7 @@ from boostlab.splits import Part
 
 LEAK_SCORE = 0.999  # R² or balanced accuracy of a tree that sees one column alone, on new rows; or the rank correlation
 LEAK_ROWS = 5_000
-FEWEST_LEAK_ROWS = 40
+FEWEST_ROWS = 40  # training rows that it takes to call a column an identifier or a leak
 IDENTIFIER_SPAN = 3  # whole numbers that are all different and fill a third of their range count the rows
 SIGNATURES = {"number": "double", "whole": "long", "boolean": "boolean", "category": "string", "date": "datetime"}
 
@@ -136,13 +136,13 @@ def _find_reason(column: Column, known: pa.ChunkedArray, *, chosen: bool) -> str
         return ""
     if column.distinct == 1:
         return "one value only"
-    if column.distinct == len(known) and len(known) > 2:
-        if column.kind == "category":
-            return "an identifier: different in every row"
-        if column.kind == "number" and pa.types.is_integer(known.type):
-            span = pc.min_max(known)
-            if span["max"].as_py() - span["min"].as_py() < IDENTIFIER_SPAN * len(known):
-                return "an identifier: it counts the rows"
+    if column.kind == "category" and column.distinct > len(known) / 2 and len(known) >= FEWEST_ROWS:
+        every = column.distinct == len(known)
+        return f"{'an' if every else 'nearly an'} identifier: {column.distinct} values in {len(known)} rows"
+    if pa.types.is_integer(known.type) and column.distinct == len(known) >= FEWEST_ROWS:
+        span = pc.min_max(known)
+        if span["max"].as_py() - span["min"].as_py() < IDENTIFIER_SPAN * len(known):
+            return "an identifier: it counts the rows"
     return ""
 
 
@@ -165,7 +165,7 @@ def _make_feature(table: Table, column: Column, whole: pa.ChunkedArray, known: p
 def _find_leak(column: Column, train: Part, task: Task) -> Column:
     """Leave a column out that tells the target almost alone, as a tree shows that learns from half of some rows."""
     step = max(1, len(train) // LEAK_ROWS)
-    if column.feature is None or len(train) < FEWEST_LEAK_ROWS:
+    if column.feature is None or len(train) < FEWEST_ROWS:
         return column
     (frames,) = [pd.concat(list(train.table.batches([column.name], train.rows[::step])), ignore_index=True)]
     encoded = ENCODERS[column.kind](frames[column.name], column.feature)

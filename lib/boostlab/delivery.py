@@ -120,14 +120,20 @@ def end_abandoned(journal: Journal) -> None:
     if output is not None and output.is_file() and output.stat().st_mtime * 1000 >= facts["start_time"]:
         with tempfile.TemporaryDirectory() as folder:
             journal.add("files", {}, stage_notebook(output, facts["notebook"], Path(folder)))
-    add_end(journal, "KILLED", {"boostlab.reason": reason})
+    add_end(journal, "KILLED", {"boostlab.reason": reason}, seen=_last_sign(journal, output))
 
 
-def add_end(journal: Journal, status: str, tags: dict[str, str]) -> None:
-    """Note how a run ended: ``FINISHED``, ``FAILED`` or ``KILLED``, now."""
+def add_end(journal: Journal, status: str, tags: dict[str, str], *, seen: float | None = None) -> None:
+    """Note how a run ended: ``FINISHED``, ``FAILED`` or ``KILLED``, now or when it was `seen` last (in seconds)."""
     if tags:
         journal.add("tags", tags)
-    journal.add("end", {"status": status, "end_time": int(time.time() * 1000)})
+    journal.add("end", {"status": status, "end_time": int((seen or time.time()) * 1000)})
+
+
+def _last_sign(journal: Journal, output: Path | None) -> float:
+    """Return the time at which a run that lost its owner last wrote something, in seconds."""
+    paths = [entry.path for entry in journal.entries()] + [journal.path / "run.json"]
+    return max(path.stat().st_mtime for path in (*paths, output) if path is not None and path.exists())
 
 
 def _send_entry(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:

@@ -7,7 +7,7 @@ How an error reaches a terminal is the concern of who runs the command, not of t
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 
 class LabError(Exception):
@@ -34,9 +34,9 @@ class StoreError(LabError):
     """The tracking store cannot be opened, or was lost on the way."""
 
 
-def is_lab_error(name: str) -> bool:
-    """Tell whether `name` is the class name of a user's mistake, as a notebook's error output gives it."""
-    return name in {cls.__name__ for cls in _family(LabError)}
+def is_lab_error(name: str, traceback: Sequence[str]) -> bool:
+    """Tell whether an error in a notebook's output is a user's mistake: ours by name, and shown without a traceback."""
+    return len(traceback) == 1 and name in {cls.__name__ for cls in _family(LabError)}
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ is opened first; then the run is made, the cells run, and the executed notebook 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import tempfile
@@ -16,10 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from nbclient.exceptions import DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import raise_for_execution_errors
-from papermill.iorw import write_ipynb
+from papermill.iorw import papermill_io, write_ipynb
 from papermill.log import logger
 
 from boostlab import delivery
@@ -29,7 +29,7 @@ from boostlab.interrupts import signals_raised
 from boostlab.journal import Journal
 from boostlab.kernels import WarmKernel
 from boostlab.parameters import check_parameters
-from boostlab.record import Record
+from boostlab.record import Client, Record
 from boostlab.redaction import find_secrets, redact
 from boostlab.reports import describe_loss, describe_outcome
 from boostlab.sender import Sender
@@ -82,23 +82,26 @@ def execute(
     CellError
         If a cell ended in a LabError. Any other error in a cell is raised by papermill itself.
     """
-    source = input_path if isinstance(input_path, str) else None
+    folder = _command_folder()
+    source = str(folder / input_path) if _is_local(input_path) else None
     label = f"{name_notebook(source)}.ipynb"
     kernel: WarmKernel | None = None
     with signals_raised(lambda: kernel.discard() if kernel else None) as handlers:
         try:
             settings = check_parameters(nb, nb.metadata.papermill.get("parameters", {})).model_dump()
-            store = find_store(settings.get("tracking_uri", ""), project=find_project(Path(source) if source else None))
+            project = find_project(Path(source) if source else None)
+            store = find_store(settings.get("tracking_uri", ""), project=project, folder=folder)
             configure_mlflow(store)
             kernel = WarmKernel(nb, kernel_name)
             client = open_store(store)
-            target = _absolute(nb.metadata.papermill.get("output_path"))
-            _make_folder(target)
+            output = nb.metadata.papermill.get("output_path")
+            target = str(folder / output) if _is_local(output) else None
+            _prepare_output(target)
             delivery.complete_orphans(client, store)
             facts = describe_run(settings, store=store, notebook=source, origin="papermill", output_path=target)
             record = Record(
                 nb,
-                secrets=find_secrets(settings),
+                secrets=find_secrets({**settings, "store": store.uri, **_environment_secrets()}),
                 output_path=output_path,
                 progress_bar=progress_bar,
                 log_output=log_output,
@@ -161,8 +164,9 @@ class _Execution:
             raise
         except KeyboardInterrupt as stop:
             ending = _Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
-        except DeadKernelError as death:
-            ending = _Ending("FAILED", {"boostlab.reason": kernel.describe_death()}, death)
+        except DeadKernelError:
+            reason = kernel.describe_death()
+            ending = _Ending("FAILED", {"boostlab.reason": reason}, DeadKernelError(reason))
         except Exception as error:
             name = type(error).__name__
             ending = _Ending("FAILED", _error_tags(name, str(error), f"The execution failed: {name}."), error)
@@ -177,9 +181,10 @@ class _Execution:
             raise RefusedError(f"{self._label}: {error}") from None
 
     def _run_cells(self, kernel: WarmKernel, *, log_output: bool = False, **options: Any) -> None:
-        client = PapermillNotebookClient(
+        client = Client(
             self._record,
             km=kernel.manager(),
+            kernel_name=kernel.name,
             timeout=options.pop("execution_timeout", None) or options.pop("timeout", None),
             startup_timeout=options.pop("start_timeout", 60),
             log=logger,
@@ -190,10 +195,12 @@ class _Execution:
 
     def _kernel_environment(self) -> dict[str, str]:
         """Return the kernel's environment: the run that it records into, for us and for plain MLflow calls alike."""
-        env = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_EXPERIMENT_")}
+        facts = self._journal.facts()
+        env = {name: value for name, value in os.environ.items() if name != "MLFLOW_EXPERIMENT_NAME"}
         return env | {
             JOURNAL_VARIABLE: str(self._journal.path),
-            "MLFLOW_RUN_ID": self._journal.facts()["run_id"],
+            "MLFLOW_RUN_ID": facts["run_id"],
+            "MLFLOW_EXPERIMENT_ID": facts["experiment_id"],
             "MLFLOW_TRACKING_URI": self._store.uri,
         }
 
@@ -211,7 +218,8 @@ class _Execution:
             self._sender.check_stopped()
             delivery.complete(self._journal, self._client, self._store)
         except StoreError as error:
-            write_ipynb(notebook, notebook.metadata.papermill.get("output_path"))
+            with contextlib.suppress(OSError):  # the journal has it too
+                write_ipynb(notebook, notebook.metadata.papermill.get("output_path"))
             raise RefusedError(describe_loss(self._journal, self._store, ending.status, error)) from None
         finally:
             self._journal.disown()
@@ -219,7 +227,9 @@ class _Execution:
 
     def _conclude(self, notebook: Any, error: BaseException | None) -> Any:
         """Return the executed notebook, or raise what papermill reports."""
-        if isinstance(error, PapermillExecutionError) and is_lab_error(error.ename):
+        if isinstance(error, RefusedError):
+            raise RefusedError(f"{self._label}: {error}") from None
+        if isinstance(error, PapermillExecutionError) and is_lab_error(error.ename, error.traceback):
             raise CellError(f"{self._label}, cell In [{error.exec_count}]: {error.evalue}", error) from None
         if error is not None:
             raise error
@@ -232,9 +242,12 @@ def _find_ending(notebook: Any) -> _Ending:
         raise_for_execution_errors(notebook, notebook.metadata.papermill.get("output_path"))
     except PapermillExecutionError as error:
         return _Ending("FAILED", _error_tags(error.ename, error.evalue, f"A cell raised {error.ename}."), error)
+    except OSError as error:
+        return _Ending("FAILED", _error_tags(type(error).__name__, str(error), "The output notebook cannot be saved."), error)
     left = [cell for cell in notebook.cells if _should_have_run(cell) and cell.execution_count is None]
-    if left:  # sys.exit(0), which papermill takes for a success
-        return _Ending("FAILED", {"boostlab.reason": f"The notebook ended itself {len(left)} cell(s) before its end."})
+    if left:  # sys.exit(0): papermill would call it a success, but the run has not done its work
+        reason = f"The notebook ended itself {len(left)} cell(s) before its end."
+        return _Ending("FAILED", {"boostlab.reason": reason}, RefusedError(reason))
     return _Ending("FINISHED")
 
 
@@ -247,17 +260,34 @@ def _error_tags(name: str, message: str, reason: str) -> dict[str, str]:
     return {tag: text[:TAG_LENGTH] for tag, text in tags.items()}
 
 
-def _make_folder(path: str | None) -> None:
+def _command_folder() -> Path:
+    """Return the folder in which papermill was called, which ``--cwd`` has left by now."""
+    handler = papermill_io.get_handler("any.ipynb")
+    folder = handler.cwd(None)  # papermill's way of setting it tells what stood before
+    handler.cwd(folder)
+    return Path(folder or Path.cwd())
+
+
+def _is_local(path: Any) -> bool:
+    """Tell whether a notebook is read from, or written to, this machine's files."""
+    return isinstance(path, str) and path not in ("", "-") and "://" not in path
+
+
+def _prepare_output(path: str | None) -> None:
+    """Make the output's folder, and refuse what papermill would fail to write once the notebook has run."""
     if path is None:
         return
+    folder = Path(path).parent
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LabError(f"The output folder {Path(path).parent} cannot be made: {error.strerror}. Give another path.") from None
+        raise LabError(f"The output folder {folder} cannot be made: {error.strerror}. Give another path.") from None
+    if Path(path).is_dir():
+        raise LabError(f"The output {path} is a folder. Name a file in it.")
+    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+        raise LabError(f"The output {path} cannot be written. Give another path.")
 
 
-def _absolute(output_path: str | None) -> str | None:
-    """Return the output's path on this machine, or None where it is elsewhere, or nowhere."""
-    if not output_path or output_path == "-" or "://" in output_path:
-        return None
-    return str(Path(output_path).resolve())
+def _environment_secrets() -> dict[str, str]:
+    """Return MLflow's own credentials, which a notebook could print."""
+    return {name: value for name, value in os.environ.items() if name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}

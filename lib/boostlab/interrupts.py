@@ -23,10 +23,14 @@ class Stopped(KeyboardInterrupt):
 @contextlib.contextmanager
 def signals_raised(at_stop: Callable[[], None]) -> Iterator[dict[int, Any]]:
     """Call `at_stop` and raise Stopped for signals that would end the process; yield the handlers that stood before."""
+    stopping = False
 
     def stop(signum: int, _frame: FrameType | None) -> None:
-        at_stop()
-        raise Stopped(signum)
+        nonlocal stopping
+        if not stopping:  # a second one must not cut off the record of the first
+            stopping = True
+            at_stop()
+            raise Stopped(signum)
 
     if threading.current_thread() is not threading.main_thread():
         yield {}

@@ -1,5 +1,7 @@
 """The process that becomes a kernel: it imports while it waits, then runs ipykernel in the environment it is given.
 
+What a module prints while it is imported ahead is not the notebook's output, and is dropped.
+
 Run as ``python -m boostlab.kernel_process MODULE…``. It reads one line of JSON from its standard input, with the
 kernel's arguments, environment and working directory; an empty input means that no kernel is wanted after all.
 """
@@ -13,6 +15,7 @@ import json
 import os
 import runpy
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 
 from boostlab.startup import uncollected
 
@@ -20,7 +23,9 @@ from boostlab.startup import uncollected
 def main(modules: list[str]) -> None:
     """Import `modules`, wait for the order, become the kernel."""
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as ipykernel does, but in time
-    with uncollected():
+    if sys.path[0] in ("", os.getcwd()):  # noqa: PTH109  # `-m` puts it there; a file beside the notebook shadows no package here
+        del sys.path[0]
+    with uncollected(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):  # noqa: PTH123
         for module in ["ipykernel.kernelapp", *modules]:
             with contextlib.suppress(Exception):  # the notebook's own import shows what is wrong
                 importlib.import_module(module)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from jupyter_client.provisioning import LocalProvisioner
 from boostlab.errors import LabError, suggest
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
+WARM_PACKAGES = ("IPython", "boostlab", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "sklearn", "xgboost")
+CHANGES_IMPORTS = re.compile(r"environ|putenv|sys\.path|%env|%set_env")
 OWN_NAMES = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}", sys.executable)
 
 
@@ -55,7 +58,7 @@ class WarmKernel:
     Parameters
     ----------
     notebook : mapping
-        What its code cells import at their top level is imported ahead.
+        Which of the kit's heavy packages its code cells import is imported ahead.
     kernel_name : str
         The kernelspec. Only a Python kernel of this very environment is warmed up; any other starts as usual.
 
@@ -66,18 +69,18 @@ class WarmKernel:
     """
 
     def __init__(self, notebook: Mapping[str, Any], kernel_name: str) -> None:
-        self._kernel_name = kernel_name
+        self.name = kernel_name
         self._process: subprocess.Popen[bytes] | None = None
         spec = _find_spec(kernel_name)
         if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
             options = spec.argv[1:-4]
-            command = [sys.executable, "-P", *options, "-m", "boostlab.kernel_process", *imported_modules(notebook)]
+            command = [sys.executable, *options, "-m", "boostlab.kernel_process", *modules_to_warm(notebook)]
             env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it while it is being imported
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, start_new_session=True)
 
     def manager(self) -> AsyncKernelManager:
         """Return a kernel manager that will use the warm process for its kernel."""
-        manager = AsyncKernelManager(kernel_name=self._kernel_name, transport_encryption="auto")
+        manager = AsyncKernelManager(kernel_name=self.name, transport_encryption="auto")
         if self._process is not None:
             manager.provisioner = WarmProvisioner(kernel_id="", kernel_spec=manager.kernel_spec, parent=manager)
             manager.provisioner.warm = self._process
@@ -99,14 +102,22 @@ class WarmKernel:
         return "The kernel died." if code is None else f"The kernel died: it exited with status {code}."
 
 
-def imported_modules(notebook: Mapping[str, Any]) -> list[str]:
-    """Return the modules that a notebook's code cells import at their top level, in order."""
+def modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
+    """Return what may be imported ahead of a notebook: of its own imports, those of packages known to be indifferent to when.
+
+    Nothing, where a cell sets the environment or the import path, which count when a package is loaded.
+    """
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if any(CHANGES_IMPORTS.search(source) for source in sources):
+        return []
+    return [module for module in _imported_modules(sources) if module.partition(".")[0] in WARM_PACKAGES]
+
+
+def _imported_modules(sources: list[str]) -> list[str]:
     found: dict[str, None] = {}
-    for cell in notebook["cells"]:
-        if cell["cell_type"] != "code":
-            continue
+    for source in sources:
         try:
-            statements = ast.parse("".join(cell["source"])).body
+            statements = ast.parse(source).body
         except SyntaxError:
             continue  # a magic, or a mistake that the kernel will report
         for statement in statements:

@@ -187,7 +187,7 @@ def encode_category(values: pd.Series, feature: Feature) -> Array:
             if values.dtype == object or isinstance(values.dtype, pd.StringDtype)
             else values.astype(str).where(values.notna())
         )
-        codes = pd.Index(feature["categories"], dtype=object).get_indexer(text.astype(object))
+        codes = pd.Index(feature["categories"], dtype=object).get_indexer(pd.Index(text, dtype=object))
     return np.where(codes < 0, np.nan, codes).astype(np.float32)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
+from papermill.log import logger
 
 from boostlab.redaction import redact
 
@@ -17,21 +19,33 @@ class Record(NotebookExecutionManager):
     def __init__(self, nb: Any, *, secrets: frozenset[str], **options: Any) -> None:
         super().__init__(nb, **options)
         self.secrets = secrets
+        self.unsaved: OSError | None = None
 
     def save(self, **kwargs: Any) -> None:
         executed = self.nb
         self.nb = self.shareable()
         try:
             super().save(**kwargs)
+        except OSError as error:  # such as a full disk: the cells go on, the run gets the notebook, and the end says it
+            if not self.unsaved:
+                logger.warning("The output notebook cannot be saved: %s", error)
+            self.unsaved = error
         finally:
             self.nb = executed
 
     def shareable(self) -> Any:
         """Return the notebook as it may be kept: without secrets."""
-        return redact(self.nb, self.secrets) if self.secrets else self.nb
+        return redact(self.nb, self.secrets)
 
     def mark_stopped(self) -> None:
         """Mark the cell that was running as failed: the kernel or the execution ended under it."""
         started = [cell for cell in self.nb.cells if cell.metadata.get("papermill", {}).get("start_time")]
         if started:
             self.cell_exception(started[-1])
+
+
+class Client(PapermillNotebookClient):
+    """papermill's client of a kernel, which passes no secret on to a log or a file."""
+
+    def log_output_message(self, output: Any) -> None:
+        super().log_output_message(redact(output, self.nb_man.secrets))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,12 +22,11 @@ def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
     addresses (``postgresql://user:password@host``), each also as it reads when escaped.
     """
     found: set[str] = set()
-    for name, value in values.items():
+    for name, text in _texts(values):
         if SECRET_NAME.search(name):
-            found.update(_texts(value))
-        for text in _texts(value):
-            found.update(match[2] for match in ADDRESS_PASSWORD.finditer(text))
-            found.update(match[2] for match in QUERY_PASSWORD.finditer(text))
+            found.add(text)
+        found.update(match[2] for match in ADDRESS_PASSWORD.finditer(text))
+        found.update(match[2] for match in QUERY_PASSWORD.finditer(text))
     forms = {form for text in found for form in (text, unquote(text), repr(text)[1:-1], json.dumps(text)[1:-1])}
     return frozenset(form for form in forms if len(form) >= SHORTEST)
 
@@ -39,9 +38,15 @@ def redact(value: Any, secrets: Iterable[str]) -> Any:
 
 
 def redact_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of parameter values that may be recorded."""
+    """Return a copy of parameter values that may be recorded, nested ones included."""
     secrets = find_secrets(values)
-    return {name: MASK if SECRET_NAME.search(name) and value else redact(value, secrets) for name, value in values.items()}
+    return {name: _redact_named(name, value, secrets) for name, value in values.items()}
+
+
+def _redact_named(name: str, value: Any, secrets: frozenset[str]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _redact_named(str(key), item, secrets) for key, item in value.items()}
+    return MASK if SECRET_NAME.search(name) and value not in ("", None) else redact(value, secrets)
 
 
 def _redact(value: Any, secrets: list[str]) -> Any:
@@ -55,9 +60,13 @@ def _redact(value: Any, secrets: list[str]) -> Any:
     return [_redact(item, secrets) for item in value] if isinstance(value, list) else value
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each value within a value as text, with the name under which it stands."""
     if isinstance(value, Mapping):
-        return [text for item in value.values() for text in _texts(item)]
-    if isinstance(value, list):
-        return [text for item in value for text in _texts(item)]
-    return [value] if isinstance(value, str) and value else []
+        for key, item in value.items():
+            yield from _texts(item, str(key) if not SECRET_NAME.search(name) else name)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, name)
+    elif value is not None and not isinstance(value, bool) and str(value):
+        yield name, str(value)

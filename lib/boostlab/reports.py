@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -49,7 +50,7 @@ def how_to_look(facts: Mapping[str, Any]) -> str:
     """Return how to see the run of a journal's facts in MLflow's UI."""
     address, page = facts["store"], f"/#/experiments/{facts['experiment_id']}/runs/{facts['run_id']}"
     if address.startswith("http"):
-        return f"see {address}{page}"
+        return f"see {re.sub('//[^/@]*@', '//', address)}{page}"
     return f"see http://127.0.0.1:5000{page} while this runs: {facts['ui']}"
 
 

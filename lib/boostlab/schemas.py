@@ -16,11 +16,19 @@ from pydantic import AfterValidator, Field, model_validator
 from boostlab.errors import suggest
 from boostlab.parameters import Settings
 
+ALIASES = {
+    "learning_rate": "eta",
+    "min_split_loss": "gamma",
+    "lambda": "reg_lambda",
+    "alpha": "reg_alpha",
+    "random_state": "seed",
+    "n_jobs": "nthread",
+}
 Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
-ModelName = Annotated[str, Field(pattern=r"^[^/:]*$", description="a name without / and :")]
+ModelName = Annotated[str, Field(pattern=r"^$|^[^/:]*[^/:\s][^/:]*$", max_length=256, description="a name without / and :")]
 
 
 def _find_dataset(name: str) -> str:
@@ -38,7 +46,7 @@ def _find_dataset(name: str) -> str:
 class Tracked(Settings):
     """Where a run is recorded, and under which name."""
 
-    experiment: Annotated[str, Field(min_length=1, description="a name")]
+    experiment: Annotated[str, Field(pattern=r"\S", max_length=500, description="a name of at most 500 characters")]
     run_name: str
     tracking_uri: str
 
@@ -70,9 +78,10 @@ class Hyperparameters(Settings):
 
     @model_validator(mode="after")
     def _names_stand_once(self) -> Self:
-        twice = [name for name in self.xgb_params if name in type(self).model_fields]
-        if twice:
-            raise ValueError(f"xgb_params names {', '.join(twice)}: set it by its own parameter, as -p {twice[0]} VALUE.")
+        for name in self.xgb_params:
+            own = ALIASES.get(name, name)
+            if own in type(self).model_fields:
+                raise ValueError(f"xgb_params names {name}: set it by its own parameter, as -p {own} VALUE.")
         return self
 
     def booster_params(self) -> dict[str, Any]:

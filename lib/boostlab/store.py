@@ -66,7 +66,7 @@ class Store:
     @property
     def path(self) -> Path:
         """The file or folder of a local store."""
-        return Path(unquote(urlsplit(self.uri).path).removeprefix("/" if self.kind == "sqlite" else ""))
+        return Path(self.uri.removeprefix("sqlite:///") if self.kind == "sqlite" else unquote(urlsplit(self.uri).path))
 
 
 def find_project(notebook: Path | None = None) -> Path:
@@ -77,10 +77,15 @@ def find_project(notebook: Path | None = None) -> Path:
     return candidates[0] if candidates else Path.cwd()
 
 
-def find_store(address: str, *, project: Path) -> Store:
+def find_store(address: str, *, project: Path, folder: Path | None = None) -> Store:
     """Return the store at `address`, else that of ``MLFLOW_TRACKING_URI``, else the project's own SQLite file.
 
-    Relative paths count from the working directory.
+    Parameters
+    ----------
+    project : pathlib.Path
+        The folder of the project's own store.
+    folder : pathlib.Path, optional
+        Where relative paths start; default: the working directory.
 
     Raises
     ------
@@ -88,16 +93,20 @@ def find_store(address: str, *, project: Path) -> Store:
         If the address has no form that boostlab knows.
     """
     address = address or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{project / 'mlflow.db'}"
+    folder = folder or Path.cwd()
+    address = re.sub(r"^[A-Za-z0-9+]+:", lambda found: found[0].lower(), address)
     scheme = re.match(r"([a-z0-9]+)(?:\+[a-z0-9]+)?:(?=.)", address)
     if scheme is None:
-        return _folder(address)
+        return _folder(address, folder)
     match scheme[1]:
         case "sqlite":
             name = re.sub(r"^sqlite[^:]*:/{0,3}", "", address)
-            path = Path(name).expanduser().resolve()
+            if re.search("[?#]", name):
+                raise StoreError(f"The path of a SQLite store cannot hold ? or #, as {address!r} does. Choose another name.")
+            path = (folder / Path(name).expanduser()).resolve()
             return Store(f"sqlite:///{path}", path.parent / "mlartifacts")
         case "file":
-            return _folder(unquote(re.sub(r"^file:(//)?", "", address)))
+            return _folder(unquote(re.sub(r"^file:(//)?", "", address)), folder)
         case "http" | "https":
             return Store(address.rstrip("/"))
         case name if name in DATABASE_SERVERS:
@@ -159,10 +168,10 @@ def check_reachable(store: Store, *, fresh: bool = False) -> None:
         _check_database(store)
 
 
-def _folder(address: str) -> Store:
-    path = Path(address).expanduser().resolve()
-    if path.is_file():
-        raise StoreError(f"The tracking address {address!r} is a file. For a SQLite store write sqlite:///{path}.")
+def _folder(address: str, folder: Path) -> Store:
+    path = (folder / Path(address).expanduser()).resolve()
+    if path.is_file() or path.suffix in (".db", ".sqlite", ".sqlite3"):
+        raise StoreError(f"The tracking address {address!r} names a file. For a SQLite store write sqlite:///{path}.")
     return Store(path.as_uri())
 
 

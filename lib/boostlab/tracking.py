@@ -12,11 +12,12 @@ import io
 import os
 import re
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from boostlab import delivery
 from boostlab.documents import name_notebook, stage_notebook
@@ -97,6 +98,8 @@ def start_run(settings: Settings) -> Run:
     given = os.environ.get(JOURNAL_VARIABLE)
     if given:
         return Run(Journal(Path(given)))
+    for run in list(Run.open_runs):
+        run.abandon()
     notebook = os.environ.get("JPY_SESSION_NAME")
     values = settings.model_dump()
     store = find_store(values.get("tracking_uri", ""), project=find_project(Path(notebook) if notebook else None))
@@ -105,9 +108,7 @@ def start_run(settings: Settings) -> Run:
     journal = Journal.create(describe_run(values, store=store, notebook=notebook, origin="jupyter"))
     run_id = delivery.create_run(journal, client, store)
     os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = run_id, store.uri  # for the user's own mlflow calls
-    run = Run(journal, owner=(client, store))
-    atexit.register(run._abandon)
-    return run
+    return Run(journal, owner=(client, store))
 
 
 class Run:
@@ -128,15 +129,20 @@ class Run:
         What is known of the run: ``run_id``, ``run_name``, ``experiment``, ``store``, ``tags``, ``params`` and more.
     """
 
+    open_runs: ClassVar[list[Run]] = []
+
     def __init__(self, journal: Journal, *, owner: tuple[MlflowClient, Store] | None = None) -> None:
         self._journal = journal
         self._owner = owner
         self._ended = False
+        if owner is not None:
+            self.open_runs.append(self)
+            atexit.register(self.abandon)
         self.facts = journal.facts()
 
-    def log_metrics(self, metrics: Mapping[str, float], *, step: int = 0) -> None:
-        """Record metrics, each a finite number."""
-        self._log_points([(name, value, step) for name, value in metrics.items()], final=True)
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Record the run's results, each a number."""
+        self._log_points([(name, value, 0) for name, value in metrics.items()], final=True)
 
     def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
         """Record metrics that have a value per round; the round, counted from 0, becomes the step."""
@@ -147,17 +153,15 @@ class Run:
         """Record tags."""
         self._add("tags", tags)
 
-    def log_dataset(self, dataset: Mapping[str, str], *, context: str = "training") -> None:
+    def log_dataset(self, dataset: Mapping[str, str]) -> None:
         """Record which data was used.
 
         Parameters
         ----------
         dataset : mapping
             ``name``, ``digest``, ``source_type``, ``source``, ``schema`` and ``profile``, as MLflow's Dataset has them.
-        context : str
-            What the data was used for.
         """
-        self._add("dataset", {**dataset, "context": context})
+        self._add("dataset", {**dataset, "context": "training"})
 
     def log_figure(self, figure: Figure, name: str) -> Image:
         """Record a figure as ``plots/<name>.png`` and return it for display: one picture in the notebook and the run."""
@@ -251,6 +255,7 @@ class Run:
         if self._owner is None or self._ended:
             return
         self._ended = True
+        self.open_runs.remove(self)
         notebook = os.environ.get("JPY_SESSION_NAME", "")
         if Path(notebook).is_file():
             with tempfile.TemporaryDirectory() as folder:
@@ -259,9 +264,12 @@ class Run:
         delivery.add_end(self._journal, status, {})
         delivery.complete(self._journal, *self._owner)
 
-    def _abandon(self) -> None:
-        """End a run that the kernel leaves open: its notebook did not reach the end."""
-        self._end("KILLED")
+    def abandon(self) -> None:
+        """End a run that is left open, if it is: its notebook did not reach the end."""
+        try:
+            self._end("KILLED")
+        except StoreError as error:  # nobody is there to catch it; the journal keeps the run
+            print(error, file=sys.stderr)  # noqa: T201
 
 
 def _git_tags(source: str) -> dict[str, str]:

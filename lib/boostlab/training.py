@@ -168,6 +168,8 @@ def _check_choices(wanted: Mapping[str, Any], kind: str) -> None:
             f"xgb_params: the objective {wanted['objective']!r} does not fit this {kind} target. "
             f"Allowed: {', '.join(prefix + '…' if prefix.endswith(':') else prefix for prefix in PREFIXES[kind])}."
         )
+    if wanted.get("disable_default_eval_metric") or not wanted["eval_metric"]:
+        raise TrainingError("xgb_params: without a metric there is no curve and no early stopping. Leave eval_metric as it is.")
     if wanted.get("booster", "gbtree") not in TREE_BOOSTERS:
         raise TrainingError(f"xgb_params: no booster {wanted['booster']!r} here. Allowed: {', '.join(TREE_BOOSTERS)}.")
 

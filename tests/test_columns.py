@@ -57,13 +57,16 @@ def test_kinds_gaps_and_examples_are_found() -> None:
     columns, split = study(make_frame())
     kinds = {name: column.kind for name, column in columns.items()}
     assert kinds == {
-        "row": "number", "key": "category", "name": "category", "one": "number", "size": "number", "many": "number", "city": "category",
-        "new": "boolean", "day": "date", "gap": "number", "copy": "number", "lists": "other",
+        "row": "number", "key": "category", "name": "category", "one": "number", "size": "number", "many": "number",
+        "city": "category",
+        "new": "boolean", "day": "date", "gap": "number",
+        "copy": "number", "lists": "other",
     }  # fmt: skip
     assert columns["gap"].missing == pytest.approx(0.3, abs=0.1)
     assert columns["city"].distinct == 3
     assert columns["city"].feature == {
-        "name": "city", "kind": "category", "signature": "string", "optional": False, "categories": ["Faro", "Lisboa", "Porto"],
+        "name": "city", "kind": "category", "signature": "string", "optional": False,
+        "categories": ["Faro", "Lisboa", "Porto"],
     }  # fmt: skip
     assert columns["day"].feature is not None
     assert columns["day"].feature["parts"] == ["month", "day", "weekday", "days"]

@@ -33,6 +33,7 @@ DATASET = {
 }
 Opened = tuple[Any, Store]
 Begin = Callable[..., Journal]
+FEATURE = {"name": "a", "kind": "number", "signature": "double", "optional": False}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def begin(tmp_path: Path) -> Begin:
 def add_model(journal: Journal, folder: Path, register_as: str = "") -> Entry:
     booster = xgb.train({"nthread": 1}, xgb.DMatrix(ROWS, label=[0, 0, 1, 1, 2, 2]), num_boost_round=3)
     parts = folder / "parts"
-    write_model(Predictor(booster, {"task": "regression", "features": ["a"], "labels": []}), ROWS, parts)
+    write_model(Predictor(booster, {"task": "regression", "features": [FEATURE], "labels": []}), ROWS, parts)
     return journal.add("model", {"name": "model", "register_as": register_as}, parts)
 
 

@@ -7,18 +7,22 @@ from boostlab.errors import DataError, LabError, ParameterError, StoreError, Tra
 
 @pytest.mark.parametrize("error", [LabError, ParameterError, DataError, TrainingError, StoreError])
 def test_knows_each_of_its_errors_by_name(error: type[LabError]) -> None:
-    assert is_lab_error(error.__name__)
+    assert is_lab_error(error.__name__, ["one line"])
 
 
 def test_knows_an_error_that_was_derived_later() -> None:
     late = type("LateError", (StoreError,), {})
 
-    assert is_lab_error(late.__name__)
+    assert is_lab_error(late.__name__, ["one line"])
 
 
 @pytest.mark.parametrize("name", ["ValueError", "Exception", "", "laberror"])
 def test_takes_no_other_error_for_its_own(name: str) -> None:
-    assert not is_lab_error(name)
+    assert not is_lab_error(name, ["one line"])
+
+
+def test_takes_an_error_of_its_name_with_a_traceback_for_somebody_elses() -> None:
+    assert not is_lab_error("DataError", ["Traceback …", "sqlalchemy.exc.DataError: no"])
 
 
 def test_shows_the_message_without_a_traceback_in_ipython() -> None:

@@ -4,24 +4,28 @@ from math import log, sqrt
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from boostlab.data import Part
+from boostlab.data import Roles, Table, Task
 from boostlab.evaluation import (
+    evaluate_answers,
     evaluate_constant,
-    evaluate_model,
+    predict_part,
     prefix_names,
     score_classification,
     score_regression,
     tabulate_scores,
 )
 from boostlab.predictor import Predictor
+from boostlab.splits import Part
 
 
 def part(values: list[Any]) -> Part:
-    return Part(pd.DataFrame({"a": np.arange(len(values), dtype=float)}), pd.Series(values, name="y"))
+    data = pa.table({"a": np.arange(len(values), dtype=float), "y": values})
+    table = Table(data, Roles(target="y"), ("a",), name="made", source="here")
+    return Part(table, np.arange(len(values)), table.target, None)
 
 
 def test_scores_a_regression() -> None:
@@ -88,11 +92,20 @@ def test_evaluates_a_model_that_knows_the_answers(
     target = [labels.index(value) for value in values] if labels else values
     params = {"objective": objective, "eta": 1, "lambda": 0, "min_child_weight": 0, "nthread": 1}
     params |= {"num_class": len(labels)} if len(labels) > 2 else {}
-    booster = xgb.train(params, xgb.DMatrix(rows.features, label=target), num_boost_round=20)
-    contract = {"task": "classification" if labels else "regression", "features": ["a"], "labels": labels}
-    scores = evaluate_model(Predictor(booster, contract), rows)
+    booster = xgb.train(params, xgb.DMatrix(rows.head(len(rows)), label=target), num_boost_round=20)
+    task: Task = "classification" if labels else "regression"
+    features = [{"name": "a", "kind": "number", "signature": "double", "optional": False}]
+    answers = predict_part(Predictor(booster, {"task": task, "features": features, "labels": labels}), rows)
+    scores = evaluate_answers(answers, rows, task=task, labels=labels)
 
+    assert answers.shape == ((len(values), len(labels)) if labels else (len(values),))
     assert {name: scores[name] for name in perfect} == pytest.approx(perfect, abs=1e-4)
+
+
+def test_leaves_the_area_out_where_all_rows_are_of_one_class() -> None:
+    scores = score_classification(np.array([0, 0]), np.array([[0.5, 0.5], [0.8, 0.2]]), ["a", "b"])
+
+    assert set(scores) == {"log_loss", "accuracy", "balanced_accuracy", "f1"}
 
 
 def test_tabulates_a_model_beside_the_constant_with_units() -> None:

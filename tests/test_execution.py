@@ -128,7 +128,8 @@ def test_a_mistake_in_the_input_ends_in_one_message_without_a_traceback(
 def test_a_notebook_that_ends_itself_early_is_not_finished(
     write_notebook: Write, papermill: Papermill, store: str, look: Look
 ) -> None:
-    papermill(write_notebook("import sys\nsys.exit(0)", "print('never')"), "out.ipynb", "-p", "tracking_uri", store)
+    done = papermill(write_notebook("import sys\nsys.exit(0)", "print('never')"), "out.ipynb", "-p", "tracking_uri", store)
+    assert done.returncode == 1
     run = only_run(look())
     assert (run.info.status, run.data.tags["boostlab.reason"]) == (
         "FAILED",
@@ -142,6 +143,7 @@ def test_a_killed_kernel_fails_the_run_and_says_so(write_notebook: Write, paperm
     )
     done = papermill(path, "out.ipynb", "-p", "tracking_uri", store)
     assert done.returncode == 138
+    assert done.stderr.strip().splitlines()[-1].endswith("as the system does when memory runs out.")
     run = only_run(look())
     assert run.info.status == "FAILED"
     assert "SIGKILL" in run.data.tags["boostlab.reason"]
@@ -170,6 +172,65 @@ def test_a_signal_kills_the_run_and_its_kernel(
     assert artifacts(look(), run.info.run_id) == NOTEBOOK
 
 
+def test_a_second_signal_does_not_cut_off_the_record_of_the_first(
+    write_notebook: Write, start_papermill: Start, store: str, look: Look
+) -> None:
+    path = write_notebook(SLEEPER)
+    process = start_papermill(path, "out.ipynb", "-p", "tracking_uri", store)
+    wait_for(path.with_name("pid"))
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.02)
+    process.communicate(timeout=TIMEOUT_S)
+    run = only_run(look())
+    assert run.info.status == "KILLED"
+    assert artifacts(look(), run.info.run_id) == NOTEBOOK
+    assert "so far" in (path.parent / "out.ipynb").read_text()
+
+
+def test_paths_count_from_where_the_command_starts_whatever_the_kernels_folder(
+    write_notebook: Write, papermill: Papermill, tmp_path: Path, look: Look
+) -> None:
+    for name in ("start/notebooks", "start/inner", "elsewhere"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "start/pyproject.toml").touch()
+    (tmp_path / "elsewhere/pyproject.toml").touch()
+    (tmp_path / "elsewhere/beside.py").write_text("HERE = 'beside the kernel'")
+    write_notebook("import beside\nprint(beside.HERE)").rename(tmp_path / "start/notebooks/tiny.ipynb")
+    done = papermill("notebooks/tiny.ipynb", "new/out.ipynb", "--cwd", "../elsewhere", cwd=tmp_path / "start")
+    assert done.returncode == 0, done.stderr
+    run = only_run(look(f"sqlite:///{tmp_path}/start/mlflow.db"))
+    assert run.data.tags["mlflow.source.name"] == f"{tmp_path}/start/notebooks/tiny.ipynb"
+    assert "beside the kernel" in (tmp_path / "start/new/out.ipynb").read_text()
+    assert not (tmp_path / "elsewhere/new").exists()
+
+
+def test_what_counts_when_a_package_is_loaded_counts_here_too(
+    write_notebook: Write, papermill: Papermill, store: str, tmp_path: Path
+) -> None:
+    (tmp_path / "loud.py").write_text("print('loaded')")
+    cells = (
+        "import os\nos.environ['OMP_NUM_THREADS'] = '1'",
+        "import loud, xgboost, threadpoolctl\nprint(threadpoolctl.threadpool_info())",
+    )
+    done = papermill(write_notebook(*cells), "out.ipynb", "-p", "tracking_uri", store)
+    assert done.returncode == 0, done.stderr
+    outputs = json.loads((tmp_path / "out.ipynb").read_text())["cells"][-1]["outputs"]
+    printed = "".join(text for output in outputs for text in output["text"])
+    assert printed.startswith("loaded")
+    assert "'num_threads': 1" in printed
+    assert "'user_api': 'openmp', 'internal_api': 'openmp', 'num_threads': 2" not in printed
+
+
+def test_a_stray_run_of_the_notebooks_own_stays_in_its_experiment(
+    write_notebook: Write, papermill: Papermill, store: str, look: Look
+) -> None:
+    cell = "import mlflow\nfor _ in range(2):\n    with mlflow.start_run():\n        mlflow.log_metric('m', 1)"
+    done = papermill(write_notebook(cell), "out.ipynb", "-p", "tracking_uri", store)
+    assert done.returncode == 0, done.stderr
+    assert {run.info.experiment_id for run in all_runs(look())} == {look().get_experiment_by_name("tiny").experiment_id}
+
+
 def test_the_next_execution_ends_a_run_whose_owner_was_killed(
     write_notebook: Write, start_papermill: Start, papermill: Papermill, store: str, look: Look
 ) -> None:
@@ -196,12 +257,14 @@ def test_the_next_execution_ends_a_run_whose_owner_was_killed(
 LOSES_STORE = (
     ATTACH + "\nrun.log_metrics({'early': 1.0})\nPath('ready').write_text('x')",
     "import time\nwhile not Path('gone').exists():\n    time.sleep(0.05)",
-    "from boostlab import data, plots, training\n"
+    "from boostlab import columns, data, plots, splits, training\n"
     "table = data.load_table('iris')\n"
-    "split = data.split_table(table, task='classification', test_size=0.2, valid_size=0.2, seed=0)\n"
-    "fit = training.fit_booster(split, task='classification', params={}, num_boost_round=3, early_stopping_rounds=0)\n"
+    "parts = splits.split_table(table, task='classification', test_size=0.2, valid_size=0.2, seed=0)\n"
+    "features = columns.list_features(columns.study_columns(table, parts.train, task='classification'))\n"
+    "fit = training.fit_booster("
+    "parts, features, task='classification', params={}, num_boost_round=3, early_stopping_rounds=0)\n"
     "run.log_curves(fit.curves)\nrun.log_figure(plots.plot_importance(training.rank_features(fit.predictor)), 'gain')\n"
-    "print(run.log_model(fit.predictor, split.train.features, register_as='kept'))\nrun.finish()",
+    "print(run.log_model(fit.predictor, parts.train.head(5), register_as='kept'))\nrun.finish()",
 )
 
 
@@ -258,7 +321,7 @@ def test_a_password_stays_out_of_the_run_and_the_notebooks(
     assert run.data.params == {"api_key": "***", "address": "ftp://me:***@host/x"}
     everything = [done.stderr, (path.parent / "out.ipynb").read_text()]
     everything += [read_artifact(look(), run.info.run_id, name) for name in NOTEBOOK]
-    assert not [text for text in everything if "abc-123-xyz" in text or "p4ss" in text]
+    assert not [text for text in everything if any(secret in text for secret in ("abc-123-xyz", "p4ss", "98765432", "hunter22"))]
 
 
 def test_a_notebook_that_is_not_ours_is_papermills_business(write_notebook: Write, papermill: Papermill, tmp_path: Path) -> None:
@@ -266,6 +329,15 @@ def test_a_notebook_that_is_not_ours_is_papermills_business(write_notebook: Writ
     assert done.returncode == 0, done.stderr
     assert "Passed unknown parameter: nothing" in done.stderr
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_refuses_an_output_that_is_a_folder(write_notebook: Write, papermill: Papermill, store: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    done = papermill(write_notebook("print(x)"), "folder", "-p", "tracking_uri", store)
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (
+        1,
+        f"Error: tiny.ipynb: The output {tmp_path}/folder is a folder. Name a file in it.",
+    )
 
 
 def test_works_from_the_python_api_and_from_a_thread(write_notebook: Write, store: str, look: Look) -> None:
@@ -297,6 +369,7 @@ thread.join()
         (["-p", "tracking_uri", "sqlite:////no/such/folder/x.db"], "the folder /no/such/folder does not exist"),
         (["-p", "tracking_uri", "http://127.0.0.1:9"], "no server answers"),
         (["-p", "tracking_uri", "gopher://x"], "of no known kind"),
+        (["-p", "tracking_uri", "x.db"], "write sqlite:///"),
         (["-k", "python33"], "No Jupyter kernel 'python33'. Did you mean 'python3'?"),
     ],
 )

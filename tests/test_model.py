@@ -5,21 +5,25 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost as xgb
 
-from boostlab.data import Part, find_task, load_table, split_table
+from boostlab.columns import list_features, study_columns
+from boostlab.data import Roles, Table, find_task, load_table
 from boostlab.model import package_model, write_model
-from boostlab.predictor import Predictor
+from boostlab.predictor import Predictor, encode_rows, input_types, safe_names
+from boostlab.splits import Split, split_table
 from boostlab.training import fit_booster
 
-DATASETS = ["breast_cancer", "diabetes", "digits", "iris", "wine"]
-Packaged = tuple[Path, Predictor, Part]
+DATASETS = ["breast_cancer", "diabetes", "digits", "iris", "wine", "own"]
+Packaged = tuple[Path, Predictor, Split]
 ANSWER_WITHOUT_BOOSTLAB = """
 import json, sys
 
@@ -38,26 +42,55 @@ for model, folder in zip(models, sys.argv[1:]):
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Packaged]:
-    """Return a function that gives a data set's packaged model, the predictor it was made of, and rows to predict."""
-    from mlflow.models import Model
+def own_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Parquet file with a column of every kind, without gaps and with."""
+    draw = np.random.default_rng(0)
+    rows = 200
+    frame = pd.DataFrame(
+        {
+            "size": draw.normal(size=rows),
+            "rooms": draw.integers(1, 9, rows) * 10,
+            "new": draw.random(rows) < 0.5,
+            "city": draw.choice(["Faro", "Porto, PT", 'say "x"'], rows),
+            "sold": pd.Timestamp("2020-01-01T06:30:15.25") + pd.to_timedelta(draw.integers(0, 900, rows), unit="D"),
+        }
+    )
+    gaps = {f"{name}_gap": frame[name].astype(object).where(frame.index % 3 != 1, None) for name in frame}
+    frame = frame.assign(**gaps).astype({"size_gap": float, "rooms_gap": float, "sold_gap": "datetime64[us]"})
+    frame["price"] = frame["size"] * 3 + frame.rooms / 10 + (frame.city == "Faro") * 5 + frame.new + draw.normal(size=rows) * 0.1
+    path = tmp_path_factory.mktemp("own") / "own.parquet"
+    frame.to_parquet(path, index=False)
+    return path
 
-    made: dict[str, Packaged] = {}
 
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callable[[str], Packaged]:
+    """Return a function that gives a data set's packaged model, the predictor it was made of, and the split data."""
+
+    @cache
     def get(dataset: str) -> Packaged:
-        if dataset not in made:
-            table = load_table(dataset)
-            task = find_task(table.target)
-            split = split_table(table, task=task, test_size=0.2, valid_size=0.2, seed=0)
-            params = {"nthread": 1}
-            fit = fit_booster(split, task=task, params=params, num_boost_round=3, early_stopping_rounds=0)
-            folder = tmp_path_factory.mktemp(dataset)
-            write_model(fit.predictor, split.train.features, folder / "parts")
-            package_model(folder / "parts", folder / "model", mlflow_model=Model())
-            made[dataset] = folder / "model", fit.predictor, split.test
-        return made[dataset]
+        table = load_table(str(own_table), roles=Roles(target="price")) if dataset == "own" else load_table(dataset)
+        return make_package(table, tmp_path_factory.mktemp(dataset))
 
     return get
+
+
+def make_package(table: Table, folder: Path) -> Packaged:
+    from mlflow.models import Model
+
+    task = find_task(table.target)
+    split = split_table(table, task=task, test_size=0.2, valid_size=0.2, seed=0)
+    features = list_features(study_columns(table, split.train, task=task))
+    fit = fit_booster(split, features, task=task, params={"nthread": 1}, num_boost_round=9, early_stopping_rounds=0)
+    write_model(fit.predictor, split.train.head(5), folder / "parts")
+    package_model(folder / "parts", folder / "model", mlflow_model=Model())
+    return folder / "model", fit.predictor, split
+
+
+def load_model(folder: Path) -> Any:
+    import mlflow.pyfunc
+
+    return mlflow.pyfunc.load_model(str(folder))
 
 
 @pytest.fixture(autouse=True)
@@ -72,8 +105,8 @@ def describe(folder: Path) -> Any:
 
 
 def test_writes_parts_that_need_no_mlflow(package: Callable[[str], Packaged], tmp_path: Path) -> None:
-    _, predictor, test = package("iris")
-    write_model(predictor, test.features, tmp_path / "parts")
+    _, predictor, split = package("iris")
+    write_model(predictor, split.test.head(9), tmp_path / "parts")
 
     assert {path.name for path in (tmp_path / "parts").iterdir()} == {"model.ubj", "contract.json", "example.json"}
     assert json.loads((tmp_path / "parts" / "contract.json").read_text()) == predictor.contract
@@ -81,24 +114,29 @@ def test_writes_parts_that_need_no_mlflow(package: Callable[[str], Packaged], tm
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_answers_alike_in_every_flavour(package: Callable[[str], Packaged], dataset: str) -> None:
-    import mlflow.pyfunc
     import mlflow.xgboost
 
-    folder, predictor, test = package(dataset)
-    rows = xgb.DMatrix(test.features)
+    folder, predictor, split = package(dataset)
+    rows = split.test.head(len(split.test))
+    features = predictor.contract["features"]
+    matrix = xgb.DMatrix(
+        encode_rows(rows, features),
+        feature_names=safe_names(features),
+        feature_types=input_types(features),
+        enable_categorical=True,
+    )
 
-    assert np.array_equal(mlflow.pyfunc.load_model(str(folder)).predict(test.features), predictor.predict(test.features))
-    assert np.array_equal(mlflow.xgboost.load_model(str(folder)).predict(rows), predictor.booster.predict(rows))
+    assert np.array_equal(load_model(folder).predict(rows), predictor.predict(rows))
+    assert np.array_equal(mlflow.xgboost.load_model(str(folder)).predict(matrix), predictor.booster.predict(matrix))
 
 
 def test_answers_with_probabilities_where_asked(package: Callable[[str], Packaged]) -> None:
-    import mlflow.pyfunc
-
-    folder, predictor, test = package("iris")
-    answers = mlflow.pyfunc.load_model(str(folder)).predict(test.features, params={"probabilities": True})
+    folder, predictor, split = package("iris")
+    rows = split.test.head(9)
+    answers = load_model(folder).predict(rows, params={"probabilities": True})
 
     assert list(answers.columns) == ["setosa", "versicolor", "virginica"]
-    assert np.array_equal(answers, predictor.probabilities(test.features))
+    assert np.array_equal(answers, predictor.probabilities(rows))
 
 
 @pytest.mark.parametrize(
@@ -109,19 +147,58 @@ def test_states_its_signature(package: Callable[[str], Packaged], dataset: str, 
     folder, predictor, _ = package(dataset)
     signature = describe(folder).signature
 
-    assert signature.inputs.input_names() == predictor.contract["features"]
+    assert signature.inputs.input_names() == [item["name"] for item in predictor.contract["features"]]
     assert {kind.name for kind in signature.inputs.input_types()} == {"double"}
     assert [kind.name for kind in signature.outputs.input_types()] == [output]
     assert [param.name for param in signature.params or []] == params
 
 
-@pytest.mark.parametrize("dataset", ["diabetes", "wine"])
-def test_keeps_the_first_rows_as_its_input_example(package: Callable[[str], Packaged], dataset: str) -> None:
-    folder, predictor, _ = package(dataset)
-    example = describe(folder).load_input_example(str(folder))
+def test_states_the_type_of_each_kind_of_column_and_which_may_be_left_out(package: Callable[[str], Packaged]) -> None:
+    folder, _, _ = package("own")
+    types = {"size": "double", "rooms": "long", "new": "boolean", "city": "string", "sold": "datetime"}
+    optional = {f"{name}_gap": ("double" if kind == "long" else kind, False) for name, kind in types.items()}
+    inputs = describe(folder).signature.inputs
 
-    assert example.shape == (5, len(predictor.contract["features"]))
-    assert {str(kind) for kind in example.dtypes} == {"float64"}
+    assert {column.name: (column.type.name, column.required) for column in inputs} == {
+        **{name: (kind, True) for name, kind in types.items()},
+        **optional,
+    }
+
+
+def test_answers_rows_without_the_columns_that_may_be_left_out(package: Callable[[str], Packaged]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    folder, predictor, split = package("own")
+    model = load_model(folder)
+    rows = split.test.head(9)[["size", "rooms", "new", "city", "sold"]]
+
+    assert np.array_equal(model.predict(rows), predictor.predict(rows))
+    with pytest.raises(MlflowException, match="city"):
+        model.predict(rows.drop(columns="city"))
+
+
+@pytest.mark.parametrize("dataset", ["diabetes", "wine", "own"])
+def test_keeps_the_first_rows_as_its_input_example(package: Callable[[str], Packaged], dataset: str) -> None:
+    folder, predictor, split = package(dataset)
+    example = describe(folder).load_input_example(str(folder))
+    rows = split.train.head(5)
+
+    for name in {"city", "city_gap", "new", "rooms"} & set(example.columns):
+        assert example[name].dropna().tolist() == rows[name].dropna().tolist()
+    features = predictor.contract["features"]
+    assert encode_rows(example, features) == pytest.approx(encode_rows(rows, features), rel=1e-6, nan_ok=True)
+    assert np.array_equal(load_model(folder).predict(example), predictor.predict(rows))
+
+
+@pytest.mark.parametrize(("unit", "zone"), [("s", None), ("ms", None), ("ns", None), ("us", "Europe/Lisbon")])
+def test_takes_times_of_every_unit_with_a_zone_or_without(own_table: Path, tmp_path: Path, unit: Any, zone: str | None) -> None:
+    frame = pd.read_parquet(own_table)[["sold", "price"]]
+    frame["sold"] = frame.sold.dt.as_unit(unit).dt.tz_localize(zone)
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    folder, predictor, split = make_package(load_table(str(tmp_path / "t.parquet"), roles=Roles(target="price")), tmp_path)
+    rows = split.test.head(9)
+
+    assert np.array_equal(load_model(folder).predict(rows), predictor.predict(rows))
 
 
 def test_states_its_requirements_exactly(package: Callable[[str], Packaged]) -> None:
@@ -148,7 +225,7 @@ def test_names_its_code_by_what_it_says(package: Callable[[str], Packaged]) -> N
 
 @pytest.mark.slow
 def test_answers_in_a_process_without_boostlab(package: Callable[[str], Packaged], tmp_path: Path) -> None:
-    packaged = [package(dataset) for dataset in ("breast_cancer", "diabetes")]
+    packaged = [package(dataset) for dataset in ("breast_cancer", "diabetes", "own")]
     command = [sys.executable, "-c", ANSWER_WITHOUT_BOOSTLAB, *(str(folder) for folder, _, _ in packaged)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     examples = [describe(folder).load_input_example(str(folder)) for folder, _, _ in packaged]

@@ -145,7 +145,14 @@ def test_ignores_names_beyond_the_fields_when_it_checks_globals() -> None:
     class One(Settings):
         a: int
 
-    assert One.check({"a": 1, "__name__": "__main__"}).a == 1
+    assert One.check({"a": 1, "__name__": "__main__"}).model_dump() == {"a": 1}
+
+
+def test_does_not_change_once_it_is_checked() -> None:
+    settings = check_parameters(notebook("a: int = 1"), {})
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.a = 2  # type: ignore[attr-defined]
 
 
 def test_refuses_to_check_what_has_no_value_yet() -> None:

@@ -22,7 +22,7 @@ def importance(count: int = 3) -> Figure:
 
 
 def regression() -> Figure:
-    return plot_regression([1.0, 2.0, 3.0, 4.0], [1.5, 2.5, 2.5, 3.5], target="price")
+    return plot_regression([1.0, 2.0, 3.0, 4.0], [0.5, 2.5, 2.5, 4.5], target="price")
 
 
 def classification(count: int = 3) -> Figure:
@@ -72,7 +72,8 @@ def test_draws_the_largest_gains_with_the_largest_on_top(count: int, bars: int, 
 def test_draws_predictions_and_residuals() -> None:
     scatter, histogram = regression().axes
 
-    assert np.asarray(scatter.lines[1].get_data()).tolist() == [[1, 2, 3, 4], [1.5, 2.5, 2.5, 3.5]]
+    assert np.asarray(scatter.lines[0].get_data()).tolist() == [[0.5, 4.5], [0.5, 4.5]]
+    assert np.asarray(scatter.lines[1].get_data()).tolist() == [[1, 2, 3, 4], [0.5, 2.5, 2.5, 4.5]]
     assert (scatter.get_xlabel(), scatter.get_ylabel()) == ("true price", "predicted price")
     assert sum(patch.get_height() for patch in histogram.patches) == 4  # type: ignore[attr-defined]
     assert legend(histogram) == ["mean 0 ± 0.5"]
@@ -86,7 +87,9 @@ def test_draws_curves_of_the_second_of_two_classes() -> None:
     assert legend(roc) == ["yes (AUC 0.667)", "chance"]
     assert legend(recall) == ["yes (AP 0.500)"]
     assert [text.get_text() for text in confusion.texts] == ["2", "1", "0", "1"]
-    assert [text.get_text() for text in confusion.get_yticklabels()] == ["no", "yes"]
+    assert np.asarray(confusion.images[0].get_array()) == pytest.approx(np.array([[2 / 3, 1 / 3], [0, 1]]))
+    for ticks in (confusion.get_xticklabels(), confusion.get_yticklabels()):
+        assert [text.get_text() for text in ticks] == ["no", "yes"]
 
 
 def test_tells_the_curves_of_many_classes_apart() -> None:

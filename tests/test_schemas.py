@@ -18,6 +18,8 @@ NOT_NEGATIVE = ([0, 0.5, 1e6], [-TINY])
 FRACTION = ([TINY, 1], [0, 1 + TINY])
 INNER_FRACTION = ([TINY, 0.79], [0, 1])
 COUNT = ([0, 1], [-1])
+TABLE = {"target", "features", "drop", "sample_weight", "group", "time", "split", "stratify"}  # checked against one another
+FREE = {"run_name", "tracking_uri", "xgb_params"} | TABLE
 VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and just beyond them
     "eta": ([0, 1], [-TINY, 1 + TINY]),
     "max_depth": COUNT,
@@ -61,7 +63,7 @@ def cases(side: int) -> list[tuple[str, Any]]:
 
 
 def test_limits_every_field_but_free_text_and_mappings() -> None:
-    assert set(Train.model_fields) - set(VALUES) == {"run_name", "tracking_uri", "xgb_params"}
+    assert set(Train.model_fields) - set(VALUES) == FREE
 
 
 @pytest.mark.parametrize(("name", "value"), cases(0))
@@ -98,6 +100,11 @@ def test_says_which_range_is_allowed(name: str, value: float, allowed: str) -> N
     assert str(caught.value) == f"{name} = {value!r} is out of range. Allowed: {allowed}."
 
 
+def test_says_which_type_and_range_are_allowed() -> None:
+    with pytest.raises(ParameterError, match=r"^eta takes a number with 0 <= eta <= 1, not 'high'\.$"):
+        train(eta="high")
+
+
 @pytest.mark.parametrize(("name", "value"), [("device", "tpu"), ("register_as", "a/b"), ("experiment", "")])
 def test_does_not_tell_that_text_is_no_text(name: str, value: str) -> None:
     with pytest.raises(ParameterError) as caught:
@@ -118,7 +125,7 @@ def test_refuses_shares_that_leave_no_rows_for_training(test_size: float, valid_
 
 
 def test_refuses_an_own_parameter_among_xgb_params() -> None:
-    with pytest.raises(ParameterError, match=r"^xgb_params names eta, num_boost_round: set it by its own parameter, as -p eta"):
+    with pytest.raises(ParameterError, match=r"^xgb_params names eta: set it by its own parameter, as -p eta"):
         train(xgb_params={"eta": 0.1, "num_boost_round": 5})
 
 

@@ -60,7 +60,6 @@ def server() -> Iterator[HTTPServer]:
         ("sqlite:///~/runs.db", "sqlite:///{cwd}/home/runs.db", "{cwd}/home/runs.db"),
         ("sqlite+pysqlite:///runs.db", "sqlite:///{cwd}/runs.db", "{cwd}/runs.db"),
         ("sqlite:///a b/runs.db", "sqlite:///{cwd}/a b/runs.db", "{cwd}/a b/runs.db"),
-        ("sqlite:///a#b/runs.db", "sqlite:///{cwd}/a#b/runs.db", "{cwd}/a#b/runs.db"),
         ("sqlite:///a%20b/runs.db", "sqlite:///{cwd}/a%20b/runs.db", "{cwd}/a%20b/runs.db"),
         ("mlruns", "file://{cwd}/mlruns", "{cwd}/mlruns"),
         ("./a b", "file://{cwd}/a%20b", "{cwd}/a b"),
@@ -122,7 +121,7 @@ def test_hints_at_the_scheme_that_a_server_lacks(address: str) -> None:
 def test_refuses_a_file_where_a_folder_belongs(tmp_path: Path) -> None:
     (tmp_path / "runs.db").touch()
 
-    with pytest.raises(StoreError, match=rf"'runs\.db' is a file\. For a SQLite store write sqlite:///{tmp_path}/runs\.db\."):
+    with pytest.raises(StoreError, match=rf"'runs\.db' names a file\. For a SQLite store write sqlite:///{tmp_path}/runs\.db\."):
         find_store("runs.db", project=Path("/project"))
 
 
@@ -160,9 +159,9 @@ def test_does_not_make_a_lost_store_anew(tmp_path: Path, address: str) -> None:
 def test_tells_a_server_that_answers_from_one_that_fails(server: HTTPServer) -> None:
     store = find_store(f"http://127.0.0.1:{server.server_port}", project=Path("/project"))
     check_reachable(store)
-    server.RequestHandlerClass.status = 503  # type: ignore[attr-defined]
+    server.RequestHandlerClass.status = 500  # type: ignore[attr-defined]
 
-    with pytest.raises(StoreError, match="the server answers with HTTP status 503"):
+    with pytest.raises(StoreError, match="the server answers with HTTP status 500"):
         check_reachable(store)
 
 
@@ -187,7 +186,8 @@ def test_places_artifacts_beside_the_database_wherever_it_runs(tmp_path: Path, m
     assert not any((tmp_path / "elsewhere").iterdir())
 
 
-def test_opens_a_store_of_plain_files(tmp_path: Path) -> None:
+def test_opens_a_store_of_plain_files_that_mlflow_takes_on_demand_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
     client = open_store(find_store("mlruns", project=tmp_path))
     run = client.create_run("0")
 
@@ -199,9 +199,18 @@ def test_lets_eight_processes_open_a_fresh_database_at_once(tmp_path: Path) -> N
     command = [sys.executable, "-c", OPEN_WHEN_TOLD, f"sqlite:///{tmp_path}/runs.db"]
     pipe = subprocess.PIPE
     processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(PROCESSES)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    errors = [process.communicate("go\n")[1] for process in processes]
+    streams = [(process.stdin, process.stdout) for process in processes]
+    assert [stdout.readline() for _, stdout in streams if stdout] == ["ready\n"] * PROCESSES
+    for stdin, _ in streams:
+        assert stdin is not None
+        stdin.write("go\n")
+        stdin.flush()
+    errors = [process.communicate()[1] for process in processes]
 
     assert [process.returncode for process in processes] == [0] * PROCESSES, errors
+
+
+@pytest.mark.parametrize("address", ["sqlite:///a#b/runs.db", "sqlite:///what?.db"])
+def test_refuses_what_an_address_cannot_hold(address: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot hold \? or #"):
+        find_store(address, project=tmp_path)

@@ -22,7 +22,7 @@ SETS = PROJECT / "parameters" / "train"
 REGRESSION = {"rmse", "mae", "r2"}
 CLASSIFICATION = {"log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"}
 FILES = {"notebook/train.ipynb", "notebook/train.html"}
-PLOTS = {"plots/learning_curves.png", "plots/feature_importance.png", "plots/test.png"}
+PLOTS = {"plots/target.png", "plots/learning_curves.png", "plots/feature_importance.png", "plots/test.png"}
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
 Look = Callable[..., Any]
 
@@ -56,7 +56,8 @@ def test_trains_and_records_each_data_set(
     assert run.info.status == "FINISHED"
     assert run.data.params["eta"] and run.data.params["num_boost_round"] == "40"
     expected = {f"{part}_{name}" for part in ("test", "baseline") for name in metrics}
-    assert set(run.data.metrics) == expected | {f"train_{curve}", f"valid_{curve}", "best_iteration", "fit_time_s"}
+    always = {"best_iteration", "fit_time_s", "rows", "rows_without_target"}
+    assert set(run.data.metrics) == expected | always | {f"train_{curve}", f"valid_{curve}"}
     first = "rmse" if "rmse" in metrics else "log_loss"
     assert run.data.metrics[f"test_{first}"] < run.data.metrics[f"baseline_{first}"]
     history = look().get_metric_history(run.info.run_id, f"valid_{curve}")
@@ -169,8 +170,12 @@ def test_eight_first_uses_at_once_work(tmp_path: Path, look: Look, monkeypatch: 
         (["-p", "max_depth", -1], "max_depth = -1 is out of range. Allowed: 0 <= max_depth."),
         (["-p", "subsample", 1.5], "subsample = 1.5 is out of range. Allowed: 0 < subsample <= 1."),
         (["-p", "test_size", 0.6, "-p", "valid_size", 0.4], "leave no rows for training"),
-        (["-p", "dataset", "iriss"], "dataset has no choice 'iriss'. Did you mean 'iris'?"),
+        (["-p", "dataset", "iriss"], "dataset = 'iriss': neither a data set of scikit-learn nor a file. Did you mean 'iris'?"),
+        (["-p", "dataset", "nothing.csv", "-p", "target", "y"], "dataset = 'nothing.csv': neither a data set"),
         (["-y", "xgb_params: {eta: 0.2}"], "xgb_params names eta"),
+        (["-y", "xgb_params: {lambda: 2}"], "xgb_params names lambda: set it by its own parameter, as -p reg_lambda"),
+        (["-p", "dataset", TRAIN], "needs a target"),
+        (["-p", "split", "time"], "is for tables of your own"),
     ],
 )
 def test_refuses_before_anything_runs(papermill: Papermill, tmp_path: Path, options: list[object], message: str) -> None:

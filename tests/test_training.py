@@ -2,33 +2,56 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from collections.abc import Sequence
+from datetime import date
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from boostlab.data import Split, load_table, split_table
-from boostlab.errors import TrainingError
+from boostlab.columns import list_features, study_columns
+from boostlab.data import Roles, Table, find_task, load_table
+from boostlab.errors import DataError, TrainingError
+from boostlab.splits import Part, Split, split_table
 from boostlab.training import Fit, fit_booster, rank_features
+
+
+KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iris"}
 
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Split]:
     """Splits by task: one to regress on, one of two classes, one of three."""
-    tables = {name: load_table(name) for name in ("diabetes", "breast_cancer", "iris")}
-    regression = split_table(tables["diabetes"], task="regression", test_size=0.2, valid_size=0.2, seed=0)
-    binary, multiclass = (
-        split_table(tables[name], task="classification", test_size=0.2, valid_size=0.2, seed=0)
-        for name in ("breast_cancer", "iris")
+    tables = {kind: load_table(name) for kind, name in KINDS.items()}
+    sizes = {"test_size": 0.2, "valid_size": 0.2}
+    return {kind: split_table(table, task=find_task(table.target), seed=0, **sizes) for kind, table in tables.items()}
+
+
+def fit(split: Split, *, rounds: int = 3, stop: int = 0, callbacks: Sequence[Any] = (), **params: Any) -> Fit:
+    task = find_task(split.train.target)
+    features = list_features(study_columns(split.train.table, split.train, task=task))
+    return fit_booster(
+        split,
+        features,
+        task=task,
+        params={"nthread": 1, **params},
+        num_boost_round=rounds,
+        early_stopping_rounds=stop,
+        callbacks=callbacks,
     )
-    return {"regression": regression, "binary": binary, "multiclass": multiclass}
 
 
-def fit(split: Split, *, rounds: int = 3, stop: int = 0, **params: Any) -> Fit:
-    task = "regression" if split.train.target.dtype.kind == "f" else "classification"
-    params = {"nthread": 1, **params}
-    return fit_booster(split, task=task, params=params, num_boost_round=rounds, early_stopping_rounds=stop)  # type: ignore[arg-type]
+def make_split(**columns: list[Any]) -> Split:
+    """Return a split whose three parts are the same rows, a role `weight` among the columns if there is one."""
+    data = pa.table(columns)
+    names = tuple(name for name in data.column_names if name not in ("y", "weight"))
+    roles = Roles(target="y", weight="weight" if "weight" in columns else "")
+    table = Table(data, roles, names, name="made", source="here", chosen=True)
+    weight = np.array(columns["weight"], np.float32) if "weight" in columns else None
+    part = Part(table, np.arange(len(table)), table.target, weight)
+    return Split(part, part, part)
 
 
 @pytest.mark.parametrize(
@@ -49,20 +72,15 @@ def test_fits_each_kind_of_target(splits: dict[str, Split], kind: str, metric: s
 
 
 def test_stops_early_and_keeps_the_rounds_up_to_the_best(splits: dict[str, Split]) -> None:
+    valid = splits["regression"].valid
     done = fit(splits["regression"], rounds=200, stop=5, eta=0.5)
     curve = done.curves["valid_rmse"]
-    answers = np.asarray(done.predictor.predict(splits["regression"].valid.features))
+    answers = np.asarray(done.predictor.predict(valid.head(len(valid))))
 
     assert done.best_iteration == int(np.argmin(curve))
     assert len(curve) == done.best_iteration + 1 + 5 < 200
     assert done.predictor.booster.num_boosted_rounds() == done.best_iteration + 1
-    assert np.sqrt(np.mean((answers - splits["regression"].valid.target) ** 2)) == pytest.approx(min(curve), rel=1e-5)
-
-
-def test_never_stops_early_where_it_is_not_asked_to(splits: dict[str, Split]) -> None:
-    done = fit(splits["regression"], rounds=40, eta=1)
-
-    assert (done.best_iteration, done.predictor.booster.num_boosted_rounds(), len(done.curves["valid_rmse"])) == (39, 40, 40)
+    assert np.sqrt(np.mean((answers - valid.target) ** 2)) == pytest.approx(min(curve), rel=1e-5)
 
 
 def test_cuts_all_the_trees_of_later_rounds(splits: dict[str, Split]) -> None:
@@ -83,6 +101,12 @@ def test_takes_the_highest_round_of_a_metric_that_grows(splits: dict[str, Split]
     done = fit(splits["binary"], rounds=100, stop=3, eval_metric="auc", subsample=0.5)
 
     assert done.best_iteration == int(np.argmax(done.curves["valid_auc"]))
+
+
+def test_never_stops_early_where_it_is_not_asked_to(splits: dict[str, Split]) -> None:
+    done = fit(splits["regression"], rounds=40, eta=1)
+
+    assert (done.best_iteration, done.predictor.booster.num_boosted_rounds(), len(done.curves["valid_rmse"])) == (39, 40, 40)
 
 
 def test_does_not_look_at_the_test_part(splits: dict[str, Split]) -> None:
@@ -106,14 +130,7 @@ def test_calls_back_after_each_round(splits: dict[str, Split]) -> None:
             rounds.append(epoch)
             return False
 
-    fit_booster(
-        splits["regression"],
-        task="regression",
-        params={},
-        num_boost_round=3,
-        early_stopping_rounds=0,
-        callbacks=[Counter()],
-    )
+    fit(splits["regression"], callbacks=[Counter()])
     assert rounds == [0, 1, 2]
 
 
@@ -125,7 +142,49 @@ def test_refuses_a_parameter_that_xgboost_does_not_know(
     with warnings.catch_warnings():
         warnings.simplefilter(action)
         with pytest.raises(TrainingError, match=r"no use for 'max_dept', 'nonsense' in this training\. Leave it out\."):
-            fit(splits["regression"], max_dept=3, nonsense=1, **more)
+            fit(splits["regression"], rounds=1, max_dept=3, nonsense=1, **more)
+
+
+@pytest.mark.parametrize("method", ["hist", "approx", "exact"])
+def test_every_tree_method_gives_the_same_kind_of_model(splits: dict[str, Split], method: str) -> None:
+    reference, done = (fit(splits["regression"], rounds=20, max_depth=2, **more) for more in ({}, {"tree_method": method}))
+
+    assert done.curves["valid_rmse"][-1] == pytest.approx(reference.curves["valid_rmse"][-1], rel=0.1)
+
+
+@pytest.mark.parametrize("method", ["hist", "approx"])
+def test_learns_from_text_truths_and_dates_with_gaps(method: str) -> None:
+    days = [date(2020, 1, 1), date(2020, 6, 1), None, date(2021, 1, 1)] * 10
+    split = make_split(
+        city=["a", "b", None, "c"] * 10, new=[True, None, False, False] * 10, day=days, y=[1.0, 9.0, 4.0, 2.0] * 10
+    )
+    done = fit(split, rounds=60, tree_method=method, eta=0.5, max_cat_to_onehot=1, min_child_weight=0)
+
+    assert done.predictor.predict(split.train.head(4)) == pytest.approx([1, 9, 4, 2], abs=0.05)
+    assert {"city", "new", "day.month"} < set(rank_features(done.predictor))
+
+
+@pytest.mark.parametrize("method", ["hist", "exact", "approx"])
+def test_weighs_rows_while_it_learns_and_while_it_watches(method: str) -> None:
+    split = make_split(a=[0.0, 0.0] * 20, y=[0.0, 10.5] * 20, weight=[1.0, 3.0] * 20)
+    done = fit(split, rounds=40, tree_method=method, eta=0.5, reg_lambda=0)
+
+    assert done.predictor.predict(split.train.head(1)) == pytest.approx([7.875], abs=0.01)
+    assert done.curves["valid_rmse"][-1] == pytest.approx(10.5 * (3 / 16) ** 0.5, rel=1e-3)
+
+
+def test_takes_column_names_that_xgboost_does_not() -> None:
+    split = make_split(**{"a[0]": [0.0, 1.0] * 20, "a(0)": [1.0, 0.0] * 20, "b<c": [0.0, 0.5] * 20, "y": [1.5, 2.5] * 20})
+
+    assert set(rank_features(fit(split).predictor)) == {"a[0]", "a(0)", "b<c"}
+
+
+def test_names_the_table_and_the_column_of_a_value_that_cannot_be_encoded() -> None:
+    split = make_split(a=["1", "2", "x"] * 10, y=[0.5, 1.5, 2.5] * 10)
+    features = [{"name": "a", "kind": "number", "signature": "double", "optional": False}]
+
+    with pytest.raises(DataError, match="made: Column 'a' takes numbers, not 'x'"):
+        fit_booster(split, features, task="regression", params={}, num_boost_round=1, early_stopping_rounds=0)
 
 
 @pytest.mark.parametrize(
@@ -173,15 +232,8 @@ def test_refuses_what_no_model_here_can_answer_with(
 
 def test_ranks_features_by_gain_with_the_unused_last(splits: dict[str, Split]) -> None:
     gain = rank_features(fit(splits["regression"], rounds=1, max_depth=1).predictor)
-    used, *unused = gain.values()
+    several = list(rank_features(fit(splits["multiclass"]).predictor).values())
 
-    assert set(gain) == set(splits["regression"].train.features.columns)
-    assert used > 0
-    assert unused == [0.0] * 9
-
-
-@pytest.mark.parametrize("kind", ["regression", "multiclass"])
-def test_ranks_the_largest_gain_first(splits: dict[str, Split], kind: str) -> None:
-    gain = list(rank_features(fit(splits[kind]).predictor).values())
-
-    assert gain == sorted(gain, reverse=True)
+    assert set(gain) == set(splits["regression"].train.table.features)
+    assert [score > 0 for score in gain.values()] == [True] + [False] * 9
+    assert several == sorted(several, reverse=True)

@@ -29,7 +29,7 @@ def deliver(name: str | None, tracking_uri: str) -> None:
     """
     folder = journals_folder()
     waiting = [Journal(path) for path in sorted(folder.glob("*")) if (path / "run.json").exists() and path.name[0] != "."]
-    chosen = [journal for journal in waiting if name in (None, journal.path.name, journal.facts().get("run_id"))]
+    chosen = [journal for journal in waiting if name in (None, journal.path.name)]
     if name and not chosen:
         known = ", ".join(journal.path.name for journal in waiting) or "none"
         raise click.ClickException(f"No journal {name!r} waits in {folder}. Waiting: {known}.")

@@ -106,6 +106,8 @@ class Journal:
 
     def own(self) -> bool:
         """Take the journal's lock; return False where somebody living holds it."""
+        if not self.path.exists():
+            return False
         try:
             self._lock.acquire(timeout=0)
         except (Timeout, FileNotFoundError):
@@ -122,8 +124,17 @@ class Journal:
         self.disown()
 
     def facts(self) -> dict[str, Any]:
-        """Return what was given to :meth:`create`, with later :meth:`amend` s."""
-        facts: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        """Return what was given to :meth:`create`, with later :meth:`amend` s.
+
+        Raises
+        ------
+        LabError
+            If the file was cut off, as by a loss of power.
+        """
+        try:
+            facts: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        except ValueError:
+            raise LabError(f"The journal {self.path} cannot be read. Nothing can be made of it: delete the folder.") from None
         return facts
 
     def amend(self, **facts: Any) -> None:

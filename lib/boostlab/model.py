@@ -57,7 +57,8 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     contract = json.loads((parts / "contract.json").read_text(encoding="utf-8"))
     data = folder.with_name("model_data")
     shutil.copytree(parts, data)
-    example = pd.read_json((data / "example.json").open(), orient="split", precise_float=True, dtype=False, convert_dates=False)
+    kept = json.loads((data / "example.json").read_text(encoding="utf-8"))
+    example = pd.DataFrame(kept["data"], columns=kept["columns"])
     example = example.astype(
         {item["name"]: TYPES[item["signature"]] for item in contract["features"] if item["signature"] in TYPES}
     )

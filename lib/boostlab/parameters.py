@@ -16,8 +16,8 @@ import tokenize
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from io import StringIO
-from types import NoneType
-from typing import Any, Self, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Self, Union, get_args, get_origin
 
 import pydantic
 from pydantic.fields import FieldInfo
@@ -26,6 +26,9 @@ from boostlab.errors import ParameterError, suggest
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "list": list, "dict": dict, "object": Any}
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False", list: "a list", dict: "a mapping"}
+INNER_KINDS = {f"{kind.__name__.replace('str', 'string')}_type": words for kind, words in KINDS.items()} | {
+    "int_from_float": KINDS[int]
+}
 PAPERMILL_PATHS = ("PAPERMILL_INPUT_PATH", "PAPERMILL_OUTPUT_PATH")
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
@@ -76,7 +79,7 @@ class Settings(pydantic.BaseModel):
         try:
             return cls(**{name: values[name] for name in cls.model_fields})
         except pydantic.ValidationError as error:
-            faults = [_explain(cls, fault) for fault in error.errors()]
+            faults = dict.fromkeys(_explain(cls, fault) for fault in error.errors())
             raise ParameterError("\n".join(faults)) from None
 
 
@@ -167,7 +170,7 @@ def _read_statement(statement: ast.stmt, comments: Mapping[int, str]) -> Paramet
         raise ParameterError(f"The parameters cell has {text!r}. Each line is `name: type = default  # help`.")
     try:
         default = ast.literal_eval(statement.value)
-    except ValueError:
+    except (ValueError, TypeError):
         raise ParameterError(f"The parameters cell has {text!r}. A default is a literal: no call, no name.") from None
     return Parameter(
         name=statement.target.id,
@@ -203,7 +206,9 @@ def _explain(schema: type[Settings], fault: Any) -> str:
         return str(fault["ctx"]["error"])
     name, value, kind = str(fault["loc"][0]), fault["input"], fault["type"]
     field = schema.model_fields[name]
-    where = name + "".join(f"[{part!r}]" for part in fault["loc"][1:])
+    is_union = get_origin(field.annotation) in (Union, UnionType)
+    inner = () if is_union else [part for part in fault["loc"][1:] if part != "[key]"]
+    where = name + "".join(f"[{part!r}]" for part in inner)
     if kind == "literal_error":
         choices = [str(choice) for choice in get_args(field.annotation)]
         return f"{where} has no choice {value!r}.{suggest(str(value), choices)} It takes: {', '.join(choices)}."
@@ -216,6 +221,8 @@ def _explain(schema: type[Settings], fault: Any) -> str:
     limits = describe_limits(name, field)
     if limits and not re.search(r"_(type|parsing|from_float)$", kind):
         return f"{where} = {value!r} is out of range. Allowed: {limits}."
+    if inner:
+        return f"{where} takes {INNER_KINDS.get(kind, 'another type')}, not {value!r}."
     allowed = f" with {limits}" if limits else ""
     return f"{where} takes {_kind(field.annotation)}{allowed}, not {value!r}.{_how_to_pass(field.annotation, name, value)}"
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 MASK = "***"
 SECRET_NAME = re.compile(r"passw(or)?d|secret|token|credential|(api|access|private)_?key", re.IGNORECASE)
 ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)@")
-QUERY_PASSWORD = re.compile(r"(?<=[?&])((?:password|token|secret|key)=)([^&\s#]+)", re.IGNORECASE)
+QUERY_PASSWORD = re.compile(r"(?<=[?&])(\w*(?:password|token|secret|key)=)([^&\s#]+)", re.IGNORECASE)
 SHORTEST = 4  # characters: a shorter secret is masked within its address alone, or it would mask half of the notebook
 
 
@@ -57,7 +57,9 @@ def _redact(value: Any, secrets: list[str]) -> Any:
         return QUERY_PASSWORD.sub(rf"\1{MASK}", value) if "=" in value else value
     if isinstance(value, Mapping):
         return type(value)({key: _redact(item, secrets) for key, item in value.items()})  # type: ignore[call-arg]
-    return [_redact(item, secrets) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_redact(item, secrets) for item in value]
+    return MASK if str(value) in secrets and not isinstance(value, bool) else value
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALLOWED = "sqlite:///FILE, a folder or file:FOLDER, http(s)://HOST, postgresql://, mysql:// or mssql://USER@HOST/NAME"
+HOST = re.compile(r"[\w.-]+:\d+/?")
 DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -95,6 +96,10 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
     address = address or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{project / 'mlflow.db'}"
     folder = folder or Path.cwd()
     address = re.sub(r"^[A-Za-z0-9+]+:", lambda found: found[0].lower(), address)
+    if HOST.fullmatch(address):
+        raise StoreError(
+            f"The tracking address {address!r} is of no known kind. Did you mean http://{address}? It takes: {ALLOWED}."
+        )
     scheme = re.match(r"([a-z0-9]+)(?:\+[a-z0-9]+)?:(?=.)", address)
     if scheme is None:
         return _folder(address, folder)
@@ -111,8 +116,7 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
             return Store(address.rstrip("/"))
         case name if name in DATABASE_SERVERS:
             return Store(address, project / "mlartifacts")
-    hint = f" Did you mean http://{address}?" if re.fullmatch(r"[\w.-]+:\d+/?", address) else ""
-    raise StoreError(f"The tracking address {redact(address, ())!r} is of no known kind.{hint} It takes: {ALLOWED}.")
+    raise StoreError(f"The tracking address {redact(address, ())!r} is of no known kind. It takes: {ALLOWED}.")
 
 
 def open_store(store: Store) -> MlflowClient:

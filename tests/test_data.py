@@ -105,7 +105,7 @@ def test_gives_the_asked_rows_however_the_table_is_cut(rows: list[int] | None) -
     assert all(list(frame.columns) == ["y"] and len(frame) for frame in frames)
 
 
-FRAME = pd.DataFrame({"a": [1, 2], "day": pd.to_datetime(["2020-01-01", None]), "kind": ["x", None]})
+FRAME = pd.DataFrame({"a": [1, 2], "day": pd.to_datetime(pd.Series(["2020-01-01", None])), "kind": ["x", None]})
 
 
 @pytest.mark.parametrize(

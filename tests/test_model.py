@@ -190,6 +190,19 @@ def test_keeps_the_first_rows_as_its_input_example(package: Callable[[str], Pack
     assert np.array_equal(load_model(folder).predict(example), predictor.predict(rows))
 
 
+def test_takes_a_gap_that_a_server_reads_for_a_gap(package: Callable[[str], Packaged]) -> None:
+    from mlflow.pyfunc.scoring_server import infer_and_parse_data
+
+    folder, predictor, split = package("own")
+    features = predictor.contract["features"]
+    rows = split.test.head(9)
+    rows.loc[0, [name for name in rows if name.endswith("_gap")]] = None
+    body = {"dataframe_records": json.loads(rows.to_json(orient="records", date_format="iso"))}
+    read = infer_and_parse_data(body, describe(folder).get_input_schema())
+
+    assert np.isnan(encode_rows(read, features)).tolist() == np.isnan(encode_rows(rows, features)).tolist()
+
+
 @pytest.mark.parametrize(("unit", "zone"), [("s", None), ("ms", None), ("ns", None), ("us", "Europe/Lisbon")])
 def test_takes_times_of_every_unit_with_a_zone_or_without(own_table: Path, tmp_path: Path, unit: Any, zone: str | None) -> None:
     frame = pd.read_parquet(own_table)[["sold", "price"]]

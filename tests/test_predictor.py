@@ -21,15 +21,15 @@ MULTICLASS = {"objective": "multi:softprob", "num_class": 3}
 NAN = float("nan")
 
 
-def feature(name: str, kind: str = "number", *, optional: bool = False, **more: list[str]) -> dict[str, Any]:
+def feature(name: str, kind: str = "number", *, optional: bool = False, **more: Any) -> dict[str, Any]:
     return {"name": name, "kind": kind, "optional": optional, **more}
 
 
-def encode(values: pd.Series | list[Any], kind: str, **more: list[str]) -> list[Any]:
+def encode(values: pd.Series | list[Any], kind: str, **more: Any) -> list[Any]:
     """Return how a column of one kind is encoded: a number, or one for each part, for each value."""
     encoded = encode_rows(pd.DataFrame({"x": values}), [feature("x", kind, **more)])
     assert encoded.dtype == np.float32
-    return np.asarray(np.squeeze(encoded, axis=1) if encoded.shape[1] == 1 else encoded).tolist()
+    return list((encoded[:, 0] if encoded.shape[1] == 1 else encoded).tolist())
 
 
 def make_predictor(objective: dict[str, Any], target: list[float], labels: list[Any]) -> Predictor:
@@ -122,7 +122,7 @@ CITIES = ["3", "Faro", "True"]
     ],
 )
 def test_encodes_each_kind_of_column(kind: str, values: pd.Series | list[Any], expected: list[Any]) -> None:
-    more = {"category": {"categories": CITIES}, "date": {"parts": SIX}}.get(kind, {})
+    more: dict[str, Any] = {"category": {"categories": CITIES}, "date": {"parts": SIX}}.get(kind, {})
 
     assert np.array_equal(encode(values, kind, **more), expected, equal_nan=True)
 

@@ -17,7 +17,6 @@ from boostlab.errors import DataError, TrainingError
 from boostlab.splits import Part, Split, split_table
 from boostlab.training import Fit, fit_booster, rank_features
 
-
 KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iris"}
 
 
@@ -25,8 +24,8 @@ KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iri
 def splits() -> dict[str, Split]:
     """Splits by task: one to regress on, one of two classes, one of three."""
     tables = {kind: load_table(name) for kind, name in KINDS.items()}
-    sizes = {"test_size": 0.2, "valid_size": 0.2}
-    return {kind: split_table(table, task=find_task(table.target), seed=0, **sizes) for kind, table in tables.items()}
+    options: dict[str, Any] = {"seed": 0, "test_size": 0.2, "valid_size": 0.2}
+    return {kind: split_table(table, task=find_task(table.target), **options) for kind, table in tables.items()}
 
 
 def fit(split: Split, *, rounds: int = 3, stop: int = 0, callbacks: Sequence[Any] = (), **params: Any) -> Fit:
@@ -147,7 +146,8 @@ def test_refuses_a_parameter_that_xgboost_does_not_know(
 
 @pytest.mark.parametrize("method", ["hist", "approx", "exact"])
 def test_every_tree_method_gives_the_same_kind_of_model(splits: dict[str, Split], method: str) -> None:
-    reference, done = (fit(splits["regression"], rounds=20, max_depth=2, **more) for more in ({}, {"tree_method": method}))
+    reference = fit(splits["regression"], rounds=20, max_depth=2)
+    done = fit(splits["regression"], rounds=20, max_depth=2, tree_method=method)
 
     assert done.curves["valid_rmse"][-1] == pytest.approx(reference.curves["valid_rmse"][-1], rel=0.1)
 

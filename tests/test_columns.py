@@ -107,7 +107,7 @@ def test_refuses_a_table_without_a_usable_column() -> None:
 def test_what_training_did_not_see_counts_as_missing() -> None:
     columns, _ = study(make_frame())
     features = list_features(list(columns.values()))
-    rows = make_frame(1).head(2).assign(city=["Braga", None], gap=[0.5, None])
+    rows = make_frame(1).head(2).assign(city=pd.Series(["Braga", None]), gap=[0.5, np.nan])
     encoded = pd.DataFrame(encode_rows(rows.drop(columns="gap"), features), columns=input_names(features))
     assert encoded["city"].isna().all()
     assert encoded["gap"].isna().all()

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import nbformat
 import numpy as np
@@ -50,6 +53,9 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Opene
 @pytest.fixture(autouse=True)
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
 
 
 @pytest.fixture(params=["sqlite", "file"])
@@ -122,6 +128,14 @@ def test_makes_the_run_that_the_journal_describes(opened: Opened, begin: Begin) 
     assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(store.artifact_root or store.path)
 
 
+@pytest.mark.parametrize(("name", "folder"), [("team a/é-1.0", "team_a_é-1.0"), ("..", "_"), ("x" * 100, "x" * 60)])
+def test_names_the_artifacts_folder_after_the_experiment(sqlite: Opened, begin: Begin, name: str, folder: str) -> None:
+    client, store = sqlite
+    run = client.get_run(delivery.create_run(begin(store, experiment=name), client, store))
+
+    assert unquote(run.info.artifact_uri) == f"file://{store.artifact_root}/{folder}/{run.info.run_id}/artifacts"
+
+
 def test_puts_a_second_run_into_the_same_experiment(sqlite: Opened, begin: Begin) -> None:
     client, store = sqlite
     ids = [delivery.create_run(begin(store), client, store) for _ in range(2)]
@@ -145,6 +159,16 @@ def test_refuses_a_deleted_experiment_with_the_way_back(opened: Opened, begin: B
 
     with pytest.raises(StoreError, match=rf"mlflow experiments restore --experiment-id {journal.facts()['experiment_id']}$"):
         delivery.create_run(begin(store), client, store)
+
+
+def test_leaves_nothing_in_the_working_directory(opened: Opened, begin: Begin, tmp_path: Path) -> None:
+    client, store = opened
+    journal = begin(store)
+    delivery.create_run(journal, client, store)
+    add_model(journal, tmp_path, register_as=tmp_path.name)
+    delivery.send(journal, client, store)
+
+    assert not any((tmp_path / "cwd").iterdir())
 
 
 def test_sends_every_kind_of_entry(opened: Opened, begin: Begin, tmp_path: Path) -> None:
@@ -245,6 +269,23 @@ def test_keeps_everything_while_the_store_is_lost(sqlite: Opened, begin: Begin, 
     (tmp_path / "away.db").rename(store.path)
     assert delivery.complete(journal, client, store) == run_id
     assert tags_of(client, run_id)["kept"] == "yes"
+
+
+def test_keeps_what_the_store_fails_to_take(sqlite: Opened, begin: Begin, tmp_path: Path) -> None:
+    shutil.copy(sqlite[1].path, tmp_path / "broken.db")
+    store = find_store(f"sqlite:///{tmp_path}/broken.db", project=tmp_path)
+    client = open_store(store)
+    journal = begin(store)
+    delivery.create_run(journal, client, store)
+    entry = journal.add("metrics", {"points": [["rmse", 1.0, START_TIME, 0]], "final": True})
+    with closing(sqlite3.connect(store.path)) as connection:
+        connection.execute("DROP TABLE metrics")
+
+    with pytest.raises(StoreError, match=rf"^The tracking store {store.shown} fails: ") as caught:
+        delivery.send(journal, client, store)
+
+    assert len(str(caught.value).splitlines()) == 1
+    assert entry.receipt is None
 
 
 @pytest.mark.parametrize(("age_s", "kept"), [(0, ["notebook/train.html", "notebook/train.ipynb"]), (3600, [])])

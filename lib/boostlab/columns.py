@@ -149,7 +149,10 @@ def _find_reason(column: Column, known: pa.ChunkedArray, *, chosen: bool) -> str
 def _make_feature(table: Table, column: Column, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
     gaps = whole.null_count > 0 or (pa.types.is_floating(whole.type) and bool(pc.any(pc.is_nan(whole)).as_py()))
     kind = "whole" if pa.types.is_integer(whole.type) and not gaps else column.kind
-    signature = "string" if column.kind == "date" and table.from_text else SIGNATURES[kind]
+    zoned = pa.types.is_timestamp(whole.type) and whole.type.tz is not None
+    # MLflow's booleans know no gap and its dates no zone; dates from CSV are text to whoever reads the same file
+    as_text = (column.kind == "boolean" and gaps) or (column.kind == "date" and (table.from_text or zoned))
+    signature = "string" if as_text else SIGNATURES[kind]
     feature: Feature = {"name": column.name, "kind": column.kind, "signature": signature, "optional": column.missing > 0}
     if column.kind == "category":
         values = known.cast(known.type.value_type) if pa.types.is_dictionary(known.type) else known

@@ -229,8 +229,25 @@ def _register(client: MlflowClient, run_id: str, name: str, model: LoggedModel) 
             raise
     # A local registry would look `models:/…` up in the process-wide tracking store, which need not be this one.
     source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
-    version = client.create_model_version(name, source=source, run_id=run_id, model_id=model.model_id)
+    with _as_default_store(client.tracking_uri):
+        version = client.create_model_version(name, source=source, run_id=run_id, model_id=model.model_id)
     return int(version.version)
+
+
+@contextmanager
+def _as_default_store(uri: str) -> Iterator[None]:
+    """Make a store of plain files MLflow's own for a moment: its registry looks the model up there, whoever asks."""
+    import mlflow
+
+    if not uri.startswith("file:"):
+        yield
+        return
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else ""
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:

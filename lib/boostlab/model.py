@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from boostlab.predictor import Predictor
 
 EXAMPLE_ROWS = 5
-TYPES = {"double": "float64", "long": "int64", "datetime": "datetime64[ns]"}  # JSON does not tell 1.0 from 1, nor dates
+TYPES = {"double": "float64", "long": "int64"}  # JSON does not tell 1.0 from 1
 
 
 def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> None:
@@ -59,9 +59,11 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     shutil.copytree(parts, data)
     kept = json.loads((data / "example.json").read_text(encoding="utf-8"))
     example = pd.DataFrame(kept["data"], columns=kept["columns"])
-    example = example.astype(
-        {item["name"]: TYPES[item["signature"]] for item in contract["features"] if item["signature"] in TYPES}
-    )
+    for item in contract["features"]:
+        if item["signature"] == "datetime":  # MLflow's dates know no zone: such times are UTC
+            example[item["name"]] = pd.to_datetime(example[item["name"]], format="ISO8601", utc=True).dt.tz_localize(None)
+    types = {item["name"]: TYPES[item["signature"]] for item in contract["features"] if item["signature"] in TYPES}
+    example = example.astype(types)
     (data / "example.json").unlink()
     loader = _copy_loader(folder.parent)
     mlflow_model.add_flavor(

@@ -140,24 +140,28 @@ def input_types(features: list[Feature]) -> list[str]:
 
 def safe_names(features: list[Feature]) -> list[str]:
     """Return the input names as XGBoost takes them: without ``[``, ``]`` and ``<``, and each once."""
-    seen: dict[str, int] = {}
-    names = []
+    names: dict[str, None] = {}
     for name in input_names(features):
-        safe = name.translate({ord("["): "(", ord("]"): ")", ord("<"): "‹"})
-        seen[safe] = seen.get(safe, 0) + 1
-        names.append(safe if seen[safe] == 1 else f"{safe}~{seen[safe]}")
-    return names
+        safe = unique = name.translate({ord("["): "(", ord("]"): ")", ord("<"): "‹"})
+        number = 1
+        while unique in names:
+            number += 1
+            unique = f"{safe}~{number}"
+        names[unique] = None
+    return list(names)
 
 
 def encode_number(values: pd.Series, feature: Feature) -> Array:
     """Return numbers as float32; text that reads as a number is one."""
+    kind = values.dtype.kind if isinstance(values.dtype, np.dtype) else ""
     try:
-        if isinstance(values.dtype, np.dtype) and values.dtype.kind in "fiu":
-            numbers = values.to_numpy(np.float32)
-        else:
-            numbers = np.asarray(pd.to_numeric(values, errors="raise").astype("float64").to_numpy(na_value=np.nan), np.float32)
+        if pd.api.types.is_datetime64_any_dtype(values) or kind == "m":
+            raise TypeError(values.dtype)
+        plain = values if kind in ("f", "i", "u") else pd.to_numeric(values, errors="raise").astype("float64")
+        with np.errstate(over="ignore"):
+            numbers = np.asarray(plain.to_numpy(na_value=np.nan), np.float32)
     except (ValueError, TypeError):
-        wrong = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+        wrong = values[pd.to_numeric(values.astype(str), errors="coerce").isna() & values.notna()]
         raise ValueError(
             f"Column {feature['name']!r} takes numbers, not {wrong.iloc[0] if len(wrong) else values.iloc[0]!r}."
         ) from None
@@ -169,7 +173,11 @@ def encode_number(values: pd.Series, feature: Feature) -> Array:
 def encode_boolean(values: pd.Series, feature: Feature) -> Array:
     """Return True, False and what reads like them as 1 and 0."""
     if pd.api.types.is_bool_dtype(values) or pd.api.types.is_numeric_dtype(values):
-        return np.asarray(values.astype("float64").to_numpy(na_value=np.nan), np.float32)
+        numbers = np.asarray(values.astype("float64").to_numpy(na_value=np.nan), np.float32)
+        odd = ~np.isnan(numbers) & ~np.isin(numbers, (0, 1))
+        if odd.any():
+            raise ValueError(f"Column {feature['name']!r} takes true or false, not {values[odd].iloc[0]!r}.")
+        return numbers
     codes = values.map(lambda value: np.nan if pd.isna(value) else TRUTHS.get(str(value).lower(), np.inf)).astype("float64")
     if np.isinf(codes).any():
         raise ValueError(f"Column {feature['name']!r} takes true or false, not {values[np.isinf(codes)].iloc[0]!r}.")
@@ -178,17 +186,15 @@ def encode_boolean(values: pd.Series, feature: Feature) -> Array:
 
 def encode_category(values: pd.Series, feature: Feature) -> Array:
     """Return each value's position among the feature's categories; others, and gaps, as NaN."""
-    if isinstance(values.dtype, pd.CategoricalDtype):
-        position = {name: code for code, name in enumerate(feature["categories"])}
-        codes = np.array([position.get(str(name), -1) for name in values.cat.categories] + [-1])[values.cat.codes]
-    else:
-        text = (
-            values
-            if values.dtype == object or isinstance(values.dtype, pd.StringDtype)
-            else values.astype(str).where(values.notna())
-        )
-        codes = pd.Index(feature["categories"], dtype=object).get_indexer(pd.Index(text, dtype=object))
-    return np.where(codes < 0, np.nan, codes).astype(np.float32)
+    position = {name: code for code, name in enumerate(feature["categories"])}
+    codes, distinct = pd.factorize(values)
+    known = np.array([position.get(_to_text(value), -1) for value in distinct] + [-1])[codes]  # a gap's code is -1, the last
+    return np.where(known < 0, np.nan, known).astype(np.float32)
+
+
+def _to_text(value: Any) -> str:
+    """Return a category as the table's text has it; whole numbers without a fraction."""
+    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
 def encode_date(values: pd.Series, feature: Feature) -> Array:

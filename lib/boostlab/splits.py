@@ -103,9 +103,12 @@ def _split_at_random(table: Table, strata: pd.Series | None, sizes: tuple[float,
     test, valid = (round(len(rows) * size) for size in sizes)
     fewest = 1 if strata is None else strata.nunique()
     _check_sizes(table, {"test": test, "validation": valid, "training": len(rows) - test - valid}, fewest)
-    rest, tested = train_test_split(rows, test_size=test, random_state=seed, stratify=strata)
-    strata = None if strata is None else strata.iloc[rest]
-    train, validated = train_test_split(rest, test_size=valid, random_state=seed, stratify=strata)
+    try:
+        rest, tested = train_test_split(rows, test_size=test, random_state=seed, stratify=strata)
+        strata = None if strata is None else strata.iloc[rest]
+        train, validated = train_test_split(rest, test_size=valid, random_state=seed, stratify=strata)
+    except ValueError as error:  # a class too rare for its share of each part
+        raise DataError(f"{table.name!r} cannot be split by class: {error} Change the sizes, or set stratify to False.") from None
     return [np.sort(part) for part in (train, validated, tested)]
 
 

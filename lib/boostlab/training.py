@@ -80,15 +80,18 @@ def fit_booster(
     labels = find_labels(split.train.target) if task == "classification" else []
     kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
     wanted = {"objective": OBJECTIVES[kind], "eval_metric": METRICS[kind], **params}
+    wanted["verbosity"] = max(1, int(params.get("verbosity", 1)))  # below that XGBoost keeps to itself what it does not use
     if kind == "multiclass":
         wanted["num_class"] = len(labels)
     _check_choices(wanted, kind)
     try:
         train = _to_matrix(split.train, features, labels, wanted)
+        _configure(wanted, train)
         valid = _to_matrix(split.valid, features, labels, wanted, like=train)
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
             booster = xgb.train(
                 wanted,
                 train,
@@ -100,14 +103,14 @@ def fit_booster(
                 callbacks=[_Refuser(warned), *callbacks],
             )
         fit_time_s = time.perf_counter() - started
-        for warning in warned:
+        for warning in warned:  # what is no refusal goes its usual way
             warnings.warn(warning.message, warning.category, stacklevel=2)
     except xgb.core.XGBoostError as error:
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
-    metric = list(history["valid"])[-1]
+    metric = _to_metric_name(list(history["valid"])[-1])
     best = booster.best_iteration if early_stopping_rounds else booster.num_boosted_rounds() - 1
     contract = {"task": task, "labels": labels, "features": features}
-    curves = {f"{part}_{name}": values for part, lines in history.items() for name, values in lines.items()}
+    curves = {f"{part}_{_to_metric_name(name)}": values for part, lines in history.items() for name, values in lines.items()}
     return Fit(Predictor(booster[: best + 1], contract), curves, metric, best, fit_time_s)
 
 
@@ -174,6 +177,18 @@ def _check_choices(wanted: Mapping[str, Any], kind: str) -> None:
         raise TrainingError(f"xgb_params: no booster {wanted['booster']!r} here. Allowed: {', '.join(TREE_BOOSTERS)}.")
 
 
+def _configure(wanted: Mapping[str, Any], train: xgb.DMatrix) -> None:
+    """Let XGBoost read all parameters before it trains; its Python side fails in its own ways where a type is wrong."""
+    try:
+        with warnings.catch_warnings(record=True):
+            warnings.simplefilter("always")
+            xgb.Booster(dict(wanted), [train]).save_config()
+    except (AttributeError, TypeError, ValueError) as error:
+        if isinstance(error, xgb.core.XGBoostError):
+            raise
+        raise TrainingError(f"XGBoost refuses this training: {error}") from None
+
+
 class _Refuser(xgb.callback.TrainingCallback):
     """Makes an error of what XGBoost merely warns about: a parameter that it does not use, a device that is not there."""
 
@@ -190,6 +205,11 @@ class _Refuser(xgb.callback.TrainingCallback):
             if "No visible GPU" in text:
                 raise TrainingError("device: XGBoost finds no GPU here. Set device to cpu.")
         return False
+
+
+def _to_metric_name(name: str) -> str:
+    """Return a metric's name as MLflow takes it: ``error:0.7`` for XGBoost's ``error@0.7``."""
+    return name.replace("@", ":")
 
 
 def _number(value: float | list[float]) -> float:

@@ -273,8 +273,9 @@ def _check_number(target: pd.Series, asked: str) -> None:
     numbers = pd.to_numeric(target, errors="coerce") if not pd.api.types.is_bool_dtype(target) else target * np.nan
     wrong = np.flatnonzero(numbers.isna().to_numpy())
     if asked == "regression" or (0 < len(wrong) < len(target) / 2 and target.nunique() > MOST_CLASSES):
+        asked_for = "task = 'regression' does not fit the target" if asked == "regression" else "The target"
         raise DataError(
-            f"The target {target.name!r} is not a number in {_rows(wrong)}: {_some(target.iloc[wrong])}. "
+            f"{asked_for} {target.name!r}: it is not a number in {_rows(wrong)}: {_some(target.iloc[wrong])}. "
             "Regression takes numbers: correct the table, or set task to classification."
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,21 @@ def preload() -> None:
     """Load ahead what :func:`to_html` needs, while there is nothing else to do."""
     import nbformat
 
-    to_html(nbformat.v4.new_notebook())
+    output = nbformat.v4.new_output("display_data", {"text/html": "<b>1</b>", "text/plain": "1"})
+    cells = [nbformat.v4.new_markdown_cell("# 1"), nbformat.v4.new_code_cell("x = 1", outputs=[output])]
+    to_html(nbformat.v4.new_notebook(cells=cells))
 
 
 def to_html(notebook: Any) -> str:
     """Return a notebook as one HTML page that needs no network: pictures and styles inside, no scripts from elsewhere."""
+    page, _ = _make_exporter().from_notebook_node(notebook)
+    return str(page)
+
+
+@cache
+def _make_exporter() -> Any:
+    """Return nbconvert's exporter with our template, which takes it a while to read: once is enough."""
     from jinja2 import FileSystemLoader
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(extra_loaders=[FileSystemLoader(TEMPLATES)], template_file="page.html.j2")
-    page, _ = exporter.from_notebook_node(notebook)
-    return str(page)
+    return HTMLExporter(extra_loaders=[FileSystemLoader(TEMPLATES)], template_file="page.html.j2")

@@ -132,9 +132,9 @@ def open_store(store: Store) -> MlflowClient:
     configure_mlflow(store)
     try:
         check_reachable(store, fresh=True)
-        with uncollected():
+        with uncollected(), FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
             from mlflow import MlflowClient
-        with FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
+
             if store.kind == "sqlite" and not store.path.exists():
                 _make_tables(store)
             client = MlflowClient(store.uri, store.uri)

@@ -168,7 +168,7 @@ class Run:
         from IPython.display import Image
 
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
+        figure.savefig(buffer, format="png", dpi=DPI)
         with tempfile.TemporaryDirectory() as temporary:
             files = Path(temporary) / "files"
             (files / "plots").mkdir(parents=True)

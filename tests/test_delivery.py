@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 
-from boostlab import delivery
+from boostlab import delivery, recovery
 from boostlab.errors import StoreError
 from boostlab.journal import Entry, Journal, journals_folder
 from boostlab.model import write_model
@@ -300,7 +300,7 @@ def test_completes_an_orphan_as_killed_with_what_it_wrote(
     run_id = delivery.create_run(orphan, client, store)
     orphan.disown()
 
-    assert delivery.complete_orphans(client, store) == [run_id]
+    assert recovery.complete_orphans(client, store) == [run_id]
     assert client.get_run(run_id).info.status == "KILLED"
     assert tags_of(client, run_id)["boostlab.reason"] == "Process 7 on here is gone: it was killed."
     assert [item.path for item in client.list_artifacts(run_id, "notebook")] == kept
@@ -310,7 +310,7 @@ def test_completes_an_orphan_as_killed_with_what_it_wrote(
 def test_completes_an_orphan_that_never_reached_the_store(sqlite: Opened, begin: Begin) -> None:
     client, store = sqlite
     begin(store).disown()
-    (run_id,) = delivery.complete_orphans(client, store)
+    (run_id,) = recovery.complete_orphans(client, store)
 
     assert client.get_run(run_id).info.status == "KILLED"
 
@@ -321,7 +321,7 @@ def test_does_not_change_the_end_of_an_orphan_that_had_ended(sqlite: Opened, beg
     run_id = delivery.create_run(orphan, client, store)
     orphan.add("end", {"status": "FINISHED", "end_time": START_TIME + 1})
     orphan.disown()
-    delivery.complete_orphans(client, store)
+    recovery.complete_orphans(client, store)
 
     assert (client.get_run(run_id).info.status, client.get_run(run_id).info.end_time) == ("FINISHED", START_TIME + 1)
 
@@ -331,7 +331,7 @@ def test_leaves_own_runs_and_those_of_other_stores_alone(sqlite: Opened, begin: 
     own, other = begin(store), begin(store, store="http://elsewhere:5000")
     other.disown()
 
-    assert delivery.complete_orphans(client, store) == []
+    assert recovery.complete_orphans(client, store) == []
     assert {path.name for path in journals_folder().iterdir()} == {own.path.name, other.path.name}
     assert other.own()
 
@@ -345,4 +345,4 @@ def test_completes_orphans_in_spite_of_a_journal_that_cannot_be_read(sqlite: Ope
     (journals_folder() / name).mkdir()
     (journals_folder() / name / "run.json").touch()  # as a lost power supply leaves it
 
-    assert delivery.complete_orphans(client, store) == [run_id]
+    assert recovery.complete_orphans(client, store) == [run_id]

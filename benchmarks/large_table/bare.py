@@ -13,7 +13,7 @@ import time
 import pyarrow.parquet as pq
 import xgboost as xgb
 
-path, params, rounds = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3])
+path, params, rounds, patience = sys.argv[1], json.loads(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 started = time.perf_counter()
 table = pq.read_table(path)
 target = table.column("y").to_numpy()
@@ -26,7 +26,8 @@ first, second = int(rows * 0.6), int(rows * 0.8)
 train = xgb.QuantileDMatrix(features.slice(0, first), label=target[:first], enable_categorical=True)
 valid = xgb.QuantileDMatrix(features.slice(first, second - first), label=target[first:second], ref=train, enable_categorical=True)
 fitting = time.perf_counter()
-booster = xgb.train(params, train, rounds, evals=[(train, "train"), (valid, "valid")], verbose_eval=False)
+watched = [(train, "train"), (valid, "valid")]
+booster = xgb.train(params, train, rounds, evals=watched, early_stopping_rounds=patience, verbose_eval=False)
 fit_time_s = time.perf_counter() - fitting
 test = xgb.DMatrix(features.slice(second), label=target[second:], enable_categorical=True)
 loss = booster.eval(test)

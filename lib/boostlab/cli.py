@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from boostlab import delivery
+from boostlab import delivery, recovery
 from boostlab.errors import LabError
 from boostlab.journal import Journal, journals_folder
 from boostlab.store import find_project, find_store, open_store
@@ -69,7 +69,7 @@ def _deliver(journal: Journal, tracking_uri: str) -> str | None:
         if store.shown != facts["store"] and not tracking_uri:
             return f"{journal.path.name} belongs to {facts['store']}. Give that address, with its password, as --tracking-uri."
         client = open_store(store)
-        delivery.end_abandoned(journal)
+        recovery.end_abandoned(journal)
         run_id = delivery.complete(journal, client, store)
     except LabError as error:
         return f"{journal.path.name} is kept: {error}"

@@ -22,6 +22,7 @@ from boostlab.splits import Part
 
 LEAK_SCORE = 0.999  # R² or balanced accuracy of a tree that sees one column alone, on new rows; or the rank correlation
 LEAK_ROWS = 5_000
+DISTINCT_ROWS = 50_000
 FEWEST_ROWS = 40  # training rows that it takes to call a column an identifier or a leak
 IDENTIFIER_SPAN = 3  # whole numbers that are all different and fill a third of their range count the rows
 SIGNATURES = {"number": "double", "whole": "long", "boolean": "boolean", "category": "string", "date": "datetime"}
@@ -40,7 +41,7 @@ class Column:
     missing : float
         Share of the training rows without a value, in [0, 1].
     distinct : int
-        Number of different values.
+        Number of different values; of fractions, among the first 50,000.
     example : str
         One value.
     left_out : str
@@ -104,7 +105,7 @@ def _study(table: Table, name: str, train: Part) -> Column:
     known = values.drop_null() if kind != "other" else values
     if pa.types.is_floating(known.type):
         known = known.filter(pc.invert(pc.is_nan(known)))
-    distinct = len(known.unique()) if kind != "other" else 0
+    distinct = _count_distinct(known, kind)
     example = "" if not len(known) or kind == "other" else str(known[0].as_py())[:40]
     missing = 1 - len(known) / max(len(values), 1)
     column = Column(name, str(whole.type), kind, missing, distinct, example)
@@ -112,6 +113,15 @@ def _study(table: Table, name: str, train: Part) -> Column:
     if left_out:
         return replace(column, left_out=left_out)
     return replace(column, feature=_make_feature(table, column, whole, known))
+
+
+def _count_distinct(known: pa.ChunkedArray, kind: str) -> int:
+    """Return the number of different values; of fractions in a long column, of as many as it takes to see that they differ."""
+    if kind == "other":
+        return 0
+    shown = known.slice(0, DISTINCT_ROWS) if pa.types.is_floating(known.type) else known
+    distinct = len(shown.unique())
+    return distinct if distinct > 1 or len(shown) == len(known) else len(known.unique())
 
 
 def _find_kind(kind: pa.DataType) -> str:

@@ -6,7 +6,6 @@ What the columns mean for a model is the concern of :mod:`boostlab.columns`, whi
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from boostlab import files
+from boostlab.digest import compute_digest
 from boostlab.errors import DataError, suggest
 from boostlab.schemas import Dataset
 
@@ -104,7 +104,7 @@ class Table:
         profile = {"num_rows": len(self), "num_elements": len(self) * len(self.features)}
         return {
             "name": self.name,
-            "digest": compute_digest(self),
+            "digest": compute_digest(self.data),
             "source_type": "local" if self.from_file else "code",
             "source": json.dumps({"uri": self.source} if self.from_file else {"tags": {"mlflow.source.name": self.source}}),
             "schema": json.dumps({"mlflow_colspec": schema}),
@@ -204,19 +204,6 @@ def encode_labels(target: pd.Series, labels: Sequence[Any]) -> np.ndarray[Any, A
     return np.asarray(pd.Index(labels).get_indexer(target), np.int64)
 
 
-def compute_digest(table: Table) -> str:
-    """Return eight bytes in hex of the table's content: names, values, gaps and the order of rows.
-
-    It is the same whatever the file's format and however its numbers are stored, and changes with any value.
-    """
-    names = list(table.data.column_names)
-    digests = [hashlib.sha256(name.encode()) for name in names]  # one a column: how a file is cut into batches is no content
-    for batch in table.data.to_batches(max_chunksize=BATCH_ROWS):
-        for digest, column in zip(digests, batch.columns, strict=True):
-            digest.update(pd.util.hash_array(_canonical(column)).tobytes())
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()[:16]
-
-
 def to_frame(data: pa.Table) -> pd.DataFrame:
     """Return Arrow columns as pandas has them when it reads the same file."""
     frame: pd.DataFrame = data.to_pandas(strings_to_categorical=False)
@@ -278,20 +265,6 @@ def _check_number(target: pd.Series, asked: str) -> None:
             f"{asked_for} {target.name!r}: it is not a number in {_rows(wrong)}: {_some(target.iloc[wrong])}. "
             "Regression takes numbers: correct the table, or set task to classification."
         )
-
-
-def _canonical(column: pa.Array) -> np.ndarray[Any, Any]:
-    """Return a column's values in the form that is hashed: numbers as float64, all else as text, gaps as themselves."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
-        values = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
-        return np.where(np.isnan(values), np.nan, values) + 0.0
-    if pa.types.is_temporal(kind) and not pa.types.is_time(kind):
-        column = column.cast(pa.timestamp("us"), safe=False) if not pa.types.is_duration(kind) else column
-    text = (
-        column.cast(pa.large_string()) if not pa.types.is_dictionary(column.type) else column.cast(kind).cast(pa.large_string())
-    )
-    return np.asarray(text.to_numpy(zero_copy_only=False), object)
 
 
 def _some(target: pd.Series) -> str:

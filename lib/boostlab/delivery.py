@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boostlab.errors import LabError, StoreError
-from boostlab.journal import Entry, Journal, orphaned_journals
+from boostlab.errors import StoreError
+from boostlab.journal import Entry, Journal
 from boostlab.store import Store, check_reachable
 
 if TYPE_CHECKING:
@@ -93,47 +93,11 @@ def complete(journal: Journal, client: MlflowClient, store: Store) -> str:
     return run_id
 
 
-def complete_orphans(client: MlflowClient, store: Store) -> list[str]:
-    """Complete the runs in this store whose owner on this host is gone: KILLED, unless they had ended. Return their ids."""
-    completed = []
-    for journal in orphaned_journals():
-        try:
-            if journal.facts()["store"] == store.shown:
-                end_abandoned(journal)
-                completed.append(complete(journal, client, store))
-        except LabError as error:
-            logging.getLogger(__name__).warning("%s", error)
-        finally:
-            journal.disown()
-    return completed
-
-
-def end_abandoned(journal: Journal) -> None:
-    """Add what an owner that was killed could not: the notebook from its output path, if it is there, and the end."""
-    if any(entry.kind == "end" for entry in journal.entries()):
-        return
-    from boostlab.documents import stage_notebook
-
-    facts = journal.facts()
-    reason = f"Process {facts['tags']['boostlab.pid']} on {facts['tags']['boostlab.host']} is gone: it was killed."
-    output = Path(facts["output_path"]) if facts.get("output_path") else None
-    if output is not None and output.is_file() and output.stat().st_mtime * 1000 >= facts["start_time"]:
-        with tempfile.TemporaryDirectory() as folder:
-            journal.add("files", {}, stage_notebook(output, facts["notebook"], Path(folder)))
-    add_end(journal, "KILLED", {"boostlab.reason": reason}, seen=_last_sign(journal, output))
-
-
 def add_end(journal: Journal, status: str, tags: dict[str, str], *, seen: float | None = None) -> None:
     """Note how a run ended: ``FINISHED``, ``FAILED`` or ``KILLED``, now or when it was `seen` last (in seconds)."""
     if tags:
         journal.add("tags", tags)
     journal.add("end", {"status": status, "end_time": int((seen or time.time()) * 1000)})
-
-
-def _last_sign(journal: Journal, output: Path | None) -> float:
-    """Return the time at which a run that lost its owner last wrote something, in seconds."""
-    paths = [entry.path for entry in journal.entries()] + [journal.path / "run.json"]
-    return max(path.stat().st_mtime for path in (*paths, output) if path is not None and path.exists())
 
 
 def _send_entry(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:

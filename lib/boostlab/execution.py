@@ -22,7 +22,7 @@ from papermill.execute import raise_for_execution_errors
 from papermill.iorw import papermill_io, write_ipynb
 from papermill.log import logger
 
-from boostlab import delivery
+from boostlab import delivery, recovery
 from boostlab.documents import name_notebook, stage_notebook
 from boostlab.errors import LabError, StoreError, is_lab_error
 from boostlab.interrupts import signals_raised
@@ -97,7 +97,7 @@ def execute(
             output = nb.metadata.papermill.get("output_path")
             target = str(folder / output) if _is_local(output) else None
             _prepare_output(target)
-            delivery.complete_orphans(client, store)
+            recovery.complete_orphans(client, store)
             facts = describe_run(settings, store=store, notebook=source, origin="papermill", output_path=target)
             record = Record(
                 nb,

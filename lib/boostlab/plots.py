@@ -96,7 +96,7 @@ def plot_classification(true: Sequence[int], probabilities: np.ndarray[Any, Any]
         false_rate, true_rate, _ = metrics.roc_curve(is_class, probabilities[:, position])
         area = metrics.auc(false_rate, true_rate)
         roc.plot(false_rate, true_rate, **colour, label=f"{labels[position]} (AUC {area:.3f})")
-        precision, found, _ = metrics.precision_recall_curve(is_class, probabilities[:, position])
+        precision, found, _ = metrics.precision_recall_curve(is_class, probabilities[:, position], drop_intermediate=True)
         average = metrics.average_precision_score(is_class, probabilities[:, position])
         recall.plot(found, precision, **colour, label=f"{labels[position]} (AP {average:.3f})")
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")

@@ -19,12 +19,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from boostlab import delivery
+from boostlab import delivery, recovery
 from boostlab.documents import name_notebook, stage_notebook
 from boostlab.errors import LabError, StoreError
 from boostlab.journal import Entry, Journal
 from boostlab.parameters import Settings, to_text
-from boostlab.redaction import redact_parameters
+from boostlab.redaction import find_secrets, redact, redact_parameters
 from boostlab.reports import name_ui_command
 from boostlab.store import Store, find_project, find_store, open_store
 
@@ -61,7 +61,7 @@ def describe_run(
     run_name = values.get("run_name") or f"{name}-{os.urandom(4).hex()}"
     source = str(Path(notebook).resolve()) if notebook and Path(notebook).is_file() else str(notebook or name)
     tags = {
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _find_user(),
         "mlflow.source.name": source,
         "mlflow.source.type": "NOTEBOOK",
         "boostlab.notebook": name,
@@ -104,11 +104,11 @@ def start_run(settings: Settings) -> Run:
     values = settings.model_dump()
     store = find_store(values.get("tracking_uri", ""), project=find_project(Path(notebook) if notebook else None))
     client = open_store(store)
-    delivery.complete_orphans(client, store)
+    recovery.complete_orphans(client, store)
     journal = Journal.create(describe_run(values, store=store, notebook=notebook, origin="jupyter"))
     run_id = delivery.create_run(journal, client, store)
     os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = run_id, store.uri  # for the user's own mlflow calls
-    return Run(journal, owner=(client, store))
+    return Run(journal, owner=(client, store), secrets=find_secrets({**values, "store": store.uri}))
 
 
 class Run:
@@ -122,6 +122,8 @@ class Run:
         The run's journal.
     owner : tuple of MlflowClient and Store, optional
         Given where this process itself sends the journal's entries.
+    secrets : frozenset of str
+        What the notebook must not take into the run.
 
     Attributes
     ----------
@@ -131,8 +133,11 @@ class Run:
 
     open_runs: ClassVar[list[Run]] = []
 
-    def __init__(self, journal: Journal, *, owner: tuple[MlflowClient, Store] | None = None) -> None:
+    def __init__(
+        self, journal: Journal, *, owner: tuple[MlflowClient, Store] | None = None, secrets: frozenset[str] = frozenset()
+    ) -> None:
         self._journal = journal
+        self._secrets = secrets
         self._owner = owner
         self._ended = False
         if owner is not None:
@@ -258,9 +263,12 @@ class Run:
         self.open_runs.remove(self)
         notebook = os.environ.get("JPY_SESSION_NAME", "")
         if Path(notebook).is_file():
+            import nbformat  # slow to load, and of no use to a kernel that an engine runs
+
             with tempfile.TemporaryDirectory() as folder:
                 name = self._journal.facts()["notebook"]
-                self._journal.add("files", {}, stage_notebook(Path(notebook), name, Path(folder)))
+                shown = redact(nbformat.read(notebook, as_version=4), self._secrets)
+                self._journal.add("files", {}, stage_notebook(shown, name, Path(folder)))
         delivery.add_end(self._journal, status, {})
         delivery.complete(self._journal, *self._owner)
 
@@ -270,6 +278,13 @@ class Run:
             self._end("KILLED")
         except StoreError as error:  # nobody is there to catch it; the journal keeps the run
             print(error, file=sys.stderr)  # noqa: T201
+
+
+def _find_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user need not have a name
+        return str(os.getuid())
 
 
 def _git_tags(source: str) -> dict[str, str]:

@@ -47,8 +47,8 @@ def create_run(journal: Journal, client: MlflowClient, store: Store) -> str:
     return str(run.info.run_id)
 
 
-def send(journal: Journal, client: MlflowClient, store: Store) -> None:
-    """Send what the journal holds and the store does not have yet, in order.
+def send(journal: Journal, client: MlflowClient, store: Store) -> int:
+    """Send what the journal holds and the store does not have yet, in order; return how many entries that were.
 
     An entry that the store refuses for what it says is settled with the refusal, for the notebook to raise.
 
@@ -59,12 +59,13 @@ def send(journal: Journal, client: MlflowClient, store: Store) -> None:
     """
     pending = [entry for entry in journal.entries() if entry.receipt is None]
     if not pending:
-        return
+        return 0
     facts = journal.facts()
     with _as_store_error(store):
         check_reachable(store)
         for entry in pending:
             entry.settle(_send_entry(client, facts, entry))
+    return len(pending)
 
 
 def complete(journal: Journal, client: MlflowClient, store: Store) -> str:

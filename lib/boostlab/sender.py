@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SEND_INTERVAL_S = 0.05
+IDLE_INTERVAL_S = 0.5  # a long training needs its cores more than a look at an empty journal
 LAST_SEND_TIMEOUT_S = 60.0
 
 
@@ -34,9 +35,11 @@ class Sender(threading.Thread):
         with uncollected():  # while the kernel starts, load what the end of the run needs
             model.preload()
             documents.preload()
+        interval_s = SEND_INTERVAL_S
         try:
-            while not self._stop_asked.wait(SEND_INTERVAL_S):
-                delivery.send(*self._arguments)
+            while not self._stop_asked.wait(interval_s):
+                sent = delivery.send(*self._arguments)
+                interval_s = SEND_INTERVAL_S if sent else min(interval_s * 1.2, IDLE_INTERVAL_S)
         except StoreError as error:
             logger.warning("%s What the notebook records is kept.", error)
         finally:

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
+from packaging.requirements import Requirement
 
 from boostlab.columns import list_features, study_columns
 from boostlab.data import Roles, Table, find_task, load_table
-from boostlab.model import package_model, write_model
+from boostlab.model import list_requirements, package_model, write_model
 from boostlab.predictor import Predictor, encode_rows, input_types, safe_names
 from boostlab.splits import Split, split_table
 from boostlab.training import fit_booster
@@ -229,9 +230,17 @@ def test_takes_times_with_a_zone_as_text(own_table: Path, tmp_path: Path) -> Non
 
 def test_states_its_requirements_exactly(package: Callable[[str], Packaged]) -> None:
     folder, _, _ = package("iris")
+    stated = (folder / "requirements.txt").read_text().splitlines()
 
-    assert (folder / "requirements.txt").read_text().split() == [f"{name}=={version(name)}" for name in ("mlflow", "xgboost")]
+    assert stated == list_requirements({"device": "cpu"})
+    needed = [item for item in map(Requirement, stated) if item.marker is None or item.marker.evaluate()]
+    cpu = "xgboost" if sys.platform == "darwin" else "xgboost-cpu"
+    assert [f"{item.name}{item.specifier}" for item in needed] == [f"mlflow=={version('mlflow')}", f"{cpu}=={version('xgboost')}"]
     assert describe(folder).flavors["python_function"]["python_version"] == ".".join(map(str, sys.version_info[:3]))
+
+
+def test_states_xgboost_with_its_gpu_libraries_where_a_gpu_was_meant() -> None:
+    assert list_requirements({"device": "cuda:0"}) == [f"{name}=={version(name)}" for name in ("mlflow", "xgboost")]
 
 
 def test_holds_no_pickle(package: Callable[[str], Packaged]) -> None:

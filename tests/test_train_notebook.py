@@ -211,3 +211,12 @@ def test_what_only_the_notebook_can_know_fails_with_one_message(
     outputs = [o for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for o in cell.get("outputs", [])]
     assert message in outputs[-1]["evalue"]
     assert len(outputs[-1]["traceback"]) == 1
+
+
+@pytest.mark.parametrize(("task", "status"), [("auto", "FINISHED"), ("classification", "KILLED")])
+def test_a_kernel_that_no_engine_runs_owns_its_run(papermill: Papermill, store: str, look: Look, task: str, status: str) -> None:
+    """As in JupyterLab: the notebook makes the run; what it does not finish does not stay open."""
+    papermill("--engine", "nbclient", TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "task", task)
+    (run,) = all_runs(look())
+    assert (run.info.status, run.data.tags["boostlab.origin"]) == (status, "jupyter")
+    assert ("test_rmse" in run.data.metrics) == (status == "FINISHED")

@@ -40,7 +40,13 @@ def is_lab_error(name: str, traceback: Sequence[str]) -> bool:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'max_depth'?"`` for the nearest of `known`, or an empty string if none is near."""
+    """Return a question that names the nearest of `known`, or an empty string if none is near.
+
+    Examples
+    --------
+    >>> suggest("max_dept", ["eta", "max_depth"])
+    " Did you mean 'max_depth'?"
+    """
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 

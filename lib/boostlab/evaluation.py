@@ -39,7 +39,13 @@ def evaluate_constant(train: Part, part: Part, *, task: Task, labels: Sequence[A
 
 
 def score_regression(true: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> dict[str, float]:
-    """Return ``rmse``, ``mae`` (in the unit of the target) and ``r2`` of predictions, both of shape (n_rows,)."""
+    """Return ``rmse``, ``mae`` (in the unit of the target) and ``r2`` of predictions, both of shape (n_rows,).
+
+    Examples
+    --------
+    >>> score_regression(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0]))["mae"]
+    0.6666666666666666
+    """
     return {
         "rmse": float(metrics.root_mean_squared_error(true, predicted)),
         "mae": float(metrics.mean_absolute_error(true, predicted)),

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,16 +77,41 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
         model_format="ubj",
         code=None,
     )
-    mlflow.pyfunc.save_model(
-        path=str(folder),
-        loader_module=loader.stem,
-        data_path=str(data),
-        code_paths=[str(loader)],
-        mlflow_model=mlflow_model,
-        signature=_signature(contract),
-        input_example=example,
-        pip_requirements=[f"mlflow=={version('mlflow')}", f"xgboost=={version('xgboost')}"],
-    )
+    with _quiet_about_requirements():
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            loader_module=loader.stem,
+            data_path=str(data),
+            code_paths=[str(loader)],
+            mlflow_model=mlflow_model,
+            signature=_signature(contract),
+            input_example=example,
+            pip_requirements=list_requirements(contract),
+        )
+
+
+def list_requirements(contract: dict[str, Any]) -> list[str]:
+    """Return what serving a model takes, pinned: without XGBoost's GPU libraries (0.7 GB) unless a GPU was meant.
+
+    XGBoost is published without them for Linux and Windows, under another name; macOS has none in the first place.
+    """
+    own = [f"mlflow=={version('mlflow')}"]
+    if not str(contract.get("device", "cpu")).startswith("cpu"):
+        return [*own, f"xgboost=={version('xgboost')}"]
+    release = version("xgboost")
+    return [*own, f'xgboost-cpu=={release}; sys_platform != "darwin"', f'xgboost=={release}; sys_platform == "darwin"']
+
+
+@contextmanager
+def _quiet_about_requirements() -> Iterator[None]:
+    """Keep MLflow from warning that this environment has XGBoost under its other name."""
+    noisy = logging.getLogger("mlflow.utils.requirements_utils")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        noisy.setLevel(level)
 
 
 def preload() -> None:

@@ -32,7 +32,13 @@ def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
 
 
 def redact(value: Any, secrets: Iterable[str]) -> Any:
-    """Return a copy of a text, list or mapping with every secret, and every password in an address, masked."""
+    """Return a copy of a text, list or mapping with every secret, and every password in an address, masked.
+
+    Examples
+    --------
+    >>> redact(["token abcd", "postgresql://me:pw@host/runs"], {"abcd"})
+    ['token ***', 'postgresql://me:***@host/runs']
+    """
     ordered = sorted(secrets, key=len, reverse=True)
     return _redact(value, ordered)
 

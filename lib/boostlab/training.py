@@ -109,7 +109,7 @@ def fit_booster(
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
     metric = _to_metric_name(list(history["valid"])[-1])
     best = booster.best_iteration if early_stopping_rounds else booster.num_boosted_rounds() - 1
-    contract = {"task": task, "labels": labels, "features": features}
+    contract = {"task": task, "labels": labels, "features": features, "device": str(wanted.get("device", "cpu"))}
     curves = {f"{part}_{_to_metric_name(name)}": values for part, lines in history.items() for name, values in lines.items()}
     return Fit(Predictor(booster[: best + 1], contract), curves, metric, best, fit_time_s)
 

@@ -18,7 +18,7 @@ def describe_outcome(journal: Journal, status: str, reason: str) -> str:
     facts = journal.facts()
     seconds = time.time() - facts["start_time"] / 1000
     lines = [f"Run {facts['run_name']}: {status} after {seconds:.1f} s. {reason}".rstrip()]
-    lines += [f"  {name:<24}{value:.6g}" for name, value in final_metrics(journal).items()]
+    lines += [f"  {name:<28}{value:.6g}" for name, value in final_metrics(journal).items()]
     lines += [f"  registered as {name} version {version}" for name, version in registered_versions(journal)]
     lines += [f"  experiment {facts['experiment']}, run {facts['run_id']}", f"  {how_to_look(facts)}"]
     return "\n".join(lines)

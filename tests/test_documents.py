@@ -76,3 +76,14 @@ def test_shows_pictures_inside_the_page_with_their_description() -> None:
     assert f'src="data:image/png;base64,{PIXEL}"' in page
     assert 'alt="A &lt;dot&gt;"' in page
     assert 'width="7"' in page
+
+
+def test_keeps_a_notebook_whose_page_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    output = {"output_type": "display_data", "data": {"text/markdown": 5}, "metadata": {}}  # which nbconvert fails on
+    cell = {"cell_type": "code", "source": "1", "metadata": {}, "execution_count": 1, "id": "a1", "outputs": [output]}
+    notebook = nbformat.from_dict({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+    files = stage_notebook(notebook, "odd", tmp_path)
+
+    assert [path.name for path in (files / "notebook").iterdir()] == ["odd.ipynb"]
+    assert "odd.ipynb cannot be rendered as HTML" in caplog.text

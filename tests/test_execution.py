@@ -374,7 +374,7 @@ thread.join()
     ],
 )
 def test_refuses_before_anything_runs(
-    write_notebook: Write, papermill: Papermill, tmp_path: Path, options: list[str], message: str
+    write_notebook: Write, papermill: Papermill, look: Look, tmp_path: Path, options: list[str], message: str
 ) -> None:
     done = papermill(write_notebook("print(x)"), "new/out.ipynb", *options, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/t.db")
     assert done.returncode == 1
@@ -383,7 +383,7 @@ def test_refuses_before_anything_runs(
     assert last.startswith("Error: tiny.ipynb: ")
     assert message in last
     assert not (tmp_path / "new").exists()
-    assert not (tmp_path / "t.db").exists() or not all_runs(__import__("mlflow").MlflowClient(f"sqlite:///{tmp_path}/t.db"))
+    assert not (tmp_path / "t.db").exists() or not all_runs(look(f"sqlite:///{tmp_path}/t.db"))
 
 
 def test_the_default_store_is_the_projects_wherever_the_command_starts(

@@ -158,6 +158,7 @@ def _find_reason(column: Column, known: pa.ChunkedArray, *, chosen: bool) -> str
 
 def _make_feature(table: Table, column: Column, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
     gaps = whole.null_count > 0 or (pa.types.is_floating(whole.type) and bool(pc.any(pc.is_nan(whole)).as_py()))
+    # gaps of any row say how pandas will hold the column, and so MLflow's type for it; nothing is learned from them
     kind = "whole" if pa.types.is_integer(whole.type) and not gaps else column.kind
     zoned = pa.types.is_timestamp(whole.type) and whole.type.tz is not None
     # MLflow's booleans know no gap and its dates no zone; dates from CSV are text to whoever reads the same file
@@ -180,9 +181,9 @@ def _find_leak(column: Column, train: Part, task: Task) -> Column:
     step = max(1, len(train) // LEAK_ROWS)
     if column.feature is None or len(train) < FEWEST_ROWS:
         return column
-    (frames,) = [pd.concat(list(train.table.batches([column.name], train.rows[::step])), ignore_index=True)]
-    encoded = ENCODERS[column.kind](frames[column.name], column.feature)
-    inputs = np.nan_to_num(encoded.reshape(len(frames), -1), nan=-1e30)
+    frame = pd.concat(train.table.batches([column.name], train.rows[::step]), ignore_index=True)
+    encoded = ENCODERS[column.kind](frame[column.name], column.feature)
+    inputs = np.nan_to_num(encoded.reshape(len(frame), -1), nan=-1e30)
     target = train.target.iloc[::step].to_numpy()
     tree = DecisionTreeRegressor(random_state=0) if task == "regression" else DecisionTreeClassifier(random_state=0)
     score = r2_score if task == "regression" else balanced_accuracy_score

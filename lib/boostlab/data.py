@@ -5,7 +5,6 @@ What the columns mean for a model is the concern of :mod:`boostlab.columns`, whi
 
 from __future__ import annotations
 
-import glob
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from boostlab import files
-from boostlab.digest import compute_digest
+from boostlab.digest import BATCH_ROWS, compute_digest
 from boostlab.errors import DataError, suggest
 from boostlab.schemas import Dataset
 
 Task = Literal["regression", "classification"]
 MOST_CLASSES = 50
-BATCH_ROWS = 65_536
 SHOWN_ROWS = 3
 
 
@@ -80,22 +78,19 @@ class Table:
         """Return the target of each row: numbers, booleans or text."""
         return to_series(self.data.column(self.roles.target), self.roles.target)
 
-    def batches(self, columns: Sequence[str], rows: np.ndarray[Any, Any] | None = None) -> Iterator[pd.DataFrame]:
+    def batches(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> Iterator[pd.DataFrame]:
         """Yield the given rows as frames of at most 65,536 of them, so that no second copy of the table is made.
 
         Parameters
         ----------
-        rows : ndarray of int, ascending, optional
-            Positions; default: all rows.
+        rows : ndarray of int, ascending
+            Positions.
         """
         start = 0
         for batch in self.data.select(columns).to_batches(max_chunksize=BATCH_ROWS):
-            if rows is None:
-                yield to_frame(pa.Table.from_batches([batch]))
-            else:
-                first, last = np.searchsorted(rows, [start, start + batch.num_rows])
-                if last > first:
-                    yield to_frame(pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start)))
+            first, last = np.searchsorted(rows, [start, start + batch.num_rows])
+            if last > first:
+                yield to_frame(pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start)))
             start += batch.num_rows
 
     def describe(self) -> dict[str, str]:
@@ -158,7 +153,7 @@ def load_table(dataset: str, *, roles: Roles = Roles(), features: Sequence[str] 
         data=kept,
         roles=roles,
         features=tuple(name for name in chosen if name != roles.target),
-        name=Path(glob.escape(dataset)).name or dataset,
+        name=Path(dataset).name,
         source=str(Path(dataset).resolve()),
         chosen=bool(features),
         from_text=files.is_text(paths[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,10 @@ def stage_notebook(notebook: Any, name: str, folder: Path) -> Path:
         (target / f"{name}.ipynb").write_bytes(Path(notebook).read_bytes())
         return files
     nbformat.write(document, target / f"{name}.ipynb")
-    (target / f"{name}.html").write_text(to_html(document), encoding="utf-8")
+    try:
+        (target / f"{name}.html").write_text(to_html(document), encoding="utf-8")
+    except Exception as error:  # an output that nbconvert cannot render must not cost the run its notebook and its end
+        logging.getLogger(__name__).warning("%s.ipynb cannot be rendered as HTML: %s", name, error)
     return files
 
 

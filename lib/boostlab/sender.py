@@ -32,11 +32,11 @@ class Sender(threading.Thread):
 
     def run(self) -> None:
         """Send until asked to stop, or until the store is lost: the end of the execution tries again."""
-        with uncollected():  # while the kernel starts, load what the end of the run needs
-            model.preload()
-            documents.preload()
         interval_s = SEND_INTERVAL_S
         try:
+            with uncollected():  # while the kernel starts, load what the end of the run needs
+                model.preload()
+                documents.preload()
             while not self._stop_asked.wait(interval_s):
                 sent = delivery.send(*self._arguments)
                 interval_s = SEND_INTERVAL_S if sent else min(interval_s * 1.2, IDLE_INTERVAL_S)

@@ -30,6 +30,7 @@ from boostlab.store import Store, find_project, find_store, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from IPython.display import Image
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
@@ -182,6 +183,16 @@ class Run:
         width = int.from_bytes(buffer.getvalue()[16:20], "big")  # a PNG's header states its width there
         title = "; ".join(axes.get_title() for axes in figure.axes if axes.get_title())
         return Image(buffer.getvalue(), format="png", width=round(width * DISPLAY_SCALE), alt=title)
+
+    def log_table(self, table: pa.Table, path: str) -> None:
+        """Record a table as the Parquet file at `path` among the run's artifacts."""
+        import pyarrow.parquet as pq
+
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "files" / path
+            file.parent.mkdir(parents=True)
+            pq.write_table(table, file, compression="zstd")
+            self._add("files", {}, Path(temporary) / "files")
 
     def log_model(self, predictor: Predictor, example: pd.DataFrame, *, register_as: str = "") -> dict[str, Any]:
         """Record a model as an MLflow Model, and register it if a name is given.

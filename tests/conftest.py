@@ -97,6 +97,33 @@ def start_papermill(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[s
         process.communicate()
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return a Chromium that Playwright drives; the test is skipped where there is none."""
+    from lab import CHROMIUM, CHROMIUM_OPTIONS
+
+    if not CHROMIUM:
+        pytest.skip("no Chromium here: install the system's package `chromium` to run the tests in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, store: str, browser: Any) -> Iterator[Any]:
+    """Return a JupyterLab on the folder ``lab`` of the test, whose notebooks record into the test's store."""
+    from lab import Lab
+
+    (tmp_path / "lab").mkdir()
+    server = Lab(tmp_path / "lab", browser, store)
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def look(store: str) -> Callable[..., Any]:
     """Return a function that opens a plain MLflow client on the test's store, or on another address."""

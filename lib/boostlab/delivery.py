@@ -6,18 +6,16 @@ store. Imports MLflow where it is used, so that a refused command stays fast.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import StoreError
 from boostlab.journal import Entry, Journal
 from boostlab.registration import register_model
-from boostlab.store import Store, check_reachable
+from boostlab.store import Store, as_store_error, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,7 +37,7 @@ def create_run(journal: Journal, client: MlflowClient, store: Store) -> str:
         If the experiment was deleted, or the store refuses the run.
     """
     facts = journal.facts()
-    with _as_store_error(store):
+    with as_store_error(store):
         experiment_id = _find_experiment(client, facts["experiment"], store)
         run = client.create_run(experiment_id, start_time=facts["start_time"], tags=facts["tags"], run_name=facts["run_name"])
         journal.amend(run_id=run.info.run_id, experiment_id=experiment_id)
@@ -61,7 +59,7 @@ def send(journal: Journal, client: MlflowClient, store: Store) -> int:
     if not pending:
         return 0
     facts = journal.facts()
-    with _as_store_error(store):
+    with as_store_error(store):
         check_reachable(store)
         for entry in pending:
             entry.settle(_send_entry(client, facts, entry))
@@ -81,7 +79,7 @@ def complete(journal: Journal, client: MlflowClient, store: Store) -> str:
     StoreError
         If the store is lost (again); the journal stays.
     """
-    with _as_store_error(store):
+    with as_store_error(store):
         check_reachable(store)
         known = _knows_run(client, journal.facts().get("run_id"))
     if not known:
@@ -227,20 +225,3 @@ def _knows_run(client: MlflowClient, run_id: str | None) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
-
-
-@contextmanager
-def _as_store_error(store: Store) -> Iterator[None]:
-    """Turn what a store that is lost makes MLflow raise into one StoreError, without its log of tracebacks."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    noisy = logging.getLogger("mlflow.store.db.utils")
-    level = noisy.level
-    noisy.setLevel(logging.CRITICAL)
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise StoreError(f"The tracking store {store.shown} fails: {str(error).strip().splitlines()[0]}") from error
-    finally:
-        noisy.setLevel(level)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+SHORT = 24  # characters: such a cell is one line
 STYLE = """<style>
 .boostlab-table { overflow-x: auto; color: var(--jp-content-font-color1, #222); font-size: 13px; line-height: 1.4; }
 .boostlab-table table { border-collapse: collapse; }
@@ -14,7 +15,8 @@ STYLE = """<style>
 .boostlab-table th, .boostlab-table td { text-align: left !important; vertical-align: top; padding: 4px 12px 4px 0;
   border-bottom: 1px solid var(--jp-border-color2, #ddd); max-width: 36em; overflow-wrap: anywhere; white-space: normal; }
 .boostlab-table th { color: var(--jp-content-font-color2, #555); font-weight: 600; overflow-wrap: normal; }
-.boostlab-table td.number { text-align: right !important; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.boostlab-table .number { text-align: right !important; font-variant-numeric: tabular-nums; }
+.boostlab-table td.number, .boostlab-table td.short { white-space: nowrap; overflow-wrap: normal; }
 .boostlab-table tr.marked td { font-weight: 600; background: var(--jp-layout-color2, #eee); }
 .boostlab-table a { color: var(--jp-content-link-color, #0072b2); }
 </style>"""
@@ -46,9 +48,11 @@ class Table:
         """Return the table as HTML that neither a browser nor MathJax reads a cell of as anything but text."""
         if not self.rows:
             return f"{OPENING}<p>{escape(self.title)}: {escape(self.empty)}</p></div>"
-        head = "".join(f'<th scope="col">{escape(name)}</th>' for name in self.columns)
-        kinds = [' class="marked"' if number in self.marked else "" for number in range(len(self.rows))]
-        body = "".join(f"<tr{kind}>{''.join(map(_cell, row))}</tr>" for kind, row in zip(kinds, self.rows, strict=True))
+        figures = [all(isinstance(row[n], int | float | None) for row in self.rows) for n in range(len(self.columns))]
+        kinds = [' class="number"' if is_figure else "" for is_figure in figures]
+        head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, self.columns, strict=True))
+        marks = [' class="marked"' if number in self.marked else "" for number in range(len(self.rows))]
+        body = "".join(f"<tr{mark}>{''.join(map(_cell, row))}</tr>" for mark, row in zip(marks, self.rows, strict=True))
         caption = f"<caption>{escape(self.title)}</caption>"
         return f"{OPENING}<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
@@ -63,10 +67,11 @@ class Table:
 
 
 def _cell(item: Any) -> str:
-    kind = ' class="number"' if isinstance(item, int | float) else ""
+    text = _plain(item)
+    kind = ' class="number"' if isinstance(item, int | float) else ' class="short"' if len(text) < SHORT else ""
     if isinstance(item, Link) and item.address.startswith(("http://", "https://")):
-        return f'<td><a href="{escape(item.address)}" target="_blank" rel="noopener">{escape(item.text)}</a></td>'
-    return f"<td{kind}>{escape(_plain(item))}</td>"
+        return f'<td{kind}><a href="{escape(item.address)}" target="_blank" rel="noopener">{escape(text)}</a></td>'
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def _plain(item: Any) -> str:

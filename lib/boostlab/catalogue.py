@@ -81,7 +81,7 @@ def tabulate_findings(findings: Sequence[Finding]) -> Table:
     """Return what the gate found, rule by rule."""
     rows = [[SIGNS[item.outcome], item.rule.replace("_", " "), item.evidence] for item in findings]
     marked = [position for position, item in enumerate(findings) if item.outcome == "fail"]
-    return Table("The gate's findings", ["", "rule", "evidence"], rows, marked, empty="no rule was asked")
+    return Table("The gate's findings", ["finding", "rule", "evidence"], rows, marked, empty="no rule was asked")
 
 
 def choose_models(client: MlflowClient, name: str) -> list[str]:

@@ -21,7 +21,7 @@ from boostlab.errors import LabError
 from boostlab.gate import Finding, Gate
 from boostlab.moves import Action, Move, plan_move
 from boostlab.rules import judge
-from boostlab.stages import ARCHIVED, TARGETS
+from boostlab.stages import ARCHIVED, NEXT, TARGETS
 from boostlab.store import Store, as_store_error, check_reachable
 from boostlab.tables import Table
 from boostlab.tracking import JOURNAL_VARIABLE
@@ -76,9 +76,9 @@ class Panel(widgets.VBox):
         self.stage = widgets.Dropdown(description="Move to", options=TARGETS, style=style)
         self.reason = widgets.Text(description="Reason", placeholder="why: it stays in the history", style=style, layout=WIDE)
         self.override = widgets.Checkbox(description="Override the gate (needs a reason)", indent=False)
-        self.promote = widgets.Button(description="Promote", button_style="primary", icon="arrow-up")
-        self.rollback = widgets.Button(description="Roll back production", icon="undo", layout=widgets.Layout(width="auto"))
-        self.refresh = widgets.Button(description="Refresh", icon="refresh")
+        self.promote = widgets.Button(description="Promote", button_style="primary")
+        self.rollback = widgets.Button(description="Roll back production", layout=widgets.Layout(width="auto"))
+        self.refresh = widgets.Button(description="Refresh")
         self.confirm = widgets.Button(description="Confirm", button_style="primary")
         self.cancel = widgets.Button(description="Cancel")
         self.stop = widgets.Button(description="Stop")
@@ -99,7 +99,7 @@ class Panel(widgets.VBox):
         for control in (self.version, self.stage):
             control.observe(lambda _: self._safely(self._choose), "value")
         for control in (self.reason, self.override):
-            control.observe(lambda _: self._allow(), "value")
+            control.observe(lambda _: self._reconsider(), "value")
         self.promote.on_click(lambda _: self._safely(self._ask))
         self.rollback.on_click(lambda _: self._safely(self._choose_rollback))
         self.refresh.on_click(lambda _: self._safely(self._fill_models))
@@ -137,6 +137,7 @@ class Panel(widgets.VBox):
         with self._silently():
             self.version.options = [(f"{item.number} · {item.stage}", item.number) for item in view.versions]
             self.version.value = chosen
+            self.stage.value = NEXT[view.version(chosen).stage] if chosen else TARGETS[0]
         self._choose()
 
     def _choose(self) -> None:
@@ -165,6 +166,11 @@ class Panel(widgets.VBox):
             self.findings.value = _write(str(error))
         self._allow()
 
+    def _reconsider(self) -> None:
+        """Ask anew: a question that stands was about something else."""
+        self._withdraw()
+        self._allow()
+
     def _allow(self) -> None:
         """Let the button be pressed unless something blocks."""
         is_overridden = self.override.value and self.reason.value.strip()
@@ -181,6 +187,7 @@ class Panel(widgets.VBox):
         displaced = f" Version {former}, which is there, is archived by that." if former else ""
         overridden = f" The gate is overridden: {self.reason.value.strip()}" if self._blocks() else ""
         self.question.value = _write(f"Move {move.describe()}?{displaced}{overridden}")
+        self._say("")
         self._show(self._asking, visible=True)
         self.confirm.focus()
 

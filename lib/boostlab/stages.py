@@ -13,6 +13,13 @@ ARCHIVED: Stage = "archived"  # it left: no alias, known by its last transition
 ALIASES: tuple[Stage, ...] = ("test", "staging", "production")  # from the least to the most advanced
 TARGETS: tuple[Stage, ...] = (*ALIASES, ARCHIVED)
 STAGES: tuple[Stage, ...] = get_args(Stage)
+NEXT: dict[Stage, Stage] = {  # where a version usually goes
+    "none": "staging",
+    "test": "staging",
+    "staging": "production",
+    "production": "archived",
+    "archived": "staging",
+}
 OTHER_WORDS: dict[str, Stage] = {"teste": "test", "producao": "production"}
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError, suggest
 from boostlab.history import Chronicle, Transition, new_transition, read_transitions, tell
-from boostlab.stages import ALIASES, ARCHIVED, NONE, Stage
+from boostlab.stages import ALIASES, NONE, Stage
+from boostlab.store import Store, as_store_error, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,22 +104,26 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
     ------
     LabError
         If the registry has no model of that name.
+    StoreError
+        If the store is lost.
     """
     from mlflow.exceptions import MlflowException
 
-    try:
-        aliases = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise _unknown_model(client, name) from None
-    found = [item for item in _search_versions(client, name) if item.current_stage != "Deleted_Internal"]
+    with _reaching(client):
+        try:
+            aliases = client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
+            raise _unknown_model(client, name) from None
+        found = list(_search_versions(client, name))
     chronicle = tell(each for item in found for each in read_transitions(int(item.version), item.tags))
     numbers = {int(item.version) for item in found}
     held: dict[Stage, int] = {stage: int(aliases[stage]) for stage in ALIASES if int(aliases.get(stage, 0)) in numbers}
-    stages = {number: stage for stage, number in find_holders(held).items()}
-    versions = [_read_version(item, stages.get(int(item.version)), chronicle) for item in found]
-    return ModelView(name, tuple(sorted(versions, key=lambda version: -version.number)), held, chronicle)
+    view = ModelView(name, (), held, chronicle)
+    stages = view.current.stages
+    versions = [_read_version(item, stages.get(int(item.version), NONE)) for item in found]
+    return replace(view, versions=tuple(sorted(versions, key=lambda version: -version.number)))
 
 
 def find_holders(aliases: Mapping[Stage, int]) -> dict[Stage, int]:
@@ -131,7 +137,8 @@ def list_models(client: MlflowClient) -> list[RegisteredModel]:
     models: list[RegisteredModel] = []
     token = None
     while True:
-        page = client.search_registered_models(max_results=PAGE, page_token=token)
+        with _reaching(client):
+            page = client.search_registered_models(max_results=PAGE, page_token=token)
         models += page
         token = page.token
         if not token:
@@ -140,7 +147,7 @@ def list_models(client: MlflowClient) -> list[RegisteredModel]:
 
 def find_outside(chronicle: Chronicle, holders: Mapping[Stage, int]) -> list[Transition]:
     """Return the transitions that explain why the stages are not as the history has them: others set aliases."""
-    moved: dict[int, Stage] = {number: NONE for stage, number in chronicle.holders.items() if holders.get(stage) != number}
+    moved: dict[int, Stage] = {number: NONE for stage, number in chronicle.holders.items() if stage not in holders}
     moved |= {number: stage for stage, number in holders.items() if chronicle.holders.get(stage) != number}
     found: list[Transition] = []
     for number, stage in moved.items():
@@ -176,19 +183,29 @@ def describe_age(time_ms: int) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _read_version(item: Any, alias: Stage | None, chronicle: Chronicle) -> Version:
+def _read_version(item: Any, stage: Stage) -> Version:
     number = int(item.version)
-    told = chronicle.stages.get(number, NONE)
     return Version(
         number=number,
-        stage=alias or (ARCHIVED if told == ARCHIVED else NONE),
+        stage=stage,
         created_ms=int(item.creation_timestamp),
         run_id=item.run_id or "",
         tags={key: value for key, value in item.tags.items() if not read_transitions(number, {key: value})},
     )
 
 
+@contextmanager
+def _reaching(client: MlflowClient) -> Iterator[None]:
+    """Turn a store that is lost, or answers nothing, into a StoreError."""
+    store = Store(client.tracking_uri)
+    check_reachable(store)
+    with as_store_error(store):
+        yield
+
+
 def _search_versions(client: MlflowClient, name: str) -> Iterator[Any]:
+    if "'" in name and '"' in name:
+        raise LabError(f"The model {name!r} has both kinds of quotes in its name, which MLflow cannot search for. Rename it.")
     quote = '"' if "'" in name else "'"
     token = None
     while True:

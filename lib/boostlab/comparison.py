@@ -68,17 +68,17 @@ def tabulate_runs(selection: Selection) -> pd.DataFrame:
 
 
 def tabulate_others(selection: Selection) -> pd.DataFrame:
-    """Return the best run on each other data set, as a table to look at."""
+    """Return a run on each other data set, as a table to look at."""
     rows = [
         {
             "data": str(data),
-            "best run": run.info.run_name,
+            "a run": run.info.run_name,
             selection.metric: run.data.metrics[selection.metric],
             "run id": run.info.run_id,
         }
-        for data, run in (selection.others or {}).items()
+        for data, run in selection.others.items()
     ]
-    return pd.DataFrame(rows, columns=["data", "best run", selection.metric, "run id"]).set_index("data")
+    return pd.DataFrame(rows, columns=["data", "a run", selection.metric, "run id"]).set_index("data")
 
 
 def tabulate_parameters(champion: Run, challenger: Run) -> pd.DataFrame:

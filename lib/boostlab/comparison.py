@@ -145,7 +145,8 @@ def read_curves(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[str
     for run in runs:
         for name in [name for name in run.data.metrics if name.startswith("valid_")][:1]:
             history = sorted(client.get_metric_history(run.info.run_id, name), key=lambda point: point.step)
-            curves.setdefault(name, {})[run.info.run_name] = [point.value for point in history]
+            if history:
+                curves.setdefault(name, {})[run.info.run_name] = [point.value for point in history]
     return curves
 
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,9 @@ def lab(tmp_path: Path, store: str, browser: Any) -> Iterator[Any]:
     """Return a JupyterLab on the folder ``lab`` of the test, whose notebooks record into the test's store."""
     from lab import Lab
 
+    from boostlab.store import find_store, open_store
+
+    open_store(find_store(store, project=tmp_path))  # the test's own look must not meet a database that is being made
     (tmp_path / "lab").mkdir()
     server = Lab(tmp_path / "lab", browser, store)
     server.start()
@@ -156,3 +160,12 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+    """Wait until `condition` gives something true, and return it."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+    return found

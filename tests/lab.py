@@ -9,10 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 from conftest import free_port
 
@@ -104,6 +104,17 @@ class Lab:
         shown.wait_idle()
         return shown
 
+    def kernel_pid(self) -> int:
+        """Return the process of the one kernel that runs."""
+        (kernel,) = [child for child in psutil.Process(self.pid).children() if "ipykernel_launcher" in " ".join(child.cmdline())]
+        return int(kernel.pid)
+
+    @property
+    def pid(self) -> int:
+        """The server's process."""
+        assert self._server is not None
+        return self._server.pid
+
     def sessions(self) -> list[dict[str, Any]]:
         """Return the server's sessions: notebooks and their kernels."""
         answer = requests.get(f"{self.url}/api/sessions", headers={"Authorization": f"token {self.token}"}, timeout=10)
@@ -148,6 +159,20 @@ class Page:
         )
         self.command("notebook:run-cell")
 
+    def run_cells(self, first: int, last: int | None = None) -> None:
+        """Run one cell, or those from the first to the last, and wait for their end."""
+        for position in range(first, (first if last is None else last) + 1):
+            self.page.evaluate("n => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = n; }", position)
+            self.command("notebook:run-cell")
+
+    def replace_text(self, position: int, old: str, new: str) -> None:
+        """Write over a part of a cell's source."""
+        source = self.page.evaluate(
+            "n => window.jupyterapp.shell.currentWidget.content.model.sharedModel.cells[n].getSource()", position
+        )
+        assert old in source
+        self.edit_cell(position, source.replace(old, new))
+
     def edit_cell(self, position: int, source: str) -> None:
         """Write over a cell's source, as typing would."""
         self.page.evaluate(
@@ -174,12 +199,3 @@ class Page:
     def screenshot(self, path: Path) -> None:
         """Take a picture of the window."""
         self.page.screenshot(path=str(path))
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Wait until `condition` gives something true, and return it."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-    return found

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PARAMETERS, TIMEOUT_S, all_runs
+from conftest import PARAMETERS, TIMEOUT_S, all_runs, wait_until
 
 from boostlab import launch
 from boostlab.errors import LabError, ParameterError
@@ -35,17 +34,6 @@ def started(store: str) -> Iterator[Callable[..., Job]]:
         job.wait(TIMEOUT_S)
 
 
-def wait_for(job: Job, condition: Callable[[], bool]) -> None:
-    """Wait until something is true of a job that runs."""
-    for _ in range(TIMEOUT_S * 10):
-        if condition():
-            return
-        assert job.state in ("starting", "running"), job.message
-        job.wait(0)
-        time.sleep(0.1)
-    raise AssertionError("it did not happen")
-
-
 @pytest.mark.slow
 def test_runs_in_the_background_and_reports(
     write_notebook: Write, look: Look, started: Callable[..., Job], tmp_path: Path
@@ -53,7 +41,7 @@ def test_runs_in_the_background_and_reports(
     go_on = tmp_path / "go"
     wait = f"import time, pathlib\nwhile not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)"
     job = started(write_notebook(f"{SHOW}h.update({{'text/plain': 'round 1 of 2'}}, raw=True)\n{wait}", "x"), x=5)
-    wait_for(job, lambda: job.progress.note == "round 1 of 2")
+    wait_until(lambda: job.progress.note == "round 1 of 2")
     assert (job.state, job.progress.cell, job.progress.cells) == ("running", 2, 4)  # papermill has put in a cell of its own
 
     go_on.touch()
@@ -67,7 +55,7 @@ def test_runs_in_the_background_and_reports(
 def test_several_run_at_once_and_each_can_be_stopped(write_notebook: Write, look: Look, started: Callable[..., Job]) -> None:
     notebook = write_notebook("import time\nif x > 1: time.sleep(100)")
     stopped, left = started(notebook, x=2), started(notebook, x=1)
-    wait_for(stopped, lambda: stopped.progress.cell >= 2)
+    wait_until(lambda: stopped.progress.cell >= 2)
     stopped.stop()
 
     assert (stopped.wait(TIMEOUT_S), left.wait(TIMEOUT_S)) == ("stopped", "finished")

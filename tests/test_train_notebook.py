@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact
+from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
 from served import serve_mlflow
 
 pytestmark = pytest.mark.slow
@@ -197,6 +197,7 @@ def test_what_only_the_notebook_can_know_fails_with_one_message(
 def test_a_kernel_that_no_engine_runs_owns_its_run(papermill: Papermill, store: str, look: Look, task: str, status: str) -> None:
     """As in JupyterLab: the notebook makes the run; what it does not finish does not stay open."""
     papermill("--engine", "nbclient", TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "task", task)
+    wait_until(lambda: all_runs(look())[0].info.status != "RUNNING")  # its keeper ends it once the kernel is gone
     (run,) = all_runs(look())
     assert (run.info.status, run.data.tags["boostlab.origin"]) == (status, "jupyter")
     assert ("test_rmse" in run.data.metrics) == (status == "FINISHED")

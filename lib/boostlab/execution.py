@@ -26,7 +26,7 @@ from boostlab import delivery, recovery
 from boostlab.documents import name_notebook, stage_notebook
 from boostlab.errors import LabError, StoreError, is_lab_error
 from boostlab.interrupts import signals_raised
-from boostlab.journal import Journal
+from boostlab.journal import JOURNAL_VARIABLE, Journal
 from boostlab.kernels import WarmKernel
 from boostlab.parameters import check_parameters
 from boostlab.record import Client, Record
@@ -35,7 +35,7 @@ from boostlab.reports import describe_loss, describe_outcome
 from boostlab.sender import Sender
 from boostlab.status import VARIABLE as STATUS_VARIABLE
 from boostlab.store import Store, configure_mlflow, find_project, find_store, open_store
-from boostlab.tracking import JOURNAL_VARIABLE, describe_run
+from boostlab.tracking import describe_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -68,6 +68,11 @@ def list_findings(selection: Selection, difference: Difference | str) -> dict[st
     return found | {"difference": difference.challenger - difference.champion, "low": difference.low, "high": difference.high}
 
 
+def tag_pair(pair: Sequence[Run]) -> dict[str, str]:
+    """Return which two runs were set against one another, as tags of the comparison's run."""
+    return dict(zip(("boostlab.champion", "boostlab.challenger"), (run.info.run_id for run in pair), strict=False))
+
+
 def register_best(client: MlflowClient, selection: Selection, register_as: str) -> int | None:
     """Register the best run's model if a name is given, and return its version.
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from boostlab.pairing import Difference
-
 BOOKKEEPING = ("experiment", "run_name", "tracking_uri", "register_as", "nthread")  # parameters that change no model
 MOST_METRICS = 4
 NOTHING = 'There is no run to compare yet. Train some first, as `make train` and `make train ARGS="-p eta 0.3"`.'
@@ -57,7 +55,7 @@ def tabulate_runs(selection: Selection) -> pd.DataFrame:
         {
             "run": run.info.run_name,
             **{name: _to_value(run.data.params.get(name)) for name in params},
-            **{name: run.data.metrics.get(name) for name in metrics},
+            **{name: _to_metric(name, run.data.metrics.get(name)) for name in metrics},
             "duration (s)": _duration_s(run),
             "data": str(describe_data(run)),
             "run id": run.info.run_id,
@@ -68,17 +66,17 @@ def tabulate_runs(selection: Selection) -> pd.DataFrame:
 
 
 def tabulate_others(selection: Selection) -> pd.DataFrame:
-    """Return the best run on each other data set, as a table to look at."""
+    """Return a run on each other data set, as a table to look at."""
     rows = [
         {
             "data": str(data),
-            "best run": run.info.run_name,
+            "a run": run.info.run_name,
             selection.metric: run.data.metrics[selection.metric],
             "run id": run.info.run_id,
         }
-        for data, run in (selection.others or {}).items()
+        for data, run in selection.others.items()
     ]
-    return pd.DataFrame(rows, columns=["data", "best run", selection.metric, "run id"]).set_index("data")
+    return pd.DataFrame(rows, columns=["data", "a run", selection.metric, "run id"]).set_index("data")
 
 
 def tabulate_parameters(champion: Run, challenger: Run) -> pd.DataFrame:
@@ -141,43 +139,14 @@ def choose_pair(client: MlflowClient, selection: Selection, *, champion: str = "
     return (old, new) if old else ()
 
 
-def compare_models(client: MlflowClient, pair: Sequence[Run], *, metric: str) -> Difference | str:
-    """Return how the second of two runs does against the first on the same test rows, or why that cannot be told."""
-    from boostlab.pairing import compare_pair, pair_runs
-
-    if len(pair) < 2:
-        return "There are no two runs to set against one another."
-    champion, challenger = (run.info.run_id for run in pair)
-    try:
-        return compare_pair(pair_runs(client, champion=champion, challenger=challenger), metric=metric)
-    except LabError as error:
-        return str(error)
-
-
-def describe_difference(difference: Difference | str, pair: Sequence[Run]) -> str:
-    """Return a comparison of two models as a sentence in Markdown."""
-    if isinstance(difference, str):
-        return difference
-    champion, challenger = (quote(run.info.run_name) for run in pair)
-    return difference.describe(f"the champion {champion}", f"The challenger {challenger}")
-
-
-def list_findings(selection: Selection, difference: Difference | str) -> dict[str, float]:
-    """Return what a comparison found, as metrics of its own run."""
-    found = {"runs_compared": float(len(selection.runs))}
-    found |= {f"best_{selection.metric}": list_values(selection)[0]} if selection.runs else {}
-    if isinstance(difference, str):
-        return found
-    return found | {"difference": difference.challenger - difference.champion, "low": difference.low, "high": difference.high}
-
-
 def read_curves(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dict[str, list[float]]]:
     """Return the validation curves of runs, by metric and run name; a value per boosting round."""
     curves: dict[str, dict[str, list[float]]] = {}
     for run in runs:
         for name in [name for name in run.data.metrics if name.startswith("valid_")][:1]:
             history = sorted(client.get_metric_history(run.info.run_id, name), key=lambda point: point.step)
-            curves.setdefault(name, {})[run.info.run_name] = [point.value for point in history]
+            if history:
+                curves.setdefault(name, {})[run.info.run_name] = [point.value for point in history]
     return curves
 
 
@@ -197,72 +166,6 @@ def read_importances(client: MlflowClient, runs: Sequence[Run]) -> dict[str, dic
     return found
 
 
-def describe_selection(selection: Selection) -> str:
-    """Return in Markdown what is compared, and what is not."""
-    if not selection.runs:
-        return NOTHING
-    count = len(selection.runs)
-    side = "higher" if selection.higher_is_better else "lower"
-    said = (
-        f"{count} run{'s' if count > 1 else ''} on {quote(str(selection.data))}, by {quote(selection.metric)}: {side} is better."
-    )
-    if selection.has_more:
-        said = f"The best {said} More match: raise `how_many` to see them."
-    if selection.lacking:
-        said += f" Left out, as they do not have that metric: {', '.join(map(quote, selection.lacking))}."
-    if selection.others:
-        said += " Runs on other data are told apart below: their figures cannot be ranked with these."
-    return said if count > 1 else f'{said} A comparison takes two: train another, as `make train ARGS="-p eta 0.3"`.'
-
-
-def describe_result(selection: Selection, finding: str, *, register_as: str = "", version: int | None = None) -> str:
-    """Return in Markdown the result: one table and one sentence.
-
-    Parameters
-    ----------
-    finding : str
-        How one of two runs does against the other.
-    version : int, optional
-        What the best run's model was registered as.
-    """
-    if not selection.runs:
-        return NOTHING
-    winner = selection.runs[0]
-    rows = {
-        "data": quote(str(selection.data)),
-        "runs compared": str(len(selection.runs)),
-        "best run": f"{quote(winner.info.run_name)} ({quote(winner.info.run_id)})",
-        selection.metric: f"{winner.data.metrics[selection.metric]:.5g}",
-    }
-    if version:
-        rows["registered as"] = f"{quote(register_as)} version {version}"
-    lines = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
-    return f"{lines}\n\n{finding}"
-
-
-def register_best(client: MlflowClient, selection: Selection, register_as: str) -> int | None:
-    """Register the best run's model if a name is given, and return its version.
-
-    Raises
-    ------
-    LabError
-        If there is no run, or the best one logged no model.
-    """
-    from boostlab.registration import register_run
-
-    if not register_as:
-        return None
-    if not selection.runs:
-        raise LabError(f"register_as = {register_as!r}: there is no run whose model could be registered. Train one first.")
-    return register_run(client, selection.runs[0].info.run_id, register_as)
-
-
-def quote(text: str) -> str:
-    """Return a text from the store as Markdown shows it, whatever markup it holds."""
-    plain = " ".join(text.split()).translate({ord("`"): "´", ord("|"): "¦"})
-    return f"`{plain}`"
-
-
 def _choose_metrics(selection: Selection) -> list[str]:
     """Return the metric of the comparison, then the other results on the test part, and how long training took."""
     names = dict.fromkeys([selection.metric])
@@ -278,6 +181,10 @@ def _configure(run: Run) -> tuple[tuple[str, str], ...]:
 def _duration_s(run: Run) -> float:
     end = run.info.end_time
     return round((end - run.info.start_time) / 1000, 1) if end else np.nan
+
+
+def _to_metric(name: str, value: float | None) -> float | int | None:
+    return int(value) if name == "best_iteration" and value is not None else value
 
 
 def _to_value(text: str | None) -> Any:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from boostlab.journal import JOURNAL_VARIABLE
 from boostlab.selection import Selection
-from boostlab.tracking import JOURNAL_VARIABLE
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SHOWN_ROWS = 8
-HINT = "Choose, then run the cells below again (Run ▸ Run Selected Cell and All Below, from the next cell)."
+HINT = "Choose, then run the cells below; after the last cell, the whole notebook: the choice stands."
 
 
 class Picker:
@@ -28,14 +28,25 @@ class Picker:
         Champion and challenger to begin with; empty where there are fewer than two runs.
     top : int
         How many of the best runs to look at closely to begin with.
+
+    Notes
+    -----
+    A choice outlives its widget: where a notebook is run again with the same parameters, it is what the next one begins with.
     """
+
+    last: ClassVar[Picker | None] = None
 
     def __init__(self, selection: Selection, *, pair: Sequence[Run], top: int) -> None:
         self._runs = {run.info.run_id: run for run in (*selection.runs, *pair)}
         self._labels = [(_label(run, selection.metric), run_id) for run_id, run in self._runs.items()]
-        self._closely = [run.info.run_id for run in selection.runs[:top]]
-        self._pair = [run.info.run_id for run in pair]
+        self._given = [run.info.run_id for run in selection.runs[:top]], [run.info.run_id for run in pair]
+        self._closely, self._pair = self._given
         self._boxes: Any = None
+        last, type(self).last = self.last, self
+        if last is not None and last._given == self._given:
+            chosen = [run.info.run_id for run in last.closely], [run.info.run_id for run in last.pair]
+            if {*chosen[0], *chosen[1]} <= set(self._runs):
+                self._closely, self._pair = chosen
 
     @property
     def closely(self) -> list[Run]:

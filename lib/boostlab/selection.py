@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError, suggest
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXISTS = "> -1.7e308"
 TASK_METRICS = {"regression": "test_rmse", "classification": "test_log_loss"}
-MOST_OTHERS = 100  # runs on other data that are fetched to name that data
+SPARE_RUNS = 100  # runs that are fetched beyond those that are shown, as some are on other data
 KNOWN_RUNS = 1000  # the newest runs, among which a misspelt one is looked for
 SEARCH_HELP = "It takes MLflow's search syntax, such as: metrics.test_r2 > 0.4 AND params.max_depth = '4'"
 
@@ -49,7 +49,7 @@ class Selection:
     has_more : bool
         Whether more runs on this data match than are here.
     others : dict of Data to mlflow.entities.Run
-        The best run on each other data set: told apart, not ranked together.
+        A run on each other data set, of the newest: told apart, not ranked together.
     lacking : tuple of str
         Names of runs that were asked for and do not have the metric.
     """
@@ -59,7 +59,7 @@ class Selection:
     higher_is_better: bool = False
     data: Data = Data()
     has_more: bool = False
-    others: dict[Data, Run] | None = None
+    others: dict[Data, Run] = field(default_factory=dict)
     lacking: tuple[str, ...] = ()
 
     def find(self, client: MlflowClient, asked: str) -> Run:
@@ -121,12 +121,10 @@ def select_runs(
         raise _lacks(metric, newest)
     data = describe_data(found[0])
     order = f"metrics.`{metric}` {'DESC' if higher else 'ASC'}"
-    here = [f"dataset.digest = '{_quote(data.digest)}'"] if data.digest else []
-    ranked = _search(client, ids, [*conditions, *here], order=order, most=how_many)
-    elsewhere = [f"dataset.digest NOT IN ('{_quote(data.digest)}')"] if data.digest else []
-    rest = _search(client, ids, [*conditions, *elsewhere], order=order, most=MOST_OTHERS)
-    kept = tuple(run for run in ranked if describe_data(run) == data)
-    return Selection(kept, metric, higher, data, bool(ranked.token), _best_elsewhere(rest, data))
+    ranked, has_more = _search_ranked(client, ids, conditions, data, order=order, most=how_many)
+    elsewhere = [f"dataset.digest != '{_quote(data.digest)}'"] if data.digest else []
+    rest = _search(client, ids, [*conditions, *elsewhere], most=SPARE_RUNS)
+    return Selection(tuple(ranked), metric, higher, data, has_more, _choose_elsewhere(rest, data))
 
 
 def find_named(client: MlflowClient, names: Sequence[str]) -> list[Run]:
@@ -169,13 +167,29 @@ def _rank(runs: list[Run], metric: str, direction: str) -> Selection:
     data = max(map(describe_data, having), key=[describe_data(run) for run in having].count)
     kept = tuple(run for run in having if describe_data(run) == data)
     lacking = tuple(run.info.run_name for run in runs if metric not in run.data.metrics)
-    return Selection(kept, metric, higher, data, False, _best_elsewhere(having, data), lacking)
+    return Selection(kept, metric, higher, data, False, _choose_elsewhere(having, data), lacking)
 
 
-def _best_elsewhere(ranked: Sequence[Run], data: Data) -> dict[Data, Run]:
-    best = {describe_data(run): run for run in reversed(ranked)}
-    best.pop(data, None)
-    return dict(reversed(best.items()))
+def _choose_elsewhere(runs: Sequence[Run], data: Data) -> dict[Data, Run]:
+    """Return the first run on each data set but one."""
+    first = {describe_data(run): run for run in reversed(runs)}
+    first.pop(data, None)
+    return dict(reversed(first.items()))
+
+
+def _search_ranked(
+    client: MlflowClient, ids: list[str], conditions: list[str], data: Data, *, order: str, most: int
+) -> tuple[list[Run], bool]:
+    """Return the first runs on one data set, and whether there are more.
+
+    SQLite takes time that grows with the square of the runs to sort those of one data set. It is therefore asked to sort
+    all, which is fast, and only if few of the first are on that data, to look for those.
+    """
+    page = _search(client, ids, conditions, order=order, most=most + SPARE_RUNS)
+    if data.digest and page.token and sum(describe_data(run) == data for run in page) < most:
+        page = _search(client, ids, [*conditions, f"dataset.digest = '{_quote(data.digest)}'"], order=order, most=most)
+    found = [run for run in page if describe_data(run) == data]
+    return found[:most], len(found) > most or bool(page.token)
 
 
 def _search(

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import requests
-from conftest import free_port
-from lab import wait_until
 
 from boostlab import columns, data, delivery, evaluation, rows, splits, training
 from boostlab.journal import Journal
@@ -77,41 +68,3 @@ def _record(
             receipts = dict(entry.receipt or {})
     delivery.add_end(journal, "FINISHED", {})
     return receipts | {"run_id": delivery.complete(journal, client, store)}
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Run an MLflow server on loopback for as long as the block lasts, and yield its address."""
-    address = f"http://127.0.0.1:{free_port()}"
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        address.rpartition(":")[2],
-        "--workers",
-        "1",
-    ]
-    process = subprocess.Popen(
-        [*command, "--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_until(lambda: _answers(address))
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _answers(address: str) -> bool:
-    try:
-        return requests.get(f"{address}/health", timeout=5).ok
-    except requests.RequestException:
-        return False

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import wait_until
-from shelf import add_version, serve
+from conftest import wait_until
+from served import serve_mlflow
+from shelf import add_version
 
 from boostlab import registry
 from boostlab.errors import GateError, LabError, OutdatedError, StoreError
@@ -61,7 +62,7 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """Yield the address of a store of each kind."""
     folder = tmp_path_factory.mktemp("stores")
     if request.param == "http":
-        with serve(folder) as served:
+        with serve_mlflow(folder) as served:
             yield served
     else:
         yield f"sqlite:///{folder}/mlflow.db" if request.param == "sqlite" else str(folder / "mlruns")

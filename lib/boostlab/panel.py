@@ -19,12 +19,12 @@ import ipywidgets as widgets  # type: ignore[import-untyped]
 from boostlab import catalogue, launch
 from boostlab.errors import LabError
 from boostlab.gate import Finding, Gate
+from boostlab.journal import JOURNAL_VARIABLE
 from boostlab.moves import Action, Move, plan_move
 from boostlab.rules import judge
 from boostlab.stages import ARCHIVED, NEXT, TARGETS
 from boostlab.store import Store, as_store_error, check_reachable
 from boostlab.tables import Table
-from boostlab.tracking import JOURNAL_VARIABLE
 from boostlab.versions import ModelView, list_models, view_model
 
 if TYPE_CHECKING:
@@ -204,11 +204,11 @@ class Panel(widgets.VBox):
         asked |= {"reason": self.reason.value.strip(), "override": self._blocks(), "seen": move.seen}
         self._job = launch.start(self._notebook, {**self._parameters, **asked})
         self._task = asyncio.get_running_loop().create_task(self._watch(self._job))
+        self._allow()
 
     async def _watch(self, job: launch.Job) -> None:
         """Show how far the run is, then how it ended and what became of the model."""
         self._show(self.stop, visible=True)
-        self._allow()
         while job.state in ("starting", "running"):
             cells = f"cell {job.progress.cell} of {job.progress.cells}" if job.progress.cells else "starting"
             self._say(f"Running {self._notebook.name}: {cells} …")

@@ -40,13 +40,13 @@ def _train(dataset: str, rounds: int) -> tuple[Any, ...]:
     labels = fit.predictor.contract["labels"]
     scores = evaluation.evaluate_answers(answers, parts.test, task=task, labels=labels)
     kept = rows.keep_rows(parts.test, answers, contract=fit.predictor.contract)
-    return task, fit.predictor, parts.train.head(5), evaluation.prefix_names(scores, "test"), kept
+    return task, fit.predictor, parts.train.head(5), evaluation.prefix_names(scores, "test"), kept, table.describe()
 
 
 def _record(
     client: Any, trained: tuple[Any, ...], *, register_as: str = "", why: str = "", with_model: bool = True
 ) -> dict[str, Any]:
-    task, predictor, example, scores, kept = trained
+    task, predictor, example, scores, kept, dataset = trained
     store = Store(client.tracking_uri)
     artifacts = store.path.parent / "mlartifacts" if store.kind == "sqlite" else None
     store = Store(client.tracking_uri, artifacts)
@@ -54,6 +54,7 @@ def _record(
     facts = {"store": store.shown, "experiment": "train", "run_name": f"train-{why or now}", "notebook": "train"}
     journal = Journal.create({**facts, "start_time": now, "tags": {"boostlab.task": task}, "params": {}})
     journal.add("metrics", {"points": [(name, value, now, 0) for name, value in scores.items()], "final": True})
+    journal.add("dataset", {**dataset, "context": "training"})
     receipts: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "files" / rows.PATH

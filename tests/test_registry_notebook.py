@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from boostlab.store import find_store, open_store
 pytestmark = pytest.mark.slow
 
 REGISTRY = PROJECT / "notebooks" / "registry.ipynb"
+MADE = PROJECT / "benchmarks" / "compare_many" / "made.py"
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -137,3 +139,17 @@ def test_refuses_a_request_that_is_not_whole_before_anything_runs(
     done = papermill(*options(store, **values))
     assert done.returncode == 1 and said in done.stderr
     assert "Run " not in done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_ten_thousand_runs_and_fifty_versions_do_not_hurt(papermill: Papermill, store: str, tmp_path: Path) -> None:
+    client = open_store(find_store(store, project=tmp_path))
+    add_version(client, "sugar", rounds=WEAK)
+    first = client.get_model_version("sugar", "1")
+    for _ in range(49):
+        client.create_model_version("sugar", source=first.source, run_id=first.run_id)
+    runpy.run_path(str(MADE))["make_runs"](tmp_path / "store" / "mlflow.db", 9_999)
+    done = papermill(*options(store, model="sugar", version=50, stage="staging"))
+    assert done.returncode == 0, done.stderr
+    assert "(newest 20 of 50)" in outputs(tmp_path)
+    assert client.get_registered_model("sugar").aliases == {"staging": 50}

@@ -61,7 +61,7 @@ def test_draws_both_curves_with_axes_and_words() -> None:
     lines = {line.get("points"): line for line in tree.iter("polyline")}
     assert list(lines) == ["0.0,0.0 280.0,110.0 560.0,220.0", "0.0,0.0 280.0,55.0 560.0,66.0"]
     words = [text.text for text in tree.iter("text")]
-    assert {"Learning curves", "boosting round", "rmse", "train", "valid", "1", "3"} <= set(words)
+    assert {"Learning curves", "boosting round", "rmse", "train", "valid", "1", "2", "3"} <= set(words)
     bar = next(part for part in tree.iter("div") if part.get("role") == "progressbar")
     assert bar.get("aria-valuenow") == "33"
     assert "round 3 &lt;of&gt; 9" in page

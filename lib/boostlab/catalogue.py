@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from boostlab.gate import Finding
 from boostlab.history import Transition
 from boostlab.stages import ALIASES
+from boostlab.store import Store
 from boostlab.tables import Link, Table
+from boostlab.ui import find_ui, link_run, link_version
 from boostlab.versions import ModelView, Version, describe_age, list_models, read_run
 
 if TYPE_CHECKING:
@@ -44,10 +46,12 @@ def tabulate_versions(client: MlflowClient, view: ModelView) -> Table:
     runs = {version.number: _read_run(client, version.run_id) for version in shown}
     known: set[str] = set().union(*(metrics for _, metrics, _ in runs.values()))
     names = [name for name in METRICS if name in known][:MOST_METRICS]
+    ui = find_ui(Store(client.tracking_uri))
     rows = []
     for version in shown:
         name, metrics, experiment = runs[version.number]
-        link = Link(name, _address(client, experiment, version.run_id)) if name else "its run is gone"
+        facts = {"ui": ui, "experiment_id": experiment, "run_id": version.run_id}
+        link = Link(name, link_run(facts)) if name else "its run is gone"
         figures = [metrics.get(metric) for metric in names]
         stage = "★ production" if version.stage == "production" else version.stage
         rows.append([version.number, stage, *figures, f"{describe_age(version.created_ms)} ago", link, version.image or "–"])
@@ -102,6 +106,13 @@ def describe_outcome(asked: str, name: str, version: int, done: Transition | Non
     return f"Version {version} of {_code(name)} is registered." if asked == "register" else "Nothing was to be moved."
 
 
+def where_to_look(facts: Mapping[str, Any], name: str, done: Transition | None) -> str:
+    """Return, as Markdown, where MLflow's UI shows what this run did: the version that moved, else the run itself."""
+    address = link_version(facts, name, done.version) if done else link_run(facts)
+    command = facts["ui"]["command"]
+    return f"[See it in MLflow's UI]({address}){f', while this runs: `{command}`' if command else ''}."
+
+
 def choose_versions(view: ModelView) -> list[Version]:
     """Return the versions to show: all that are in a stage, and the newest of the others."""
     staged = [version for version in view.versions if version.stage in ALIASES]
@@ -116,13 +127,6 @@ def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float],
     if run is None:
         return "", {}, ""
     return str(run.info.run_name), dict(run.data.metrics), str(run.info.experiment_id)
-
-
-def _address(client: MlflowClient, experiment: str, run_id: str) -> str:
-    """Return the run's page: the server's, or that of the UI that ``make ui`` opens."""
-    served = client.tracking_uri.startswith("http")
-    base = re.sub("//[^/@]*@", "//", client.tracking_uri) if served else "http://127.0.0.1:5000"
-    return f"{base}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def _moment(item: Transition) -> str:

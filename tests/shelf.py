@@ -51,8 +51,10 @@ def _record(
     artifacts = store.path.parent / "mlartifacts" if store.kind == "sqlite" else None
     store = Store(client.tracking_uri, artifacts)
     now = int(time.time() * 1000)
-    facts = {"store": store.shown, "experiment": "train", "run_name": f"train-{why or now}", "notebook": "train"}
-    journal = Journal.create({**facts, "start_time": now, "tags": {"boostlab.task": task}, "params": {"eta": "0.1", "max_depth": "2"}})
+    facts: dict[str, Any] = {"store": store.shown, "experiment": "train", "run_name": f"train-{why or now}", "notebook": "train"}
+    journal = Journal.create(
+        {**facts, "start_time": now, "tags": {"boostlab.task": task}, "params": {"eta": "0.1", "max_depth": "2"}}
+    )
     journal.add("metrics", {"points": [(name, value, now, 0) for name, value in scores.items()], "final": True})
     journal.add("dataset", {**dataset, "context": "training"})
     receipts: dict[str, Any] = {}

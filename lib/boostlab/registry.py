@@ -1,9 +1,9 @@
 """The registry: versions move between stages, checked by the gate, and each move is written down.
 
-A move is planned on what somebody saw, judged by :mod:`boostlab.gate`, and carried out if nothing that it depends on has
-changed since. On one host a lock makes looking and writing one step. Hosts that share a server have no common lock:
-there each writes its tag first and then makes the aliases agree with all tags, so that the last transition by time and
-id wins for everybody, and the other is told.
+A move is planned on what somebody saw, judged by :mod:`boostlab.rules`, and carried out if nothing that it depends on has
+changed since: a lock makes looking and writing one step. Hosts that share a server have no common lock. There each writes
+its tag first and then makes the aliases agree with all tags, so that the last transition by time and id wins for
+everybody, and the other is told.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def carry_out(client: MlflowClient, move: Move, findings: Sequence[Finding], *, 
         reasons = "\n".join(f"  {finding.rule}: {finding.evidence}" for finding in blocking)
         raise GateError(f"The gate blocks {move.describe()}.\n{reasons}\nMend it, or override: {OVERRIDE}")
     store, name = Store(client.tracking_uri), move.view.name
+    check_reachable(store)
     with locked(client, name), as_store_error(store):
-        check_reachable(store)
         view = view_model(client, name)
         check_seen(view, move.seen)
         _adopt(client, view)
@@ -117,14 +117,20 @@ def write_transition(client: MlflowClient, name: str, transition: Transition) ->
 
 @contextmanager
 def locked(client: MlflowClient, name: str) -> Iterator[None]:
-    """Hold this host's lock on a registered model; one for each user, as is the folder that it lies in."""
-    folder = user_state_path("boostlab", ensure_exists=True)
-    digest = hashlib.sha256(f"{client.tracking_uri}\0{name}".encode()).hexdigest()[:16]
+    """Hold the lock on a registered model: beside a local store for all who use it, else this user's on this host."""
     try:
-        with FileLock(folder / f"registry-{digest}.lock", timeout=LOCK_TIMEOUT_S):
+        with FileLock(_lock_path(Store(client.tracking_uri), name), timeout=LOCK_TIMEOUT_S):
             yield
     except Timeout:
         raise LabError(f"Another process on this host has been moving {name} for {LOCK_TIMEOUT_S:.0f} s. Try again.") from None
+
+
+def _lock_path(store: Store, name: str) -> Path:
+    digest = hashlib.sha256(f"{store.uri}\0{name}".encode()).hexdigest()[:16]
+    if store.kind == "sqlite":
+        return store.path.with_name(f"{store.path.name}.{digest}.lock")
+    folder = store.path if store.kind == "file" else user_state_path("boostlab", ensure_exists=True)
+    return folder / f".registry-{digest}.lock"
 
 
 def _adopt(client: MlflowClient, view: ModelView) -> None:

@@ -5,13 +5,14 @@ Names from the store stand in the words as code, so that none of them is ever ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from boostlab.comparison import list_values
 from boostlab.errors import LabError
 from boostlab.pairing import Difference, compare_pair, pair_runs
 from boostlab.registration import register_run
+from boostlab.reports import how_to_look
 from boostlab.selection import Selection
 
 if TYPE_CHECKING:
@@ -88,13 +89,17 @@ def register_best(client: MlflowClient, selection: Selection, register_as: str) 
     return register_run(client, selection.runs[0].info.run_id, register_as)
 
 
-def describe_result(selection: Selection, finding: str, *, register_as: str = "", version: int | None = None) -> str:
+def describe_result(
+    selection: Selection, finding: str, *, facts: Mapping[str, Any], register_as: str = "", version: int | None = None
+) -> str:
     """Return in Markdown the result: one table and one sentence.
 
     Parameters
     ----------
     finding : str
         How one of two runs does against the other.
+    facts : mapping
+        Those of the comparison's own run.
     version : int, optional
         What the best run's model was registered as.
     """
@@ -109,6 +114,7 @@ def describe_result(selection: Selection, finding: str, *, register_as: str = ""
     }
     if version:
         rows["registered as"] = f"{quote(register_as)} version {version}"
+    rows["next"] = how_to_look(facts)
     lines = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
     return f"{lines}\n\n{finding}"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import warnings
 from collections.abc import Sequence
 from datetime import date
@@ -106,6 +107,45 @@ def test_never_stops_early_where_it_is_not_asked_to(splits: dict[str, Split]) ->
     done = fit(splits["regression"], rounds=40, eta=1)
 
     assert (done.best_iteration, done.predictor.booster.num_boosted_rounds(), len(done.curves["valid_rmse"])) == (39, 40, 40)
+
+
+class Interrupter(xgb.callback.TrainingCallback):
+    """Sends this process what an interrupt of a cell sends, so many times in a round; notes the rounds that it sees."""
+
+    def __init__(self, at: int, times: int = 1) -> None:
+        super().__init__()
+        self.at, self.times, self.seen = at, times, 0
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        self.seen = epoch + 1
+        for _ in range(self.times if epoch == self.at else 0):
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+
+@pytest.mark.parametrize("stop", [0, 30])
+@pytest.mark.parametrize("at", [0, 6])
+def test_an_interrupt_keeps_the_rounds_so_far(splits: dict[str, Split], stop: int, at: int) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    watcher = Interrupter(at)
+    done = fit(splits["regression"], rounds=50, stop=stop, callbacks=[watcher])
+
+    assert len(done.curves["valid_rmse"]) == watcher.seen == at + 1
+    assert done.predictor.booster.num_boosted_rounds() == done.best_iteration + 1 == at + 1
+    assert (
+        done.ending == f"Stopped by hand after round {at + 1}: the rounds so far are kept. The model is that of round {at + 1}."
+    )
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interrupt_is_an_interrupt(splits: dict[str, Split]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(splits["regression"], rounds=50, callbacks=[Interrupter(3, times=2)])
+
+
+def test_says_how_it_ended(splits: dict[str, Split]) -> None:
+    assert fit(splits["regression"], rounds=3).ending.startswith("All 3 rounds are done.")
+    assert fit(splits["regression"], rounds=200, stop=5, eta=0.5).ending.startswith("Stopped early after round ")
 
 
 def test_does_not_look_at_the_test_part(splits: dict[str, Split]) -> None:

@@ -12,6 +12,7 @@ from boostlab import delivery, recovery
 from boostlab.errors import LabError
 from boostlab.journal import Journal, journals_folder
 from boostlab.store import find_project, find_store, open_store
+from boostlab.ui import build_command
 
 
 @click.group()
@@ -53,9 +54,7 @@ def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
     if store.kind in ("http", "https"):
         click.echo(f"The store has a UI of its own: {store.shown}")
         return
-    root = ["--default-artifact-root", store.artifact_root.as_uri()] if store.artifact_root else []
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *root, *options]
-    os.execv(sys.executable, command)  # noqa: S606  # no shell is wanted: the server takes this process's place
+    os.execv(sys.executable, [*build_command(store), *options])  # noqa: S606  # no shell is wanted: the server takes this process's place
 
 
 def _deliver(journal: Journal, tracking_uri: str) -> str | None:
@@ -77,3 +76,7 @@ def _deliver(journal: Journal, tracking_uri: str) -> str | None:
         journal.disown()
     click.echo(f"Delivered {facts['run_name']} to {store.shown}: run {run_id}.")
     return None
+
+
+if __name__ == "__main__":
+    main()

@@ -69,7 +69,7 @@ def save_notebook(session: Session) -> bool:
         commands.execute(command)
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
-            if _stamp(path) != before:
+            if _stamp(path) != before and _is_whole(path):
                 return True
             time.sleep(POLL_S)
     return False
@@ -81,6 +81,15 @@ def _stamp(path: Path) -> tuple[int, int]:
     except OSError:
         return (0, 0)
     return (status.st_mtime_ns, status.st_ino)
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a notebook's file can be read: its server writes it in place."""
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _read_server() -> dict[str, Any]:

@@ -146,9 +146,14 @@ def find_schema(notebook: Mapping[str, Any]) -> type[Settings]:
     return schema
 
 
+def find_bounds(field: FieldInfo) -> dict[str, float]:
+    """Return a field's bounds by pydantic's names: ``ge``, ``gt``, ``le``, ``lt``."""
+    return {key: getattr(item, key) for item in field.metadata for key in BOUNDS if hasattr(item, key)}
+
+
 def describe_limits(name: str, field: FieldInfo) -> str:
     """Return what a field allows, such as ``0 <= eta <= 1``, or an empty string if its type says all."""
-    bounds = {key: getattr(item, key) for item in field.metadata for key in BOUNDS if hasattr(item, key)}
+    bounds = find_bounds(field)
     lower = next((f"{bounds[key]} {BOUNDS[key].replace('>', '<')} " for key in ("ge", "gt") if key in bounds), "")
     upper = next((f" {BOUNDS[key]} {bounds[key]}" for key in ("le", "lt") if key in bounds), "")
     return f"{lower}{name}{upper}" if lower or upper else ""

@@ -44,7 +44,7 @@ class RoundProgress(xgb.callback.TrainingCallback):
         if now - self._shown >= INTERVAL_S:
             self._shown = now
             left = (now - self._started) / (epoch + 1) * (self._total - epoch - 1)
-            self._show(f"at most {left:.0f} s left")
+            self._show(f"at most {left:.0f} s left" if left < 120 else f"at most {left / 60:.0f} min left")
         return False
 
     def after_training(self, model: xgb.Booster) -> xgb.Booster:
@@ -76,29 +76,28 @@ def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: s
     share : float
         How much is done, from 0 to 1.
     """
-    rounds = max(len(values) for values in curves.values())
+    from matplotlib.ticker import MaxNLocator
+
     everything = [value for values in curves.values() for value in values]
-    low, high = min(everything), max(everything)
-    height = (high - low) or 1.0
+    low, high, last = min(everything), max(everything), max(len(values) for values in curves.values())
+    across, down = WIDTH / max(last - 1, 1), HEIGHT / (high - low or 1.0)
+    rounds = [mark for mark in MaxNLocator(TICKS, integer=True).tick_values(1, last) if 1 <= mark <= last]
+    values = [mark for mark in MaxNLocator(TICKS).tick_values(low, high) if low <= mark <= high]
     lines = {
-        part: " ".join(
-            f"{position / max(rounds - 1, 1) * WIDTH:.1f},{(high - values[position]) / height * HEIGHT:.1f}"
-            for position in _spread(len(values), MOST_POINTS)
-        )
-        for part, values in curves.items()
+        part: " ".join(f"{at * across:.1f},{(high - curve[at]) * down:.1f}" for at in _spread(len(curve)))
+        for part, curve in curves.items()
     }
-    return str(
-        _read_template().render(
-            lines=lines,
-            metric=metric,
-            line=line,
-            share=share,
-            width=WIDTH,
-            height=HEIGHT,
-            rounds=[(position / max(rounds - 1, 1) * WIDTH, position + 1) for position in _spread(rounds, TICKS)],
-            values=[(HEIGHT * step / TICKS, f"{high - height * step / TICKS:.4g}") for step in range(TICKS + 1)],
-        )
+    page = _read_template().render(
+        lines=lines,
+        metric=metric,
+        line=line,
+        share=share,
+        width=WIDTH,
+        height=HEIGHT,
+        rounds=[((mark - 1) * across, f"{mark:.0f}") for mark in rounds],
+        values=[((high - mark) * down, f"{mark:.4g}") for mark in values],
     )
+    return str(page)
 
 
 @cache
@@ -108,7 +107,7 @@ def _read_template() -> Any:
     return Environment(loader=PackageLoader("boostlab"), autoescape=True).get_template("progress.html.j2")
 
 
-def _spread(count: int, most: int) -> list[int]:
-    """Return at most about `most` positions of `count`, evenly spread, the first and the last among them."""
-    step = max(1, -(-count // most))
+def _spread(count: int) -> list[int]:
+    """Return positions of `count`, evenly spread, the first and the last among them: no more than can be told apart."""
+    step = max(1, -(-count // MOST_POINTS))
     return sorted({*range(0, count, step), count - 1})

@@ -11,6 +11,9 @@ from boostlab.errors import LabError
 from boostlab.journal import Journal
 from boostlab.redaction import MASK
 from boostlab.store import Store
+from boostlab.ui import link_experiment, link_model, link_run, link_version
+
+PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII's: what Markdown may take for markup
 
 
 def describe_outcome(journal: Journal, status: str, reason: str) -> str:
@@ -48,18 +51,8 @@ def registered_versions(journal: Journal) -> list[tuple[str, int]]:
 
 def how_to_look(facts: Mapping[str, Any]) -> str:
     """Return how to see the run of a journal's facts in MLflow's UI."""
-    address, page = facts["store"], f"/#/experiments/{facts['experiment_id']}/runs/{facts['run_id']}"
-    if address.startswith("http"):
-        return f"see {re.sub('//[^/@]*@', '//', address)}{page}"
-    return f"see http://127.0.0.1:5000{page} while this runs: {facts['ui']}"
-
-
-def name_ui_command(store: Store) -> str:
-    """Return the command that opens MLflow's UI on a store: the Makefile's for a project's own, else MLflow's."""
-    if store.kind == "sqlite" and store.path.name == "mlflow.db" and (store.path.parent / "Makefile").exists():
-        return "make ui"
-    allow = "MLFLOW_ALLOW_FILE_STORE=true " if store.kind == "file" else ""
-    return f"{allow}mlflow ui --backend-store-uri {store.shown}"
+    command = facts["ui"]["command"]
+    return f"see {link_run(facts)}{f' while this runs: {command}' if command else ''}"
 
 
 def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:
@@ -76,12 +69,24 @@ def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], 
 def tabulate_run(facts: Mapping[str, Any], model: Mapping[str, Any], register_as: str) -> str:
     """Return a Markdown table of where the run and its model are, and where to click next."""
     rows = {
-        "experiment": facts["experiment"],
-        "run": f"`{facts['run_name']}` (`{facts['run_id']}`)",
+        "experiment": _link(facts["experiment"], link_experiment(facts)),
+        "run": f"{_link(facts['run_name'], link_run(facts))} (`{facts['run_id']}`)",
         "model": f"`runs:/{facts['run_id']}/model`",
     }
-    if register_as:
-        rows["registered as"] = f"`{register_as}` version {model.get('version', 'to come: the store is lost for now')}"
-    rows["next"] = how_to_look(facts)
+    if "model_id" in model:
+        rows["model"] = f"{_link('model', link_model(facts, model['model_id']))} ({rows['model']})"
+    if register_as and "version" in model:
+        rows["registered as"] = _link(
+            f"{register_as} version {model['version']}", link_version(facts, register_as, model["version"])
+        )
+    elif register_as:
+        rows["registered as"] = f"`{register_as}`, version to come: the store is lost for now"
+    if facts["ui"]["command"]:
+        rows["links"] = f"work while this runs: `{facts['ui']['command']}`"
     lines = [f"| {name} | {value} |" for name, value in rows.items()]
     return "\n".join(["| | |", "| --- | --- |", *lines])
+
+
+def _link(text: str, address: str) -> str:
+    """Return a link in Markdown; nothing in the text is markup."""
+    return f"[{PUNCTUATION.sub(lambda found: chr(92) + found[0], text)}]({address})"

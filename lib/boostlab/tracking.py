@@ -23,8 +23,8 @@ from boostlab.errors import LabError, StoreError
 from boostlab.journal import JOURNAL_VARIABLE, Entry, Journal
 from boostlab.parameters import Settings, to_text
 from boostlab.redaction import find_secrets, redact_parameters
-from boostlab.reports import name_ui_command
 from boostlab.store import Store, find_project, find_store, open_store
+from boostlab.ui import find_ui
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +69,7 @@ def describe_run(
     }
     return {
         "store": store.shown,
-        "ui": name_ui_command(store),
+        "ui": find_ui(store),
         "experiment": values.get("experiment") or name,
         "run_name": run_name,
         "notebook": name,

@@ -95,6 +95,7 @@ def fit_booster(
         train = _to_matrix(split.train, features, labels, wanted)
         _configure(wanted, train)
         valid = _to_matrix(split.valid, features, labels, wanted, like=train)
+        enough = [xgb.callback.EarlyStopping(rounds=early_stopping_rounds)] if early_stopping_rounds else []
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as warned, sigint_noted() as stop:
@@ -104,10 +105,9 @@ def fit_booster(
                 train,
                 num_boost_round=num_boost_round,
                 evals=[(train, "train"), (valid, "valid")],
-                early_stopping_rounds=early_stopping_rounds or None,
                 evals_result=history,
                 verbose_eval=False,
-                callbacks=[_Refuser(warned), _Stopper(stop), *callbacks],
+                callbacks=[_Refuser(warned), *callbacks, *enough, _Stopper(stop)],  # who ends it cuts off those behind
             )
         fit_time_s = time.perf_counter() - started
         for warning in warned:  # what is no refusal goes its usual way

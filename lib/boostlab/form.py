@@ -1,0 +1,182 @@
+"""A form for a notebook's parameters that starts headless runs of it in the background.
+
+Its buttons call :mod:`boostlab.launch`, which is papermill's own command. Where there is no front end to show widgets, the
+form reads as a table of the parameters.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import nbformat
+
+from boostlab import frontend, launch
+from boostlab.documents import is_lab_notebook, name_notebook
+from boostlab.errors import LabError
+from boostlab.fields import Field
+from boostlab.journal import JOURNAL_VARIABLE, Journal
+from boostlab.parameters import Settings, describe_limits, find_schema, read_parameters, to_text
+from boostlab.store import find_project, find_store
+from boostlab.ui import find_ui, link_run
+
+POLL_S = 0.5
+COLOURS = {"finished": "#009E73", "failed": "#D55E00", "stopped": "#666666"}
+MARKS = {"starting": "…", "running": "▶", "finished": "✓", "failed": "✗", "stopped": "■"}
+
+
+def show_form(notebook: str | Path = "") -> Form:
+    """Return the form of a notebook, for display.
+
+    Parameters
+    ----------
+    notebook : str or pathlib.Path
+        Its path, or its name in the project's ``notebooks/``; empty: the notebook that calls this.
+
+    Raises
+    ------
+    LabError
+        If there is no such notebook, or it is none of boostlab's.
+    """
+    return Form(_find_notebook(notebook))
+
+
+class Form:
+    """The parameters of a notebook as widgets, and the headless runs that were started from here.
+
+    Attributes
+    ----------
+    fields : dict of str to Field
+        By the parameters' names.
+    jobs : list of boostlab.launch.Job
+    """
+
+    def __init__(self, notebook: Path) -> None:
+        self._notebook = notebook
+        document = nbformat.read(notebook, as_version=4)
+        self._schema: type[Settings] = find_schema(document)
+        declared = read_parameters(document)
+        self.fields = {item.name: Field(item, self._schema.model_fields[item.name]) for item in declared}
+        self.jobs: list[launch.Job] = []
+        self.start_button = ipywidgets.Button(description="Start a headless run", button_style="primary", icon="play")
+        self.start_button.layout.width = "auto"
+        self.start_button.on_click(lambda _: self.start())
+        self.message = ipywidgets.HTML()
+        self._jobs_box = ipywidgets.VBox()
+        for field in self.fields.values():
+            field.control.observe(lambda _: self._check(), "value")
+        title = ipywidgets.HTML(f"<b>{html.escape(notebook.name)}</b>: parameters of the next headless run")
+        rows = ipywidgets.VBox([field.row for field in self.fields.values()], layout={"max_height": "24em", "overflow": "auto"})
+        bar = ipywidgets.HBox([self.start_button, self.message], layout={"align_items": "center"})
+        self.widget = ipywidgets.VBox([title, rows, bar, self._jobs_box])
+        self._check()
+
+    def start(self) -> None:
+        """Start a headless run with the values that the form shows."""
+        given = self._check()
+        if given is None:
+            return
+        try:
+            session = frontend.find_session()
+            if session.notebook == self._notebook:
+                frontend.save_notebook(session)  # what runs is what is on the screen
+            job = launch.start(self._notebook, given)
+        except LabError as error:
+            self._say(str(error), wrong=True)
+            return
+        self.jobs.append(job)
+        row = _JobRow(job, given)
+        self._jobs_box.children = (*self._jobs_box.children, row.widget)
+        threading.Thread(target=row.follow, daemon=True).start()
+
+    def _check(self) -> dict[str, Any] | None:
+        """Return the values that differ from the defaults, or None if the schema refuses them, and say so."""
+        try:
+            values = {name: field.value for name, field in self.fields.items()}
+            self._schema.check(values)
+        except LabError as error:
+            self._say(str(error), wrong=True)
+            self.start_button.disabled = True
+            return None
+        given = {name: value for name, value in values.items() if value != self.fields[name].parameter.default}
+        self._say(f"differs from the defaults: {', '.join(given)}" if given else "the notebook's defaults")
+        self.start_button.disabled = False
+        return given
+
+    def _say(self, text: str, *, wrong: bool = False) -> None:
+        mark = f'<b style="color: {COLOURS["failed"]}">✗</b> ' if wrong else ""
+        self.message.value = f'<span style="line-height: 1.3">{mark}{html.escape(text)}</span>'
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return the widgets for a front end, and the parameters as text for everything else."""
+        watched = JOURNAL_VARIABLE not in os.environ
+        bundle = self.widget._repr_mimebundle_(**options) if watched else {}
+        rules = self._schema.model_fields
+        lines = [f"{self._notebook.name} takes:"]
+        for name, field in self.fields.items():
+            limits = describe_limits(name, rules[name])
+            words = field.parameter.help + (f" ({limits})" if limits else "")
+            lines.append(f"  {name} = {to_text(field.parameter.default)!r:<12} {words}")
+        return {**bundle, "text/plain": "\n".join(lines)}
+
+
+class _JobRow:
+    """A headless run as a line with a bar, a link and a stop button."""
+
+    def __init__(self, job: launch.Job, given: dict[str, Any]) -> None:
+        self._job = job
+        self._bar = ipywidgets.IntProgress(layout={"width": "12em"}, max=1)
+        self._text = ipywidgets.HTML(layout={"flex": "1 1 0", "height": "auto"})
+        self._stop = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "6em"})
+        self._stop.on_click(lambda _: job.stop())
+        self.widget = ipywidgets.HBox([self._bar, self._stop, self._text], layout={"align_items": "center"})
+        self._ui = find_ui(find_store(given.get("tracking_uri", ""), project=find_project(job.notebook)))
+
+    def follow(self) -> None:
+        """Show how the run comes along, until it has ended."""
+        while self._show() in ("starting", "running"):
+            time.sleep(POLL_S)
+
+    def _show(self) -> launch.State:
+        state, progress = self._job.state, self._job.progress
+        self._bar.max, self._bar.value = progress.cells or 1, progress.cell
+        name = html.escape(progress.run.get("run_name", name_notebook(self._job.notebook)))
+        if progress.run:
+            address = html.escape(link_run({**progress.run, "ui": self._ui}))
+            name = f'<a href="{address}" target="_blank" style="text-decoration: underline">{name}</a>'
+        running = progress.note or (f"cell {progress.cell} of {progress.cells}" if progress.cells else "")
+        words = html.escape(self._job.message or (running if state == "running" else ""))
+        line = f"{MARKS[state]} {name} {state}{': ' if words else ''}{words}"
+        self._text.value = f'<div style="line-height: 1.3; padding: 4px 0">{line}</div>'
+        if state in COLOURS:
+            self._bar.style.bar_color = COLOURS[state]
+            self._stop.layout.visibility = "hidden"
+        return state
+
+
+def _find_notebook(given: str | Path) -> Path:
+    """Return the path of the notebook that is meant."""
+    if not given:
+        own = _find_executed() if JOURNAL_VARIABLE in os.environ else frontend.find_session().notebook
+        if own is None:
+            raise LabError("Nobody knows which notebook this is. Name it: show_form('notebooks/train.ipynb').")
+        given = own
+    here = Path(given)
+    known = find_project(here.resolve()) / "notebooks" / here
+    path = here if here.is_file() else known
+    if not path.is_file():
+        raise LabError(f"There is no notebook {str(given)!r}, here or in {known.parent}. Give the path of one.")
+    if not is_lab_notebook(nbformat.read(path, as_version=4)):
+        raise LabError(f"{path} is no notebook of boostlab's: its metadata has no 'boostlab'. Name one that is.")
+    return path.resolve()
+
+
+def _find_executed() -> Path | None:
+    """Return the notebook that an engine executes here, if it has a file."""
+    source = Path(Journal(Path(os.environ[JOURNAL_VARIABLE])).facts()["tags"]["mlflow.source.name"])
+    return source if source.is_file() else None

@@ -78,7 +78,7 @@ class Picker:
 
     def make_widget(self) -> Any:
         """Return the widget; what is chosen in it counts from then on."""
-        import ipywidgets as widgets  # type: ignore[import-untyped]
+        import ipywidgets as widgets
 
         style, wide = {"description_width": "9em"}, widgets.Layout(width="42em")
         closely = widgets.SelectMultiple(

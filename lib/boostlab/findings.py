@@ -12,8 +12,8 @@ from boostlab.comparison import list_values
 from boostlab.errors import LabError
 from boostlab.pairing import Difference, compare_pair, pair_runs
 from boostlab.registration import register_run
-from boostlab.reports import how_to_look
 from boostlab.selection import Selection
+from boostlab.ui import link_run, link_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -106,15 +106,18 @@ def describe_result(
     if not selection.runs:
         return NOTHING
     winner = selection.runs[0]
+    page = link_run({**facts, "experiment_id": winner.info.experiment_id, "run_id": winner.info.run_id})
     rows = {
         "data": quote(str(selection.data)),
         "runs compared": str(len(selection.runs)),
-        "best run": f"{quote(winner.info.run_name)} ({quote(winner.info.run_id)})",
+        "best run": f"[{quote(winner.info.run_name)}]({page}) ({quote(winner.info.run_id)})",
         selection.metric: f"{winner.data.metrics[selection.metric]:.5g}",
     }
     if version:
-        rows["registered as"] = f"{quote(register_as)} version {version}"
-    rows["next"] = how_to_look(facts)
+        rows["registered as"] = f"[{quote(f'{register_as} version {version}')}]({link_version(facts, register_as, version)})"
+    rows["this comparison"] = f"[{quote(facts['run_name'])}]({link_run(facts)})"
+    if facts["ui"]["command"]:
+        rows["links"] = f"work while this runs: {quote(facts['ui']['command'])}"
     lines = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
     return f"{lines}\n\n{finding}"
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import StoreError
 from boostlab.journal import Entry, Journal
+from boostlab.registration import register_model
 from boostlab.store import Store, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
 
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
@@ -174,7 +174,7 @@ def _send_model(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> di
     client.log_outputs(facts["run_id"], [LoggedModelOutput(logged.model_id, step=0)])
     receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
     if wanted["register_as"]:
-        receipt["version"] = _register(client, facts["run_id"], wanted["register_as"], logged)
+        receipt["version"] = register_model(client, logged, wanted["register_as"])
     return receipt
 
 
@@ -182,37 +182,6 @@ def _send_end(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict
     end = entry.read()
     client.set_terminated(facts["run_id"], end["status"], end["end_time"])
     return {}
-
-
-def _register(client: MlflowClient, run_id: str, name: str, model: LoggedModel) -> int:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    # A local registry would look `models:/…` up in the process-wide tracking store, which need not be this one.
-    source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
-    with _as_default_store(client.tracking_uri):
-        version = client.create_model_version(name, source=source, run_id=run_id, model_id=model.model_id)
-    return int(version.version)
-
-
-@contextmanager
-def _as_default_store(uri: str) -> Iterator[None]:
-    """Make a store of plain files MLflow's own for a moment: its registry looks the model up there, whoever asks."""
-    import mlflow
-
-    if not uri.startswith("file:"):
-        yield
-        return
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else ""
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:

@@ -144,3 +144,25 @@ class Train(Tracked, Hyperparameters):
                 "Both are fractions of all rows: choose them so that their sum is below 1."
             )
         return self
+
+
+class Compare(Tracked):
+    """The parameters of ``compare.ipynb``."""
+
+    experiments: list[str]
+    runs: list[str]
+    notebook: str
+    search: str
+    metric: Annotated[str, Field(pattern=r"^[\w\-. :/]*$", description="a metric's name")]
+    direction: Literal["auto", "lower", "higher"]
+    how_many: Annotated[int, Field(ge=2, le=1000)]
+    top: Annotated[int, Field(ge=1, le=10)]
+    champion: str
+    challenger: str
+    register_as: ModelName
+
+    @model_validator(mode="after")
+    def _names_are_given_one_way(self) -> Self:
+        if self.runs and (self.experiments or self.search):
+            raise ValueError("runs names the runs to compare: leave experiments and search out, which would choose others.")
+        return self

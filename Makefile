@@ -7,10 +7,13 @@ PORT ?= 5000
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: train test lint lab ui bench clean
+.PHONY: train compare test lint lab ui bench clean
 
 train: $(READY)
 	@$(BIN)/papermill notebooks/train.ipynb runs/train-$$(date +%Y%m%d-%H%M%S)-$$$$.ipynb $(ARGS)
+
+compare: $(READY)
+	@$(BIN)/papermill notebooks/compare.ipynb runs/compare-$$(date +%Y%m%d-%H%M%S)-$$$$.ipynb $(ARGS)
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
@@ -27,6 +30,8 @@ ui: $(READY)
 bench: $(READY)
 	@$(BIN)/python -m benchmarks.train_overhead $(ARGS)
 	@$(BIN)/python -m benchmarks.large_table $(ARGS)
+	@$(BIN)/python -m benchmarks.live_progress $(ARGS)
+	@$(BIN)/python -m benchmarks.compare_many $(ARGS)
 
 clean:
 	rm -rf .venv build lib/*.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -27,6 +27,7 @@ tracking_uri: str = ""  # store
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its workers take a server's start ten times over
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

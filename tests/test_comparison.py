@@ -182,9 +182,11 @@ def test_with_no_run_or_one_it_says_what_to_do_first(plain: Any, count: int) -> 
 
 def test_markup_in_names_stays_text(plain: Any) -> None:
     add(plain, "a`<b>|x\n", metrics=rmse(2))
-    words = findings.describe_result(select_runs(plain), "")
+    facts = {"ui": {"address": "http://host/", "command": ""}, "experiment_id": "1", "run_id": "2", "run_name": "compare-1"}
+    words = findings.describe_result(select_runs(plain), "", facts=facts)
 
     assert "`a´<b>¦x`" in words
+    assert "[`compare-1`](http://host/#/experiments/1/runs/2)" in words
 
 
 @pytest.mark.parametrize(

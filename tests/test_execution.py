@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import psutil
 import pytest
-from conftest import BOOSTLAB, TIMEOUT_S, all_runs, artifacts, read_artifact
+from conftest import BOOSTLAB, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
 
 from boostlab.journal import journals_folder
 
@@ -231,12 +232,29 @@ def test_a_stray_run_of_the_notebooks_own_stays_in_its_experiment(
     assert {run.info.experiment_id for run in all_runs(look())} == {look().get_experiment_by_name("tiny").experiment_id}
 
 
-def test_the_next_execution_ends_a_run_whose_owner_was_killed(
+def test_a_run_whose_owner_was_killed_is_ended_by_its_keeper(
+    write_notebook: Write, start_papermill: Start, store: str, look: Look
+) -> None:
+    path = write_notebook(SLEEPER)
+    process = start_papermill(path, "killed.ipynb", "-p", "tracking_uri", store)
+    wait_for(path.with_name("pid"))
+    process.kill()
+    wait_until(lambda: only_run(look()).info.status != "RUNNING")
+    wait_until(lambda: not list(journals_folder().iterdir()))
+    run = only_run(look())
+    assert run.info.status == "KILLED"
+    assert f"Process {process.pid} " in run.data.tags["boostlab.reason"]
+    assert artifacts(look(), run.info.run_id) == NOTEBOOK
+
+
+def test_the_next_execution_ends_a_run_whose_owner_and_keeper_were_killed(
     write_notebook: Write, start_papermill: Start, papermill: Papermill, store: str, look: Look
 ) -> None:
     path = write_notebook(SLEEPER)
     process = start_papermill(path, "killed.ipynb", "-p", "tracking_uri", store, "-p", "run_name", "victim")
     kernel = int(wait_for(path.with_name("pid")))
+    (keeper,) = [child for child in psutil.Process(process.pid).children() if "boostlab.keeper" in child.cmdline()]
+    keeper.kill()
     process.kill()
     process.wait(TIMEOUT_S)
     assert only_run(look()).info.status == "RUNNING"

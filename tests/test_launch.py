@@ -103,7 +103,7 @@ def test_refuses_at_once(write_notebook: Write, tmp_path: Path, name: str, param
 def test_keeps_secrets_off_the_command_line(write_notebook: Write, started: Callable[..., Job]) -> None:
     parameters = PARAMETERS + 'password: str = ""  # a secret\n'
     job = started(write_notebook("x", parameters=parameters), password="hunter22")
-    words = Path(f"/proc/{job._process.pid}/cmdline").read_text()
+    words = wait_until(lambda: Path(f"/proc/{job._process.pid}/cmdline").read_text())  # empty for the first moment
     assert "papermill" in words and "hunter22" not in words
     assert all("hunter22" not in path.read_text() for path in job._folder.iterdir())
     assert os.environ.get("MLFLOW_RUN_ID") is None

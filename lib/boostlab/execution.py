@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from nbclient.exceptions import DeadKernelError
@@ -22,23 +21,20 @@ from papermill.execute import raise_for_execution_errors
 from papermill.iorw import papermill_io, write_ipynb
 from papermill.log import logger
 
-from boostlab import delivery, recovery
-from boostlab.documents import name_notebook, stage_notebook
+from boostlab import recovery
+from boostlab.documents import name_notebook
 from boostlab.errors import LabError, StoreError, is_lab_error
 from boostlab.interrupts import signals_raised
-from boostlab.journal import JOURNAL_VARIABLE, Journal
+from boostlab.journal import JOURNAL_VARIABLE
 from boostlab.kernels import WarmKernel
+from boostlab.owner import Owner
 from boostlab.parameters import check_parameters
 from boostlab.record import Client, Record
-from boostlab.redaction import find_secrets, redact
+from boostlab.redaction import find_secrets
 from boostlab.reports import describe_loss, describe_outcome
-from boostlab.sender import Sender
 from boostlab.status import VARIABLE as STATUS_VARIABLE
-from boostlab.store import Store, configure_mlflow, find_project, find_store, open_store
+from boostlab.store import configure_mlflow, find_project, find_store, open_store
 from boostlab.tracking import describe_run
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
 
@@ -108,8 +104,8 @@ def execute(
                 log_output=log_output,
                 autosave_cell_every=autosave_cell_every,
             )
-            run = _Execution(record, Journal.create(facts), client, store, label)
-            return run.conduct(kernel, handlers, log_output=log_output, **client_options)
+            owner = Owner(facts, client, store, secrets=record.secrets)
+            return _Execution(record, owner, label).conduct(kernel, handlers, log_output=log_output, **client_options)
         except (RefusedError, CellError):
             raise
         except LabError as error:
@@ -131,13 +127,8 @@ class _Ending:
 class _Execution:
     """The cells of one notebook, from the kernel's start to the run's end."""
 
-    def __init__(self, record: Record, journal: Journal, client: MlflowClient, store: Store, label: str) -> None:
-        self._record = record
-        self._journal = journal
-        self._client = client
-        self._store = store
-        self._label = label
-        self._sender = Sender(journal, client, store)
+    def __init__(self, record: Record, owner: Owner, label: str) -> None:
+        self._record, self._owner, self._label = record, owner, label
 
     def conduct(self, kernel: WarmKernel, handlers: Mapping[int, Any], **options: Any) -> Any:
         """Run all cells, record how it ended, and raise what papermill should report."""
@@ -146,8 +137,7 @@ class _Execution:
         notebook = self._record.shareable()
         if ending.error is None:
             ending = _find_ending(notebook)
-        self._sender.finish()
-        self._note_end(notebook, ending)
+        self._owner.note_end(notebook, ending.status, ending.tags)
         for signum, handler in handlers.items():  # from here on the journal knows the end: interrupt as you like
             signal.signal(signum, handler)
         self._deliver(notebook, ending)
@@ -157,7 +147,6 @@ class _Execution:
         """Make the run, run the cells, and tell how that ended; errors of cells stand in the notebook."""
         try:
             self._make_run()
-            self._sender.start()
             self._record.notebook_start()
             self._run_cells(kernel, **options)
             return _Ending("FINISHED")
@@ -176,11 +165,10 @@ class _Execution:
 
     def _make_run(self) -> None:
         try:
-            delivery.create_run(self._journal, self._client, self._store)
-            self._record.status.note_run(self._journal.facts())
+            self._owner.begin()
         except StoreError as error:
-            self._journal.remove()
             raise RefusedError(f"{self._label}: {error}") from None
+        self._record.status.note_run(self._owner.journal.facts())
 
     def _run_cells(self, kernel: WarmKernel, *, log_output: bool = False, **options: Any) -> None:
         client = Client(
@@ -197,34 +185,24 @@ class _Execution:
 
     def _kernel_environment(self) -> dict[str, str]:
         """Return the kernel's environment: the run that it records into, for us and for plain MLflow calls alike."""
-        facts = self._journal.facts()
+        facts = self._owner.journal.facts()
         env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)}
         return env | {
-            JOURNAL_VARIABLE: str(self._journal.path),
+            JOURNAL_VARIABLE: str(self._owner.journal.path),
             "MLFLOW_RUN_ID": facts["run_id"],
             "MLFLOW_EXPERIMENT_ID": facts["experiment_id"],
-            "MLFLOW_TRACKING_URI": self._store.uri,
+            "MLFLOW_TRACKING_URI": self._owner.store.uri,
         }
-
-    def _note_end(self, notebook: Any, ending: _Ending) -> None:
-        """Put the notebook and the end into the journal."""
-        with tempfile.TemporaryDirectory() as folder:
-            files = stage_notebook(notebook, self._journal.facts()["notebook"], Path(folder))
-            self._journal.add("files", {}, files)
-        delivery.add_end(self._journal, ending.status, redact(ending.tags, self._record.secrets))
 
     def _deliver(self, notebook: Any, ending: _Ending) -> None:
         """Put all that the store does not have yet into the store, and tell where to look."""
+        summary = describe_outcome(self._owner.journal, ending.status, ending.tags.get("boostlab.reason", ""))
         try:
-            summary = describe_outcome(self._journal, ending.status, ending.tags.get("boostlab.reason", ""))
-            self._sender.check_stopped()
-            delivery.complete(self._journal, self._client, self._store)
+            self._owner.deliver()
         except StoreError as error:
             with contextlib.suppress(OSError):  # the journal has it too
                 write_ipynb(notebook, notebook.metadata.papermill.get("output_path"))
-            raise RefusedError(describe_loss(self._journal, self._store, ending.status, error)) from None
-        finally:
-            self._journal.disown()
+            raise RefusedError(describe_loss(self._owner.journal, self._owner.store, ending.status, error)) from None
         logger.info("%s", summary)
 
     def _conclude(self, notebook: Any, error: BaseException | None) -> Any:

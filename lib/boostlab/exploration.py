@@ -8,22 +8,12 @@ run's keeper).
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from boostlab import delivery, frontend
-from boostlab.documents import stage_notebook
+from boostlab import frontend
 from boostlab.errors import StoreError
-from boostlab.journal import Journal
-from boostlab.keeper import start_keeper
-from boostlab.redaction import redact
+from boostlab.owner import Owner
 from boostlab.reports import describe_loss
-from boostlab.sender import Sender
-from boostlab.store import Store
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 ON_SCREEN = "as on the screen"
 NOT_FOUND = "none: nobody knows the notebook's file"
@@ -35,8 +25,8 @@ class Exploration:
 
     Parameters
     ----------
-    secrets : frozenset of str
-        What the notebook must not take into the run.
+    owner : Owner
+        The run's, which has begun.
 
     Attributes
     ----------
@@ -48,14 +38,11 @@ class Exploration:
 
     current: ClassVar[Exploration | None] = None
 
-    def __init__(self, journal: Journal, client: MlflowClient, store: Store, *, secrets: frozenset[str]) -> None:
-        self._journal, self._client, self._store, self._secrets = journal, client, store, secrets
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self.failed_cells = 0
         self.ended = self._finishing = False
         self._unmended: set[str | None] = set()
-        self._keeper = start_keeper(journal.path, store_uri=store.uri, artifact_root=store.artifact_root, secrets=secrets)
-        self._sender = Sender(journal, client, store)
-        self._sender.start()
         self._shell = _find_shell()
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self._note_cell)
@@ -79,7 +66,7 @@ class Exploration:
             self._finishing = False  # a cell that fails after its `finish` is mended and run again
             self._unmended.add(cell)
             self.failed_cells += 1
-            self._journal.add("tags", {"boostlab.failed_cells": str(self.failed_cells)})
+            self._owner.journal.add("tags", {"boostlab.failed_cells": str(self.failed_cells)})
             return
         self._unmended.discard(cell)
         if self._finishing:
@@ -94,20 +81,11 @@ class Exploration:
         if status == "FINISHED" and (broken := self._count_broken(document)):
             status, reason = "FAILED", f"{broken} cell(s) failed and were not run again."
         tags = {"boostlab.notebook_state": state} | ({"boostlab.reason": reason} if reason else {})
-        if document is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                shown = redact(document, self._secrets)
-                self._journal.add("files", {}, stage_notebook(shown, self._journal.facts()["notebook"], Path(folder)))
-        delivery.add_end(self._journal, status, tags)
-        self._sender.finish()
+        self._owner.note_end(document, status, tags)
         try:
-            self._sender.check_stopped()
-            delivery.complete(self._journal, self._client, self._store)
+            self._owner.deliver()
         except StoreError as error:
-            print(describe_loss(self._journal, self._store, status, error), file=sys.stderr)  # noqa: T201  # the cell is through
-        finally:
-            self._journal.disown()
-            self._dismiss_keeper()
+            print(describe_loss(self._owner.journal, self._owner.store, status, error), file=sys.stderr)  # noqa: T201  # the cell is through
 
     def _count_broken(self, document: Any) -> int:
         """Return how many cells of the notebook have failed last, those apart that are meant to."""
@@ -115,11 +93,6 @@ class Exploration:
         known = {cell.get("id"): cell.metadata.get("tags", []) for cell in cells}
         unnamed = len(self._unmended & {None})
         return unnamed + sum("raises-exception" not in known[name] for name in self._unmended if name in known)
-
-    def _dismiss_keeper(self) -> None:
-        if self._keeper.stdin is not None:
-            self._keeper.stdin.close()
-        self._keeper.wait()
 
 
 def _read_notebook(*, ask: bool, cell_count: int | None) -> tuple[Any, str]:

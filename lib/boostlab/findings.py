@@ -5,14 +5,15 @@ Names from the store stand in the words as code, so that none of them is ever ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from boostlab.comparison import list_values
 from boostlab.errors import LabError
 from boostlab.pairing import Difference, compare_pair, pair_runs
 from boostlab.registration import register_run
 from boostlab.selection import Selection
+from boostlab.ui import link_run, link_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -88,27 +89,35 @@ def register_best(client: MlflowClient, selection: Selection, register_as: str) 
     return register_run(client, selection.runs[0].info.run_id, register_as)
 
 
-def describe_result(selection: Selection, finding: str, *, register_as: str = "", version: int | None = None) -> str:
+def describe_result(
+    selection: Selection, finding: str, *, facts: Mapping[str, Any], register_as: str = "", version: int | None = None
+) -> str:
     """Return in Markdown the result: one table and one sentence.
 
     Parameters
     ----------
     finding : str
         How one of two runs does against the other.
+    facts : mapping
+        Those of the comparison's own run.
     version : int, optional
         What the best run's model was registered as.
     """
     if not selection.runs:
         return NOTHING
     winner = selection.runs[0]
+    page = link_run({**facts, "experiment_id": winner.info.experiment_id, "run_id": winner.info.run_id})
     rows = {
         "data": quote(str(selection.data)),
         "runs compared": str(len(selection.runs)),
-        "best run": f"{quote(winner.info.run_name)} ({quote(winner.info.run_id)})",
+        "best run": f"[{quote(winner.info.run_name)}]({page}) ({quote(winner.info.run_id)})",
         selection.metric: f"{winner.data.metrics[selection.metric]:.5g}",
     }
     if version:
-        rows["registered as"] = f"{quote(register_as)} version {version}"
+        rows["registered as"] = f"[{quote(f'{register_as} version {version}')}]({link_version(facts, register_as, version)})"
+    rows["this comparison"] = f"[{quote(facts['run_name'])}]({link_run(facts)})"
+    if facts["ui"]["command"]:
+        rows["links"] = f"work while this runs: {quote(facts['ui']['command'])}"
     lines = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
     return f"{lines}\n\n{finding}"
 

@@ -13,14 +13,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boostlab.store import Store
 
 OWN_TIMEOUT_S = 10.0
 POLL_S = 0.05
 
 
-def start_keeper(
-    journal: Path, *, store_uri: str, artifact_root: Path | None, secrets: frozenset[str]
-) -> subprocess.Popen[bytes]:
+def start_keeper(journal: Path, store: Store, *, secrets: frozenset[str]) -> subprocess.Popen[bytes]:
     """Start the keeper of the run in a journal; closing the process's `stdin` says that the owner is gone."""
     process = subprocess.Popen(
         [sys.executable, "-m", "boostlab.keeper", str(journal)],
@@ -30,7 +32,8 @@ def start_keeper(
         start_new_session=True,  # it must survive what ends the owner's group
     )
     assert process.stdin is not None
-    order = {"store": store_uri, "artifact_root": artifact_root and str(artifact_root), "secrets": sorted(secrets)}
+    root = None if store.artifact_root is None else str(store.artifact_root)
+    order = {"store": store.uri, "artifact_root": root, "secrets": sorted(secrets)}
     process.stdin.write(json.dumps(order).encode() + b"\n")
     process.stdin.flush()
     return process

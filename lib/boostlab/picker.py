@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SHOWN_ROWS = 8
-HINT = "Choose, then run the cells below; after the last cell, the whole notebook: the choice stands."
+HINT = "Choose, then run the cells below. Once the last one ended the run, run the whole notebook again: the choice stands."
 
 
 class Picker:

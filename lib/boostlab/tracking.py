@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boostlab import delivery, recovery
 from boostlab.documents import name_notebook
 from boostlab.errors import LabError, StoreError
 from boostlab.journal import JOURNAL_VARIABLE, Entry, Journal
@@ -106,7 +105,7 @@ class Run:
     ----------
     journal : Journal
         The run's journal.
-    owner : Exploration, optional
+    exploration : Exploration, optional
         Given where this process owns the run.
 
     Attributes
@@ -115,8 +114,8 @@ class Run:
         What is known of the run: ``run_id``, ``run_name``, ``experiment``, ``store``, ``tags``, ``params`` and more.
     """
 
-    def __init__(self, journal: Journal, *, owner: Exploration | None = None) -> None:
-        self._journal, self._owner = journal, owner
+    def __init__(self, journal: Journal, *, exploration: Exploration | None = None) -> None:
+        self._journal, self._exploration = journal, exploration
         self.facts = journal.facts()
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
@@ -216,8 +215,8 @@ class Run:
         """
         for entry in self._journal.entries():
             self._receipt(entry)
-        if self._owner is not None:
-            self._owner.finish()
+        if self._exploration is not None:
+            self._exploration.finish()
 
     def _log_points(self, points: list[tuple[str, float, int]], *, final: bool) -> None:
         now = int(time.time() * 1000)
@@ -229,7 +228,7 @@ class Run:
         self._add("metrics", {"points": [(name, float(value), now, step) for name, value, step in points], "final": final})
 
     def _add(self, kind: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
-        if self._owner is not None and self._owner.ended:
+        if self._exploration is not None and self._exploration.ended:
             raise LabError("This run has ended. Run the notebook from the top to begin another.")
         return self._journal.add(kind, facts, files)
 
@@ -242,8 +241,9 @@ class Run:
 
 def _begin_exploration(values: Mapping[str, Any]) -> Run:
     """Make a run that this kernel owns, after ending the one that it had left open."""
-    from boostlab import frontend
+    from boostlab import frontend, recovery
     from boostlab.exploration import Exploration
+    from boostlab.owner import Owner
 
     if Exploration.current is not None:
         Exploration.current.leave()
@@ -252,10 +252,10 @@ def _begin_exploration(values: Mapping[str, Any]) -> Run:
     client = open_store(store)
     recovery.complete_orphans(client, store)
     source = str(notebook) if notebook else None
-    journal = Journal.create(describe_run(values, store=store, notebook=source, origin="jupyter", output_path=source))
-    run_id = delivery.create_run(journal, client, store)
-    os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = run_id, store.uri  # for the user's own mlflow calls
-    return Run(journal, owner=Exploration(journal, client, store, secrets=find_secrets({**values, "store": store.uri})))
+    facts = describe_run(values, store=store, notebook=source, origin="jupyter", output_path=source)
+    owner = Owner(facts, client, store, secrets=find_secrets({**values, "store": store.uri}))
+    os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = owner.begin(), store.uri  # for the user's own mlflow calls
+    return Run(owner.journal, exploration=Exploration(owner))
 
 
 def _find_user() -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,8 @@ import pandas as pd
 import pytest
 import requests
 import vega_datasets
-from conftest import PROJECT, TIMEOUT_S, all_runs, free_port
+from conftest import PROJECT, TIMEOUT_S, all_runs
+from served import serve_model
 
 pytestmark = pytest.mark.slow
 
@@ -65,37 +63,10 @@ def weather(folder: Path) -> tuple[Path, str]:
     return folder / "weather.csv.gz", "weather"
 
 
-@contextmanager
-def served(model: str, store: str) -> Iterator[str]:
-    """Start ``mlflow models serve`` on loopback and yield its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "-p", str(port), "--env-manager", "local"]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--workers", "1"],
-        env=os.environ | {"MLFLOW_TRACKING_URI": store, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{address}/ping", timeout=5).ok:
-                    break
-            except requests.ConnectionError:
-                time.sleep(0.2)
-        yield f"{address}/invocations"
-    finally:
-        os.killpg(process.pid, 9)
-        process.wait()
-
-
 def post(address: str, body: dict[str, Any] | str) -> Any:
     kind = "text/csv" if isinstance(body, str) else "application/json"
     data = body if isinstance(body, str) else json.dumps(body)
-    answer = requests.post(address, data=data.encode(), headers={"Content-Type": kind}, timeout=60)
+    answer = requests.post(f"{address}/invocations", data=data.encode(), headers={"Content-Type": kind}, timeout=60)
     assert answer.ok, answer.text
     return answer.json()["predictions"]
 
@@ -128,7 +99,7 @@ def test_a_real_table_is_trained_registered_loaded_and_served_with_equal_answers
     rows = frame.drop(columns=target).head(60)
     records = json.loads(rows.to_json(orient="records", date_format="iso", double_precision=15))
     split = json.loads(rows.to_json(orient="split", index=False, date_format="iso", double_precision=15))
-    with served("models:/real/1", store) as address:
+    with serve_model("models:/real/1", store) as address:
         assert post(address, {"dataframe_records": records}) == here["answers"][:60]
         assert post(address, {"dataframe_split": split}) == here["answers"][:60]
         shuffled = [dict(reversed(record.items())) for record in records]
@@ -170,5 +141,5 @@ def test_what_the_model_contract_says_of_odd_rows(
     with pytest.raises(mlflow.MlflowException, match="Can not safely convert int64 to float64"):
         model.predict(whole)
     fractions = model.predict(whole.astype({"bill_length_mm": float}))
-    with served(look().get_logged_model(output.model_id).artifact_location, store) as address:
+    with serve_model(look().get_logged_model(output.model_id).artifact_location, store) as address:
         assert post(address, {"dataframe_records": json.loads(whole.to_json(orient="records"))}) == fractions.tolist()

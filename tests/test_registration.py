@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import xgboost as xgb
 from boostlab import delivery
 from boostlab.errors import LabError
 from boostlab.journal import Journal
-from boostlab.model import write_model
+from boostlab.model import find_logged_model, write_model
 from boostlab.predictor import Predictor
 from boostlab.registration import register_run
 from boostlab.store import Store, find_store, open_store
@@ -46,6 +47,9 @@ def test_registers_the_model_of_a_run_once_per_name(opened: tuple[Any, Store], t
     assert [register_run(client, run_id, "m") for run_id in (first, second, first)] == [1, 2, 1]
     assert register_run(client, first, "other") == 1
     assert client.get_model_version("m", "2").run_id == second
+    tags = find_logged_model(client, first).tags
+    linked = [(version["name"], int(version["version"])) for version in json.loads(tags["mlflow.modelVersions"])]
+    assert linked == [("m", 1), ("other", 1)]  # MLflow's page of the model links to them
 
 
 def test_refuses_a_run_without_a_model_and_a_run_that_is_not_there(opened: tuple[Any, Store], tmp_path: Path) -> None:

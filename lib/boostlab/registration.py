@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from boostlab.errors import LabError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
+
+VERSIONS_TAG = "mlflow.modelVersions"  # by which MLflow's page of a model links to its versions
 
 
 def register_run(client: MlflowClient, run_id: str, name: str) -> int:
@@ -55,6 +58,9 @@ def register_model(client: MlflowClient, model: LoggedModel, name: str) -> int:
     source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
     with as_default_store(client.tracking_uri):
         version = client.create_model_version(name, source=source, run_id=model.source_run_id, model_id=model.model_id)
+    known = json.loads(client.get_logged_model(model.model_id).tags.get(VERSIONS_TAG, "[]"))
+    known.append({"name": name, "version": version.version})
+    client.set_logged_model_tags(model.model_id, {VERSIONS_TAG: json.dumps(known)})
     return int(version.version)
 
 

@@ -16,7 +16,7 @@ compare: $(READY)
 	@$(BIN)/papermill notebooks/compare.ipynb runs/compare-$$(date +%Y%m%d-%H%M%S)-$$$$.ipynb $(ARGS)
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -99,9 +99,12 @@ def start_papermill(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[s
         process.communicate()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def browser() -> Iterator[Any]:
-    """Return a Chromium that Playwright drives; the test is skipped where there is none."""
+    """Return a Chromium that Playwright drives; the test is skipped where there is none.
+
+    One for each test: while Playwright is there, it keeps an event loop running in which no other can.
+    """
     from lab import CHROMIUM, CHROMIUM_OPTIONS
 
     if not CHROMIUM:

@@ -6,17 +6,31 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
+import requests
+
+from boostlab.columns import list_features, study_columns
+from boostlab.data import Roles, Table, find_task, load_table
+from boostlab.model import package_model, write_model
+from boostlab.predictor import Predictor
+from boostlab.splits import Split, split_table
+from boostlab.training import fit_booster
 
 PROJECT = Path(__file__).parents[1]
 PAPERMILL = str(Path(sys.executable).with_name("papermill"))
 BOOSTLAB = str(Path(sys.executable).with_name("boostlab"))
 TIMEOUT_S = 120
+Packaged = tuple[Path, Predictor, Split]
 PARAMETERS = """\
 x: int = 1  # a number
 experiment: str = "tiny"  # experiment
@@ -105,6 +119,57 @@ def look(store: str) -> Callable[..., Any]:
     return lambda uri=store: MlflowClient(uri, uri)
 
 
+@pytest.fixture(scope="session")
+def own_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Parquet file with a column of every kind, without gaps and with."""
+    draw = np.random.default_rng(0)
+    rows = 200
+    frame = pd.DataFrame(
+        {
+            "size": draw.normal(size=rows),
+            "rooms": draw.integers(1, 9, rows) * 10,
+            "new": draw.random(rows) < 0.5,
+            "city": draw.choice(["Faro", "Porto, PT", 'say "x"'], rows),
+            "sold": pd.Timestamp("2020-01-01T06:30:15.25") + pd.to_timedelta(draw.integers(0, 900, rows), unit="D"),
+        }
+    )
+    gaps = {f"{name}_gap": frame[name].astype(object).where(frame.index % 3 != 1, None) for name in frame}
+    frame = frame.assign(**gaps).astype({"size_gap": float, "rooms_gap": float, "sold_gap": "datetime64[us]"})
+    frame["price"] = frame["size"] * 3 + frame.rooms / 10 + (frame.city == "Faro") * 5 + frame.new + draw.normal(size=rows) * 0.1
+    frame["level"] = np.where(frame.price > 3, "dear", "cheap")
+    path = tmp_path_factory.mktemp("own") / "own.parquet"
+    frame.to_parquet(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callable[[str], Packaged]:
+    """Return a function that gives a data set's packaged model, the predictor it was made of, and the split data."""
+
+    @cache
+    def get(dataset: str) -> Packaged:
+        targets = {"own": "price", "own_classes": "level"}
+        roles = Roles(target=targets.get(dataset, ""))
+        drop = ["level"] if dataset == "own" else ["price"]
+        table = load_table(str(own_table), roles=roles, drop=drop) if roles.target else load_table(dataset)
+        return make_package(table, tmp_path_factory.mktemp(dataset))
+
+    return get
+
+
+def make_package(table: Table, folder: Path) -> Packaged:
+    """Train on a table and package the model."""
+    from mlflow.models import Model
+
+    task = find_task(table.target)
+    split = split_table(table, task=task, test_size=0.2, valid_size=0.2, seed=0)
+    features = list_features(study_columns(table, split.train, task=task))
+    fit = fit_booster(split, features, task=task, params={"nthread": 1}, num_boost_round=9, early_stopping_rounds=0)
+    write_model(fit.predictor, split.train.head(5), folder / "parts")
+    package_model(folder / "parts", folder / "model", mlflow_model=Model())
+    return folder / "model", fit.predictor, split
+
+
 def all_runs(client: Any) -> list[Any]:
     """Return all runs of a store, the newest first."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -129,3 +194,30 @@ def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+@contextmanager
+def served(model: str, store: str) -> Iterator[str]:
+    """Start ``mlflow models serve`` on loopback and yield its address."""
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "-p", str(port), "--env-manager", "local"]
+    process = subprocess.Popen(
+        [*command, "--host", "127.0.0.1", "--workers", "1"],
+        env=os.environ | {"MLFLOW_TRACKING_URI": store, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                if requests.get(f"{address}/ping", timeout=5).ok:
+                    break
+            except requests.ConnectionError:
+                time.sleep(0.2)
+        yield f"{address}/invocations"
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()

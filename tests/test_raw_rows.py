@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,7 @@ import pandas as pd
 import pytest
 import requests
 import vega_datasets
-from conftest import PROJECT, TIMEOUT_S, all_runs, free_port
+from conftest import PROJECT, TIMEOUT_S, all_runs, served
 
 pytestmark = pytest.mark.slow
 
@@ -63,33 +60,6 @@ def weather(folder: Path) -> tuple[Path, str]:
     frame.loc[::7, "wind"] = np.nan
     frame.to_csv(folder / "weather.csv.gz", index=False)
     return folder / "weather.csv.gz", "weather"
-
-
-@contextmanager
-def served(model: str, store: str) -> Iterator[str]:
-    """Start ``mlflow models serve`` on loopback and yield its address."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "-p", str(port), "--env-manager", "local"]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--workers", "1"],
-        env=os.environ | {"MLFLOW_TRACKING_URI": store, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{address}/ping", timeout=5).ok:
-                    break
-            except requests.ConnectionError:
-                time.sleep(0.2)
-        yield f"{address}/invocations"
-    finally:
-        os.killpg(process.pid, 9)
-        process.wait()
 
 
 def post(address: str, body: dict[str, Any] | str) -> Any:

@@ -111,6 +111,36 @@ def start_papermill(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[s
         process.communicate()
 
 
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Return a Chromium that Playwright drives; the test is skipped where there is none."""
+    from lab import CHROMIUM, CHROMIUM_OPTIONS
+
+    if not CHROMIUM:
+        pytest.skip("no Chromium here: install the system's package `chromium` to run the tests in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def lab(tmp_path: Path, store: str, browser: Any) -> Iterator[Any]:
+    """Return a JupyterLab on the folder ``lab`` of the test, whose notebooks record into the test's store."""
+    from lab import Lab
+
+    from boostlab.store import find_store, open_store
+
+    open_store(find_store(store, project=tmp_path))  # the test's own look must not meet a database that is being made
+    (tmp_path / "lab").mkdir()
+    server = Lab(tmp_path / "lab", browser, store)
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def look(store: str) -> Callable[..., Any]:
     """Return a function that opens a plain MLflow client on the test's store, or on another address."""
@@ -221,3 +251,12 @@ def served(model: str, store: str) -> Iterator[str]:
     finally:
         os.killpg(process.pid, 9)
         process.wait()
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+    """Wait until `condition` gives something true, and return it."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.1)
+    return found

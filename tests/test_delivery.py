@@ -74,7 +74,7 @@ def begin(tmp_path: Path) -> Begin:
 
     def make(at: Store, **more: Any) -> Journal:
         facts = {"store": at.shown, "experiment": f"é/{tmp_path}", "run_name": "a run", "notebook": "train"}
-        tags = {"boostlab.pid": "7", "boostlab.host": "here"}
+        tags = {"boostlab.pid": "7", "boostlab.host": "here", "boostlab.origin": "papermill"}
         return Journal.create({**facts, "start_time": START_TIME, "tags": tags, "params": {"eta": "0.1"}, **more})
 
     return make

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import requests
-from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, free_port, read_artifact
+from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, free_port, read_artifact, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +22,7 @@ SETS = PROJECT / "parameters" / "train"
 REGRESSION = {"rmse", "mae", "r2"}
 CLASSIFICATION = {"log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"}
 FILES = {"notebook/train.ipynb", "notebook/train.html"}
+ROWS = {"evaluation/test_rows.parquet"}
 PLOTS = {"plots/target.png", "plots/learning_curves.png", "plots/feature_importance.png", "plots/test.png"}
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
 Look = Callable[..., Any]
@@ -63,7 +64,7 @@ def test_trains_and_records_each_data_set(
     history = look().get_metric_history(run.info.run_id, f"valid_{curve}")
     assert [point.step for point in history] == list(range(len(history)))
     assert len(history) > run.data.metrics["best_iteration"]
-    assert artifacts(look(), run.info.run_id) == FILES | PLOTS
+    assert artifacts(look(), run.info.run_id) == FILES | PLOTS | ROWS
     (dataset_input,) = run.inputs.dataset_inputs
     assert dataset_input.dataset.name == dataset and len(dataset_input.dataset.digest) == 16
     assert f"test_{first}" in done.stderr and run.info.run_id in done.stderr
@@ -101,7 +102,7 @@ def test_a_folder_of_plain_files_holds_runs_and_registry(
     client = MlflowClient((tmp_path / "mlruns").as_uri())
     (run,) = all_runs(client)
     assert run.info.status == "FINISHED"
-    assert artifacts(client, run.info.run_id) == FILES | PLOTS
+    assert artifacts(client, run.info.run_id) == FILES | PLOTS | ROWS
     assert client.get_model_version("sugar", "1").run_id == run.info.run_id
 
 
@@ -137,7 +138,7 @@ def test_a_served_store_gets_the_run_and_the_version(papermill: Papermill, serve
     (run,) = all_runs(client)
     assert run.info.status == "FINISHED"
     assert f"see {server}/#/experiments/" in done.stderr
-    assert artifacts(client, run.info.run_id) == FILES | PLOTS
+    assert artifacts(client, run.info.run_id) == FILES | PLOTS | ROWS
     assert client.get_model_version("sugar", "1").run_id == run.info.run_id
 
 
@@ -217,6 +218,7 @@ def test_what_only_the_notebook_can_know_fails_with_one_message(
 def test_a_kernel_that_no_engine_runs_owns_its_run(papermill: Papermill, store: str, look: Look, task: str, status: str) -> None:
     """As in JupyterLab: the notebook makes the run; what it does not finish does not stay open."""
     papermill("--engine", "nbclient", TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "task", task)
+    wait_until(lambda: all_runs(look())[0].info.status != "RUNNING")  # its keeper ends it once the kernel is gone
     (run,) = all_runs(look())
     assert (run.info.status, run.data.tags["boostlab.origin"]) == (status, "jupyter")
     assert ("test_rmse" in run.data.metrics) == (status == "FINISHED")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -79,19 +80,31 @@ class Table:
         return to_series(self.data.column(self.roles.target), self.roles.target)
 
     def batches(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> Iterator[pd.DataFrame]:
-        """Yield the given rows as frames of at most 65,536 of them, so that no second copy of the table is made.
+        """Return the given rows as frames of at most 65,536 of them, so that no second copy of the table is made.
 
         Parameters
         ----------
         rows : ndarray of int, ascending
             Positions.
         """
+        return map(to_frame, self._pieces(columns, rows))
+
+    def take(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> pa.Table:
+        """Return a copy of the given rows, by ascending positions, with the types that the table has."""
+        return pa.concat_tables([self.data.select(columns).slice(0, 0), *self._pieces(columns, rows)])
+
+    def _pieces(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> Iterator[pa.Table]:
         start = 0
         for batch in self.data.select(columns).to_batches(max_chunksize=BATCH_ROWS):
             first, last = np.searchsorted(rows, [start, start + batch.num_rows])
             if last > first:
-                yield to_frame(pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start)))
+                yield pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start))
             start += batch.num_rows
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of the table's content, read once."""
+        return compute_digest(self.data)
 
     def describe(self) -> dict[str, str]:
         """Return the table as MLflow's record of a data set has it: name, source, schema, size and content digest."""
@@ -99,7 +112,7 @@ class Table:
         profile = {"num_rows": len(self), "num_elements": len(self) * len(self.features)}
         return {
             "name": self.name,
-            "digest": compute_digest(self.data),
+            "digest": self.digest,
             "source_type": "local" if self.from_file else "code",
             "source": json.dumps({"uri": self.source} if self.from_file else {"tags": {"mlflow.source.name": self.source}}),
             "schema": json.dumps({"mlflow_colspec": schema}),

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from boostlab.redaction import redact
+
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -21,7 +23,7 @@ def name_notebook(source: object) -> str:
     return Path(source).stem if isinstance(source, str | Path) and str(source) != "-" else "notebook"
 
 
-def stage_notebook(notebook: Any, name: str, folder: Path) -> Path:
+def stage_notebook(notebook: Any, name: str, folder: Path, *, secrets: frozenset[str] = frozenset()) -> Path:
     """Write a notebook and its HTML as ``notebook/<name>.ipynb`` and ``.html`` below a new folder.
 
     Parameters
@@ -30,6 +32,8 @@ def stage_notebook(notebook: Any, name: str, folder: Path) -> Path:
         The document, or the file that holds it.
     folder : pathlib.Path
         An existing folder; what is made lies in ``files`` within it.
+    secrets : frozenset of str
+        What is masked in a notebook that comes from a file; a document is kept as it is given.
 
     Returns
     -------
@@ -42,9 +46,10 @@ def stage_notebook(notebook: Any, name: str, folder: Path) -> Path:
     target = files / "notebook"
     target.mkdir(parents=True)
     try:
-        document = nbformat.read(notebook, as_version=4) if isinstance(notebook, Path) else notebook
-    except (ValueError, nbformat.ValidationError):  # cut off in the middle of being written: keep it as it is
-        (target / f"{name}.ipynb").write_bytes(Path(notebook).read_bytes())
+        document = redact(nbformat.read(notebook, as_version=4), secrets) if isinstance(notebook, Path) else notebook
+    except (ValueError, nbformat.ValidationError):  # cut off in the middle of being written: keep what there is
+        text = Path(notebook).read_text(encoding="utf-8", errors="replace")
+        (target / f"{name}.ipynb").write_text(redact(text, secrets), encoding="utf-8")
         return files
     nbformat.write(document, target / f"{name}.ipynb")
     try:

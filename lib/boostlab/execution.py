@@ -26,15 +26,16 @@ from boostlab import delivery, recovery
 from boostlab.documents import name_notebook, stage_notebook
 from boostlab.errors import LabError, StoreError, is_lab_error
 from boostlab.interrupts import signals_raised
-from boostlab.journal import Journal
+from boostlab.journal import JOURNAL_VARIABLE, Journal
 from boostlab.kernels import WarmKernel
 from boostlab.parameters import check_parameters
 from boostlab.record import Client, Record
 from boostlab.redaction import find_secrets, redact
 from boostlab.reports import describe_loss, describe_outcome
 from boostlab.sender import Sender
+from boostlab.status import VARIABLE as STATUS_VARIABLE
 from boostlab.store import Store, configure_mlflow, find_project, find_store, open_store
-from boostlab.tracking import JOURNAL_VARIABLE, describe_run
+from boostlab.tracking import describe_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -176,6 +177,7 @@ class _Execution:
     def _make_run(self) -> None:
         try:
             delivery.create_run(self._journal, self._client, self._store)
+            self._record.status.note_run(self._journal.facts())
         except StoreError as error:
             self._journal.remove()
             raise RefusedError(f"{self._label}: {error}") from None
@@ -196,7 +198,7 @@ class _Execution:
     def _kernel_environment(self) -> dict[str, str]:
         """Return the kernel's environment: the run that it records into, for us and for plain MLflow calls alike."""
         facts = self._journal.facts()
-        env = {name: value for name, value in os.environ.items() if name != "MLFLOW_EXPERIMENT_NAME"}
+        env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)}
         return env | {
             JOURNAL_VARIABLE: str(self._journal.path),
             "MLFLOW_RUN_ID": facts["run_id"],

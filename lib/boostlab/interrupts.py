@@ -1,4 +1,4 @@
-"""Signals that ask for the end of an execution, as one exception."""
+"""Signals that ask for an end: of an execution, as one exception; of a training, as a wish."""
 
 from __future__ import annotations
 
@@ -48,3 +48,23 @@ def signals_raised(at_stop: Callable[[], None]) -> Iterator[dict[int, Any]]:
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+@contextlib.contextmanager
+def sigint_noted() -> Iterator[threading.Event]:
+    """Yield an event that the first SIGINT sets, instead of being raised; a second one does what it would have done."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(_signum: int, _frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)

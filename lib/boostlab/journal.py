@@ -22,6 +22,7 @@ from platformdirs import user_state_path
 
 from boostlab.errors import LabError
 
+JOURNAL_VARIABLE = "BOOSTLAB_JOURNAL"  # in the environment of a kernel whose run somebody else owns
 DONE = "done.json"
 POLL_S = 0.02
 

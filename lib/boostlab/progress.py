@@ -1,46 +1,114 @@
-"""Progress of a training, as one line in the notebook that is written over."""
+"""Progress of a training while one watches: a bar, and a learning curve that draws itself.
+
+It is one output that is written over a few times a second, kept in the notebook as it was last. It is no widget: it
+needs no kernel to be seen again, and each front end shows it. Headless it is one line of text.
+"""
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import xgboost as xgb
+from IPython.display import display
+
+from boostlab.journal import JOURNAL_VARIABLE
 
 INTERVAL_S = 0.5
+WIDTH, HEIGHT = 560, 220  # of the curves' area, in CSS pixels
+MOST_POINTS = 280  # per curve: one for each two pixels
+TICKS = 4
 
 
 class RoundProgress(xgb.callback.TrainingCallback):
-    """Shows rounds done, the current validation metric and an estimate of the time left, at most twice a second."""
+    """Shows rounds done, the time left and the validation metric, with its curve, at most twice a second."""
 
     def __init__(self, num_boost_round: int) -> None:
         super().__init__()
         self._total = num_boost_round
+        self._watched = JOURNAL_VARIABLE not in os.environ
         self._handle: Any = None
         self._started = self._shown = 0.0
 
     def before_training(self, model: xgb.Booster) -> xgb.Booster:
-        from IPython.display import display
-
         self._started = self._shown = time.monotonic()
         self._handle = display({"text/plain": "training …"}, raw=True, display_id=True)
         return model
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        self._last = epoch, evals_log
         now = time.monotonic()
         if now - self._shown >= INTERVAL_S:
             self._shown = now
             left = (now - self._started) / (epoch + 1) * (self._total - epoch - 1)
-            self._show(epoch, evals_log, f"at most {left:.0f} s left")
-        self._last = epoch, evals_log
+            self._show(f"at most {left:.0f} s left")
         return False
 
     def after_training(self, model: xgb.Booster) -> xgb.Booster:
-        self._show(*self._last, f"{time.monotonic() - self._started:.1f} s")
+        self._show(f"{time.monotonic() - self._started:.1f} s", done=True)
         return model
 
-    def _show(self, epoch: int, evals_log: Any, duration: str) -> None:
-        metric, values = list(evals_log["valid"].items())[-1]
-        text = f"round {epoch + 1} of {self._total} · valid {metric} {values[-1]:.5g} · {duration}"
-        if self._handle is not None:
-            self._handle.update({"text/plain": text}, raw=True)
+    def _show(self, duration: str, *, done: bool = False) -> None:
+        if self._handle is None:
+            return
+        epoch, log = self._last
+        metric, values = list(log["valid"].items())[-1]
+        line = f"round {epoch + 1} of {self._total} · valid {metric} {values[-1]:.5g} · {duration}"
+        shown = {"text/plain": line}
+        if self._watched:
+            share = 1.0 if done else (epoch + 1) / self._total
+            shown["text/html"] = draw_progress({part: log[part][metric] for part in log}, metric=metric, line=line, share=share)
+        self._handle.update(shown, raw=True)
+
+
+def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: str, share: float) -> str:
+    """Return a bar and curves as HTML in the colours of the page around it.
+
+    Drawn by a template: a figure by Matplotlib would take the training's time for each frame.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of float
+        ``train`` and ``valid``, a value per round.
+    share : float
+        How much is done, from 0 to 1.
+    """
+    rounds = max(len(values) for values in curves.values())
+    everything = [value for values in curves.values() for value in values]
+    low, high = min(everything), max(everything)
+    height = (high - low) or 1.0
+    lines = {
+        part: " ".join(
+            f"{position / max(rounds - 1, 1) * WIDTH:.1f},{(high - values[position]) / height * HEIGHT:.1f}"
+            for position in _spread(len(values), MOST_POINTS)
+        )
+        for part, values in curves.items()
+    }
+    return str(
+        _read_template().render(
+            lines=lines,
+            metric=metric,
+            line=line,
+            share=share,
+            width=WIDTH,
+            height=HEIGHT,
+            rounds=[(position / max(rounds - 1, 1) * WIDTH, position + 1) for position in _spread(rounds, TICKS)],
+            values=[(HEIGHT * step / TICKS, f"{high - height * step / TICKS:.4g}") for step in range(TICKS + 1)],
+        )
+    )
+
+
+@cache
+def _read_template() -> Any:
+    from jinja2 import Environment, PackageLoader  # of no use to a kernel that nobody watches
+
+    return Environment(loader=PackageLoader("boostlab"), autoescape=True).get_template("progress.html.j2")
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """Return at most about `most` positions of `count`, evenly spread, the first and the last among them."""
+    step = max(1, -(-count // most))
+    return sorted({*range(0, count, step), count - 1})

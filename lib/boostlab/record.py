@@ -9,6 +9,7 @@ from papermill.engines import NotebookExecutionManager
 from papermill.log import logger
 
 from boostlab.redaction import redact
+from boostlab.status import StatusFile
 
 
 class Record(NotebookExecutionManager):
@@ -20,6 +21,11 @@ class Record(NotebookExecutionManager):
         super().__init__(nb, **options)
         self.secrets = secrets
         self.unsaved: OSError | None = None
+        self.status = StatusFile()
+
+    def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
+        super().cell_complete(cell, cell_index, **kwargs)
+        self.status.note_cell((cell_index or 0) + 1, len(self.nb.cells))
 
     def save(self, **kwargs: Any) -> None:
         executed = self.nb
@@ -45,7 +51,13 @@ class Record(NotebookExecutionManager):
 
 
 class Client(PapermillNotebookClient):
-    """papermill's client of a kernel, which passes no secret on to a log or a file."""
+    """papermill's client of a kernel, which passes no secret on to a log or a file, and reports a cell's own progress."""
+
+    def process_message(self, msg: dict[str, Any], *where: Any, **kwargs: Any) -> Any:
+        if msg["msg_type"] == "update_display_data":
+            line = redact(str(msg["content"]["data"].get("text/plain", "")), self.nb_man.secrets)
+            self.nb_man.status.note_line(line.partition("\n")[0])
+        return super().process_message(msg, *where, **kwargs)
 
     def log_output_message(self, output: Any) -> None:
         super().log_output_message(redact(output, self.nb_man.secrets))

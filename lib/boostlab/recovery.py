@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boostlab import delivery
 from boostlab.documents import stage_notebook
@@ -32,17 +33,30 @@ def complete_orphans(client: MlflowClient, store: Store) -> list[str]:
     return completed
 
 
-def end_abandoned(journal: Journal) -> None:
-    """Add what an owner that was killed could not: the notebook from its output path, if it is there, and the end."""
+def end_abandoned(journal: Journal, *, secrets: frozenset[str] | None = None) -> None:
+    """Add what an owner that was killed could not: the notebook from its output path, if it is there, and the end.
+
+    Parameters
+    ----------
+    secrets : frozenset of str, optional
+        What to keep out of the notebook. Without it, a notebook that was explored by hand stays out: it may hold some.
+    """
     if any(entry.kind == "end" for entry in journal.entries()):
         return
     facts = journal.facts()
-    reason = f"Process {facts['tags']['boostlab.pid']} on {facts['tags']['boostlab.host']} is gone: it was killed."
+    owner = f"Process {facts['tags']['boostlab.pid']} on {facts['tags']['boostlab.host']}"
+    by_hand = facts["tags"]["boostlab.origin"] == "jupyter"
+    reason = f"{owner} is gone: {'the kernel ended before the notebook did' if by_hand else 'it was killed'}."
     output = Path(facts["output_path"]) if facts.get("output_path") else None
-    if output is not None and output.is_file() and output.stat().st_mtime * 1000 >= facts["start_time"]:
+    if output is not None and output.is_file() and (secrets is not None if by_hand else _is_fresh(output, facts)):
         with tempfile.TemporaryDirectory() as folder:
-            journal.add("files", {}, stage_notebook(output, facts["notebook"], Path(folder)))
+            journal.add("files", {}, stage_notebook(output, facts["notebook"], Path(folder), secrets=secrets or frozenset()))
     delivery.add_end(journal, "KILLED", {"boostlab.reason": reason}, seen=_last_sign(journal, output))
+
+
+def _is_fresh(output: Path, facts: Mapping[str, Any]) -> bool:
+    """Tell whether an output was written by the run itself, and not by an earlier one."""
+    return bool(output.stat().st_mtime * 1000 >= facts["start_time"])
 
 
 def _last_sign(journal: Journal, output: Path | None) -> float:

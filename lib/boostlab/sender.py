@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING
-
-from papermill.log import logger
 
 from boostlab import delivery, documents, model
 from boostlab.errors import StoreError
@@ -41,7 +40,7 @@ class Sender(threading.Thread):
                 sent = delivery.send(*self._arguments)
                 interval_s = SEND_INTERVAL_S if sent else min(interval_s * 1.2, IDLE_INTERVAL_S)
         except StoreError as error:
-            logger.warning("%s What the notebook records is kept.", error)
+            logging.getLogger(__name__).warning("%s What the notebook records is kept.", error)
         finally:
             if not self._stop_asked.is_set():
                 self._journal.mark_lost()

@@ -1,42 +1,40 @@
 """A run as a notebook sees it: attach to it, record into it, finish it.
 
-Headless, the run exists before the kernel starts and the engine owns it (:mod:`boostlab.execution`): what a notebook
-records goes into the run's journal, and the engine sends it on. In JupyterLab the kernel owns the run and sends itself.
+What a notebook records goes into the run's journal, and the run's owner sends it on. Headless that is the engine, and the
+run exists before the kernel starts (:mod:`boostlab.execution`); in JupyterLab it is this kernel (:mod:`boostlab.exploration`).
 """
 
 from __future__ import annotations
 
-import atexit
 import getpass
 import io
 import os
 import re
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from boostlab import delivery, recovery
-from boostlab.documents import name_notebook, stage_notebook
+from boostlab.documents import name_notebook
 from boostlab.errors import LabError, StoreError
-from boostlab.journal import Entry, Journal
+from boostlab.journal import JOURNAL_VARIABLE, Entry, Journal
 from boostlab.parameters import Settings, to_text
-from boostlab.redaction import find_secrets, redact, redact_parameters
+from boostlab.redaction import find_secrets, redact_parameters
 from boostlab.reports import name_ui_command
 from boostlab.store import Store, find_project, find_store, open_store
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
     from IPython.display import Image
     from matplotlib.figure import Figure
-    from mlflow import MlflowClient
 
+    from boostlab.exploration import Exploration
     from boostlab.predictor import Predictor
 
-JOURNAL_VARIABLE = "BOOSTLAB_JOURNAL"
 METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}")
 RECEIPT_TIMEOUT_S = 300.0
 DPI = 144
@@ -96,19 +94,7 @@ def start_run(settings: Settings) -> Run:
         If there is no engine and the tracking store cannot be opened.
     """
     given = os.environ.get(JOURNAL_VARIABLE)
-    if given:
-        return Run(Journal(Path(given)))
-    for run in list(Run.open_runs):
-        run.abandon()
-    notebook = os.environ.get("JPY_SESSION_NAME")
-    values = settings.model_dump()
-    store = find_store(values.get("tracking_uri", ""), project=find_project(Path(notebook) if notebook else None))
-    client = open_store(store)
-    recovery.complete_orphans(client, store)
-    journal = Journal.create(describe_run(values, store=store, notebook=notebook, origin="jupyter"))
-    run_id = delivery.create_run(journal, client, store)
-    os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = run_id, store.uri  # for the user's own mlflow calls
-    return Run(journal, owner=(client, store), secrets=find_secrets({**values, "store": store.uri}))
+    return Run(Journal(Path(given))) if given else _begin_exploration(settings.model_dump())
 
 
 class Run:
@@ -120,10 +106,8 @@ class Run:
     ----------
     journal : Journal
         The run's journal.
-    owner : tuple of MlflowClient and Store, optional
-        Given where this process itself sends the journal's entries.
-    secrets : frozenset of str
-        What the notebook must not take into the run.
+    owner : Exploration, optional
+        Given where this process owns the run.
 
     Attributes
     ----------
@@ -131,18 +115,8 @@ class Run:
         What is known of the run: ``run_id``, ``run_name``, ``experiment``, ``store``, ``tags``, ``params`` and more.
     """
 
-    open_runs: ClassVar[list[Run]] = []
-
-    def __init__(
-        self, journal: Journal, *, owner: tuple[MlflowClient, Store] | None = None, secrets: frozenset[str] = frozenset()
-    ) -> None:
-        self._journal = journal
-        self._secrets = secrets
-        self._owner = owner
-        self._ended = False
-        if owner is not None:
-            self.open_runs.append(self)
-            atexit.register(self.abandon)
+    def __init__(self, journal: Journal, *, owner: Exploration | None = None) -> None:
+        self._journal, self._owner = journal, owner
         self.facts = journal.facts()
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
@@ -183,6 +157,16 @@ class Run:
         title = "; ".join(axes.get_title() for axes in figure.axes if axes.get_title())
         return Image(buffer.getvalue(), format="png", width=round(width * DISPLAY_SCALE), alt=title)
 
+    def log_table(self, table: pa.Table, path: str) -> None:
+        """Record a table as the Parquet file at `path` among the run's artifacts."""
+        import pyarrow.parquet as pq
+
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "files" / path
+            file.parent.mkdir(parents=True)
+            pq.write_table(table, file, compression="zstd")
+            self._add("files", {}, Path(temporary) / "files")
+
     def log_model(self, predictor: Predictor, example: pd.DataFrame, *, register_as: str = "") -> dict[str, Any]:
         """Record a model as an MLflow Model, and register it if a name is given.
 
@@ -214,7 +198,8 @@ class Run:
     def finish(self) -> None:
         """End the run: the notebook ran to its last cell.
 
-        Headless this waits until the store has everything, and the engine ends the run when the kernel is gone.
+        This waits until the store has everything. Headless the engine ends the run when the kernel is gone; in JupyterLab
+        it ends when the cell that calls this is through.
 
         Raises
         ------
@@ -224,7 +209,7 @@ class Run:
         for entry in self._journal.entries():
             self._receipt(entry)
         if self._owner is not None:
-            self._end("FINISHED")
+            self._owner.finish()
 
     def _log_points(self, points: list[tuple[str, float, int]], *, final: bool) -> None:
         now = int(time.time() * 1000)
@@ -236,19 +221,9 @@ class Run:
         self._add("metrics", {"points": [(name, float(value), now, step) for name, value, step in points], "final": final})
 
     def _add(self, kind: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
-        if self._ended:
+        if self._owner is not None and self._owner.ended:
             raise LabError("This run has ended. Run the notebook from the top to begin another.")
-        entry = self._journal.add(kind, facts, files)
-        self._send()
-        return entry
-
-    def _send(self) -> None:
-        if self._owner is None:
-            return
-        try:
-            delivery.send(self._journal, *self._owner)
-        except StoreError:
-            self._journal.mark_lost()
+        return self._journal.add(kind, facts, files)
 
     def _receipt(self, entry: Entry) -> dict[str, Any] | None:
         receipt = self._journal.wait(entry, RECEIPT_TIMEOUT_S)
@@ -256,28 +231,23 @@ class Run:
             raise StoreError(f"The tracking store refuses this {entry.kind}: {receipt['refused']}")
         return receipt
 
-    def _end(self, status: str) -> None:
-        if self._owner is None or self._ended:
-            return
-        self._ended = True
-        self.open_runs.remove(self)
-        notebook = os.environ.get("JPY_SESSION_NAME", "")
-        if Path(notebook).is_file():
-            import nbformat  # slow to load, and of no use to a kernel that an engine runs
 
-            with tempfile.TemporaryDirectory() as folder:
-                name = self._journal.facts()["notebook"]
-                shown = redact(nbformat.read(notebook, as_version=4), self._secrets)
-                self._journal.add("files", {}, stage_notebook(shown, name, Path(folder)))
-        delivery.add_end(self._journal, status, {})
-        delivery.complete(self._journal, *self._owner)
+def _begin_exploration(values: Mapping[str, Any]) -> Run:
+    """Make a run that this kernel owns, after ending the one that it had left open."""
+    from boostlab import frontend
+    from boostlab.exploration import Exploration
 
-    def abandon(self) -> None:
-        """End a run that is left open, if it is: its notebook did not reach the end."""
-        try:
-            self._end("KILLED")
-        except StoreError as error:  # nobody is there to catch it; the journal keeps the run
-            print(error, file=sys.stderr)  # noqa: T201
+    if Exploration.current is not None:
+        Exploration.current.leave()
+    notebook = frontend.find_session().notebook
+    store = find_store(values.get("tracking_uri", ""), project=find_project(notebook))
+    client = open_store(store)
+    recovery.complete_orphans(client, store)
+    source = str(notebook) if notebook else None
+    journal = Journal.create(describe_run(values, store=store, notebook=source, origin="jupyter", output_path=source))
+    run_id = delivery.create_run(journal, client, store)
+    os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = run_id, store.uri  # for the user's own mlflow calls
+    return Run(journal, owner=Exploration(journal, client, store, secrets=find_secrets({**values, "store": store.uri})))
 
 
 def _find_user() -> str:

@@ -6,6 +6,7 @@ Rows reach XGBoost some ten thousand at a time, so that no second copy of the ta
 from __future__ import annotations
 
 import re
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ import xgboost as xgb
 
 from boostlab.data import Task, encode_labels, find_labels
 from boostlab.errors import DataError, TrainingError
+from boostlab.interrupts import sigint_noted
 from boostlab.predictor import Feature, Predictor, encode_rows, input_names, input_types, safe_names
 from boostlab.splits import Part, Split
 
@@ -42,6 +44,8 @@ class Fit:
         The best round, counted from 0.
     fit_time_s : float
         Seconds of wall time that boosting took.
+    ending : str
+        Why boosting ended, in a sentence: all rounds done, stopped early, or stopped by hand.
     """
 
     predictor: Predictor
@@ -49,6 +53,7 @@ class Fit:
     metric: str
     best_iteration: int
     fit_time_s: float
+    ending: str
 
 
 def fit_booster(
@@ -62,6 +67,8 @@ def fit_booster(
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
 ) -> Fit:
     """Train on the training part, watching the validation part; the test part is not looked at.
+
+    An interrupt (SIGINT) ends the training after the round that it meets; the rounds so far are the model.
 
     Parameters
     ----------
@@ -90,7 +97,7 @@ def fit_booster(
         valid = _to_matrix(split.valid, features, labels, wanted, like=train)
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
-        with warnings.catch_warnings(record=True) as warned:
+        with warnings.catch_warnings(record=True) as warned, sigint_noted() as stop:
             warnings.simplefilter("always")
             booster = xgb.train(
                 wanted,
@@ -100,7 +107,7 @@ def fit_booster(
                 early_stopping_rounds=early_stopping_rounds or None,
                 evals_result=history,
                 verbose_eval=False,
-                callbacks=[_Refuser(warned), *callbacks],
+                callbacks=[_Refuser(warned), _Stopper(stop), *callbacks],
             )
         fit_time_s = time.perf_counter() - started
         for warning in warned:  # what is no refusal goes its usual way
@@ -111,7 +118,9 @@ def fit_booster(
     best = booster.best_iteration if early_stopping_rounds else booster.num_boosted_rounds() - 1
     contract = {"task": task, "labels": labels, "features": features, "device": str(wanted.get("device", "cpu"))}
     curves = {f"{part}_{_to_metric_name(name)}": values for part, lines in history.items() for name, values in lines.items()}
-    return Fit(Predictor(booster[: best + 1], contract), curves, metric, best, fit_time_s)
+    done = len(next(iter(curves.values())))
+    ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < num_boost_round)
+    return Fit(Predictor(booster[: best + 1], contract), curves, metric, best, fit_time_s, ending)
 
 
 def rank_features(predictor: Predictor) -> dict[str, float]:
@@ -205,6 +214,24 @@ class _Refuser(xgb.callback.TrainingCallback):
             if "No visible GPU" in text:
                 raise TrainingError("device: XGBoost finds no GPU here. Set device to cpu.")
         return False
+
+
+class _Stopper(xgb.callback.TrainingCallback):
+    """Ends the training after the round in which somebody asked for it."""
+
+    def __init__(self, asked: threading.Event) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        return self._asked.is_set()
+
+
+def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool) -> str:
+    kept = f"The model is that of round {best + 1}."
+    if by_hand:
+        return f"Stopped by hand after round {done}: the rounds so far are kept. {kept}"
+    return f"Stopped early after round {done}. {kept}" if early else f"All {done} rounds are done. {kept}"
 
 
 def _to_metric_name(name: str) -> str:

@@ -1,0 +1,70 @@
+"""What a headless execution is doing, for whoever started it: a small file that is written over at each step."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "BOOSTLAB_STATUS"
+RUN_FACTS = ("run_id", "run_name", "experiment", "experiment_id", "store")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far an execution has come.
+
+    Attributes
+    ----------
+    cell, cells : int
+        Cells that are done, and all cells.
+    note : str
+        The line that the running cell shows of its own progress, such as a training's rounds.
+    run : dict
+        The facts of its run, once there is one.
+    """
+
+    cell: int = 0
+    cells: int = 0
+    note: str = ""
+    run: dict[str, Any] = field(default_factory=dict)
+
+
+class StatusFile:
+    """The status that this process reports, in the file that `BOOSTLAB_STATUS` names; nothing is written without it."""
+
+    def __init__(self) -> None:
+        given = os.environ.get(VARIABLE)
+        self._path = Path(given) if given else None
+        self._status = Status()
+
+    def note_run(self, facts: Mapping[str, Any]) -> None:
+        """Report that the run was made."""
+        self._write(run={name: facts[name] for name in RUN_FACTS})
+
+    def note_cell(self, done: int, cells: int) -> None:
+        """Report how many cells are done."""
+        self._write(cell=done, cells=cells, note="")
+
+    def note_line(self, line: str) -> None:
+        """Report what the running cell shows."""
+        self._write(note=line)
+
+    def _write(self, **changes: Any) -> None:
+        if self._path is None:
+            return
+        self._status = dataclasses.replace(self._status, **changes)
+        draft = self._path.with_suffix(".draft")
+        with contextlib.suppress(OSError):  # who started it is gone: the run goes on
+            draft.write_text(json.dumps(dataclasses.asdict(self._status)))
+            draft.replace(self._path)
+
+
+def read_status(path: Path) -> Status:
+    """Return the status that an execution has reported last."""
+    return Status(**json.loads(path.read_text())) if path.exists() else Status()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
-from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, free_port, read_artifact, wait_until
+from conftest import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
+from served import serve_mlflow
 
 pytestmark = pytest.mark.slow
 
@@ -109,26 +106,8 @@ def test_a_folder_of_plain_files_holds_runs_and_registry(
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """Yield the address of an MLflow server on loopback."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    process = subprocess.Popen(
-        [*command, "--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "kept")],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    address = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        try:
-            if requests.get(f"{address}/health", timeout=5).ok:
-                break
-        except requests.ConnectionError:
-            time.sleep(0.2)
-    yield address
-    os.killpg(process.pid, 9)
-    process.wait()
+    with serve_mlflow(tmp_path) as address:
+        yield address
 
 
 def test_a_served_store_gets_the_run_and_the_version(papermill: Papermill, server: str, look: Look) -> None:

@@ -6,21 +6,19 @@ store. Imports MLflow where it is used, so that a refused command stays fast.
 
 from __future__ import annotations
 
-import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import StoreError
 from boostlab.journal import Entry, Journal
-from boostlab.store import Store, check_reachable
+from boostlab.registration import register_model
+from boostlab.store import Store, as_store_error, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
 
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
@@ -39,7 +37,7 @@ def create_run(journal: Journal, client: MlflowClient, store: Store) -> str:
         If the experiment was deleted, or the store refuses the run.
     """
     facts = journal.facts()
-    with _as_store_error(store):
+    with as_store_error(store):
         experiment_id = _find_experiment(client, facts["experiment"], store)
         run = client.create_run(experiment_id, start_time=facts["start_time"], tags=facts["tags"], run_name=facts["run_name"])
         journal.amend(run_id=run.info.run_id, experiment_id=experiment_id)
@@ -61,7 +59,7 @@ def send(journal: Journal, client: MlflowClient, store: Store) -> int:
     if not pending:
         return 0
     facts = journal.facts()
-    with _as_store_error(store):
+    with as_store_error(store):
         check_reachable(store)
         for entry in pending:
             entry.settle(_send_entry(client, facts, entry))
@@ -81,7 +79,7 @@ def complete(journal: Journal, client: MlflowClient, store: Store) -> str:
     StoreError
         If the store is lost (again); the journal stays.
     """
-    with _as_store_error(store):
+    with as_store_error(store):
         check_reachable(store)
         known = _knows_run(client, journal.facts().get("run_id"))
     if not known:
@@ -174,7 +172,7 @@ def _send_model(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> di
     client.log_outputs(facts["run_id"], [LoggedModelOutput(logged.model_id, step=0)])
     receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
     if wanted["register_as"]:
-        receipt["version"] = _register(client, facts["run_id"], wanted["register_as"], logged)
+        receipt["version"] = register_model(client, logged, wanted["register_as"])
     return receipt
 
 
@@ -182,37 +180,6 @@ def _send_end(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict
     end = entry.read()
     client.set_terminated(facts["run_id"], end["status"], end["end_time"])
     return {}
-
-
-def _register(client: MlflowClient, run_id: str, name: str, model: LoggedModel) -> int:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    # A local registry would look `models:/…` up in the process-wide tracking store, which need not be this one.
-    source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
-    with _as_default_store(client.tracking_uri):
-        version = client.create_model_version(name, source=source, run_id=run_id, model_id=model.model_id)
-    return int(version.version)
-
-
-@contextmanager
-def _as_default_store(uri: str) -> Iterator[None]:
-    """Make a store of plain files MLflow's own for a moment: its registry looks the model up there, whoever asks."""
-    import mlflow
-
-    if not uri.startswith("file:"):
-        yield
-        return
-    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else ""
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def _log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
@@ -258,20 +225,3 @@ def _knows_run(client: MlflowClient, run_id: str | None) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
-
-
-@contextmanager
-def _as_store_error(store: Store) -> Iterator[None]:
-    """Turn what a store that is lost makes MLflow raise into one StoreError, without its log of tracebacks."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    noisy = logging.getLogger("mlflow.store.db.utils")
-    level = noisy.level
-    noisy.setLevel(logging.CRITICAL)
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise StoreError(f"The tracking store {store.shown} fails: {str(error).strip().splitlines()[0]}") from error
-    finally:
-        noisy.setLevel(level)

@@ -34,6 +34,14 @@ class StoreError(LabError):
     """The tracking store cannot be opened, or was lost on the way."""
 
 
+class GateError(LabError):
+    """A version does not pass the gate of the stage that it was meant for."""
+
+
+class OutdatedError(LabError):
+    """A registered model changed since the person, or the gate, looked at it."""
+
+
 def is_lab_error(name: str, traceback: Sequence[str]) -> bool:
     """Tell whether an error in a notebook's output is a user's mistake: ours by name, and shown without a traceback."""
     return len(traceback) == 1 and name in {cls.__name__ for cls in _family(LabError)}

@@ -10,9 +10,13 @@ import pandas as pd
 from sklearn import metrics
 
 from boostlab.data import Task, encode_labels
+from boostlab.errors import LabError, suggest
 from boostlab.predictor import Predictor
 from boostlab.splits import Part
 
+LOWER_IS_BETTER = ("rmse", "mae", "log_loss", "rmsle", "mape", "mphe", "logloss", "mlogloss", "error", "merror")
+HIGHER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "f1", "roc_auc", "auc", "aucpr")
+PARTS = ("train", "valid", "test", "baseline")
 UNITS = {"rmse": "unit of the target", "mae": "unit of the target", "r2": "1 is perfect", "log_loss": "nats"}
 
 
@@ -91,6 +95,35 @@ def tabulate_scores(model: dict[str, float], constant: dict[str, float]) -> pd.D
     table = pd.DataFrame({"model": model, "constant predictor": constant})
     table["unit"] = [UNITS.get(name, "0 to 1") for name in table.index]
     return table.rename_axis("metric on the test part")
+
+
+def is_higher_better(metric: str) -> bool:
+    """Tell a metric's direction: that of :func:`evaluate_answers` or XGBoost, with or without its part's name before it.
+
+    Raises
+    ------
+    LabError
+        If the metric's direction is not known.
+
+    Examples
+    --------
+    >>> is_higher_better("test_r2"), is_higher_better("valid_error:0.7")
+    (True, False)
+    """
+    name = strip_part(metric).partition(":")[0]
+    if name not in LOWER_IS_BETTER + HIGHER_IS_BETTER:
+        raise LabError(
+            f"Whether a higher or a lower {metric!r} is better is not known.{suggest(name, LOWER_IS_BETTER + HIGHER_IS_BETTER)} "
+            f"Known are {', '.join(LOWER_IS_BETTER)} (lower) and {', '.join(HIGHER_IS_BETTER)} (higher), each after "
+            f"{', '.join(part + '_' for part in PARTS)} or alone."
+        )
+    return name in HIGHER_IS_BETTER
+
+
+def strip_part(metric: str) -> str:
+    """Return a metric's name without the name of the part before it: ``rmse`` for ``test_rmse``."""
+    part, _, name = metric.partition("_")
+    return name if part in PARTS else metric
 
 
 def prefix_names(scores: dict[str, float], prefix: str) -> dict[str, float]:

@@ -9,14 +9,19 @@ import hashlib
 import json
 import logging
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boostlab.errors import LabError
+
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
     from mlflow.models import Model
 
     from boostlab.predictor import Predictor
@@ -88,6 +93,48 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
             input_example=example,
             pip_requirements=list_requirements(contract),
         )
+
+
+def fetch_predictor(client: MlflowClient, run_id: str) -> Predictor:
+    """Return the predictor of the model that a run logged.
+
+    Raises
+    ------
+    LabError
+        If the run logged no model, the model is gone, or it is none of boostlab's.
+    """
+    import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+
+    from boostlab.predictor import load_predictor
+
+    logged = find_logged_model(client, run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            place = mlflow.artifacts.download_artifacts(
+                f"{logged.artifact_location}/data/model_data", dst_path=folder, tracking_uri=client.tracking_uri
+            )
+            return load_predictor(place)
+        except (MlflowException, OSError, ValueError) as error:
+            raise LabError(
+                f"The model of the run {run_id} cannot be loaded from {logged.artifact_location}: "
+                f"{str(error).strip().splitlines()[0]} Train it again."
+            ) from None
+
+
+def find_logged_model(client: MlflowClient, run_id: str) -> LoggedModel:
+    """Return MLflow's record of the model that a run logged; of several, the last.
+
+    Raises
+    ------
+    LabError
+        If there is none.
+    """
+    run = client.get_run(run_id)
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if not outputs:
+        raise LabError(f"The run {run.info.run_name} ({run_id}) logged no model. Choose a run of train.ipynb that finished.")
+    return client.get_logged_model(outputs[-1].model_id)
 
 
 def list_requirements(contract: dict[str, Any]) -> list[str]:

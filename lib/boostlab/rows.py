@@ -148,11 +148,13 @@ def fetch_rows(client: MlflowClient, run_id: str) -> Rows:
     """
     from mlflow.exceptions import MlflowException
 
-    with tempfile.TemporaryDirectory() as folder:
-        try:
+    try:
+        if PATH not in [item.path for item in client.list_artifacts(run_id, str(Path(PATH).parent))]:
+            raise LabError(f"The run {run_id} kept no test rows: it has no artifact {PATH}. Train it again.")
+        with tempfile.TemporaryDirectory() as folder:
             return read_rows(Path(client.download_artifacts(run_id, PATH, folder)))
-        except (MlflowException, OSError):
-            raise LabError(f"The run {run_id} kept no test rows: it has no artifact {PATH}. Train it again.") from None
+    except (MlflowException, OSError) as error:
+        raise LabError(f"The test rows of the run {run_id} cannot be read: {str(error).strip().splitlines()[0]}") from None
 
 
 def _sample(rows: Array) -> Array:

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from boostlab.errors import suggest
 from boostlab.parameters import Settings
+from boostlab.stages import ARCHIVED, read_stage
 
 ALIASES = {
     "learning_rate": "eta",
@@ -24,6 +25,7 @@ ALIASES = {
     "random_state": "seed",
     "n_jobs": "nthread",
 }
+SEEN = "what was seen, such as 5:staging production:3"
 Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -143,4 +145,75 @@ class Train(Tracked, Hyperparameters):
                 f"test_size = {self.test_size:g} and valid_size = {self.valid_size:g} leave no rows for training. "
                 "Both are fractions of all rows: choose them so that their sum is below 1."
             )
+        return self
+
+
+class Compare(Tracked):
+    """The parameters of ``compare.ipynb``."""
+
+    experiments: list[str]
+    runs: list[str]
+    notebook: str
+    search: str
+    metric: Annotated[str, Field(pattern=r"^[\w\-. :/]*$", description="a metric's name")]
+    direction: Literal["auto", "lower", "higher"]
+    how_many: Annotated[int, Field(ge=2, le=1000)]
+    top: Annotated[int, Field(ge=1, le=10)]
+    champion: str
+    challenger: str
+    register_as: ModelName
+
+    @model_validator(mode="after")
+    def _names_are_given_one_way(self) -> Self:
+        if self.runs and (self.experiments or self.search):
+            raise ValueError("runs names the runs to compare: leave experiments and search out, which would choose others.")
+        return self
+
+
+class Registry(Tracked):
+    """The parameters of ``registry.ipynb``."""
+
+    action: Literal["auto", "show", "register", "promote", "archive", "rollback"]
+    model: ModelName
+    version: Count
+    stage: Annotated[str, AfterValidator(lambda stage: read_stage(stage) if stage.strip() else "")]
+    run_id: str
+    reason: Annotated[str, Field(max_length=2000, description="a text of at most 2,000 characters")]
+    override: bool
+    seen: Annotated[str, Field(pattern=r"^([a-z]+:\d+|\d+:[a-z]+)?( ([a-z]+:\d+|\d+:[a-z]+))*$", description=SEEN)]
+    gate_file: str
+
+    @property
+    def asked(self) -> str:
+        """What is to be done: `action`, or what the other parameters ask for."""
+        if self.action != "auto":
+            return "archive" if self.action == "promote" and self.stage == ARCHIVED else self.action
+        if self.run_id:
+            return "register"
+        return ("archive" if self.stage == ARCHIVED else "promote") if self.version and self.stage else "show"
+
+    @property
+    def move(self) -> Literal["promote", "archive", "rollback"]:
+        """How a version is to be moved, if it is."""
+        if self.asked == "rollback":
+            return "rollback"
+        return "archive" if self.asked == "archive" or self.stage == ARCHIVED else "promote"
+
+    @property
+    def moves(self) -> bool:
+        """Whether a version is to be moved: a model that is registered can be moved at once."""
+        return self.asked in ("promote", "archive", "rollback") or (self.asked == "register" and self.stage != "")
+
+    @model_validator(mode="after")
+    def _request_is_whole(self) -> Self:
+        needs = {"register": ("model", "run_id"), "promote": ("model", "version", "stage"), "archive": ("model", "version")}
+        needs |= {"rollback": ("model",)}
+        missing = [name for name in needs.get(self.asked, ()) if not getattr(self, name)]
+        if missing:
+            options = " ".join(f"-p {name} …" for name in missing)
+            raise ValueError(f"action {self.asked} lacks {' and '.join(missing)}. Add {options}.")
+        if self.action == "auto" and (self.version or self.stage) and self.asked == "show":
+            raise ValueError("version and stage go together: give both to move a version, or neither.")
+        if self.override and not self.reason.strip():
+            raise ValueError("override = True needs a reason. Say why the gate is to be overridden: -p reason '…'.")
         return self

@@ -7,10 +7,12 @@ are the alternatives. Runs themselves are the concern of :mod:`boostlab.tracking
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +35,7 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of MLflow's 7, which take minutes; what is not sent stays in the journal
 }
 TIMEOUT_S = 5.0
@@ -170,6 +173,23 @@ def check_reachable(store: Store, *, fresh: bool = False) -> None:
         _check_server(store)
     else:
         _check_database(store)
+
+
+@contextmanager
+def as_store_error(store: Store) -> Iterator[None]:
+    """Turn what a store that is lost makes MLflow raise into one StoreError, without its log of tracebacks."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    noisy = logging.getLogger("mlflow.store.db.utils")
+    level = noisy.level
+    noisy.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise StoreError(f"The tracking store {store.shown} fails: {str(error).strip().splitlines()[0]}") from error
+    finally:
+        noisy.setLevel(level)
 
 
 def _folder(address: str, folder: Path) -> Store:

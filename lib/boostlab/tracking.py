@@ -157,6 +157,14 @@ class Run:
         title = "; ".join(axes.get_title() for axes in figure.axes if axes.get_title())
         return Image(buffer.getvalue(), format="png", width=round(width * DISPLAY_SCALE), alt=title)
 
+    def log_text(self, text: str, path: str) -> None:
+        """Record a text as the file at `path` among the run's artifacts."""
+        with tempfile.TemporaryDirectory() as temporary:
+            file = Path(temporary) / "files" / path
+            file.parent.mkdir(parents=True)
+            file.write_text(text, encoding="utf-8")
+            self._add("files", {}, Path(temporary) / "files")
+
     def log_table(self, table: pa.Table, path: str) -> None:
         """Record a table as the Parquet file at `path` among the run's artifacts."""
         import pyarrow.parquet as pq

@@ -1,0 +1,74 @@
+"""Registration: the model that a run logged becomes a version of a registered model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from boostlab.errors import LabError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+
+def register_run(client: MlflowClient, run_id: str, name: str) -> int:
+    """Register the model that a run logged, and return its version; a model that has one by that name keeps it.
+
+    Raises
+    ------
+    LabError
+        If the store has no such run, or the run logged no model.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        raise LabError(f"The store has no run {run_id!r}. Copy the id from the run's page, or from the train notebook.") from None
+    logged = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
+    if not logged:
+        raise LabError(
+            f"The run {run.info.run_name} ({run_id}) is {run.info.status} and logged no model. "
+            "Choose a run of train.ipynb that is FINISHED."
+        )
+    model = client.get_logged_model(logged[-1])
+    sources = (f"models:/{model.model_id}", model.artifact_location)  # databases do not keep the model's id
+    versions = client.search_model_versions(f"run_id = '{run_id}'")
+    known = [int(version.version) for version in versions if version.name == name and version.source in sources]
+    return max(known) if known else register_model(client, model, name)
+
+
+def register_model(client: MlflowClient, model: LoggedModel, name: str) -> int:
+    """Make a new version of a registered model, and the registered model itself if it is not there; return the version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    # A local registry would look `models:/…` up in the process-wide tracking store, which need not be this one.
+    source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
+    with as_default_store(client.tracking_uri):
+        version = client.create_model_version(name, source=source, run_id=model.source_run_id, model_id=model.model_id)
+    return int(version.version)
+
+
+@contextmanager
+def as_default_store(uri: str) -> Iterator[None]:
+    """Make a store of plain files MLflow's own for a moment: its registry looks the model up there, whoever asks."""
+    import mlflow
+
+    if not uri.startswith("file:"):
+        yield
+        return
+    before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else ""
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)

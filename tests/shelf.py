@@ -16,8 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import requests
-from conftest import free_port
-from lab import wait_until
+from conftest import free_port, wait_until
 
 from boostlab import columns, data, delivery, evaluation, rows, splits, training
 from boostlab.journal import Journal

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import wait_until
+from conftest import wait_until
 from shelf import add_version, serve
 
 from boostlab import registry

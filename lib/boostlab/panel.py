@@ -19,12 +19,12 @@ import ipywidgets as widgets  # type: ignore[import-untyped]
 from boostlab import catalogue, launch
 from boostlab.errors import LabError
 from boostlab.gate import Finding, Gate
+from boostlab.journal import JOURNAL_VARIABLE
 from boostlab.moves import Action, Move, plan_move
 from boostlab.rules import judge
 from boostlab.stages import ARCHIVED, NEXT, TARGETS
 from boostlab.store import Store, as_store_error, check_reachable
 from boostlab.tables import Table
-from boostlab.tracking import JOURNAL_VARIABLE
 from boostlab.versions import ModelView, list_models, view_model
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import requests
-from benchmarks.serving.load import Load, press
 from conftest import TIMEOUT_S, Packaged
 from test_serving import GOOD, JSON, records, serving
 
+from boostlab.load import Load, press
 from boostlab.serving.settings import ServerSettings, ServingError, read_settings, tabulate_settings
 
 BODY = json.dumps(records()).encode()

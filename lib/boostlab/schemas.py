@@ -217,3 +217,26 @@ class Registry(Tracked):
         if self.override and not self.reason.strip():
             raise ValueError("override = True needs a reason. Say why the gate is to be overridden: -p reason '…'.")
         return self
+
+
+class Deploy(Tracked):
+    """The parameters of ``deploy.ipynb``."""
+
+    model: ModelName
+    stage: Annotated[str, AfterValidator(read_stage)]
+    version: Count
+    builder: Literal["mlflow", "lean"]
+    build: bool
+    output: Literal["image", "context", "process"]
+    folder: str
+    image: Annotated[str, Field(pattern=r"^$|^[a-z0-9]+([._/-]+[a-z0-9]+)*$", description="small letters, digits, . _ - /")]
+    base_image: Annotated[str, Field(pattern=r"^\S*$", description="an image's name")]
+    registry: Annotated[str, Field(pattern=r"^$|^[\w.-]+(:\d+)?(/[\w./-]+)?$", description="HOST or HOST:PORT")]
+    keep: bool
+    port: Annotated[int, Field(ge=0, le=65535)]
+
+    @model_validator(mode="after")
+    def _only_images_are_kept_and_pushed(self) -> Self:
+        if self.output != "image" and (self.keep or self.registry or not self.build):
+            raise ValueError(f"output {self.output} makes no image: leave keep, registry and build out.")
+        return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -70,7 +71,8 @@ def press(address: str, body: bytes, *, clients: int, seconds: float, content_ty
 
     started = time.perf_counter()
     until = started + seconds
-    uvloop.run(run())
+    with ThreadPoolExecutor(1) as beside:  # a notebook's thread has an event loop of its own
+        beside.submit(lambda: uvloop.run(run())).result()
     load.seconds = time.perf_counter() - started
     return load
 

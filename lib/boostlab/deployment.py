@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from boostlab import containers, proof
 from boostlab.containers import BuildError, DeploymentError, DockerClient, Service
 from boostlab.errors import LabError
@@ -30,7 +28,7 @@ from boostlab.proof import Check
 from boostlab.rows import fetch_rows
 from boostlab.schemas import Deploy
 from boostlab.tracking import Run
-from boostlab.versions import view_model
+from boostlab.versions import choose_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,15 +119,8 @@ def choose_candidate(client: MlflowClient, settings: Deploy, *, commit: str = ""
     LabError
         If there is none, or its files are gone.
     """
-    view = view_model(client, settings.model)
-    number = settings.version or view.holders.get(settings.stage, 0)  # type: ignore[call-overload]
-    if not number:
-        held = ", ".join(f"{stage}: version {version}" for stage, version in view.holders.items()) or "none has a version"
-        raise LabError(
-            f"{settings.model} has no version in {settings.stage} ({held}). "
-            "Promote one with registry.ipynb, or name it as -p version NUMBER."
-        )
-    version = view.version(number)
+    version = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
+    number = version.number
     repository = settings.image or name_repository(settings.model)
     labels = {
         "org.opencontainers.image.title": settings.model,
@@ -222,18 +213,11 @@ def _serving(candidate: Candidate, image: Image | None) -> Iterator[Service]:
         raise
 
 
-def log_evidence(run: Run, evidence: Evidence, image: Image | None) -> pd.DataFrame:
-    """Record what a server showed, and return its figures as a table to look at."""
+def log_evidence(run: Run, evidence: Evidence, image: Image | None) -> None:
+    """Record what a server showed."""
     sizes = {"image_mb": image.size_mb, "build_s": image.build_s} if image else {}
     run.log_metrics(evidence.metrics() | sizes)
     run.log_text(json.dumps([vars(check) for check in evidence.checks], indent=1), "proof/checks.json")
-    rows = [
-        ("p50", "ms", {clients: load.percentile_ms(0.5) for clients, load in evidence.loads.items()}),
-        ("p99", "ms", {clients: load.percentile_ms(0.99) for clients, load in evidence.loads.items()}),
-        ("throughput", "requests/s", {clients: load.per_second for clients, load in evidence.loads.items()}),
-    ]
-    table = {f"{name} ({unit})": {f"{n} client{'s' * (n > 1)}": f"{v:,.1f}" for n, v in by.items()} for name, unit, by in rows}
-    return pd.DataFrame(table).T.rename_axis("one row per request")
 
 
 def release_image(client: MlflowClient, run: Run, candidate: Candidate, image: Image, evidence: Evidence) -> str:
@@ -254,13 +238,18 @@ def release_image(client: MlflowClient, run: Run, candidate: Candidate, image: I
         _forget(engine, image, candidate)
         refuse_failures(evidence)
     tags = [f"v{candidate.version}", *([candidate.stage] if candidate.stage == "production" else [])]
-    found = containers.find_image(engine, image.reference)
-    for tag in tags:
-        found.tag(candidate.repository, tag)
-    digest = image.id
-    if candidate.pushed:
-        digest = [containers.push_image(engine, candidate.repository, tag) for tag in tags][-1]
-    _forget(engine, image, candidate)
+    before = {tag: _find_id(engine, f"{candidate.repository}:{tag}") for tag in tags}
+    try:
+        for tag in tags:
+            containers.find_image(engine, image.reference).tag(candidate.repository, tag)
+        digests = [containers.push_image(engine, candidate.repository, tag) for tag in tags if candidate.pushed]
+    except DeploymentError:
+        for tag, old in before.items():
+            _name_again(engine, candidate.repository, tag, old)
+        raise
+    finally:
+        _forget(engine, image, candidate)
+    digest = digests[0] if digests else image.id
     noted = f"{candidate.reference}@{digest}"
     client.set_model_version_tag(candidate.model, str(candidate.version), IMAGE_TAG, noted)
     run.log_tags({IMAGE_TAG: noted, "boostlab.model": candidate.model, "boostlab.version": str(candidate.version)})
@@ -288,21 +277,20 @@ def run_process(folder: Path, *, port: int = 0) -> Iterator[Service]:
     """Serve a model on this machine, without an engine, until the block ends."""
     started = time.monotonic()
     command = [sys.executable, "-m", "boostlab.serving", str(folder), "--port", str(port)]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
-        assert process.stdout is not None
+    with tempfile.NamedTemporaryFile("r") as log:  # a file, not a pipe: a server that nobody reads would stand still
+        process = subprocess.Popen(command, stdout=log.fileno(), stderr=log.fileno())
         try:
-            line = process.stdout.readline()
-            if not line:
-                log.seek(0)
-                raise DeploymentError(f"The server does not start: {log.read().decode(errors='replace').strip()}")
-            address = f"http://127.0.0.1:{json.loads(line)['port']}"
-            while not containers.is_healthy(address) and time.monotonic() - started < START_TIMEOUT_S:
+            while time.monotonic() - started < START_TIMEOUT_S and process.poll() is None:
+                first = Path(log.name).read_text(encoding="utf-8").partition("\n")
+                if first[1] and containers.is_healthy(address := f"http://127.0.0.1:{json.loads(first[0])['port']}"):
+                    break
                 time.sleep(0.02)
+            else:
+                raise DeploymentError(f"The server does not start: {Path(log.name).read_text(encoding='utf-8').strip()}")
             yield Service(address, time.monotonic() - started)
         finally:
             process.terminate()
-            process.communicate()
+            process.wait()
 
 
 def _build(engine: DockerClient, candidate: Candidate, run: Run, settings: Deploy, reference: str) -> None:
@@ -317,7 +305,22 @@ def _build(engine: DockerClient, candidate: Candidate, run: Run, settings: Deplo
             raise
 
 
+def _find_id(engine: DockerClient, reference: str) -> str:
+    try:
+        return str(containers.find_image(engine, reference).id)
+    except DeploymentError:
+        return ""
+
+
+def _name_again(engine: DockerClient, repository: str, tag: str, image_id: str) -> None:
+    """Give a name back to the image that had it, or take it away if none had."""
+    if image_id:
+        engine.images.get(image_id).tag(repository, tag)
+    else:
+        engine.images.remove(f"{repository}:{tag}")
+
+
 def _forget(engine: DockerClient, image: Image, candidate: Candidate) -> None:
     """Remove the name that an image had while nobody knew whether it is any good."""
     if image.reference != candidate.reference:
-        engine.images.remove(image.reference, force=False)
+        engine.images.remove(image.reference)

@@ -24,6 +24,21 @@ def tabulate_candidate(candidate: Candidate) -> pd.DataFrame:
     return pd.DataFrame({"": facts})
 
 
+def tabulate_outcome(image: Image | None, evidence: Evidence | None) -> pd.DataFrame:
+    """Return the figures of a deployment as a table to look at."""
+    rows: list[tuple[str, str]] = []
+    if evidence:
+        rows.append(("checks passed", f"{len(evidence.checks) - len(evidence.failed)} of {len(evidence.checks)}"))
+        rows.append(("start (s)", f"{evidence.start_s:.1f}"))
+    if image:
+        rows.append(("size (MB)", f"{image.size_mb:,.0f}"))
+    for clients, load in evidence.loads.items() if evidence else ():
+        who = f"{clients} client{'s' if clients > 1 else ''}"
+        rows.append((f"p50, p99 for {who} (ms)", f"{load.percentile_ms(0.5):.1f}, {load.percentile_ms(0.99):.1f}"))
+        rows.append((f"throughput for {who} (requests/s)", f"{load.per_second:,.0f}"))
+    return pd.DataFrame(rows, columns=["figure", ""]).set_index("figure")
+
+
 def describe_image(image: Image | None, context: Path | None) -> str:
     """Say what was built."""
     if context:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,7 @@ from boostlab.errors import LabError
 
 Builder = Literal["mlflow", "lean"]
 PACKAGES = ("numpy", "scipy", "orjson", "uvicorn", "uvloop", "httptools", "click", "h11")  # with XGBoost: all that lean needs
+FASTER = ("uvloop", "httptools")
 FILES = ("MLmodel", "serving_input_example.json", "data/model_data/contract.json", "data/model_data/model.ubj")
 USER = "10001:10001"
 HEALTH = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/health', timeout=2)"
@@ -44,7 +45,8 @@ ENV PYTHONPATH=/app/lib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 BOOSTLAB_HO
 {tail}ENTRYPOINT ["python", "-m", "boostlab.serving", "/app/model"]
 """
 MENDED = """
-# From here on: what can be mended in MLflow's image from outside
+# From here on: what can be mended in MLflow's image from outside. Without uvloop each answer waits 40 ms for an acknowledgement.
+RUN pip install --no-deps --only-binary :all: {faster}
 ENV __pyfunc_model_path__=/opt/ml/model UVICORN_HOST=0.0.0.0 UVICORN_PORT=8080 UVICORN_WORKERS=2 \\
     UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN=30 UVICORN_TIMEOUT_KEEP_ALIVE=75 OMP_NUM_THREADS=1 \\
     MLFLOW_DISABLE_TELEMETRY=true HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
@@ -82,7 +84,7 @@ def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mappin
         dockerfile = LEAN.format(base=base, labels=written, tail=TAIL)
     else:
         stock = _write_stock(model, folder, base)
-        dockerfile = stock.partition("ENTRYPOINT")[0] + MENDED.format(labels=written, tail=TAIL)
+        dockerfile = stock.partition("ENTRYPOINT")[0] + MENDED.format(labels=written, tail=TAIL, faster=" ".join(_pin(FASTER)))
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
 
 
@@ -118,7 +120,7 @@ def _write_lean(model: Path, folder: Path) -> None:
     shutil.copytree(package / "serving", target / "serving", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "errors.py", "predictor.py"):
         shutil.copy(package / name, target / name)
-    pins = [*(f"{name}=={version(name)}" for name in PACKAGES), f"xgboost-cpu=={version('xgboost')}"]
+    pins = [*_pin(PACKAGES), f"xgboost-cpu=={version('xgboost')}"]
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
 
 
@@ -130,6 +132,10 @@ def _write_stock(model: Path, folder: Path, base: str) -> str:
     backend.generate_dockerfile(model_uri=str(model), output_dir=str(folder), base_image=base)
     text = (folder / "Dockerfile").read_text(encoding="utf-8")
     return text.replace(f"FROM {base}\n", f"FROM {base}\nENV PIP_NO_CACHE_DIR=1\n", 1)
+
+
+def _pin(names: Sequence[str]) -> list[str]:
+    return [f"{name}=={version(name)}" for name in names]
 
 
 def _quote(value: str) -> str:

@@ -83,7 +83,7 @@ def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mappin
         _write_lean(model, folder)
         dockerfile = LEAN.format(base=base, labels=written, tail=TAIL)
     else:
-        stock = _write_stock(model, folder, base)
+        stock = write_stock(model, folder, base)
         dockerfile = stock.partition("ENTRYPOINT")[0] + MENDED.format(labels=written, tail=TAIL, faster=" ".join(_pin(FASTER)))
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
 
@@ -124,7 +124,7 @@ def _write_lean(model: Path, folder: Path) -> None:
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
 
 
-def _write_stock(model: Path, folder: Path, base: str) -> str:
+def write_stock(model: Path, folder: Path, base: str) -> str:
     """Have MLflow write its context, and return its Dockerfile."""
     from mlflow.models.flavor_backend_registry import get_flavor_backend
 

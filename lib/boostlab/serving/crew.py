@@ -22,10 +22,12 @@ class Crew:
         Takes a worker's number and never returns.
     patience_s : float
         Time from the signal to stop until those who are still there are killed.
+    hang_up : callable
+        Lets go of what the parent holds for workers to come, once there are none to come.
     """
 
-    def __init__(self, work: Callable[[int], None], *, patience_s: float) -> None:
-        self._work, self._patience_s = work, patience_s
+    def __init__(self, work: Callable[[int], None], *, patience_s: float, hang_up: Callable[[], None]) -> None:
+        self._work, self._patience_s, self._hang_up = work, patience_s, hang_up
         self._running: dict[int, tuple[int, float]] = {}
         self._stopping = False
 
@@ -65,6 +67,7 @@ class Crew:
 
     def _stop(self, *_: Any) -> None:
         self._stopping = True
+        self._hang_up()
         signal.setitimer(signal.ITIMER_REAL, self._patience_s)
         for pid in self._running:
             os.kill(pid, signal.SIGTERM)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,10 @@ class ServedModel:
         self.labels: list[Any] = self.contract["labels"]
         self._positions = {item["name"]: index_categories(item) for item in self.features if item["kind"] == "category"}
         self._widths = [len(item["parts"]) if item["kind"] == "date" else 1 for item in self.features]
+        self._names, self._types = safe_names(self.features), input_types(self.features)
+        starts = [0, *accumulate(self._widths)][:-1]
+        self._starts = {item["name"]: start for item, start in zip(self.features, starts, strict=True)}
+        self._numbers = [item for item in self.features if item["kind"] == "number" and item["signature"] == "double"]
         configuration = json.loads(self.booster.save_config())
         # trees alone can be asked without a DMatrix, and DART rounds differently then
         self._in_place = configuration["learner"]["gradient_booster"]["name"] == "gbtree"
@@ -113,13 +118,19 @@ class ServedModel:
 
     def encode(self, rows: Rows) -> Array:
         """Return rows as the numbers that the booster takes, of shape (n_rows, n_inputs)."""
-        matrix = np.full((rows.count, sum(self._widths)), np.nan, np.float32)
-        start = 0
+        matrix = np.full((rows.count, len(self._types)), np.nan, np.float32)
+        at_once = [item for item in self._numbers if item["name"] in rows.columns] if rows.count else []
+        try:  # all numbers at once, which is a third of the time for a row of ten
+            stacked = narrow_numbers(np.array([rows.columns[item["name"]] for item in at_once]), {"name": ""})
+            matrix[:, [self._starts[item["name"]] for item in at_once]] = stacked.T if at_once else stacked
+        except ValueError:  # one by one then, to say which column it is
+            at_once = []
+        done = {item["name"] for item in at_once}
         for item, width in zip(self.features, self._widths, strict=True):
             values = rows.columns.get(item["name"])
-            if values is not None and rows.count:
+            if values is not None and rows.count and item["name"] not in done:
+                start = self._starts[item["name"]]
                 matrix[:, start : start + width] = self._encode_column(values, item).reshape(rows.count, width)
-            start += width
         return matrix
 
     def predict(self, matrix: Array, *, probabilities: bool = False) -> list[Any]:
@@ -138,10 +149,8 @@ class ServedModel:
             return np.empty(0, np.float32)
         if self._in_place:
             return np.asarray(self.booster.inplace_predict(matrix))
-        names, types = safe_names(self.features), input_types(self.features)
-        return np.asarray(
-            self.booster.predict(xgb.DMatrix(matrix, feature_names=names, feature_types=types, enable_categorical=True))
-        )
+        given = xgb.DMatrix(matrix, feature_names=self._names, feature_types=self._types, enable_categorical=True)
+        return np.asarray(self.booster.predict(given))
 
     def _encode_column(self, values: Array, feature: Feature) -> Array:
         kind = feature["kind"]

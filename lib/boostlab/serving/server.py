@@ -1,4 +1,4 @@
-"""The server's command: workers that share a listening socket and a model, ended with grace.
+"""The server's command: workers that share a port and a model, ended with grace.
 
 The parent loads the model and forks, so that it lies in memory once and the workers are there at once.
 """
@@ -38,49 +38,69 @@ def main(arguments: list[str] | None = None) -> None:
         chosen = {name: getattr(given, name) for name in ("host", "port") if getattr(given, name) is not None}
         settings = replace(read_settings(os.environ), **chosen)
         model = ServedModel(given.folder, threads=settings.threads)
-        listener = open_socket(settings)
+        sockets = open_sockets(settings)
     except ServingError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    sys.exit(serve(model, listener, settings))
+    sys.exit(serve(model, sockets, settings))
 
 
-def open_socket(settings: ServerSettings) -> socket.socket:
-    """Return a socket that listens.
+def open_sockets(settings: ServerSettings) -> list[socket.socket]:
+    """Return a listening socket for each worker, all on one port.
+
+    With a socket each, the kernel deals out connections evenly; of a shared one, the worker that wakes up first takes all
+    that there are.
 
     Raises
     ------
     ServingError
         If the address is taken or not of this machine.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(2048)
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.host, settings.port))  # fails if anybody listens there, be it a server like this one
+            port = probe.getsockname()[1]
+        return [_listen(family, settings.host, port) for _ in range(settings.workers)]
     except OSError as error:
-        listener.close()
         reason = f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}."
         raise ServingError(f"{reason} Choose another port: BOOSTLAB_PORT or --port; 0 takes any free one.") from None
-    listener.setblocking(False)
-    return listener
 
 
-def serve(model: ServedModel, listener: socket.socket, settings: ServerSettings) -> int:
+def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    made = socket.socket(family)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    made.bind((host, port))
+    made.listen(2048)
+    made.setblocking(False)
+    return made
+
+
+def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSettings) -> int:
     """Run workers until a signal, and return an exit code: 1 if they keep dying."""
     metrics = Metrics(settings.workers, {"model_id": model.card.model_id, "run_id": model.card.run_id})
     patience_s = settings.drain_s + settings.stop_timeout_s + 5
-    crew = Crew(lambda worker: _work(worker, model, listener, settings, metrics), patience_s=patience_s)
-    host, port = listener.getsockname()[:2]
+
+    def hang_up() -> None:
+        for each in sockets:
+            each.close()
+
+    crew = Crew(lambda worker: _work(worker, model, sockets, settings, metrics), patience_s=patience_s, hang_up=hang_up)
+    host, port = sockets[0].getsockname()[:2]
     write_line({"time": round(time.time(), 3), "level": "info", "message": "serving", "host": host, "port": port})
     failed = crew.run(settings.workers)
     write_line({"time": round(time.time(), 3), "level": "info", "message": "stopped"})
     return int(failed)
 
 
-def _work(worker: int, model: ServedModel, listener: socket.socket, settings: ServerSettings, metrics: Metrics) -> None:
+def _work(worker: int, model: ServedModel, sockets: list[socket.socket], settings: ServerSettings, metrics: Metrics) -> None:
     """Be a worker; never returns."""
     code = 1
     try:
+        listener = sockets.pop(worker)
+        for other in sockets:  # it would go on taking connections for a worker that has hung up
+            other.close()
         metrics.take_row(worker)
         model.warm_up()
         _log_as_json()

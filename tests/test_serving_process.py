@@ -273,4 +273,3 @@ def test_loses_no_request_that_it_accepted_when_it_is_stopped_under_load(folder:
     assert load.lost == 0
     assert set(load.statuses) == {200}
     assert load.statuses[200] == sum('"status":200' in line for line in log)
-    assert load.seconds < seconds + 25  # the clients were sent away, they did not run out of time

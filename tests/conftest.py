@@ -13,6 +13,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from packaged import own_table, package  # noqa: F401  # fixtures
 
 PROJECT = Path(__file__).parents[1]
 PAPERMILL = str(Path(sys.executable).with_name("papermill"))

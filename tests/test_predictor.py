@@ -181,4 +181,4 @@ def test_imports_nothing_that_a_served_model_lacks() -> None:
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
 
-    assert imported == {"__future__", "json", "pathlib", "typing", "numpy", "pandas", "xgboost"}
+    assert imported == {"__future__", "collections.abc", "json", "pathlib", "typing", "numpy", "pandas", "xgboost"}

@@ -64,6 +64,30 @@ class RoundProgress(xgb.callback.TrainingCallback):
         self._handle.update(shown, raw=True)
 
 
+class RowProgress:
+    """Says how many rows are done, and how fast, at most twice a second: one line that is written over."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._started = self._shown = time.monotonic()
+        self._handle: Any = display({"text/plain": "0 rows"}, raw=True, display_id=True)
+
+    def add(self, rows: int) -> None:
+        """Count rows that are done."""
+        self._rows += rows
+        now = time.monotonic()
+        if now - self._shown >= INTERVAL_S:
+            self._shown = now
+            self.show()
+
+    def show(self) -> None:
+        """Write the line."""
+        seconds = max(time.monotonic() - self._started, 1e-6)
+        line = f"{self._rows:,} rows in {seconds:.1f} s ({self._rows / seconds:,.0f} rows/s)"
+        if self._handle is not None:
+            self._handle.update({"text/plain": line}, raw=True)
+
+
 def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: str, share: float) -> str:
     """Return a bar and curves as HTML in the colours of the page around it.
 

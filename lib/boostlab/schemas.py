@@ -217,3 +217,51 @@ class Registry(Tracked):
         if self.override and not self.reason.strip():
             raise ValueError("override = True needs a reason. Say why the gate is to be overridden: -p reason '…'.")
         return self
+
+
+class Deploy(Tracked):
+    """The parameters of ``deploy.ipynb``."""
+
+    model: ModelName
+    stage: Annotated[str, AfterValidator(read_stage)]
+    version: Count
+    builder: Literal["mlflow", "lean"]
+    build: bool
+    output: Literal["image", "context", "process"]
+    folder: str
+    image: Annotated[str, Field(pattern=r"^$|^[a-z0-9]+([._/-]+[a-z0-9]+)*$", description="small letters, digits, . _ - /")]
+    base_image: Annotated[str, Field(pattern=r"^\S*$", description="an image's name")]
+    registry: Annotated[str, Field(pattern=r"^$|^[\w.-]+(:\d+)?(/[\w./-]+)?$", description="HOST or HOST:PORT")]
+    keep: bool
+    port: Annotated[int, Field(ge=0, le=65535)]
+
+    @model_validator(mode="after")
+    def _only_images_are_kept_and_pushed(self) -> Self:
+        if self.output != "image" and (self.keep or self.registry or not self.build):
+            raise ValueError(f"output {self.output} makes no image: leave keep, registry and build out.")
+        return self
+
+
+def _find_rows(name: str) -> str:
+    """Refuse a file that is not there, before anything runs."""
+    if name and not Path(name).expanduser().exists() and not glob.glob(str(Path(name).expanduser()), recursive=True):
+        raise ValueError("there is no such file. Paths count from the folder in which the command starts.")
+    return name
+
+
+class Score(Tracked):
+    """The parameters of ``score.ipynb``."""
+
+    model: ModelName
+    stage: Annotated[str, AfterValidator(read_stage)]
+    version: Count
+    rows: Annotated[str, AfterValidator(_find_rows)]
+    output: Annotated[str, Field(pattern=r"^$|\.(csv|parquet)$", description="a file that ends in .csv or .parquet")]
+    probabilities: bool
+    chunk_rows: Annotated[int, Field(ge=1, le=10_000_000)]
+
+    @model_validator(mode="after")
+    def _rows_and_model_go_together(self) -> Self:
+        if bool(self.model) != bool(self.rows):
+            raise ValueError(f"{'rows' if self.model else 'model'} is missing: name both, as -p model NAME -p rows FILE.")
+        return self

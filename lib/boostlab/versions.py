@@ -126,6 +126,24 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
     return replace(view, versions=tuple(sorted(versions, key=lambda version: -version.number)))
 
 
+def choose_version(client: MlflowClient, name: str, *, stage: Stage, number: int = 0) -> Version:
+    """Return the version that is named by its number, or the one that is in a stage.
+
+    Raises
+    ------
+    LabError
+        If there is none.
+    """
+    view = view_model(client, name)
+    chosen = number or view.holders.get(stage, 0)
+    if not chosen:
+        held = ", ".join(f"{stage}: version {version}" for stage, version in view.holders.items()) or "no stage has a version"
+        raise LabError(
+            f"{name} has no version in {stage} ({held}). Promote one with registry.ipynb, or name it as -p version NUMBER."
+        )
+    return view.version(chosen)
+
+
 def find_holders(aliases: Mapping[Stage, int]) -> dict[Stage, int]:
     """Return who is in which stage by a model's aliases: a version is in one, the most advanced of those that name it."""
     stages = {aliases[stage]: stage for stage in ALIASES if stage in aliases}

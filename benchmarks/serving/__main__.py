@@ -1,0 +1,174 @@
+"""Stock MLflow image, the same one mended from outside, and the lean one: the same model, machine, requests and clients.
+
+Run as ``python -m benchmarks.serving [--rounds N] [--seconds S] [--readme]`` where a Docker engine is. The stock image is what
+``mlflow models build-docker --env-manager local`` makes of the model, run as its documentation says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import print_table
+from boostlab import containers
+from boostlab.columns import list_features, study_columns
+from boostlab.data import find_task, load_table
+from boostlab.images import write_stock, write_context
+from boostlab.load import press
+from boostlab.model import package_model, write_model
+from boostlab.splits import split_table
+from boostlab.training import fit_booster
+
+BASE = f"python:{platform.python_version()}-slim"
+KINDS = ("stock", "mended", "lean")
+SETTINGS = {  # clients, rows
+    "1 client, 1 row": (1, 1),
+    "8 clients, 1 row": (8, 1),
+    "32 clients, 1 row": (32, 1),
+    "1 client, 1,000 rows": (1, 1000),
+}
+TARGETS = {  # of lean / stock
+    "size over the base": "at most 0.2",
+    "start to first answer": "at most 0.33",
+    "8 clients, 1 row: requests/s": "at least 20",
+    "8 clients, 1 row: p99": "at most 0.1",
+}
+
+
+def main() -> None:
+    """Build what is missing, measure in turn, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--readme", action="store_true")
+    given = parser.parse_args()
+    engine = containers.connect_engine()
+    with tempfile.TemporaryDirectory() as temporary:
+        model, rows = make_model(Path(temporary))
+        for kind in KINDS:
+            print(f"building the {kind} image …", flush=True)
+            containers.build_image(engine, write(kind, model, Path(temporary) / kind), tag(kind))
+    found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    for number in range(given.rounds):
+        for kind in KINDS:  # in turn, so that what else the machine does meets all of them
+            print(f"round {number + 1}: {kind} …", flush=True)
+            found[kind].append(measure(engine, kind, rows, seconds=given.seconds))
+    medians = {
+        kind: {name: statistics.median(one[name] for one in measured) for name in measured[0]} for kind, measured in found.items()
+    }
+    print_table("serving", tabulate(medians), rounds=given.rounds, readme=given.readme)
+
+
+def make_model(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
+    """Train on scikit-learn's diabetes data, and return the model's folder and 1,000 rows."""
+    from mlflow.models import Model
+
+    table = load_table("diabetes")
+    task = find_task(table.target)
+    split = split_table(table, task=task, test_size=0.2, valid_size=0.2, seed=0)
+    features = list_features(study_columns(table, split.train, task=task))
+    params = {"eta": 0.1, "max_depth": 4, "nthread": 1}
+    fit = fit_booster(split, features, task=task, params=params, num_boost_round=100, early_stopping_rounds=0)
+    write_model(fit.predictor, split.train.head(5), folder / "parts")
+    package_model(folder / "parts", folder / "model", mlflow_model=Model())
+    records = json.loads(split.train.head(200).to_json(orient="records", double_precision=15))
+    return folder / "model", records * 5
+
+
+def write(kind: str, model: Path, folder: Path) -> Path:
+    """Write the context of one kind of image."""
+    if kind == "stock":
+        folder.mkdir()
+        write_stock(model, folder, BASE)
+    else:
+        write_context("lean" if kind == "lean" else "mlflow", model, folder, labels={})
+    return folder
+
+
+def tag(kind: str) -> str:
+    """Return what an image is called."""
+    return f"boostlab-benchmark:{kind}"
+
+
+def measure(engine: Any, kind: str, rows: list[dict[str, Any]], *, seconds: float) -> dict[str, float]:
+    """Return all figures of one image."""
+    size = engine.images.get(tag(kind)).attrs["Size"] - engine.images.get(BASE).attrs["Size"]
+    found = {"size over the base": size / 1e6}
+    with running(engine, kind) as (container, address, start_s):
+        found["start to first answer"] = start_s
+        for name, (clients, count) in SETTINGS.items():
+            body = json.dumps({"dataframe_records": rows[:count]}).encode()
+            press(f"{address}/invocations", body, clients=clients, seconds=1)
+            before = cpu_s(container)
+            load = press(f"{address}/invocations", body, clients=clients, seconds=seconds)
+            found[f"{name}: CPU per request"] = (cpu_s(container) - before) / len(load.latencies_s) * 1000
+            assert set(load.statuses) == {200}, load.statuses
+            found[f"{name}: requests/s"] = load.per_second
+            found[f"{name}: p50"] = load.percentile_ms(0.5)
+            found[f"{name}: p99"] = load.percentile_ms(0.99)
+        memory = container.stats(stream=False)["memory_stats"]
+        found["memory"] = (memory["usage"] - memory["stats"].get("inactive_file", 0)) / 1e6
+    return found
+
+
+@contextmanager
+def running(engine: Any, kind: str) -> Iterator[tuple[Any, str, float]]:
+    """Run an image, the stock one with the rights that it needs, and yield container, address and time to the first answer."""
+    started = time.monotonic()
+    options = {} if kind == "stock" else containers.HARDENED
+    labels = {containers.OWNER: str(os.getpid())}
+    container = engine.containers.run(tag(kind), detach=True, labels=labels, **options)
+    try:
+        container.reload()
+        address = (
+            f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"  # past the engine's proxy, which would be measured
+        )
+        while not answers(address):
+            assert time.monotonic() - started < containers.START_TIMEOUT_S, container.logs()
+            time.sleep(0.02)
+        yield container, address, time.monotonic() - started
+    finally:
+        container.remove(force=True, v=True)
+
+
+def cpu_s(container: Any) -> float:
+    """Return the processor time that a container has had, which other work on the machine hardly changes."""
+    return float(container.stats(stream=False, one_shot=True)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
+
+
+def answers(address: str) -> bool:
+    """Tell whether a server answers; MLflow's stock image hides ``/health``."""
+    try:
+        with urllib.request.urlopen(f"{address}/ping", timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def tabulate(medians: dict[str, dict[str, float]]) -> list[str]:
+    """Return the lines of the table."""
+    lines = [
+        "| | stock MLflow image | mended from outside | lean | lean / stock | target |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in medians["stock"]:
+        values = [medians[kind][name] for kind in KINDS]
+        unit = "ms" if name.endswith(("p50", "p99", "CPU per request")) else {"start to first answer": "s"}.get(name, "MB")
+        unit = "" if name.endswith("requests/s") else f" {unit}"
+        shown = " | ".join(f"{value:,.1f}{unit}" if value < 100 else f"{value:,.0f}{unit}" for value in values)
+        lines.append(f"| {name} | {shown} | {values[2] / values[0]:.2f} | {TARGETS.get(name, '')} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""The Docker engine: reached, asked to build, to run what was built, and to clean up; its errors in plain words."""
+
+from __future__ import annotations
+
+import os
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+
+from boostlab.errors import LabError
+
+DockerClient = Any  # the package states no types
+Container = Any
+PORT = 8080  # inside every image of ours
+OWNER = "boostlab.proof"  # label of a container that lives no longer than the process that started it
+SHOWN_LINES = 15
+START_TIMEOUT_S = 120.0
+WITHOUT = "Without an engine, `-p output context` writes the build context, and `-p output process` serves on this machine."
+HARDENED: dict[str, Any] = {
+    "read_only": True,
+    "tmpfs": {"/tmp": "size=64m"},  # noqa: S108
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "pids_limit": 512,
+}
+
+
+class DeploymentError(LabError):
+    """An image cannot be built, run, proved or released."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A model that answers.
+
+    Attributes
+    ----------
+    address : str
+        Where, such as ``http://127.0.0.1:49153``.
+    start_s : float
+        Time from the order to start until the first answer.
+    name : str
+        The container's name; empty if there is none.
+    """
+
+    address: str
+    start_s: float
+    name: str = ""
+
+
+def connect_engine() -> DockerClient:
+    """Return a client of the Docker engine that ``DOCKER_HOST`` or the usual socket names.
+
+    Raises
+    ------
+    DeploymentError
+        If none answers, or this user may not talk to it.
+    """
+    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    try:
+        client = docker.from_env(timeout=600)
+        client.ping()
+    except docker.errors.DockerException as error:
+        if "PermissionError" in str(error) or "permission denied" in str(error).lower():
+            reason = f"This user may not talk to the Docker engine at {where}. Join the group docker, or use a rootless engine."
+        else:
+            reason = f"No Docker engine answers at {where}. Start one, or name it in DOCKER_HOST."
+        raise DeploymentError(f"{reason} {WITHOUT}") from None
+    sweep(client)
+    return client
+
+
+def build_image(client: DockerClient, context: Path, tag: str) -> str:
+    """Build the image that a context describes, and return the engine's log.
+
+    Raises
+    ------
+    DeploymentError
+        If it cannot be built; the message ends with the last lines of the log.
+    """
+    log: list[str] = []
+    failure = ""
+    try:
+        for line in client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True):
+            log.append(line.get("stream", "") or line.get("status", ""))
+            failure = failure or line.get("error", "")
+    except docker.errors.DockerException as error:
+        failure = str(error)
+    text = "".join(log)
+    if failure:
+        raise BuildError(_explain_build(failure, text), log=f"{text}\n{failure}")
+    return text
+
+
+class BuildError(DeploymentError):
+    """An image cannot be built; `log` is all that the engine said."""
+
+    def __init__(self, message: str, *, log: str) -> None:
+        super().__init__(message)
+        self.log = log
+
+
+def find_image(client: DockerClient, reference: str) -> Any:
+    """Return an image that the engine has.
+
+    Raises
+    ------
+    DeploymentError
+        If it has none of that name.
+    """
+    try:
+        return client.images.get(reference)
+    except docker.errors.ImageNotFound:
+        raise DeploymentError(f"The engine has no image {reference}. Build it: leave `-p build False` out.") from None
+
+
+def push_image(client: DockerClient, repository: str, tag: str) -> str:
+    """Push an image and return the digest that the registry knows it by.
+
+    Raises
+    ------
+    DeploymentError
+        If the registry does not take it.
+    """
+    digest = ""
+    try:
+        for line in client.api.push(repository, tag=tag, stream=True, decode=True):
+            if "error" in line:
+                raise DeploymentError(f"The registry does not take {repository}:{tag}: {line['error'].strip()}")
+            digest = line.get("aux", {}).get("Digest", digest)
+    except docker.errors.DockerException as error:
+        raise DeploymentError(f"The registry does not take {repository}:{tag}: {error}") from None
+    return digest
+
+
+@contextmanager
+def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str = "") -> Iterator[Service]:
+    """Run an image, hardened and on loopback, until the block ends; it is removed in any case, unless it is to be kept.
+
+    Parameters
+    ----------
+    port : int
+        Port on loopback; 0: any free one.
+    keep_as : str
+        Name of the container that stays if the block ends well; a predecessor of that name makes room. Empty: it goes.
+
+    Raises
+    ------
+    DeploymentError
+        If it does not start, dies, or does not answer in time.
+    """
+    if keep_as:
+        _remove(client, keep_as)
+    container, kept = None, False
+    started = time.monotonic()
+    try:
+        container = client.containers.create(
+            image,
+            name=keep_as or None,
+            labels={} if keep_as else {OWNER: str(os.getpid())},
+            ports={f"{PORT}/tcp": ("127.0.0.1", port or None)},
+            restart_policy={"Name": "unless-stopped"} if keep_as else None,
+            **HARDENED,
+        )
+        container.start()
+        address = _find_address(container)
+        _wait_until_healthy(container, address)
+        yield Service(address, time.monotonic() - started, str(container.name))
+        kept = bool(keep_as)
+    except docker.errors.DockerException as error:
+        raise DeploymentError(_explain_run(image, port, str(error))) from None
+    finally:
+        if container is not None and not kept:
+            _remove(client, str(container.id))
+
+
+def sweep(client: DockerClient) -> None:
+    """Remove containers whose owner was killed before it could."""
+    for container in client.containers.list(all=True, filters={"label": OWNER}):
+        if not psutil.pid_exists(int(container.labels[OWNER])):
+            _remove(client, container.id)
+
+
+def _find_address(container: Container) -> str:
+    for _ in range(50):
+        container.reload()
+        bindings = container.ports.get(f"{PORT}/tcp")
+        if bindings:
+            return f"http://127.0.0.1:{bindings[0]['HostPort']}"
+        if container.status == "exited":
+            break
+        time.sleep(0.1)
+    raise DeploymentError(_explain_death(container))
+
+
+def _wait_until_healthy(container: Container, address: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if is_healthy(address):
+            return
+        container.reload()
+        if container.status != "running":
+            raise DeploymentError(_explain_death(container))
+        time.sleep(0.05)
+    raise DeploymentError(f"The container did not answer within {START_TIMEOUT_S:g} s. Its log ends:\n{_tail(container)}")
+
+
+def is_healthy(address: str) -> bool:
+    """Tell whether a server calls itself healthy."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _explain_death(container: Container) -> str:
+    code = container.attrs.get("State", {}).get("ExitCode")
+    return f"The container died at its start, with exit code {code}. Its log ends:\n{_tail(container)}"
+
+
+def _tail(container: Container) -> str:
+    return str(container.logs(tail=SHOWN_LINES).decode(errors="replace").rstrip())
+
+
+def _explain_build(failure: str, log: str) -> str:
+    lines = "\n".join(log.splitlines()[-SHOWN_LINES:])
+    if "no space left on device" in (failure + log).lower():
+        return f"The engine has no disk space left. `docker system prune` frees some. The build ended:\n{lines}\n{failure}"
+    if "pull access denied" in failure or "manifest unknown" in failure or "manifest for" in failure:
+        return f"The base image is not to be had: {failure.strip()} Pull it, or name another: -p base_image python:3.11-slim."
+    if "dial tcp" in failure or "lookup" in failure or "request canceled" in failure:
+        return f"The base image is not here, and its registry cannot be reached: {failure.strip()} Load it, or name another."
+    return f"The image cannot be built. The build ended:\n{lines}\n{failure.strip()}"
+
+
+def _explain_run(image: str, port: int, failure: str) -> str:
+    if "port is already allocated" in failure or "address already in use" in failure:
+        return f"Port {port} is taken. Choose another one with -p port, or 0 for any that is free."
+    return f"The image {image} cannot be run: {failure}"
+
+
+def _remove(client: DockerClient, name: str) -> None:
+    with suppress(docker.errors.APIError):
+        client.containers.get(name).remove(force=True, v=True)

@@ -1,0 +1,301 @@
+"""A file of rows in, the same file with predictions out, a chunk at a time.
+
+The output appears whole or not at all: it is written under another name beside its place and moved there at the end.
+Rows and their order are kept, as are the columns; how the rows compare to those that the model was tested on is the
+concern of :mod:`boostlab.drift`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from boostlab.drift import Drift
+from boostlab.errors import DataError
+from boostlab.files import find_files, is_text, read_names
+from boostlab.images import check_model
+from boostlab.loading import fetch_version, load_version
+from boostlab.predictor import Feature
+from boostlab.progress import RowProgress
+from boostlab.rows import fetch_rows
+from boostlab.schemas import Score
+from boostlab.versions import choose_version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TYPES = {"double": pa.float64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "datetime": pa.timestamp("us")}
+SHOWN_ROWS = 5
+PLAIN = csv.WriteOptions(quoting_style="needed")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What was written.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    rows : int
+    columns : list of str
+        The columns that were added.
+    head : DataFrame
+        The first rows of the output.
+    """
+
+    path: Path
+    rows: int
+    columns: list[str]
+    head: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A version that scores, with what it was tested on."""
+
+    model: Any
+    features: list[Feature]
+    labels: list[Any]
+    reference: pd.DataFrame
+    version: int
+    stage: str
+
+
+def choose_scorer(client: MlflowClient, settings: Score) -> Scorer:
+    """Return the version that is in a stage, or the one that is named, loaded.
+
+    Raises
+    ------
+    LabError
+        If there is none, its files are gone, or its training kept no rows.
+    """
+    version = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
+    folder = fetch_version(client, settings.model, version.number)
+    check_model(folder)
+    contract = json.loads((folder / "data" / "model_data" / "contract.json").read_text(encoding="utf-8"))
+    if settings.probabilities and not contract["labels"]:
+        raise DataError(f"{settings.model} is a regression model: it has no probabilities. Leave the parameter out.")
+    return Scorer(
+        model=load_version(client, settings.model, version.number),
+        features=contract["features"],
+        labels=contract["labels"],
+        reference=fetch_rows(client, version.run_id).frame,
+        version=version.number,
+        stage=version.stage,
+    )
+
+
+def score(scorer: Scorer, settings: Score, *, compared: Drift, progress: RowProgress) -> Scored:
+    """Score a file as the notebook's parameters say, comparing its rows and showing how far it got."""
+
+    def watch(frame: pd.DataFrame) -> None:
+        compared.add(frame)
+        progress.add(len(frame))
+
+    labels = scorer.labels if settings.probabilities else []
+    output = name_output(settings.rows, settings.output)
+    options = {"labels": labels, "chunk_rows": settings.chunk_rows, "watch": watch}
+    return score_file(scorer.model, scorer.features, settings.rows, output, **options)  # type: ignore[arg-type]
+
+
+def describe_outcome(scored: Scored | None, scorer: Scorer | None) -> str:
+    """Sum up in a sentence."""
+    if scored is None or scorer is None:
+        return "Nothing was scored: these models there are. Add `-p model NAME -p rows FILE`."
+    added = ", ".join(f"`{name}`" for name in scored.columns[:4]) + (" …" if len(scored.columns) > 4 else "")
+    return f"{scored.rows:,} rows with {added} are in `{scored.path}`, scored by version {scorer.version}."
+
+
+def name_output(rows: str, output: str) -> Path:
+    """Return the file to write: the one that is asked for, or one beside the input."""
+    if output:
+        return Path(output).expanduser().resolve()
+    first = find_files(rows)[0].resolve()
+    ending = ".csv" if is_text(first) else ".parquet"
+    return first.with_name(first.name.partition(".")[0] + "-scored" + ending)
+
+
+def score_file(
+    model: Any,
+    features: list[Feature],
+    rows: str,
+    output: Path,
+    *,
+    labels: Sequence[Any] = (),
+    chunk_rows: int,
+    watch: Callable[[pd.DataFrame], None],
+) -> Scored:
+    """Write a file's rows with the model's predictions.
+
+    Parameters
+    ----------
+    model : mlflow.pyfunc.PyFuncModel
+    features : list of dict
+        The model's contract.
+    rows : str
+        A ``.csv``, ``.csv.gz`` or ``.parquet`` file, a folder of Parquet files, or a glob.
+    output : pathlib.Path
+        ``.csv`` or ``.parquet``.
+    labels : sequence
+        Classes of which the probabilities are wanted; empty: the prediction alone.
+    chunk_rows : int
+        Most rows in memory at a time.
+    watch : callable
+        Is given the features of each chunk, as the model sees them.
+
+    Raises
+    ------
+    DataError
+        If the input cannot be read, lacks a column that the model needs, or holds a value that it does not take; if the
+        output cannot be written.
+    """
+    paths = find_files(rows)
+    if output in [path.resolve() for path in paths]:
+        raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
+    names = read_names(paths)
+    missing = [item["name"] for item in features if item["name"] not in names and not item["optional"]]
+    if missing:
+        raise DataError(f"{rows} lacks columns that the model needs: {', '.join(missing)}. It has: {', '.join(names)}.")
+    known = [item for item in features if item["name"] in names]
+    added = _name_columns(names, labels)
+    count, head = 0, pd.DataFrame()
+    with _written(output) as write:
+        for chunk in read_chunks(paths, known, chunk_rows):
+            frame = to_signed_frame(chunk, known, first_row=count + 1)
+            watch(frame)
+            whole = _append(chunk, added, _predict(model, frame, labels, first_row=count + 1))
+            write(whole)
+            head = whole.slice(0, SHOWN_ROWS).to_pandas() if not count else head
+            count += chunk.num_rows
+    return Scored(output, count, added, head)
+
+
+def read_chunks(paths: Sequence[Path], features: list[Feature], chunk_rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of files in their order, at most so many at a time.
+
+    In CSV the columns of features are read by their type in the model's signature, others as the text that they are.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or a value is not of its column's type.
+    """
+    for path in paths:
+        try:
+            for batch in _read_csv(path, features) if is_text(path) else pq.ParquetFile(path).iter_batches(chunk_rows):
+                for start in range(0, batch.num_rows, chunk_rows):
+                    yield pa.Table.from_batches([batch.slice(start, chunk_rows)])
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from None
+
+
+def to_signed_frame(chunk: pa.Table, features: list[Feature], *, first_row: int = 1) -> pd.DataFrame:
+    """Return the features of a chunk with the types that the model's signature names.
+
+    Raises
+    ------
+    DataError
+        If a value is not of its column's type.
+    """
+    columns = {}
+    for item in features:
+        values = chunk.column(item["name"])
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        series = values.to_pandas()
+        try:
+            if item["signature"] in ("double", "long"):
+                series = series.astype(TYPES[item["signature"]].to_pandas_dtype())
+            elif item["signature"] == "string":
+                series = _to_text(series, item)
+        except (ValueError, TypeError) as error:
+            where = f"rows {first_row} to {first_row + chunk.num_rows - 1}"
+            kind = item["signature"]
+            raise DataError(f"The column {item['name']!r} is not what the model takes ({kind}) in {where}: {error}") from None
+        columns[item["name"]] = series
+    return pd.DataFrame(columns)
+
+
+def _to_text(series: pd.Series, item: Feature) -> pd.Series:
+    if item["kind"] == "date" and pd.api.types.is_datetime64_any_dtype(series):
+        moments = pd.to_datetime(series, utc=True)
+        return moments.map(lambda moment: None if pd.isna(moment) else moment.isoformat()).astype(object)
+    return series.astype(object)
+
+
+def _read_csv(path: Path, features: list[Feature]) -> Iterator[pa.RecordBatch]:
+    types = dict.fromkeys(read_names([path]), pa.string()) | {item["name"]: TYPES[item["signature"]] for item in features}
+    options = csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    with csv.open_csv(path, convert_options=options) as reader:
+        yield from reader
+
+
+def _predict(model: Any, frame: pd.DataFrame, labels: Sequence[Any], *, first_row: int) -> list[np.ndarray[Any, Any]]:
+    """Return the columns that are added."""
+    try:
+        if labels:
+            likely = model.predict(frame, params={"probabilities": True}).to_numpy()
+            return [np.asarray(labels, object)[likely.argmax(axis=1)], *likely.T]
+        return [np.asarray(model.predict(frame))]
+    except Exception as error:  # MLflow's enforcement and the model raise whatever they like
+        raise DataError(f"The model does not take rows {first_row} to {first_row + len(frame) - 1}: {error}") from None
+
+
+def _append(chunk: pa.Table, names: Sequence[str], columns: Sequence[np.ndarray[Any, Any]]) -> pa.Table:
+    for name, values in zip(names, columns, strict=True):
+        chunk = chunk.append_column(name, pa.array(values.tolist()))
+    return chunk
+
+
+def _name_columns(taken: Sequence[str], labels: Sequence[Any]) -> list[str]:
+    names: list[str] = []
+    for name in ["prediction", *(f"probability of {label}" for label in labels)]:
+        while name in (*taken, *names):
+            name += "_"
+        names.append(name)
+    return names
+
+
+@contextmanager
+def _written(output: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Open a file for chunks that takes its name when the block ends well, and is gone otherwise."""
+    writer: Any = None
+    schema: Any = None
+    file, temporary = -1, ""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        file, temporary = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent)
+        with os.fdopen(file, "wb") as sink:
+
+            def write(chunk: pa.Table) -> None:
+                nonlocal writer, schema
+                if writer is None:
+                    schema = chunk.schema
+                    writer = (
+                        csv.CSVWriter(sink, schema, write_options=PLAIN) if is_text(output) else pq.ParquetWriter(sink, schema)
+                    )
+                writer.write_table(chunk.cast(schema))
+
+            yield write
+            if writer is None:
+                raise DataError("The input has no rows, so there is nothing to write.")
+            writer.close()
+        Path(temporary).replace(output)
+        temporary = ""
+    except OSError as error:
+        raise DataError(f"{output} cannot be written: {error.strerror or error}.") from None
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)

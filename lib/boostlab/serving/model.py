@@ -1,0 +1,200 @@
+"""A served model: its folder read once, rows in, predictions out, equal to the last bit to what MLflow answers."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import xgboost as xgb
+
+from boostlab.predictor import (
+    Array,
+    Feature,
+    choose_labels,
+    find_codes,
+    find_truths,
+    index_categories,
+    input_types,
+    narrow_numbers,
+    safe_names,
+    split_dates,
+    to_probabilities,
+)
+from boostlab.serving.casting import parse_date
+from boostlab.serving.formats import Rows, read_request
+from boostlab.serving.refusals import RequestError
+from boostlab.serving.settings import ServingError
+
+DATA = Path("data") / "model_data"  # where boostlab's models keep their own files
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model's folder says about it.
+
+    Attributes
+    ----------
+    mlflow_version : str
+        The MLflow that wrote it, which ``/version`` answers.
+    model_id, run_id : str
+        Where it came from; empty if it does not say.
+    example : dict
+        A request that the model answers.
+    """
+
+    mlflow_version: str
+    model_id: str
+    run_id: str
+    example: dict[str, Any]
+
+
+class ServedModel:
+    """A booster and its contract.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        An MLflow Model that boostlab made.
+    threads : int
+        Threads that XGBoost takes for one request.
+
+    Raises
+    ------
+    ServingError
+        If the folder holds no such model.
+    """
+
+    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+        try:
+            self.contract = json.loads((folder / DATA / "contract.json").read_text(encoding="utf-8"))
+            self.booster = xgb.Booster(model_file=folder / DATA / "model.ubj")
+            self.card = _read_card(folder)
+        except (OSError, ValueError, KeyError, xgb.core.XGBoostError) as error:
+            reason = str(error).splitlines()[0]
+            raise ServingError(
+                f"{folder} holds no model of boostlab's: {reason}. Name the folder that has MLmodel in it."
+            ) from None
+        self.booster.set_param({"nthread": threads})
+        self.features: list[Feature] = self.contract["features"]
+        self.labels: list[Any] = self.contract["labels"]
+        self._positions = {item["name"]: index_categories(item) for item in self.features if item["kind"] == "category"}
+        self._widths = [len(item["parts"]) if item["kind"] == "date" else 1 for item in self.features]
+        self._names, self._types = safe_names(self.features), input_types(self.features)
+        starts = [0, *accumulate(self._widths)][:-1]
+        self._starts = {item["name"]: start for item, start in zip(self.features, starts, strict=True)}
+        self._numbers = [item for item in self.features if item["kind"] == "number" and item["signature"] == "double"]
+        configuration = json.loads(self.booster.save_config())
+        # trees alone can be asked without a DMatrix, and DART rounds differently then
+        self._in_place = configuration["learner"]["gradient_booster"]["name"] == "gbtree"
+
+    def answer(self, body: bytes, content_type: str | None) -> tuple[bytes, int]:
+        """Answer the body of a request with the body of an answer, and with the number of rows.
+
+        Raises
+        ------
+        RequestError
+            If the request cannot be answered.
+        """
+        rows, params = read_request(body, content_type, self.features)
+        wants_probabilities = self._read_params(params)
+        try:
+            matrix = self.encode(rows)
+        except (ValueError, TypeError) as error:
+            raise RequestError(
+                "Encountered an unexpected error while evaluating the model. Verify that the serialized input Dataframe is "
+                f"compatible with the model for inference. {error}"
+            ) from None
+        return orjson.dumps({"predictions": self.predict(matrix, probabilities=wants_probabilities)}), rows.count
+
+    def warm_up(self) -> None:
+        """Answer the example once, so that the first client does not wait for what XGBoost sets up."""
+        self.answer(orjson.dumps(self.card.example), "application/json")
+
+    def encode(self, rows: Rows) -> Array:
+        """Return rows as the numbers that the booster takes, of shape (n_rows, n_inputs)."""
+        matrix = np.full((rows.count, len(self._types)), np.nan, np.float32)
+        at_once = [item for item in self._numbers if item["name"] in rows.columns] if rows.count else []
+        try:  # all numbers at once, which is a third of the time for a row of ten
+            stacked = narrow_numbers(np.array([rows.columns[item["name"]] for item in at_once]), {"name": ""})
+            matrix[:, [self._starts[item["name"]] for item in at_once]] = stacked.T if at_once else stacked
+        except ValueError:  # one by one then, to say which column it is
+            at_once = []
+        done = {item["name"] for item in at_once}
+        for item, width in zip(self.features, self._widths, strict=True):
+            values = rows.columns.get(item["name"])
+            if values is not None and rows.count and item["name"] not in done:
+                start = self._starts[item["name"]]
+                matrix[:, start : start + width] = self._encode_column(values, item).reshape(rows.count, width)
+        return matrix
+
+    def predict(self, matrix: Array, *, probabilities: bool = False) -> list[Any]:
+        """Return a prediction for each row: a number, a label, or a probability for each label."""
+        raw = self._ask(matrix)
+        if self.contract["task"] == "regression":
+            return list(raw.astype(np.float64).tolist())
+        likely = to_probabilities(raw, self.labels)
+        if not probabilities:
+            return list(choose_labels(likely, self.labels).tolist())
+        names = [str(label) for label in self.labels]
+        return [dict(zip(names, row, strict=True)) for row in likely.tolist()]
+
+    def _ask(self, matrix: Array) -> Array:
+        if not len(matrix):
+            return np.empty(0, np.float32)
+        if self._in_place:
+            return np.asarray(self.booster.inplace_predict(matrix))
+        given = xgb.DMatrix(matrix, feature_names=self._names, feature_types=self._types, enable_categorical=True)
+        return np.asarray(self.booster.predict(given))
+
+    def _encode_column(self, values: Array, feature: Feature) -> Array:
+        kind = feature["kind"]
+        if kind == "category":
+            return find_codes(values, self._positions[feature["name"]])
+        if kind == "date":
+            return split_dates(values if values.dtype.kind == "M" else _read_dates(values, feature), feature)
+        if kind == "boolean":
+            return values.astype(np.float32) if values.dtype == np.bool_ else find_truths(values, feature)
+        return narrow_numbers(values, feature)
+
+    def _read_params(self, params: Any) -> bool:
+        """Tell whether probabilities are asked for; a regression model knows no parameters and ignores them."""
+        if self.contract["task"] == "regression":
+            return False
+        if params is None:
+            return False
+        if not isinstance(params, dict):
+            kind = type(params).__name__
+            raise RequestError(f"Parameters must be a dictionary. Got type '{kind}'.", code="INVALID_PARAMETER_VALUE")
+        wanted = params.get("probabilities")
+        if wanted is not None and not isinstance(wanted, bool):
+            reason = f"Can not safely convert `{type(wanted)}` to `boolean` for value `{str(wanted)[:40]}`"
+            raise RequestError(
+                f"Invalid parameters found: {{('probabilities', \"{reason}\")}}. It takes true or false.",
+                code="INVALID_PARAMETER_VALUE",
+            )
+        return bool(wanted)
+
+
+def _read_dates(values: Array, feature: Feature) -> Array:
+    """Read dates that the model knows as text."""
+    try:
+        dates = [np.datetime64("NaT") if value is None or value != value else parse_date(str(value)) for value in values]
+    except ValueError:
+        raise ValueError(f"Column {feature['name']!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00.") from None
+    return np.array(dates, "M8[us]") if not dates or np.result_type(*dates) == "M8[us]" else np.array(dates, "M8[ns]")
+
+
+def _read_card(folder: Path) -> Card:
+    """Read MLmodel's plain entries: a whole YAML parser for three of them would be the image's next dependency."""
+    text = (folder / "MLmodel").read_text(encoding="utf-8")
+    found = dict(re.findall(r"(?m)^(mlflow_version|model_id|run_id): (\S+)$", text))
+    entries = {name: "" if value == "null" else value for name, value in found.items()}
+    written = (folder / "serving_input_example.json").read_text(encoding="utf-8")
+    example = json.loads(written.replace('"NaT"', "null"), parse_constant=lambda _: None)  # MLflow writes NaN, which is no JSON
+    return Card(entries["mlflow_version"], entries.get("model_id", ""), entries.get("run_id", ""), example)

@@ -1,0 +1,47 @@
+"""The answer to a request that cannot be answered: codes and shape of MLflow's scoring server, never a traceback."""
+
+from __future__ import annotations
+
+import json
+
+CLASSES = {"BAD_REQUEST": "INVALID_PARAMETER_VALUE", "INVALID_PARAMETER_VALUE": "INVALID_PARAMETER_VALUE"}
+
+
+class RequestError(Exception):
+    """A request is refused.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong, and what is allowed. Sent data are not repeated: answers end up in logs.
+    code : str
+        One of MLflow's error codes.
+    status : int
+        The HTTP status.
+    """
+
+    def __init__(self, message: str, *, code: str = "BAD_REQUEST", status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+        self.body: dict[str, str] = {"error_code": code, "message": message}
+        if code in CLASSES:
+            self.body |= {"sqlstate": "KAM00", "error_class": CLASSES[code]}
+
+    def to_json(self) -> bytes:
+        """Return the body of the answer."""
+        return json.dumps(self.body).encode()
+
+
+class SchemaError(RequestError):
+    """Rows do not fit the model's signature."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"Failed to enforce schema. Error: {message}", code="INVALID_PARAMETER_VALUE")
+        self.body |= {"sqlstate": "KAM01", "error_class": "SCHEMA_ENFORCEMENT_FAILED"}
+
+
+class MediaTypeError(RequestError):
+    """A request is of a type that the server does not read; MLflow answers in plain text."""
+
+    def __init__(self, message: str, *, status: int = 415) -> None:
+        super().__init__(message, status=status)

@@ -32,6 +32,7 @@ bench: $(READY)
 	@$(BIN)/python -m benchmarks.large_table $(ARGS)
 	@$(BIN)/python -m benchmarks.live_progress $(ARGS)
 	@$(BIN)/python -m benchmarks.compare_many $(ARGS)
+	@! docker info >/dev/null 2>&1 || $(BIN)/python -m benchmarks.serving $(ARGS)
 
 clean:
 	rm -rf .venv build lib/*.egg-info .mypy_cache .pytest_cache .ruff_cache

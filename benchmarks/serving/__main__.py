@@ -1,6 +1,6 @@
 """Stock MLflow image, the same one mended from outside, and the lean one: the same model, machine, requests and clients.
 
-Run as ``python -m benchmarks.serving [--rounds N] [--seconds S] [--readme]`` where a Docker engine is. The stock image is what
+Run as ``python -m benchmarks.serving [--repeat N] [--seconds S] [--readme]`` where a Docker engine is. The stock image is what
 ``mlflow models build-docker --env-manager local`` makes of the model, run as its documentation says.
 """
 
@@ -48,7 +48,7 @@ TARGETS = {  # of lean / stock
 def main() -> None:
     """Build what is missing, measure in turn, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--readme", action="store_true")
     given = parser.parse_args()
@@ -59,14 +59,14 @@ def main() -> None:
             print(f"building the {kind} image …", flush=True)
             containers.build_image(engine, write(kind, model, Path(temporary) / kind), tag(kind))
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
-    for number in range(given.rounds):
+    for number in range(given.repeat):
         for kind in KINDS:  # in turn, so that what else the machine does meets all of them
             print(f"round {number + 1}: {kind} …", flush=True)
             found[kind].append(measure(engine, kind, rows, seconds=given.seconds))
     medians = {
         kind: {name: statistics.median(one[name] for one in measured) for name in measured[0]} for kind, measured in found.items()
     }
-    print_table("serving", tabulate(medians), rounds=given.rounds, readme=given.readme)
+    print_table("serving", tabulate(medians), rounds=given.repeat, readme=given.readme)
 
 
 def make_model(folder: Path) -> tuple[Path, list[dict[str, Any]]]:

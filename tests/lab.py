@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import requests
 from conftest import free_port
+from jupyter_server.auth.security import passwd
 
 CHROMIUM = shutil.which("chromium") or ""
 CHROMIUM_OPTIONS = [
@@ -50,23 +51,27 @@ class Lab:
         self.token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{free_port()}"
         self._server: subprocess.Popen[bytes] | None = None
+        self._password = ""
         self._contexts: list[Any] = []
 
-    def start(self) -> None:
-        """Start the server and wait until it answers."""
+    def start(self, password: str = "") -> None:
+        """Start the server and wait until it answers; with a password, it takes no token."""
         names = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
         env = os.environ | {name: str(self._state / name) for name in names}
         env |= {"JUPYTERLAB_SETTINGS_DIR": str(self._state / "settings"), "MLFLOW_TRACKING_URI": self._store}
+        hashed = passwd(password) if password else ""  # type: ignore[no-untyped-call]
         options = [
             f"--ServerApp.root_dir={self.folder}",
             f"--ServerApp.port={self.url.rpartition(':')[2]}",
-            f"--IdentityProvider.token={self.token}",
+            f"--IdentityProvider.token={'' if password else self.token}",
+            f"--PasswordIdentityProvider.hashed_password={hashed}",
             "--ServerApp.ip=127.0.0.1",
             "--ServerApp.open_browser=False",
             "--expose-app-in-browser",
             "--allow-root",
         ]
         self._state.mkdir(exist_ok=True)
+        self._password = password
         with (self._state / "server.log").open("wb") as log:
             command = [sys.executable, "-m", "jupyter", "lab", *options]
             self._server = subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log, start_new_session=True)
@@ -99,6 +104,9 @@ class Lab:
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.goto(f"{self.url}/lab/tree/{name}?token={self.token}&reset")
+        if self._password:
+            page.fill("#password_input", self._password)
+            page.press("#password_input", "Enter")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         shown = Page(page)
         shown.wait_idle()
@@ -122,7 +130,7 @@ class Lab:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.url}/api/status?token={self.token}", timeout=2).ok
+            return requests.get(f"{self.url}/login", timeout=2).ok
         except requests.RequestException:
             return False
 

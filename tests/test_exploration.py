@@ -172,6 +172,29 @@ def test_a_kernel_that_ends_leaves_no_run_open(explore: Callable[..., Page], lab
     assert kept(look, run).cells
 
 
+def test_asks_the_browser_where_the_server_has_a_password(explore: Callable[..., Page], lab: Lab, look: Look) -> None:
+    lab.stop()
+    lab.start(password="open sesame")
+    page = explore(END)
+    page.run_all()
+    (run,) = ended(look)
+
+    assert run.data.tags["boostlab.notebook_state"] == "as on the screen"
+    assert "the last word" in kept(look, run).cells[-1].outputs[0].text
+
+
+def test_says_so_when_the_screen_has_lost_outputs(explore: Callable[..., Page], look: Look) -> None:
+    page = explore("import time; time.sleep(2)", END)
+    page.run_all(wait=False)
+    wait_until(lambda: all_runs(look()))
+    page.run_all()
+    first, second = ended(look, 2)
+
+    assert (first.info.status, second.info.status) == ("FINISHED", "FINISHED")
+    assert "without the outputs of 2 cell(s)" in first.data.tags["boostlab.notebook_state"]
+    assert second.data.tags["boostlab.notebook_state"] == "as on the screen"
+
+
 def test_goes_on_when_the_browser_is_gone(explore: Callable[..., Page], look: Look) -> None:
     page = explore("import time; time.sleep(3)", END)
     page.run_all(wait=False)

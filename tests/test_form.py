@@ -54,6 +54,7 @@ def test_makes_widgets_of_the_notebook_and_its_schema() -> None:
     }
     assert (fields["eta"].control.min, fields["eta"].control.max) == (0, 1)
     assert (fields["subsample"].control.min, fields["test_size"].control.max) == (0.01, 0.99)
+    assert fields["eta"].control.readout_format == ".6"  # two decimals would show 0.005 as 0.01
     assert fields["tree_method"].control.options == ("auto", "hist", "approx", "exact")
     assert "0 &lt;= eta &lt;= 1" in fields["eta"].row.children[-1].value
     assert all(field.value == field.parameter.default for field in fields.values())
@@ -138,6 +139,7 @@ def test_finds_the_projects_notebooks_by_name(tmp_path: Path, monkeypatch: pytes
 def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     shutil.copy(TRAIN, lab.folder)
     page = lab.open("train.ipynb")
+    page.replace_text(1, "num_boost_round: int = 500", "num_boost_round: int = 20")  # not saved: the form must show it
     page.run_code("from boostlab.form import show_form\nshow_form()")
     seen = page.page
     name = seen.locator(".widget-html-content", has_text=re.compile(r"^max_depth( \*)?$"))
@@ -146,6 +148,7 @@ def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     row.locator("input").press("Tab")
     seen.wait_for_selector("text=max_depth = -1 is out of range")
     assert seen.locator("button", has_text="Start a headless run").is_disabled()
+    page.replace_text(1, "eta: float = 0.1", "eta: float = 0.7")  # since: the form shows 0.1, and that is what runs
     for depth in (2, 3):
         row.locator("input").fill(str(depth))
         row.locator("input").press("Tab")
@@ -156,5 +159,6 @@ def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
 
     runs = all_runs(look())
     assert sorted((run.info.status, run.data.params["max_depth"]) for run in runs) == [("FINISHED", "2"), ("FINISHED", "3")]
+    assert {(run.data.params["num_boost_round"], run.data.params["eta"]) for run in runs} == {("20", "0.1")}
     links = seen.eval_on_selector_all(".jp-OutputArea a", "found => found.map(one => one.href)")
     assert sorted(link.rpartition("/")[2] for link in links) == sorted(run.info.run_id for run in runs)

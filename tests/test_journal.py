@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,13 @@ def test_remembers_whether_an_entry_was_sent() -> None:
 
     entry.unsettle()
     assert entry.receipt is None
+
+
+def test_takes_entries_from_many_threads() -> None:
+    journal = Journal.create({})
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: journal.add("tags", {}), range(300)))
+    assert [entry.path.name for entry in journal.entries()] == [f"{number:05d}-tags" for number in range(1, 301)]
 
 
 def test_waits_for_the_receipt_that_another_thread_writes() -> None:

@@ -35,6 +35,16 @@ def started(store: str) -> Iterator[Callable[..., Job]]:
 
 
 @pytest.mark.slow
+def test_a_file_in_the_working_directory_shadows_no_package(
+    write_notebook: Write, started: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "click.py").write_text("raise RuntimeError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    job = started(write_notebook("1"))
+    assert job.wait(TIMEOUT_S) == "finished", job.message
+
+
+@pytest.mark.slow
 def test_runs_in_the_background_and_reports(
     write_notebook: Write, look: Look, started: Callable[..., Job], tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import json
+from functools import partial
 from typing import Any, Literal, get_args, get_origin
 
 import ipywidgets
@@ -19,6 +20,7 @@ from boostlab.parameters import Parameter, describe_limits, find_bounds
 from boostlab.redaction import SECRET_NAME
 
 FRACTION_STEP = 0.01
+READOUT = ".6"  # a value that was typed, such as 0.005, is shown as it is
 LONGEST_SLIDER = 1000  # whole numbers
 WIDE = {"width": "22em", "flex": "0 0 auto"}
 PLAIN_TYPES = (int, float, str, bool)
@@ -85,7 +87,7 @@ def _make_control(parameter: Parameter, rule: FieldInfo) -> Any:
         return ipywidgets.Checkbox(indent=False, **options)
     if lower is not None and upper is not None and (parameter.type is float or upper - lower <= LONGEST_SLIDER):
         step = 1 if parameter.type is int else (upper - lower) * FRACTION_STEP
-        slider = ipywidgets.IntSlider if parameter.type is int else ipywidgets.FloatSlider
+        slider = ipywidgets.IntSlider if parameter.type is int else partial(ipywidgets.FloatSlider, readout_format=READOUT)
         ends = {"min": lower + step * ("gt" in bounds), "max": upper - step * ("lt" in bounds)}
         return slider(step=step, continuous_update=False, **ends, **options)
     if parameter.type in (int, float):

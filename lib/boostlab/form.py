@@ -22,7 +22,7 @@ from boostlab.errors import LabError
 from boostlab.fields import Field
 from boostlab.journal import JOURNAL_VARIABLE, Journal
 from boostlab.parameters import Settings, describe_limits, find_schema, read_parameters, to_text
-from boostlab.store import find_project, find_store
+from boostlab.store import Store, find_project
 from boostlab.ui import find_ui, link_run
 
 POLL_S = 0.5
@@ -58,6 +58,7 @@ class Form:
 
     def __init__(self, notebook: Path) -> None:
         self._notebook = notebook
+        self._save()
         document = nbformat.read(notebook, as_version=4)
         self._schema: type[Settings] = find_schema(document)
         declared = read_parameters(document)
@@ -78,35 +79,44 @@ class Form:
 
     def start(self) -> None:
         """Start a headless run with the values that the form shows."""
-        given = self._check()
-        if given is None:
+        if not self._check():
             return
         try:
-            session = frontend.find_session()
-            if session.notebook == self._notebook:
-                frontend.save_notebook(session)  # what runs is what is on the screen
-            job = launch.start(self._notebook, given)
+            self._save()
+            job = launch.start(self._notebook, self._list_given())
         except LabError as error:
             self._say(str(error), wrong=True)
             return
         self.jobs.append(job)
-        row = _JobRow(job, given)
+        row = _JobRow(job)
         self._jobs_box.children = (*self._jobs_box.children, row.widget)
         threading.Thread(target=row.follow, daemon=True).start()
 
-    def _check(self) -> dict[str, Any] | None:
-        """Return the values that differ from the defaults, or None if the schema refuses them, and say so."""
+    def _check(self) -> bool:
+        """Tell whether the schema takes the values, and say which differ from the defaults."""
         try:
             values = {name: field.value for name, field in self.fields.items()}
             self._schema.check(values)
         except LabError as error:
             self._say(str(error), wrong=True)
             self.start_button.disabled = True
-            return None
-        given = {name: value for name, value in values.items() if value != self.fields[name].parameter.default}
-        self._say(f"differs from the defaults: {', '.join(given)}" if given else "the notebook's defaults")
+            return False
+        changed = [name for name, value in values.items() if value != self.fields[name].parameter.default]
+        self._say(f"differs from the defaults: {', '.join(changed)}" if changed else "the notebook's defaults")
         self.start_button.disabled = False
-        return given
+        return True
+
+    def _list_given(self) -> dict[str, Any]:
+        """Return the values that differ from the defaults, which may have been edited since the form was made."""
+        now = {item.name: item.default for item in read_parameters(nbformat.read(self._notebook, as_version=4))}
+        values = {name: field.value for name, field in self.fields.items()}
+        return {name: value for name, value in values.items() if name not in now or now[name] != value}
+
+    def _save(self) -> None:
+        """Save the notebook if it is the one on the screen: what it takes, and what runs, is what is seen."""
+        session = frontend.find_session()
+        if session.notebook is not None and session.notebook.resolve() == self._notebook:
+            frontend.save_notebook(session)
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
         mark = f'<b style="color: {COLOURS["failed"]}">✗</b> ' if wrong else ""
@@ -128,14 +138,14 @@ class Form:
 class _JobRow:
     """A headless run as a line with a bar, a link and a stop button."""
 
-    def __init__(self, job: launch.Job, given: dict[str, Any]) -> None:
+    def __init__(self, job: launch.Job) -> None:
         self._job = job
         self._bar = ipywidgets.IntProgress(layout={"width": "12em"}, max=1)
         self._text = ipywidgets.HTML(layout={"flex": "1 1 0", "height": "auto"})
         self._stop = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "6em"})
         self._stop.on_click(lambda _: job.stop())
         self.widget = ipywidgets.HBox([self._bar, self._stop, self._text], layout={"align_items": "center"})
-        self._ui = find_ui(find_store(given.get("tracking_uri", ""), project=find_project(job.notebook)))
+        self._ui: dict[str, str] = {}
 
     def follow(self) -> None:
         """Show how the run comes along, until it has ended."""
@@ -147,6 +157,7 @@ class _JobRow:
         self._bar.max, self._bar.value = progress.cells or 1, progress.cell
         name = html.escape(progress.run.get("run_name", name_notebook(self._job.notebook)))
         if progress.run:
+            self._ui = self._ui or find_ui(Store(progress.run["store"]))
             address = html.escape(link_run({**progress.run, "ui": self._ui}))
             name = f'<a href="{address}" target="_blank" style="text-decoration: underline">{name}</a>'
         running = progress.note or (f"cell {progress.cell} of {progress.cells}" if progress.cells else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,9 +28,9 @@ class Session:
     notebook : pathlib.Path or None
         The notebook's file, under its present name; None where nobody knows it.
     server : str
-        The server's address with a slash at its end; empty where there is none, or none that lets itself be asked.
+        The server's address with a slash at its end; empty where there is none.
     watched : bool
-        Whether a browser is connected to the kernel, as far as the server tells.
+        Whether a browser is connected to the kernel; assumed where the server does not tell.
     """
 
     notebook: Path | None
@@ -39,22 +40,40 @@ class Session:
 
 def find_session() -> Session:
     """Return where this kernel stands, asking its server if there is one."""
-    given = os.environ.get("JPY_SESSION_NAME") or _vscode_notebook()
-    known = Session(Path(given) if given else None)
-    server = _read_server()
+    server = _read_server() if find_shell() is not None else {}  # what a kernel starts inherits its environment
     if not server:
-        return known
-    found = _ask_server(server)
+        return Session(_vscode_notebook())
+    import requests
+
+    try:
+        found = _ask_server(server)
+    except (requests.RequestException, ValueError) as error:  # the name from when the kernel started must do
+        given = os.environ.get("JPY_SESSION_NAME")
+        refused = isinstance(error, requests.HTTPError | requests.exceptions.SSLError)  # as one with a password does
+        return Session(Path(given) if given else None, server["url"], watched=refused)
     if found is None:
-        return known
+        return Session(None, server["url"])
     return Session(Path(server["root_dir"]) / found["path"], server["url"], bool(found["kernel"].get("connections", 1)))
 
 
-def save_notebook(session: Session) -> bool:
+def find_shell() -> Any:
+    """Return the interactive shell that runs this process's cells, if it is a kernel's."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    return shell if shell is not None and hasattr(shell, "kernel") else None
+
+
+def save_notebook(session: Session, *, stop: threading.Event | None = None) -> bool:
     """Ask the browser to save the notebook as it is on the screen; return whether it did, once the file is there.
 
     JupyterLab saves the tab in front. If that is another one, it is asked to save all open documents, as it does by itself
     every other minute.
+
+    Parameters
+    ----------
+    stop : threading.Event, optional
+        Ends the waiting once it is set.
     """
     path = session.notebook
     if path is None or not session.watched:
@@ -68,7 +87,7 @@ def save_notebook(session: Session) -> bool:
             continue  # JupyterLab would ask for a name
         commands.execute(command)
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and not (stop is not None and stop.is_set()):
             if _stamp(path) != before and _is_whole(path):
                 return True
             time.sleep(POLL_S)
@@ -105,23 +124,19 @@ def _read_server() -> dict[str, Any]:
 
 
 def _ask_server(server: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the server's session of this kernel."""
+    """Return the server's session of this kernel, if it has one."""
     import requests
     from ipykernel.connect import get_connection_file
 
     kernel_id = Path(get_connection_file()).stem.removeprefix("kernel-")
     headers = {"Authorization": f"token {server['token']}"} if server.get("token") else {}
-    try:
-        answer = requests.get(f"{server['url']}api/sessions", headers=headers, timeout=SERVER_TIMEOUT_S)
-        sessions = answer.json() if answer.ok else []
-    except (requests.RequestException, ValueError):
-        return None
-    return next((item for item in sessions if item["type"] == "notebook" and item["kernel"]["id"] == kernel_id), None)
+    answer = requests.get(f"{server['url']}api/sessions", headers=headers, timeout=SERVER_TIMEOUT_S)
+    answer.raise_for_status()
+    return next((item for item in answer.json() if item["type"] == "notebook" and item["kernel"]["id"] == kernel_id), None)
 
 
-def _vscode_notebook() -> str:
+def _vscode_notebook() -> Path | None:
     """Return the notebook's path where VS Code runs the kernel: it leaves a note among the user's variables."""
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    return str(shell.user_ns.get("__vsc_ipynb_file__", "")) if shell is not None else ""
+    shell = find_shell()
+    given = "" if shell is None else shell.user_ns.get("__vsc_ipynb_file__", "")
+    return Path(given) if given else None

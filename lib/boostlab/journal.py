@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = FileLock(path / "owner.lock", thread_local=False)
+        self._numbering = threading.Lock()  # widgets' callbacks may run in a thread of their own
 
     @classmethod
     def create(cls, facts: Mapping[str, Any]) -> Journal:
@@ -155,8 +157,9 @@ class Journal:
         _write(draft / "entry.json", facts)
         if files is not None:
             shutil.move(files, draft / "files")
-        number = sum(1 for _ in self.entries()) + 1
-        return Entry(draft.rename(self.path / f"{number:05d}-{kind}"))
+        with self._numbering:
+            number = sum(1 for _ in self.entries()) + 1
+            return Entry(draft.rename(self.path / f"{number:05d}-{kind}"))
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries in the order in which they were added."""

@@ -25,7 +25,7 @@ POLL_S = 0.05
 def start_keeper(journal: Path, store: Store, *, secrets: frozenset[str]) -> subprocess.Popen[bytes]:
     """Start the keeper of the run in a journal; closing the process's `stdin` says that the owner is gone."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "boostlab.keeper", str(journal)],
+        [sys.executable, "-P", "-m", "boostlab.keeper", str(journal)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

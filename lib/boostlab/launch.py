@@ -22,6 +22,7 @@ from typing import Any, Literal
 import nbformat
 import yaml
 
+from boostlab import environment
 from boostlab.documents import name_notebook
 from boostlab.errors import LabError
 from boostlab.parameters import check_parameters
@@ -51,8 +52,9 @@ class Job:
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._log, self._status = self._folder / "log", self._folder / "status.json"
         self._stopped = False
-        command = [sys.executable, "-m", "papermill", str(notebook), str(output), "-f", "/dev/stdin", "--no-progress-bar"]
-        env = {name: value for name, value in os.environ.items() if name not in OWN_TO_KERNEL} | {VARIABLE: str(self._status)}
+        command = [sys.executable, "-P", "-m", "papermill", str(notebook), str(output), "-f", "/dev/stdin", "--no-progress-bar"]
+        env = {name: value for name, value in environment.given().items() if name not in OWN_TO_KERNEL}
+        env[VARIABLE] = str(self._status)
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True

@@ -86,7 +86,12 @@ class Owner:
             self._sender.check_stopped()
             delivery.complete(self.journal, self._client, self.store)
         finally:
-            self.journal.disown()
-            if self._keeper is not None and self._keeper.stdin is not None:
-                self._keeper.stdin.close()
-                self._keeper.wait()
+            self.release()
+
+    def release(self) -> None:
+        """Own the run no more: what of it is not delivered yet, its end too, is left to the keeper."""
+        self._sender.finish()
+        self.journal.disown()
+        if self._keeper is not None and self._keeper.stdin is not None:
+            self._keeper.stdin.close()
+            self._keeper.wait()

@@ -241,12 +241,14 @@ class Run:
 
 def _begin_exploration(values: Mapping[str, Any]) -> Run:
     """Make a run that this kernel owns, after ending the one that it had left open."""
-    from boostlab import frontend, recovery
+    from boostlab import environment, frontend, recovery
     from boostlab.exploration import Exploration
+    from boostlab.interrupts import sigint_noted
     from boostlab.owner import Owner
 
     if Exploration.current is not None:
         Exploration.current.leave()
+    environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = frontend.find_session().notebook
     store = find_store(values.get("tracking_uri", ""), project=find_project(notebook))
     client = open_store(store)
@@ -254,8 +256,12 @@ def _begin_exploration(values: Mapping[str, Any]) -> Run:
     source = str(notebook) if notebook else None
     facts = describe_run(values, store=store, notebook=source, origin="jupyter", output_path=source)
     owner = Owner(facts, client, store, secrets=find_secrets({**values, "store": store.uri}))
-    os.environ["MLFLOW_RUN_ID"], os.environ["MLFLOW_TRACKING_URI"] = owner.begin(), store.uri  # for the user's own mlflow calls
-    return Run(owner.journal, exploration=Exploration(owner))
+    with sigint_noted() as asked:  # a run that was made must have somebody who ends it
+        owner.begin()
+        run = Run(owner.journal, exploration=Exploration(owner))
+    if asked.is_set():
+        raise KeyboardInterrupt
+    return run
 
 
 def _find_user() -> str:

@@ -50,7 +50,7 @@ def name_command(store: Store) -> str:
 def build_command(store: Store) -> list[str]:
     """Return the command that serves the UI of a local store or a database, without host and port."""
     root = ["--default-artifact-root", store.artifact_root.as_uri()] if store.artifact_root else []
-    return [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *root]
+    return [sys.executable, "-P", "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *root]
 
 
 def link_run(facts: Mapping[str, Any]) -> str:
@@ -80,7 +80,7 @@ def describe_proxy() -> dict[str, Any]:
     store = find_store("", project=find_project(Path.cwd() / "any"))
     os.environ[PROXY_VARIABLE] = store.shown  # for the kernels of this server
     return {
-        "command": [sys.executable, "-m", "boostlab.cli", "ui", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1"],
+        "command": [sys.executable, "-P", "-m", "boostlab.cli", "ui", "--host=127.0.0.1", "--port={port}", "--workers=1"],
         "timeout": START_TIMEOUT_S,
         "launcher_entry": {"title": "MLflow", "category": "Other"},
     }

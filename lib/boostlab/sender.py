@@ -46,9 +46,9 @@ class Sender(threading.Thread):
                 self._journal.mark_lost()
 
     def finish(self) -> None:
-        """Stop, and wait for what is under way."""
-        self._stop_asked.set()
-        if self.ident is not None:
+        """Stop, and wait for what is under way, once."""
+        if self.ident is not None and not self._stop_asked.is_set():
+            self._stop_asked.set()
             self.join(LAST_SEND_TIMEOUT_S)
 
     def check_stopped(self) -> None:

@@ -67,7 +67,9 @@ def test_draws_both_curves_with_axes_and_words() -> None:
     assert "round 3 &lt;of&gt; 9" in page
 
 
-@pytest.mark.parametrize("values", [[1.0], [2.0, 2.0], list(range(100_000))])
+@pytest.mark.parametrize(
+    "values", [[1.0], [2.0, 2.0], list(range(100_000)), [1.0, float("nan"), float("inf"), 3.0], [float("nan")]]
+)
 def test_draws_any_number_of_rounds(values: list[float]) -> None:
     page = draw_progress({"train": values, "valid": values}, metric="rmse", line="", share=0.5)
     assert "nan" not in page and len(page) < 20_000

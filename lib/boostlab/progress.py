@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache
+from math import isfinite
 from typing import Any
 
 import xgboost as xgb
@@ -102,13 +103,13 @@ def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: s
     """
     from matplotlib.ticker import MaxNLocator
 
-    everything = [value for values in curves.values() for value in values]
+    everything = [value for values in curves.values() for value in values if isfinite(value)] or [0.0]
     low, high, last = min(everything), max(everything), max(len(values) for values in curves.values())
     across, down = WIDTH / max(last - 1, 1), HEIGHT / (high - low or 1.0)
     rounds = [mark for mark in MaxNLocator(TICKS, integer=True).tick_values(1, last) if 1 <= mark <= last]
     values = [mark for mark in MaxNLocator(TICKS).tick_values(low, high) if low <= mark <= high]
     lines = {
-        part: " ".join(f"{at * across:.1f},{(high - curve[at]) * down:.1f}" for at in _spread(len(curve)))
+        part: " ".join(f"{at * across:.1f},{(high - curve[at]) * down:.1f}" for at in _spread(len(curve)) if isfinite(curve[at]))
         for part, curve in curves.items()
     }
     page = _read_template().render(

@@ -28,6 +28,7 @@ from boostlab.predictor import (
 )
 from boostlab.serving.casting import parse_date
 from boostlab.serving.formats import Rows, read_request
+from boostlab.serving.plain import name_plain, read_plain
 from boostlab.serving.refusals import RequestError
 from boostlab.serving.settings import ServingError
 from boostlab.serving.trees import Trees
@@ -89,6 +90,7 @@ class ServedModel:
         self._names, self._types = safe_names(self.features), input_types(self.features)
         starts = [0, *accumulate(self._widths)][:-1]
         self._starts = {item["name"]: start for item, start in zip(self.features, starts, strict=True)}
+        self._plain = name_plain(self.features)
         self._numbers = [item for item in self.features if item["kind"] == "number" and item["signature"] == "double"]
         configuration = json.loads(self.booster.save_config())
         # trees alone can be asked without a DMatrix, and DART rounds differently then
@@ -103,6 +105,9 @@ class ServedModel:
         RequestError
             If the request cannot be answered.
         """
+        plain = read_plain(body, content_type, self._plain)
+        if plain is not None:
+            return orjson.dumps({"predictions": self.predict(plain)}), len(plain)
         rows, params = read_request(body, content_type, self.features)
         wants_probabilities = self._read_params(params)
         try:

@@ -6,6 +6,7 @@ not, is left to :mod:`boostlab.serving.formats`, which comes to the same numbers
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -48,5 +49,6 @@ def _list_values(content: Any, names: list[str]) -> list[Any]:
     if form == "dataframe_records":
         return [row[name] for row in rows for name in names]
     if form == "dataframe_split" and rows.keys() == {"columns", "data"} and rows["columns"] == names:
-        return [value for row in rows["data"] for _, value in zip(names, row, strict=True)]
+        data = rows["data"]
+        return list(chain.from_iterable(data)) if {len(names)}.issuperset(map(len, data)) else []
     return []

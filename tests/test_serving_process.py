@@ -193,6 +193,14 @@ def test_answers_chunks_and_pipelined_requests(address: str) -> None:
     assert answers.count(b"HTTP/1.1 200") == 2
 
 
+def test_sends_an_answer_whole(address: str) -> None:
+    head = f"POST /invocations HTTP/1.1\r\nHost: a\r\nContent-Type: {JSON}\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+    with connect(address) as connection:
+        for _ in range(20):
+            connection.sendall(head + BODY)
+            assert connection.recv(65536).endswith(b"]}")
+
+
 def test_says_that_it_is_busy_when_there_are_too_many_connections(folder: Path) -> None:
     with serving(folder, workers=1, connections=2) as where, connect(where), connect(where):
         assert predict(where).status_code == 503

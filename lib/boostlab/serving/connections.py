@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,6 +21,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for a head."""
         super().connection_made(transport)
+        self.transport = _JoinedWrites(transport, self.loop)  # type: ignore[assignment]
         self._header_timer = self.loop.call_later(self.config.header_timeout_s, self._give_up)  # type: ignore[attr-defined]
 
     def on_message_begin(self) -> None:
@@ -62,3 +64,31 @@ class GuardedProtocol(HttpToolsProtocol):
             head = b"HTTP/1.1 " + status + b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: " + length
             self.transport.write(head + b"\r\nconnection: close\r\n\r\n" + message)
             self.transport.close()
+
+
+class _JoinedWrites:
+    """A transport that sends at once what is written in one turn of the loop: an answer's head and its body.
+
+    uvicorn writes them one after the other, and each write costs the server a system call and may wake its client.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._waiting:
+            self._loop.call_soon(self._send)
+        self._waiting.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def _send(self) -> None:
+        if self._waiting:
+            self._transport.write(b"".join(self._waiting))
+            self._waiting.clear()

@@ -28,8 +28,10 @@ from boostlab.predictor import (
 )
 from boostlab.serving.casting import parse_date
 from boostlab.serving.formats import Rows, read_request
+from boostlab.serving.plain import name_plain, read_plain
 from boostlab.serving.refusals import RequestError
 from boostlab.serving.settings import ServingError
+from boostlab.serving.trees import Trees
 
 DATA = Path("data") / "model_data"  # where boostlab's models keep their own files
 
@@ -88,10 +90,12 @@ class ServedModel:
         self._names, self._types = safe_names(self.features), input_types(self.features)
         starts = [0, *accumulate(self._widths)][:-1]
         self._starts = {item["name"]: start for item, start in zip(self.features, starts, strict=True)}
+        self._plain = name_plain(self.features)
         self._numbers = [item for item in self.features if item["kind"] == "number" and item["signature"] == "double"]
         configuration = json.loads(self.booster.save_config())
         # trees alone can be asked without a DMatrix, and DART rounds differently then
-        self._in_place = configuration["learner"]["gradient_booster"]["name"] == "gbtree"
+        in_place = configuration["learner"]["gradient_booster"]["name"] == "gbtree"
+        self._trees = Trees(self.booster) if in_place else None
 
     def answer(self, body: bytes, content_type: str | None) -> tuple[bytes, int]:
         """Answer the body of a request with the body of an answer, and with the number of rows.
@@ -101,6 +105,9 @@ class ServedModel:
         RequestError
             If the request cannot be answered.
         """
+        plain = read_plain(body, content_type, self._plain)
+        if plain is not None:
+            return orjson.dumps({"predictions": self.predict(plain)}), len(plain)
         rows, params = read_request(body, content_type, self.features)
         wants_probabilities = self._read_params(params)
         try:
@@ -147,8 +154,8 @@ class ServedModel:
     def _ask(self, matrix: Array) -> Array:
         if not len(matrix):
             return np.empty(0, np.float32)
-        if self._in_place:
-            return np.asarray(self.booster.inplace_predict(matrix))
+        if self._trees:
+            return self._trees.predict(matrix)
         given = xgb.DMatrix(matrix, feature_names=self._names, feature_types=self._types, enable_categorical=True)
         return np.asarray(self.booster.predict(given))
 

@@ -6,6 +6,7 @@ The parent loads the model and forks, so that it lies in memory once and the wor
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import socket
@@ -95,6 +96,7 @@ def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSett
     crew = Crew(lambda worker: _work(worker, model, sockets, settings, metrics), patience_s=patience_s, hang_up=hang_up)
     host, port = sockets[0].getsockname()[:2]
     write_line({"time": round(time.time(), 3), "level": "info", "message": "serving", "host": host, "port": port})
+    gc.freeze()  # what is there now stays: workers need neither look through it nor copy it
     failed = crew.run(settings.workers)
     write_line({"time": round(time.time(), 3), "level": "info", "message": "stopped"})
     return int(failed)
@@ -118,6 +120,7 @@ def _work(worker: int, model: ServedModel, sockets: list[socket.socket], setting
             lifespan="off",
             interface="asgi3",
             access_log=False,
+            proxy_headers=False,
             log_config=None,
             server_header=False,
             limit_concurrency=settings.connections,

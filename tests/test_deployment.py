@@ -284,6 +284,49 @@ def test_says_that_a_port_is_taken(engine: Any, tmp_path: Path) -> None:
     assert not [box for box in engine.containers.list(all=True) if image in box.image.tags]
 
 
+ANSWERS = 'STOPSIGNAL SIGINT\nRUN mkdir /w && echo > /w/health\nENTRYPOINT ["python", "-m", "http.server", "8080", "-d", "/w"]\n'
+
+
+def test_keeps_the_service_that_is_there_until_its_successor_answers(engine: Any, tmp_path: Path) -> None:
+    name, port = f"{NAME}-kept", free_port()
+
+    def boxes() -> dict[str, tuple[str, str]]:
+        return {str(box.name): (box.id, box.status) for box in engine.containers.list(all=True, filters={"name": name})}
+
+    def replace(*, port: int) -> str:
+        with containers.run_image(engine, f"{NAME}:odd", port=port, keep_as=name) as service:
+            return service.address
+
+    build(engine, tmp_path, f"FROM {BASE}\n{ANSWERS}")
+    try:
+        address = replace(port=port)
+        first = boxes()
+        assert first.keys() == {name}
+
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            with pytest.raises(DeploymentError, match=r"Port \d+ is taken"):
+                replace(port=taken.getsockname()[1])
+        assert boxes() == first
+        wait_until(lambda: containers.is_healthy(address))
+
+        engine.containers.get(name).rename(f"{name}{containers.ASIDE}")  # as a killed process leaves it
+        build(engine, tmp_path, f'FROM {BASE}\nENTRYPOINT ["sh", "-c", "echo out of cheese; exit 4"]\n')
+        for wanted in (port, 0):
+            with pytest.raises(DeploymentError, match="out of cheese"):
+                replace(port=wanted)
+            assert boxes() == first
+            wait_until(lambda: containers.is_healthy(address))
+
+        build(engine, tmp_path, f"FROM {BASE}\n{ANSWERS}")
+        assert replace(port=port) == address
+        assert boxes().keys() == {name} and boxes() != first
+    finally:
+        for left in engine.containers.list(all=True, filters={"name": name}):
+            left.remove(force=True)
+
+
 def test_removes_what_a_killed_process_left_behind(engine: Any, tmp_path: Path) -> None:
     image = build(engine, tmp_path, f'FROM {BASE}\nENTRYPOINT ["sleep", "60"]\n')
     gone = subprocess.Popen(["true"])

@@ -23,6 +23,8 @@ PORT = 8080  # inside every image of ours
 OWNER = "boostlab.proof"  # label of a container that lives no longer than the process that started it
 SHOWN_LINES = 15
 START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 40  # more than the server takes to answer what it has accepted
+ASIDE = "-before"  # a container that is to be replaced is called so until its successor answers
 WITHOUT = "Without an engine, `-p output context` writes the build context, and `-p output process` serves on this machine."
 HARDENED: dict[str, Any] = {
     "read_only": True,
@@ -150,15 +152,64 @@ def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str =
     port : int
         Port on loopback; 0: any free one.
     keep_as : str
-        Name of the container that stays if the block ends well; a predecessor of that name makes room. Empty: it goes.
+        Name of the container that stays if the block ends well; a predecessor of that name goes only then. Empty: it goes.
 
     Raises
     ------
     DeploymentError
         If it does not start, dies, or does not answer in time.
     """
-    if keep_as:
-        _remove(client, keep_as)
+    try:
+        with _set_aside(client, keep_as, port), _started(client, image, port, keep_as) as service:
+            yield service
+    except docker.errors.DockerException as error:
+        raise DeploymentError(_explain_run(image, port, str(error))) from None
+
+
+def sweep(client: DockerClient) -> None:
+    """Remove containers whose owner was killed before it could."""
+    for container in client.containers.list(all=True, filters={"label": OWNER}):
+        if not psutil.pid_exists(int(container.labels[OWNER])):
+            _remove(client, container.id)
+
+
+@contextmanager
+def _set_aside(client: DockerClient, name: str, port: int) -> Iterator[None]:
+    """Keep the container of this name until the block ends well; otherwise it is back under its name."""
+    if not name:
+        yield
+        return
+    _bring_back(client, name)  # if a process was killed before it could
+    aside = f"{name}{ASIDE}"
+    try:
+        for old in _find_containers(client, name):
+            old.rename(aside)
+            if port:  # which may be its own; where any port does, it answers until its successor does
+                old.stop(timeout=STOP_TIMEOUT_S)
+        yield
+    except BaseException:
+        _bring_back(client, name)
+        raise
+    for old in _find_containers(client, aside):
+        old.stop(timeout=STOP_TIMEOUT_S)  # not killed: what it has accepted it answers
+        _remove(client, aside)
+
+
+def _bring_back(client: DockerClient, name: str) -> None:
+    """Give a name back to the container that was set aside, if there is one, and have it run."""
+    for old in _find_containers(client, f"{name}{ASIDE}"):
+        _remove(client, name)
+        old.rename(name)
+        old.start()
+
+
+def _find_containers(client: DockerClient, name: str) -> list[Container]:
+    """Return the container of this name, or nothing."""
+    return list(client.containers.list(all=True, filters={"name": f"^/{name}$"}))
+
+
+@contextmanager
+def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Iterator[Service]:
     container, kept = None, False
     started = time.monotonic()
     try:
@@ -175,18 +226,9 @@ def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str =
         _wait_until_healthy(container, address)
         yield Service(address, time.monotonic() - started, str(container.name))
         kept = bool(keep_as)
-    except docker.errors.DockerException as error:
-        raise DeploymentError(_explain_run(image, port, str(error))) from None
     finally:
         if container is not None and not kept:
             _remove(client, str(container.id))
-
-
-def sweep(client: DockerClient) -> None:
-    """Remove containers whose owner was killed before it could."""
-    for container in client.containers.list(all=True, filters={"label": OWNER}):
-        if not psutil.pid_exists(int(container.labels[OWNER])):
-            _remove(client, container.id)
 
 
 def _find_address(container: Container) -> str:

@@ -213,6 +213,28 @@ def test_without_an_engine_it_says_what_still_works_and_that_works(deploy: Calla
     assert "is not empty. Name another folder" in done.stderr
 
 
+CONNECT_WITHOUT_RIGHTS = """
+import os
+from boostlab import containers
+if os.geteuid() == 0:  # whom no file's mode keeps out
+    os.setgroups([])
+    os.setuid(65534)
+containers.connect_engine()
+"""
+
+
+def test_says_that_this_user_may_not_talk_to_the_engine(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "docker.sock"))
+        listening.listen()
+        (tmp_path / "docker.sock").chmod(0)
+        env = os.environ | {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}
+        command = [sys.executable, "-c", CONNECT_WITHOUT_RIGHTS]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert f"This user may not talk to the Docker engine at unix://{tmp_path}/docker.sock. Join the group docker" in done.stderr
+
+
 def test_names_the_stages_that_have_a_version_where_the_wanted_one_has_none(deploy: Callable[..., Any]) -> None:
     _, done = deploy("-p", "stage", "teste", DOCKER_HOST=NOWHERE)
 
@@ -259,8 +281,9 @@ def test_says_that_a_base_image_is_not_to_be_had(engine: Any, tmp_path: Path) ->
         build(engine, tmp_path, "FROM localhost:1/no/such:image\n")
 
 
-def test_says_that_the_engine_has_no_disk_space() -> None:
-    assert "disk space" in containers._explain_build("write /x: no space left on device", "Step 1\n")
+def test_says_that_the_engine_has_no_disk_space(engine: Any, tmp_path: Path) -> None:
+    with pytest.raises(DeploymentError, match=r"(?s)has no disk space left\. `docker system prune` frees some\. .*dd: "):
+        build(engine, tmp_path, f"FROM {BASE}\nRUN dd if=/dev/zero of=/dev/shm/full bs=1M\n")  # the 64 MB that each step has
 
 
 def test_shows_the_log_of_a_container_that_dies_and_removes_it(engine: Any, tmp_path: Path) -> None:

@@ -390,6 +390,25 @@ def test_manifests_are_as_strict_as_the_proof() -> None:
     assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
 
 
+@pytest.mark.parametrize(
+    ("text", "validator"),
+    [
+        (render_compose("homes", "localhost:5000/homes:v3"), ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"]),
+        (render_kubernetes("homes", "homes:v3", labels={"boostlab.version": "3"}), ["kubernetes-validate", "--strict"]),
+    ],
+)
+def test_manifests_are_what_compose_and_kubernetes_take(tmp_path: Path, text: str, validator: list[str]) -> None:
+    def ask(text: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "file.yaml").write_text(text)
+        command = [str(Path(sys.executable).with_name(validator[0])), *validator[1:], str(tmp_path / "file.yaml")]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    done = ask(text)
+    assert done.returncode == 0, done.stdout + done.stderr
+    misspelt = text.replace("read_only", "readonly").replace("readOnlyRootFilesystem", "readOnlyRoot")
+    assert "unexpected" in (done := ask(misspelt)).stdout + done.stderr
+
+
 def test_names_a_repository_as_an_engine_takes_it() -> None:
     assert [name_repository(name) for name in ("Casas de Lisboa", "x", "ÇÃO", "a__b")] == ["casas-de-lisboa", "x", "o", "a-b"]
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ import yaml
 from conftest import PAPERMILL, PROJECT, all_runs, artifacts, free_port, wait_until
 from shelf import HOPELESS, STRONG, add_version
 
-from boostlab import containers, deployment_words
+from boostlab import builds, containers, deployment_words
 from boostlab.containers import DeploymentError
-from boostlab.images import name_repository, write_context
+from boostlab.images import STAGE, name_repository, write_context
 from boostlab.manifests import render_compose, render_kubernetes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -215,7 +216,7 @@ def test_without_an_engine_it_says_what_still_works_and_that_works(deploy: Calla
 
 CONNECT_WITHOUT_RIGHTS = """
 import os
-from boostlab import containers
+from boostlab import builds, containers
 if os.geteuid() == 0:  # whom no file's mode keeps out
     os.setgroups([])
     os.setuid(65534)
@@ -263,7 +264,7 @@ def test_refuses_a_wrong_request_before_anything_runs(
 def build(engine: Any, folder: Path, dockerfile: str) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "Dockerfile").write_text(dockerfile)
-    containers.build_image(engine, folder, f"{NAME}:odd")
+    builds.build_image(engine, folder, f"{NAME}:odd")
     return f"{NAME}:odd"
 
 
@@ -286,6 +287,25 @@ def test_says_that_the_engine_has_no_disk_space(engine: Any, tmp_path: Path) -> 
         build(engine, tmp_path, f"FROM {BASE}\nRUN dd if=/dev/zero of=/dev/shm/full bs=1M\n")  # the 64 MB that each step has
 
 
+def test_drops_what_old_builds_left_of_their_first_stage_and_no_other_image(engine: Any, tmp_path: Path) -> None:
+    def left(stage: str) -> int:
+        return len(engine.images.list(filters={"dangling": True, "label": f"{STAGE}={stage}"}))
+
+    def drop(stage: str) -> bool:
+        builds.drop_stages(engine, stage, age="0s")
+        return not left(stage)
+
+    dockerfile = f"FROM {BASE} AS build\nLABEL {STAGE}={{}}\nRUN touch /x\nFROM {BASE}\nCOPY --from=build /x /\n"
+    for stage in (NAME, f"{NAME}-other"):
+        build(engine, tmp_path, dockerfile.format(stage))
+    builds.drop_stages(engine, NAME)
+    assert (left(NAME), left(f"{NAME}-other")) == (1, 1)
+    wait_until(lambda: drop(NAME))  # the engine counts whole seconds
+    assert left(f"{NAME}-other") == 1
+    assert builds.find_image(engine, f"{NAME}:odd")
+    wait_until(lambda: drop(f"{NAME}-other"))
+
+
 def test_shows_the_log_of_a_container_that_dies_and_removes_it(engine: Any, tmp_path: Path) -> None:
     image = build(engine, tmp_path, f'FROM {BASE}\nENTRYPOINT ["sh", "-c", "echo out of cheese; exit 4"]\n')
     with (
@@ -305,6 +325,16 @@ def test_says_that_a_port_is_taken(engine: Any, tmp_path: Path) -> None:
         with pytest.raises(DeploymentError, match=f"Port {port} is taken"), containers.run_image(engine, image, port=port):
             pass
     assert not [box for box in engine.containers.list(all=True) if image in box.image.tags]
+
+
+def test_the_lean_image_of_a_model_trained_on_a_gpu_holds_no_gpu_libraries(package: Callable[[str], Any], tmp_path: Path) -> None:
+    shutil.copytree(package("iris")[0], tmp_path / "model")
+    contract = tmp_path / "model" / "data" / "model_data" / "contract.json"
+    contract.write_text(json.dumps(json.loads(contract.read_text()) | {"device": "cuda:0"}))
+    write_context("lean", tmp_path / "model", tmp_path / "context", labels={})
+
+    requirements = (tmp_path / "context" / "requirements.txt").read_text().splitlines()
+    assert [line for line in requirements if "xgboost" in line] == [f"xgboost-cpu=={version('xgboost')}"]
 
 
 ANSWERS = 'STOPSIGNAL SIGINT\nRUN mkdir /w && echo > /w/health\nENTRYPOINT ["python", "-m", "http.server", "8080", "-d", "/w"]\n'

@@ -1,4 +1,7 @@
-"""The Docker engine: reached, asked to build, to run what was built, and to clean up; its errors in plain words."""
+"""The Docker engine and its containers: reached, run, replaced, cleaned up; its errors in plain words.
+
+Images in the engine are the concern of :mod:`boostlab.builds`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -78,69 +80,6 @@ def connect_engine() -> DockerClient:
         raise DeploymentError(f"{reason} {WITHOUT}") from None
     sweep(client)
     return client
-
-
-def build_image(client: DockerClient, context: Path, tag: str) -> str:
-    """Build the image that a context describes, and return the engine's log.
-
-    Raises
-    ------
-    DeploymentError
-        If it cannot be built; the message ends with the last lines of the log.
-    """
-    log: list[str] = []
-    failure = ""
-    try:
-        for line in client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True):
-            log.append(line.get("stream", "") or line.get("status", ""))
-            failure = failure or line.get("error", "")
-    except docker.errors.DockerException as error:
-        failure = str(error)
-    text = "".join(log)
-    if failure:
-        raise BuildError(_explain_build(failure, text), log=f"{text}\n{failure}")
-    return text
-
-
-class BuildError(DeploymentError):
-    """An image cannot be built; `log` is all that the engine said."""
-
-    def __init__(self, message: str, *, log: str) -> None:
-        super().__init__(message)
-        self.log = log
-
-
-def find_image(client: DockerClient, reference: str) -> Any:
-    """Return an image that the engine has.
-
-    Raises
-    ------
-    DeploymentError
-        If it has none of that name.
-    """
-    try:
-        return client.images.get(reference)
-    except docker.errors.ImageNotFound:
-        raise DeploymentError(f"The engine has no image {reference}. Build it: leave `-p build False` out.") from None
-
-
-def push_image(client: DockerClient, repository: str, tag: str) -> str:
-    """Push an image and return the digest that the registry knows it by.
-
-    Raises
-    ------
-    DeploymentError
-        If the registry does not take it.
-    """
-    digest = ""
-    try:
-        for line in client.api.push(repository, tag=tag, stream=True, decode=True):
-            if "error" in line:
-                raise DeploymentError(f"The registry does not take {repository}:{tag}: {line['error'].strip()}")
-            digest = line.get("aux", {}).get("Digest", digest)
-    except docker.errors.DockerException as error:
-        raise DeploymentError(f"The registry does not take {repository}:{tag}: {error}") from None
-    return digest
 
 
 @contextmanager
@@ -271,17 +210,6 @@ def _explain_death(container: Container) -> str:
 
 def _tail(container: Container) -> str:
     return str(container.logs(tail=SHOWN_LINES).decode(errors="replace").rstrip())
-
-
-def _explain_build(failure: str, log: str) -> str:
-    lines = "\n".join(log.splitlines()[-SHOWN_LINES:])
-    if "no space left on device" in (failure + log).lower():
-        return f"The engine has no disk space left. `docker system prune` frees some. The build ended:\n{lines}\n{failure}"
-    if "pull access denied" in failure or "manifest unknown" in failure or "manifest for" in failure:
-        return f"The base image is not to be had: {failure.strip()} Pull it, or name another: -p base_image python:3.11-slim."
-    if "dial tcp" in failure or "lookup" in failure or "request canceled" in failure:
-        return f"The base image is not here, and its registry cannot be reached: {failure.strip()} Load it, or name another."
-    return f"The image cannot be built. The build ended:\n{lines}\n{failure.strip()}"
 
 
 def _explain_run(image: str, port: int, failure: str) -> str:

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boostlab import containers, proof
-from boostlab.containers import BuildError, DeploymentError, DockerClient, Service
+from boostlab import builds, containers, proof
+from boostlab.builds import BuildError
+from boostlab.containers import DeploymentError, DockerClient, Service
 from boostlab.errors import LabError
 from boostlab.images import name_repository, write_context
 from boostlab.load import Load
@@ -180,7 +181,7 @@ def make_image(candidate: Candidate, run: Run, settings: Deploy) -> Image:
     if settings.build:
         reference = f"{candidate.repository}:candidate-{run.facts['run_id'][:8]}"
         _build(engine, candidate, run, settings, reference)
-    found = containers.find_image(engine, reference)
+    found = builds.find_image(engine, reference)
     return Image(reference, str(found.id), found.attrs["Size"] / 1e6, time.monotonic() - started)
 
 
@@ -241,8 +242,8 @@ def release_image(client: MlflowClient, run: Run, candidate: Candidate, image: I
     before = {tag: _find_id(engine, f"{candidate.repository}:{tag}") for tag in tags}
     try:
         for tag in tags:
-            containers.find_image(engine, image.reference).tag(candidate.repository, tag)
-        digests = [containers.push_image(engine, candidate.repository, tag) for tag in tags if candidate.pushed]
+            builds.find_image(engine, image.reference).tag(candidate.repository, tag)
+        digests = [builds.push_image(engine, candidate.repository, tag) for tag in tags if candidate.pushed]
     except DeploymentError:
         for tag, old in before.items():
             _name_again(engine, candidate.repository, tag, old)
@@ -299,7 +300,7 @@ def _build(engine: DockerClient, candidate: Candidate, run: Run, settings: Deplo
         write_context(settings.builder, candidate.folder, context, labels=candidate.labels, base_image=settings.base_image)
         run.log_text((context / "Dockerfile").read_text(encoding="utf-8"), "build/Dockerfile")
         try:
-            run.log_text(containers.build_image(engine, context, reference), "build/log.txt")
+            run.log_text(builds.build_image(engine, context, reference), "build/log.txt")
         except BuildError as error:
             run.log_text(error.log, "build/log.txt")
             raise
@@ -307,7 +308,7 @@ def _build(engine: DockerClient, candidate: Candidate, run: Run, settings: Deplo
 
 def _find_id(engine: DockerClient, reference: str) -> str:
     try:
-        return str(containers.find_image(engine, reference).id)
+        return str(builds.find_image(engine, reference).id)
     except DeploymentError:
         return ""
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ import yaml
 from conftest import PAPERMILL, PROJECT, all_runs, artifacts, free_port, wait_until
 from shelf import HOPELESS, STRONG, add_version
 
-from boostlab import containers, deployment_words
+from boostlab import builds, containers, deployment_words
 from boostlab.containers import DeploymentError
-from boostlab.images import name_repository, write_context
+from boostlab.images import STAGE, name_repository, write_context
 from boostlab.manifests import render_compose, render_kubernetes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -213,6 +214,28 @@ def test_without_an_engine_it_says_what_still_works_and_that_works(deploy: Calla
     assert "is not empty. Name another folder" in done.stderr
 
 
+CONNECT_WITHOUT_RIGHTS = """
+import os
+from boostlab import builds, containers
+if os.geteuid() == 0:  # whom no file's mode keeps out
+    os.setgroups([])
+    os.setuid(65534)
+containers.connect_engine()
+"""
+
+
+def test_says_that_this_user_may_not_talk_to_the_engine(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "docker.sock"))
+        listening.listen()
+        (tmp_path / "docker.sock").chmod(0)
+        env = os.environ | {"DOCKER_HOST": f"unix://{tmp_path}/docker.sock"}
+        command = [sys.executable, "-c", CONNECT_WITHOUT_RIGHTS]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+    assert f"This user may not talk to the Docker engine at unix://{tmp_path}/docker.sock. Join the group docker" in done.stderr
+
+
 def test_names_the_stages_that_have_a_version_where_the_wanted_one_has_none(deploy: Callable[..., Any]) -> None:
     _, done = deploy("-p", "stage", "teste", DOCKER_HOST=NOWHERE)
 
@@ -241,7 +264,7 @@ def test_refuses_a_wrong_request_before_anything_runs(
 def build(engine: Any, folder: Path, dockerfile: str) -> str:
     folder.mkdir(exist_ok=True)
     (folder / "Dockerfile").write_text(dockerfile)
-    containers.build_image(engine, folder, f"{NAME}:odd")
+    builds.build_image(engine, folder, f"{NAME}:odd")
     return f"{NAME}:odd"
 
 
@@ -259,8 +282,28 @@ def test_says_that_a_base_image_is_not_to_be_had(engine: Any, tmp_path: Path) ->
         build(engine, tmp_path, "FROM localhost:1/no/such:image\n")
 
 
-def test_says_that_the_engine_has_no_disk_space() -> None:
-    assert "disk space" in containers._explain_build("write /x: no space left on device", "Step 1\n")
+def test_says_that_the_engine_has_no_disk_space(engine: Any, tmp_path: Path) -> None:
+    with pytest.raises(DeploymentError, match=r"(?s)has no disk space left\. `docker system prune` frees some\. .*dd: "):
+        build(engine, tmp_path, f"FROM {BASE}\nRUN dd if=/dev/zero of=/dev/shm/full bs=1M\n")  # the 64 MB that each step has
+
+
+def test_drops_what_old_builds_left_of_their_first_stage_and_no_other_image(engine: Any, tmp_path: Path) -> None:
+    def left(stage: str) -> int:
+        return len(engine.images.list(filters={"dangling": True, "label": f"{STAGE}={stage}"}))
+
+    def drop(stage: str) -> bool:
+        builds.drop_stages(engine, stage, age="0s")
+        return not left(stage)
+
+    dockerfile = f"FROM {BASE} AS build\nLABEL {STAGE}={{}}\nRUN touch /x\nFROM {BASE}\nCOPY --from=build /x /\n"
+    for stage in (NAME, f"{NAME}-other"):
+        build(engine, tmp_path, dockerfile.format(stage))
+    builds.drop_stages(engine, NAME)
+    assert (left(NAME), left(f"{NAME}-other")) == (1, 1)
+    wait_until(lambda: drop(NAME))  # the engine counts whole seconds
+    assert left(f"{NAME}-other") == 1
+    assert builds.find_image(engine, f"{NAME}:odd")
+    wait_until(lambda: drop(f"{NAME}-other"))
 
 
 def test_shows_the_log_of_a_container_that_dies_and_removes_it(engine: Any, tmp_path: Path) -> None:
@@ -282,6 +325,59 @@ def test_says_that_a_port_is_taken(engine: Any, tmp_path: Path) -> None:
         with pytest.raises(DeploymentError, match=f"Port {port} is taken"), containers.run_image(engine, image, port=port):
             pass
     assert not [box for box in engine.containers.list(all=True) if image in box.image.tags]
+
+
+def test_the_lean_image_of_a_model_trained_on_a_gpu_holds_no_gpu_libraries(package: Callable[[str], Any], tmp_path: Path) -> None:
+    shutil.copytree(package("iris")[0], tmp_path / "model")
+    contract = tmp_path / "model" / "data" / "model_data" / "contract.json"
+    contract.write_text(json.dumps(json.loads(contract.read_text()) | {"device": "cuda:0"}))
+    write_context("lean", tmp_path / "model", tmp_path / "context", labels={})
+
+    requirements = (tmp_path / "context" / "requirements.txt").read_text().splitlines()
+    assert [line for line in requirements if "xgboost" in line] == [f"xgboost-cpu=={version('xgboost')}"]
+
+
+ANSWERS = 'STOPSIGNAL SIGINT\nRUN mkdir /w && echo > /w/health\nENTRYPOINT ["python", "-m", "http.server", "8080", "-d", "/w"]\n'
+
+
+def test_keeps_the_service_that_is_there_until_its_successor_answers(engine: Any, tmp_path: Path) -> None:
+    name, port = f"{NAME}-kept", free_port()
+
+    def boxes() -> dict[str, tuple[str, str]]:
+        return {str(box.name): (box.id, box.status) for box in engine.containers.list(all=True, filters={"name": name})}
+
+    def replace(*, port: int) -> str:
+        with containers.run_image(engine, f"{NAME}:odd", port=port, keep_as=name) as service:
+            return service.address
+
+    build(engine, tmp_path, f"FROM {BASE}\n{ANSWERS}")
+    try:
+        address = replace(port=port)
+        first = boxes()
+        assert first.keys() == {name}
+
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            with pytest.raises(DeploymentError, match=r"Port \d+ is taken"):
+                replace(port=taken.getsockname()[1])
+        assert boxes() == first
+        wait_until(lambda: containers.is_healthy(address))
+
+        engine.containers.get(name).rename(f"{name}{containers.ASIDE}")  # as a killed process leaves it
+        build(engine, tmp_path, f'FROM {BASE}\nENTRYPOINT ["sh", "-c", "echo out of cheese; exit 4"]\n')
+        for wanted in (port, 0):
+            with pytest.raises(DeploymentError, match="out of cheese"):
+                replace(port=wanted)
+            assert boxes() == first
+            wait_until(lambda: containers.is_healthy(address))
+
+        build(engine, tmp_path, f"FROM {BASE}\n{ANSWERS}")
+        assert replace(port=port) == address
+        assert boxes().keys() == {name} and boxes() != first
+    finally:
+        for left in engine.containers.list(all=True, filters={"name": name}):
+            left.remove(force=True)
 
 
 def test_removes_what_a_killed_process_left_behind(engine: Any, tmp_path: Path) -> None:
@@ -322,6 +418,25 @@ def test_manifests_are_as_strict_as_the_proof() -> None:
     assert pod["securityContext"]["runAsNonRoot"] and container["securityContext"]["readOnlyRootFilesystem"]
     assert {"startupProbe", "livenessProbe", "readinessProbe"} <= container.keys() and container["resources"]["limits"]
     assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"]
+
+
+@pytest.mark.parametrize(
+    ("text", "validator"),
+    [
+        (render_compose("homes", "localhost:5000/homes:v3"), ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"]),
+        (render_kubernetes("homes", "homes:v3", labels={"boostlab.version": "3"}), ["kubernetes-validate", "--strict"]),
+    ],
+)
+def test_manifests_are_what_compose_and_kubernetes_take(tmp_path: Path, text: str, validator: list[str]) -> None:
+    def ask(text: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "file.yaml").write_text(text)
+        command = [str(Path(sys.executable).with_name(validator[0])), *validator[1:], str(tmp_path / "file.yaml")]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    done = ask(text)
+    assert done.returncode == 0, done.stdout + done.stderr
+    misspelt = text.replace("read_only", "readonly").replace("readOnlyRootFilesystem", "readOnlyRoot")
+    assert "unexpected" in (done := ask(misspelt)).stdout + done.stderr
 
 
 def test_names_a_repository_as_an_engine_takes_it() -> None:

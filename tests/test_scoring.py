@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,6 +146,13 @@ def test_leaves_no_half_output_when_it_is_stopped(package: Callable[[str], Packa
 
     assert done.returncode != 0
     assert (tmp_path / "out.csv").read_text() == "what was there before"
+    assert len([*tmp_path.glob(".out.csv.*.part")]) == (number == signal.SIGKILL)
+
+    model, features, _ = load(package("iris"))
+    other = tmp_path / f".out.csv.{socket.gethostname()}-{os.getppid()}.part"  # of a process that lives
+    other.write_text("")
+    score_file(model, features, str(tmp_path / "rows.csv"), tmp_path / "out.csv", chunk_rows=10, watch=ignore)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "out.csv", "rows.csv"]
 
 
 def test_names_the_output_beside_the_input_and_never_the_input_itself(package: Callable[[str], Packaged], tmp_path: Path) -> None:

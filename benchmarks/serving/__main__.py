@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import print_table
-from boostlab import containers
+from boostlab import builds, containers
 from boostlab.columns import list_features, study_columns
 from boostlab.data import find_task, load_table
 from boostlab.images import write_stock, write_context
@@ -57,7 +57,7 @@ def main() -> None:
         model, rows = make_model(Path(temporary))
         for kind in KINDS:
             print(f"building the {kind} image …", flush=True)
-            containers.build_image(engine, write(kind, model, Path(temporary) / kind), tag(kind))
+            builds.build_image(engine, write(kind, model, Path(temporary) / kind), tag(kind))
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     for number in range(given.repeat):
         for kind in KINDS:  # in turn, so that what else the machine does meets all of them

@@ -1,4 +1,7 @@
-"""The Docker engine: reached, asked to build, to run what was built, and to clean up; its errors in plain words."""
+"""The Docker engine and its containers: reached, run, replaced, cleaned up; its errors in plain words.
+
+Images in the engine are the concern of :mod:`boostlab.builds`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -23,6 +25,8 @@ PORT = 8080  # inside every image of ours
 OWNER = "boostlab.proof"  # label of a container that lives no longer than the process that started it
 SHOWN_LINES = 15
 START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 40  # more than the server takes to answer what it has accepted
+ASIDE = "-before"  # a container that is to be replaced is called so until its successor answers
 WITHOUT = "Without an engine, `-p output context` writes the build context, and `-p output process` serves on this machine."
 HARDENED: dict[str, Any] = {
     "read_only": True,
@@ -78,69 +82,6 @@ def connect_engine() -> DockerClient:
     return client
 
 
-def build_image(client: DockerClient, context: Path, tag: str) -> str:
-    """Build the image that a context describes, and return the engine's log.
-
-    Raises
-    ------
-    DeploymentError
-        If it cannot be built; the message ends with the last lines of the log.
-    """
-    log: list[str] = []
-    failure = ""
-    try:
-        for line in client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True):
-            log.append(line.get("stream", "") or line.get("status", ""))
-            failure = failure or line.get("error", "")
-    except docker.errors.DockerException as error:
-        failure = str(error)
-    text = "".join(log)
-    if failure:
-        raise BuildError(_explain_build(failure, text), log=f"{text}\n{failure}")
-    return text
-
-
-class BuildError(DeploymentError):
-    """An image cannot be built; `log` is all that the engine said."""
-
-    def __init__(self, message: str, *, log: str) -> None:
-        super().__init__(message)
-        self.log = log
-
-
-def find_image(client: DockerClient, reference: str) -> Any:
-    """Return an image that the engine has.
-
-    Raises
-    ------
-    DeploymentError
-        If it has none of that name.
-    """
-    try:
-        return client.images.get(reference)
-    except docker.errors.ImageNotFound:
-        raise DeploymentError(f"The engine has no image {reference}. Build it: leave `-p build False` out.") from None
-
-
-def push_image(client: DockerClient, repository: str, tag: str) -> str:
-    """Push an image and return the digest that the registry knows it by.
-
-    Raises
-    ------
-    DeploymentError
-        If the registry does not take it.
-    """
-    digest = ""
-    try:
-        for line in client.api.push(repository, tag=tag, stream=True, decode=True):
-            if "error" in line:
-                raise DeploymentError(f"The registry does not take {repository}:{tag}: {line['error'].strip()}")
-            digest = line.get("aux", {}).get("Digest", digest)
-    except docker.errors.DockerException as error:
-        raise DeploymentError(f"The registry does not take {repository}:{tag}: {error}") from None
-    return digest
-
-
 @contextmanager
 def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str = "") -> Iterator[Service]:
     """Run an image, hardened and on loopback, until the block ends; it is removed in any case, unless it is to be kept.
@@ -150,15 +91,64 @@ def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str =
     port : int
         Port on loopback; 0: any free one.
     keep_as : str
-        Name of the container that stays if the block ends well; a predecessor of that name makes room. Empty: it goes.
+        Name of the container that stays if the block ends well; a predecessor of that name goes only then. Empty: it goes.
 
     Raises
     ------
     DeploymentError
         If it does not start, dies, or does not answer in time.
     """
-    if keep_as:
-        _remove(client, keep_as)
+    try:
+        with _set_aside(client, keep_as, port), _started(client, image, port, keep_as) as service:
+            yield service
+    except docker.errors.DockerException as error:
+        raise DeploymentError(_explain_run(image, port, str(error))) from None
+
+
+def sweep(client: DockerClient) -> None:
+    """Remove containers whose owner was killed before it could."""
+    for container in client.containers.list(all=True, filters={"label": OWNER}):
+        if not psutil.pid_exists(int(container.labels[OWNER])):
+            _remove(client, container.id)
+
+
+@contextmanager
+def _set_aside(client: DockerClient, name: str, port: int) -> Iterator[None]:
+    """Keep the container of this name until the block ends well; otherwise it is back under its name."""
+    if not name:
+        yield
+        return
+    _bring_back(client, name)  # if a process was killed before it could
+    aside = f"{name}{ASIDE}"
+    try:
+        for old in _find_containers(client, name):
+            old.rename(aside)
+            if port:  # which may be its own; where any port does, it answers until its successor does
+                old.stop(timeout=STOP_TIMEOUT_S)
+        yield
+    except BaseException:
+        _bring_back(client, name)
+        raise
+    for old in _find_containers(client, aside):
+        old.stop(timeout=STOP_TIMEOUT_S)  # not killed: what it has accepted it answers
+        _remove(client, aside)
+
+
+def _bring_back(client: DockerClient, name: str) -> None:
+    """Give a name back to the container that was set aside, if there is one, and have it run."""
+    for old in _find_containers(client, f"{name}{ASIDE}"):
+        _remove(client, name)
+        old.rename(name)
+        old.start()
+
+
+def _find_containers(client: DockerClient, name: str) -> list[Container]:
+    """Return the container of this name, or nothing."""
+    return list(client.containers.list(all=True, filters={"name": f"^/{name}$"}))
+
+
+@contextmanager
+def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Iterator[Service]:
     container, kept = None, False
     started = time.monotonic()
     try:
@@ -175,18 +165,9 @@ def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str =
         _wait_until_healthy(container, address)
         yield Service(address, time.monotonic() - started, str(container.name))
         kept = bool(keep_as)
-    except docker.errors.DockerException as error:
-        raise DeploymentError(_explain_run(image, port, str(error))) from None
     finally:
         if container is not None and not kept:
             _remove(client, str(container.id))
-
-
-def sweep(client: DockerClient) -> None:
-    """Remove containers whose owner was killed before it could."""
-    for container in client.containers.list(all=True, filters={"label": OWNER}):
-        if not psutil.pid_exists(int(container.labels[OWNER])):
-            _remove(client, container.id)
 
 
 def _find_address(container: Container) -> str:
@@ -229,17 +210,6 @@ def _explain_death(container: Container) -> str:
 
 def _tail(container: Container) -> str:
     return str(container.logs(tail=SHOWN_LINES).decode(errors="replace").rstrip())
-
-
-def _explain_build(failure: str, log: str) -> str:
-    lines = "\n".join(log.splitlines()[-SHOWN_LINES:])
-    if "no space left on device" in (failure + log).lower():
-        return f"The engine has no disk space left. `docker system prune` frees some. The build ended:\n{lines}\n{failure}"
-    if "pull access denied" in failure or "manifest unknown" in failure or "manifest for" in failure:
-        return f"The base image is not to be had: {failure.strip()} Pull it, or name another: -p base_image python:3.11-slim."
-    if "dial tcp" in failure or "lookup" in failure or "request canceled" in failure:
-        return f"The base image is not here, and its registry cannot be reached: {failure.strip()} Load it, or name another."
-    return f"The image cannot be built. The build ended:\n{lines}\n{failure.strip()}"
 
 
 def _explain_run(image: str, port: int, failure: str) -> str:

@@ -1,7 +1,7 @@
 """From a version in the registry to an image that proved itself, step by step as ``deploy.ipynb`` takes them.
 
-What goes into an image is the concern of :mod:`boostlab.images`, the engine of :mod:`boostlab.containers`, the questions of
-:mod:`boostlab.proof`.
+Which version it is, is the concern of :mod:`boostlab.candidates`, what goes into an image of :mod:`boostlab.images`, the
+engine of :mod:`boostlab.builds` and :mod:`boostlab.containers`, the questions of :mod:`boostlab.proof`.
 """
 
 from __future__ import annotations
@@ -17,57 +17,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boostlab import containers, proof
-from boostlab.containers import BuildError, DeploymentError, DockerClient, Service
-from boostlab.errors import LabError
+from boostlab import builds, containers, proof
+from boostlab.builds import BuildError
+from boostlab.candidates import Candidate, render_manifests
+from boostlab.containers import DeploymentError, DockerClient, Service
 from boostlab.images import name_repository, write_context
 from boostlab.load import Load
-from boostlab.loading import fetch_version, load_version
-from boostlab.manifests import render_compose, render_kubernetes
+from boostlab.loading import load_version
 from boostlab.proof import Check
 from boostlab.rows import fetch_rows
 from boostlab.schemas import Deploy
 from boostlab.tracking import Run
-from boostlab.versions import choose_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 IMAGE_TAG = "boostlab.image"  # on the model version: the image that it is deployed as
 START_TIMEOUT_S = 60.0
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A version that is to be deployed.
-
-    Attributes
-    ----------
-    model, version, stage, run_id
-        Which one, and where it came from.
-    folder : pathlib.Path
-        Its MLflow Model on this machine.
-    repository : str
-        What its images are called, with the registry in front if there is one.
-    labels : dict of str to str
-        What its image says of itself.
-    pushed : bool
-        Whether its image goes to a registry.
-    """
-
-    model: str
-    version: int
-    stage: str
-    run_id: str
-    folder: Path
-    repository: str
-    labels: dict[str, str]
-    pushed: bool
-
-    @property
-    def reference(self) -> str:
-        """The name of this version's image."""
-        return f"{self.repository}:v{self.version}"
 
 
 @dataclass(frozen=True)
@@ -111,59 +77,6 @@ class Evidence:
         return found
 
 
-def choose_candidate(client: MlflowClient, settings: Deploy, *, commit: str = "") -> Candidate:
-    """Return the version that is in a stage, or the one that is named.
-
-    Raises
-    ------
-    LabError
-        If there is none, or its files are gone.
-    """
-    version = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
-    number = version.number
-    repository = settings.image or name_repository(settings.model)
-    labels = {
-        "org.opencontainers.image.title": settings.model,
-        "org.opencontainers.image.version": str(number),
-        "org.opencontainers.image.revision": commit,
-        "boostlab.model": settings.model,
-        "boostlab.version": str(number),
-        "boostlab.run": version.run_id,
-        "boostlab.builder": settings.builder,
-    }
-    return Candidate(
-        model=settings.model,
-        version=number,
-        stage=version.stage,
-        run_id=version.run_id,
-        folder=fetch_version(client, settings.model, number),
-        repository=f"{settings.registry}/{repository}" if settings.registry else repository,
-        labels=labels,
-        pushed=bool(settings.registry),
-    )
-
-
-def write_output(candidate: Candidate, settings: Deploy) -> Path:
-    """Write the build context and manifests for a pipeline that builds elsewhere, and return their folder."""
-    name = candidate.repository.rpartition("/")[2]
-    folder = Path(settings.folder or Path("build") / f"{name}-v{candidate.version}").expanduser().resolve()
-    if folder.exists() and any(folder.iterdir()):
-        raise LabError(f"{folder} is not empty. Name another folder: -p folder PATH.")
-    write_context(settings.builder, candidate.folder, folder / "context", labels=candidate.labels, base_image=settings.base_image)
-    for file, text in render_manifests(candidate, candidate.reference, port=settings.port).items():
-        (folder / file).write_text(text, encoding="utf-8")
-    return folder
-
-
-def render_manifests(candidate: Candidate, image: str, *, port: int = 0) -> dict[str, str]:
-    """Return the files that run an image elsewhere, by name."""
-    name = name_repository(candidate.repository.rpartition("/")[2])
-    return {
-        "compose.yaml": render_compose(name, image, port=port or containers.PORT),
-        "kubernetes.yaml": render_kubernetes(name, image, labels=candidate.labels),
-    }
-
-
 def make_image(candidate: Candidate, run: Run, settings: Deploy) -> Image:
     """Build the candidate's image under a name of its own, or find the one that it was released as.
 
@@ -180,7 +93,7 @@ def make_image(candidate: Candidate, run: Run, settings: Deploy) -> Image:
     if settings.build:
         reference = f"{candidate.repository}:candidate-{run.facts['run_id'][:8]}"
         _build(engine, candidate, run, settings, reference)
-    found = containers.find_image(engine, reference)
+    found = builds.find_image(engine, reference)
     return Image(reference, str(found.id), found.attrs["Size"] / 1e6, time.monotonic() - started)
 
 
@@ -241,8 +154,8 @@ def release_image(client: MlflowClient, run: Run, candidate: Candidate, image: I
     before = {tag: _find_id(engine, f"{candidate.repository}:{tag}") for tag in tags}
     try:
         for tag in tags:
-            containers.find_image(engine, image.reference).tag(candidate.repository, tag)
-        digests = [containers.push_image(engine, candidate.repository, tag) for tag in tags if candidate.pushed]
+            builds.find_image(engine, image.reference).tag(candidate.repository, tag)
+        digests = [builds.push_image(engine, candidate.repository, tag) for tag in tags if candidate.pushed]
     except DeploymentError:
         for tag, old in before.items():
             _name_again(engine, candidate.repository, tag, old)
@@ -299,7 +212,7 @@ def _build(engine: DockerClient, candidate: Candidate, run: Run, settings: Deplo
         write_context(settings.builder, candidate.folder, context, labels=candidate.labels, base_image=settings.base_image)
         run.log_text((context / "Dockerfile").read_text(encoding="utf-8"), "build/Dockerfile")
         try:
-            run.log_text(containers.build_image(engine, context, reference), "build/log.txt")
+            run.log_text(builds.build_image(engine, context, reference), "build/log.txt")
         except BuildError as error:
             run.log_text(error.log, "build/log.txt")
             raise
@@ -307,7 +220,7 @@ def _build(engine: DockerClient, candidate: Candidate, run: Run, settings: Deplo
 
 def _find_id(engine: DockerClient, reference: str) -> str:
     try:
-        return str(containers.find_image(engine, reference).id)
+        return str(builds.find_image(engine, reference).id)
     except DeploymentError:
         return ""
 

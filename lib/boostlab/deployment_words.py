@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from boostlab.candidates import Candidate
 from boostlab.containers import Service
-from boostlab.deployment import Candidate, Evidence, Image
+from boostlab.deployment import Evidence, Image
 from boostlab.schemas import Deploy
 
 

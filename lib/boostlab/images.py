@@ -22,6 +22,7 @@ PACKAGES = ("numpy", "scipy", "orjson", "uvicorn", "uvloop", "httptools", "click
 FASTER = ("uvloop", "httptools")
 FILES = ("MLmodel", "serving_input_example.json", "data/model_data/contract.json", "data/model_data/model.ubj")
 USER = "10001:10001"
+STAGE = "boostlab.stage"  # label of what a build leaves behind besides the image
 HEALTH = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/health', timeout=2)"
 TAIL = f"""\
 EXPOSE 8080
@@ -30,6 +31,7 @@ USER {USER}
 """
 LEAN = """\
 FROM {base} AS build
+LABEL {stage}=build
 COPY requirements.txt /
 RUN pip install --no-cache-dir --no-deps --only-binary :all: --target /app/lib -r /requirements.txt \\
  && find /app/lib -depth -type d \\( -name tests -o -name '*.dist-info' \\) -exec rm -rf {{}} +
@@ -81,7 +83,7 @@ def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mappin
     written = "\n".join(f"LABEL {name}={_quote(value)}" for name, value in labels.items())
     if builder == "lean":
         _write_lean(model, folder)
-        dockerfile = LEAN.format(base=base, labels=written, tail=TAIL)
+        dockerfile = LEAN.format(base=base, stage=STAGE, labels=written, tail=TAIL)
     else:
         stock = write_stock(model, folder, base)
         dockerfile = stock.partition("ENTRYPOINT")[0] + MENDED.format(labels=written, tail=TAIL, faster=" ".join(_pin(FASTER)))
@@ -120,6 +122,7 @@ def _write_lean(model: Path, folder: Path) -> None:
     shutil.copytree(package / "serving", target / "serving", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("__init__.py", "errors.py", "predictor.py"):
         shutil.copy(package / name, target / name)
+    # Also for a model that was trained on a GPU: a saved booster does not say where, and this server answers on the CPU.
     pins = [*_pin(PACKAGES), f"xgboost-cpu=={version('xgboost')}"]
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
 

@@ -1,17 +1,13 @@
 """A file of rows in, the same file with predictions out, a chunk at a time.
 
-The output appears whole or not at all: it is written under another name beside its place and moved there at the end.
-Rows and their order are kept, as are the columns; how the rows compare to those that the model was tested on is the
-concern of :mod:`boostlab.drift`.
+Rows and their order are kept, as are the columns. How files are read and written is the concern of :mod:`boostlab.chunks`;
+how the rows compare to those that the model was tested on, that of :mod:`boostlab.drift`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
-from pyarrow import csv
 
+from boostlab.chunks import read_chunks, to_signed_frame, write_whole
 from boostlab.drift import Drift
 from boostlab.errors import DataError
 from boostlab.files import find_files, is_text, read_names
@@ -36,9 +31,7 @@ from boostlab.versions import choose_version
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TYPES = {"double": pa.float64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "datetime": pa.timestamp("us")}
 SHOWN_ROWS = 5
-PLAIN = csv.WriteOptions(quoting_style="needed")
 
 
 @dataclass(frozen=True)
@@ -171,7 +164,7 @@ def score_file(
     known = [item for item in features if item["name"] in names]
     added = _name_columns(names, labels)
     count, head = 0, pd.DataFrame()
-    with _written(output) as write:
+    with write_whole(output) as write:
         for chunk in read_chunks(paths, known, chunk_rows):
             frame = to_signed_frame(chunk, known, first_row=count + 1)
             watch(frame)
@@ -180,66 +173,6 @@ def score_file(
             head = whole.slice(0, SHOWN_ROWS).to_pandas() if not count else head
             count += chunk.num_rows
     return Scored(output, count, added, head)
-
-
-def read_chunks(paths: Sequence[Path], features: list[Feature], chunk_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of files in their order, at most so many at a time.
-
-    In CSV the columns of features are read by their type in the model's signature, others as the text that they are.
-
-    Raises
-    ------
-    DataError
-        If a file cannot be read, or a value is not of its column's type.
-    """
-    for path in paths:
-        try:
-            for batch in _read_csv(path, features) if is_text(path) else pq.ParquetFile(path).iter_batches(chunk_rows):
-                for start in range(0, batch.num_rows, chunk_rows):
-                    yield pa.Table.from_batches([batch.slice(start, chunk_rows)])
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from None
-
-
-def to_signed_frame(chunk: pa.Table, features: list[Feature], *, first_row: int = 1) -> pd.DataFrame:
-    """Return the features of a chunk with the types that the model's signature names.
-
-    Raises
-    ------
-    DataError
-        If a value is not of its column's type.
-    """
-    columns = {}
-    for item in features:
-        values = chunk.column(item["name"])
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        series = values.to_pandas()
-        try:
-            if item["signature"] in ("double", "long"):
-                series = series.astype(TYPES[item["signature"]].to_pandas_dtype())
-            elif item["signature"] == "string":
-                series = _to_text(series, item)
-        except (ValueError, TypeError) as error:
-            where = f"rows {first_row} to {first_row + chunk.num_rows - 1}"
-            kind = item["signature"]
-            raise DataError(f"The column {item['name']!r} is not what the model takes ({kind}) in {where}: {error}") from None
-        columns[item["name"]] = series
-    return pd.DataFrame(columns)
-
-
-def _to_text(series: pd.Series, item: Feature) -> pd.Series:
-    if item["kind"] == "date" and pd.api.types.is_datetime64_any_dtype(series):
-        moments = pd.to_datetime(series, utc=True)
-        return moments.map(lambda moment: None if pd.isna(moment) else moment.isoformat()).astype(object)
-    return series.astype(object)
-
-
-def _read_csv(path: Path, features: list[Feature]) -> Iterator[pa.RecordBatch]:
-    types = dict.fromkeys(read_names([path]), pa.string()) | {item["name"]: TYPES[item["signature"]] for item in features}
-    options = csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-    with csv.open_csv(path, convert_options=options) as reader:
-        yield from reader
 
 
 def _predict(model: Any, frame: pd.DataFrame, labels: Sequence[Any], *, first_row: int) -> list[np.ndarray[Any, Any]]:
@@ -266,36 +199,3 @@ def _name_columns(taken: Sequence[str], labels: Sequence[Any]) -> list[str]:
             name += "_"
         names.append(name)
     return names
-
-
-@contextmanager
-def _written(output: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """Open a file for chunks that takes its name when the block ends well, and is gone otherwise."""
-    writer: Any = None
-    schema: Any = None
-    file, temporary = -1, ""
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        file, temporary = tempfile.mkstemp(prefix=f".{output.name}.", suffix=".part", dir=output.parent)
-        with os.fdopen(file, "wb") as sink:
-
-            def write(chunk: pa.Table) -> None:
-                nonlocal writer, schema
-                if writer is None:
-                    schema = chunk.schema
-                    writer = (
-                        csv.CSVWriter(sink, schema, write_options=PLAIN) if is_text(output) else pq.ParquetWriter(sink, schema)
-                    )
-                writer.write_table(chunk.cast(schema))
-
-            yield write
-            if writer is None:
-                raise DataError("The input has no rows, so there is nothing to write.")
-            writer.close()
-        Path(temporary).replace(output)
-        temporary = ""
-    except OSError as error:
-        raise DataError(f"{output} cannot be written: {error.strerror or error}.") from None
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)

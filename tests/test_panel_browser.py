@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, wait_until
 from shelf import STRONG, WEAK, add_version
 
 from boostlab.store import find_store, open_store
@@ -96,6 +96,7 @@ def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Lo
     assert button.is_disabled()
     reason = panel.page.locator(".boostlab-panel").get_by_role("textbox", name="Reason")
     reason.fill(EVIL)
+    wait_until(button.is_enabled)
     reason.press("Tab")  # from here by keyboard alone: over the box to the button
     panel.page.keyboard.press("Tab")
     panel.page.keyboard.press("Enter")

@@ -22,7 +22,7 @@ from boostlab.gate import Finding
 from boostlab.history import Transition, new_transition
 from boostlab.moves import Move, by_whom, check_seen
 from boostlab.stages import ALIASES
-from boostlab.store import Store, as_store_error, check_reachable, find_store, open_store
+from boostlab.store import Store, as_store_error, check_reachable
 from boostlab.versions import ModelView, view_model
 
 if TYPE_CHECKING:
@@ -33,17 +33,6 @@ GRACE_MS = 30_000  # a transition this young may still be on its way from tag to
 MOST_ROUNDS = 10
 MOST_EVIDENCE = 400  # characters of a finding that the history keeps
 OVERRIDE = "-p override True -p reason '…'"
-
-
-def open_registry() -> MlflowClient:
-    """Return a client of the store that this notebook's run is in.
-
-    Raises
-    ------
-    StoreError
-        If it cannot be reached.
-    """
-    return open_store(find_store("", project=Path.cwd()))  # start_run and the engine have set MLFLOW_TRACKING_URI
 
 
 def carry_out(client: MlflowClient, move: Move, findings: Sequence[Finding], *, who: str, run_id: str = "") -> Transition:

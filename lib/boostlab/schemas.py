@@ -219,12 +219,17 @@ class Registry(Tracked):
         return self
 
 
-class Deploy(Tracked):
-    """The parameters of ``deploy.ipynb``."""
+class Versioned(Tracked):
+    """Which version of which registered model: the one of that number, else the one in that stage."""
 
     model: ModelName
     stage: Annotated[str, AfterValidator(read_stage)]
     version: Count
+
+
+class Deploy(Versioned):
+    """The parameters of ``deploy.ipynb``."""
+
     builder: Literal["mlflow", "lean"]
     build: bool
     output: Literal["image", "context", "process"]
@@ -249,12 +254,9 @@ def _find_rows(name: str) -> str:
     return name
 
 
-class Score(Tracked):
+class Score(Versioned):
     """The parameters of ``score.ipynb``."""
 
-    model: ModelName
-    stage: Annotated[str, AfterValidator(read_stage)]
-    version: Count
     rows: Annotated[str, AfterValidator(_find_rows)]
     output: Annotated[str, Field(pattern=r"^$|\.(csv|parquet)$", description="a file that ends in .csv or .parquet")]
     probabilities: bool

@@ -149,6 +149,17 @@ def open_store(store: Store) -> MlflowClient:
         raise StoreError(f"{fault} Correct tracking_uri or MLFLOW_TRACKING_URI. It takes: {ALLOWED}.") from None
 
 
+def open_current() -> MlflowClient:
+    """Return a client of the store that this notebook's run is in: who made the run names it in ``MLFLOW_TRACKING_URI``.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached.
+    """
+    return open_store(find_store("", project=find_project()))
+
+
 def configure_mlflow(store: Store) -> None:
     """Set what MLflow reads from the environment, unless the user did: no telemetry, no chatter, few retries.
 

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from packaged import own_table, package  # noqa: F401  # fixtures
-
-PROJECT = Path(__file__).parents[1]
-PAPERMILL = str(Path(sys.executable).with_name("papermill"))
-BOOSTLAB = str(Path(sys.executable).with_name("boostlab"))
-TIMEOUT_S = 120
-PARAMETERS = """\
-x: int = 1  # a number
-experiment: str = "tiny"  # experiment
-run_name: str = ""  # name
-tracking_uri: str = ""  # store
-"""
+from tests.support.common import PAPERMILL, PARAMETERS, TIMEOUT_S
+from tests.support.packages import own_table, package  # noqa: F401  # fixtures
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
@@ -106,7 +93,7 @@ def browser() -> Iterator[Any]:
 
     One for each test: while Playwright is there, it keeps an event loop running in which no other can.
     """
-    from lab import CHROMIUM, CHROMIUM_OPTIONS
+    from tests.support.jupyterlab import CHROMIUM, CHROMIUM_OPTIONS
 
     if not CHROMIUM:
         pytest.skip("no Chromium here: install the system's package `chromium` to run the tests in a browser")
@@ -121,9 +108,9 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def lab(tmp_path: Path, store: str, browser: Any) -> Iterator[Any]:
     """Return a JupyterLab on the folder ``lab`` of the test, whose notebooks record into the test's store."""
-    from lab import Lab
+    from tests.support.jupyterlab import Lab
 
-    from boostlab.store import find_store, open_store
+    from boostlab.tracking.store import find_store, open_store
 
     open_store(find_store(store, project=tmp_path))  # the test's own look must not meet a database that is being made
     (tmp_path / "lab").mkdir()
@@ -139,38 +126,3 @@ def look(store: str) -> Callable[..., Any]:
     from mlflow import MlflowClient
 
     return lambda uri=store: MlflowClient(uri, uri)
-
-
-def all_runs(client: Any) -> list[Any]:
-    """Return all runs of a store, the newest first."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(experiments, order_by=["start_time DESC"]))
-
-
-def artifacts(client: Any, run_id: str, folder: str | None = None) -> set[str]:
-    """Return the paths of a run's artifacts."""
-    found: set[str] = set()
-    for item in client.list_artifacts(run_id, folder):
-        found |= artifacts(client, run_id, item.path) if item.is_dir else {item.path}
-    return found
-
-
-def read_artifact(client: Any, run_id: str, path: str) -> str:
-    """Return the text of an artifact."""
-    return Path(client.download_artifacts(run_id, path)).read_text(encoding="utf-8")
-
-
-def free_port() -> int:
-    """Return a port on loopback that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """Wait until `condition` gives something true, and return it."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-    return found

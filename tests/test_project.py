@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT, TIMEOUT_S
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests.support.common import PROJECT, TIMEOUT_S
 
 LOCK = (PROJECT / "requirements.txt").read_text()
 README = (PROJECT / "README.md").read_text()

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from benchmarks.compare_many.memory import report, start
 
-from boostlab.comparison import tabulate_runs
-from boostlab.selection import select_runs
-from boostlab.store import find_store, open_store
+from boostlab.comparison.tables import tabulate_runs
+from boostlab.comparison.selection import select_runs
+from boostlab.tracking.store import find_store, open_store
 
 import mlflow  # noqa: F401  # loaded before the clock starts, as on the other side
 

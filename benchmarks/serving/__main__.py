@@ -20,14 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import print_table
-from boostlab import builds, containers
-from boostlab.columns import list_features, study_columns
-from boostlab.data import find_task, load_table
-from boostlab.images import write_stock, write_context
-from boostlab.load import press
-from boostlab.model import package_model, write_model
-from boostlab.splits import split_table
-from boostlab.training import fit_booster
+from boostlab.deployment import docker_images as builds
+from boostlab.deployment import docker_containers as containers
+from boostlab.data.columns import list_features, study_columns
+from boostlab.data.table import find_task, load_table
+from boostlab.deployment.context import write_stock, write_context
+from boostlab.deployment.load_test import press
+from boostlab.models.packaging import package_model, write_model
+from boostlab.data.splits import split_table
+from boostlab.training.fit import fit_booster
 
 BASE = f"python:{platform.python_version()}-slim"
 KINDS = ("stock", "mended", "lean")

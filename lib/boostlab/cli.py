@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from boostlab import delivery, recovery
 from boostlab.errors import LabError
-from boostlab.journal import Journal, journals_folder
-from boostlab.store import find_project, find_store, open_store
-from boostlab.ui import build_command
+from boostlab.tracking import delivery, recovery
+from boostlab.tracking.journal import Journal, journals_folder
+from boostlab.tracking.store import find_project, find_store, open_store
+from boostlab.tracking.ui import build_command
 
 
 @click.group()

@@ -10,7 +10,7 @@ from typing import Any
 
 from papermill.engines import NBClientEngine, papermill_engines
 
-from boostlab.documents import is_lab_notebook
+from boostlab.notebook.document import is_lab_notebook
 
 
 class LabEngine(NBClientEngine):
@@ -21,7 +21,7 @@ class LabEngine(NBClientEngine):
         """Execute a notebook; called by papermill."""
         if not is_lab_notebook(nb):
             return NBClientEngine.execute_notebook(nb, kernel_name, **options)
-        from boostlab.execution import execute
+        from boostlab.execution.headless import execute
 
         return execute(nb, kernel_name, **options)
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import orjson
 
-from boostlab.serving.description import describe_api, render_page
+from boostlab.serving.errors import MediaTypeError, RequestError
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
-from boostlab.serving.refusals import MediaTypeError, RequestError
+from boostlab.serving.openapi import describe_api, render_page
 from boostlab.serving.settings import ServerSettings
 
 Scope = dict[str, Any]

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 import xgboost as xgb
 
-from boostlab.predictor import (
+from boostlab.models.predictor import (
     Array,
     Feature,
     choose_labels,
@@ -26,12 +26,12 @@ from boostlab.predictor import (
     split_dates,
     to_probabilities,
 )
-from boostlab.serving.casting import parse_date
-from boostlab.serving.formats import Rows, read_request
-from boostlab.serving.plain import name_plain, read_plain
-from boostlab.serving.refusals import RequestError
+from boostlab.serving.booster import Trees
+from boostlab.serving.errors import RequestError
+from boostlab.serving.fast_path import name_plain, read_plain
+from boostlab.serving.parsing import Rows, read_request
+from boostlab.serving.schema import parse_date
 from boostlab.serving.settings import ServingError
-from boostlab.serving.trees import Trees
 
 DATA = Path("data") / "model_data"  # where boostlab's models keep their own files
 

@@ -19,11 +19,11 @@ from types import FrameType
 import uvicorn
 
 from boostlab.serving.app import App, write_line
-from boostlab.serving.connections import GuardedProtocol
-from boostlab.serving.crew import Crew
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
+from boostlab.serving.protocol import GuardedProtocol
 from boostlab.serving.settings import ServerSettings, ServingError, read_settings, tabulate_settings
+from boostlab.serving.workers import Crew
 
 TICK_S = 0.1  # how often uvicorn looks whether to stop
 

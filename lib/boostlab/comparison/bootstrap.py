@@ -1,0 +1,153 @@
+"""A metric on many draws of the same rows: how much of a difference is chance.
+
+A draw is a column of counts, how often each row is in it, so that thousands of draws are a few products of matrices.
+The metrics are those of :mod:`boostlab.training.metrics`; on all rows, each once, both modules give the same figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+Score = Callable[[Array], Array]  # counts of shape (n_rows, n_draws) in, a figure per draw out
+
+BLOCK_CELLS = 400_000  # counts that are held at once: what fits into a cache
+
+
+def score_draws(
+    true: Array,
+    answers: Sequence[Array],
+    *,
+    metric: str,
+    labels: int = 0,
+    weight: Array | None = None,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Array:
+    """Return a metric of several models' answers to the same rows, on all rows and on draws of as many with replacement.
+
+    Parameters
+    ----------
+    true : ndarray of shape (n_rows,)
+        Numbers, or positions of classes.
+    answers : sequence of ndarray of shape (n_rows,) or (n_rows, n_classes)
+        Predictions, or probabilities; one for each model. All models are scored on the same draws.
+    metric : str
+        One of :data:`REGRESSION` or :data:`CLASSIFICATION`.
+    labels : int
+        The number of classes.
+    weight : ndarray of shape (n_rows,), optional
+        How much each row counts; default: all alike.
+
+    Returns
+    -------
+    ndarray of shape (n_models, 1 + draws)
+        The first column is of all rows. NaN where a draw does not define the metric, as the AUC of one class.
+    """
+    if metric in REGRESSION:
+        scores = [REGRESSION[metric](true, answer.astype(float)) for answer in answers]
+    else:
+        members = true == np.arange(labels)[:, np.newaxis]
+        scores = [CLASSIFICATION[metric](members, answer / answer.sum(axis=1, keepdims=True)) for answer in answers]
+    found = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for counts in _count_draws(len(true), draws, seed):
+            weighted = counts if weight is None else counts * weight[:, np.newaxis]
+            found.append([score(weighted) for score in scores])
+    return np.concatenate(found, axis=1)
+
+
+def _count_draws(rows: int, draws: int, seed: int) -> Iterator[Array]:
+    yield np.ones((rows, 1))
+    draw = np.random.default_rng(seed)
+    block = max(1, BLOCK_CELLS // rows)
+    for start in range(0, draws, block):
+        width = min(block, draws - start)
+        cells = draw.integers(0, rows, (rows, width)) * width + np.arange(width)
+        yield np.bincount(cells.ravel(), minlength=rows * width).reshape(rows, width).astype(float)
+
+
+def _mean(loss: Array) -> Score:
+    return lambda counts: loss @ counts / counts.sum(axis=0)
+
+
+def _rmse(true: Array, predicted: Array) -> Score:
+    mean = _mean((true - predicted) ** 2)
+    return lambda counts: np.sqrt(mean(counts))
+
+
+def _r2(true: Array, predicted: Array) -> Score:
+    error = _mean((true - predicted) ** 2)
+    centred = true - true.mean()  # else the variance drowns in rounding where the mean is large
+    first, second = _mean(centred), _mean(centred**2)
+    return lambda counts: 1 - error(counts) / (second(counts) - first(counts) ** 2)
+
+
+def _log_loss(members: Array, probabilities: Array) -> Score:
+    tiny = np.finfo(probabilities.dtype).eps
+    return _mean(-np.log(np.clip(probabilities.T[members.argmax(axis=0), np.arange(len(probabilities))], tiny, 1 - tiny)))
+
+
+def _accuracy(members: Array, probabilities: Array) -> Score:
+    return _mean((members.argmax(axis=0) == probabilities.argmax(axis=1)).astype(float))
+
+
+def _balanced_accuracy(members: Array, probabilities: Array) -> Score:
+    hits, sizes = (members & _chosen(probabilities)).astype(float), members.astype(float)
+    return lambda counts: _mean_of_defined(hits @ counts / (sizes @ counts))
+
+
+def _f1(members: Array, probabilities: Array) -> Score:
+    chosen = _chosen(probabilities)
+    hits, sizes = (members & chosen).astype(float), members.astype(float) + chosen
+    if len(members) == 2:  # that of the second class
+        return lambda counts: np.nan_to_num(2 * (hits[1] @ counts) / (sizes[1] @ counts))
+    return lambda counts: _mean_of_defined(2 * (hits @ counts) / (sizes @ counts))
+
+
+def _roc_auc(members: Array, probabilities: Array) -> Score:
+    ranked = [1] if len(members) == 2 else range(len(members))
+    areas = [_area(members[position], probabilities[:, position]) for position in ranked]
+    return lambda counts: _mean_of_defined(np.array([area(counts) for area in areas]))
+
+
+def _area(member: Array, score: Array) -> Score:
+    """Return the area under the ROC curve as Mann and Whitney have it: how often a member outranks another, ties by half."""
+    inside = np.flatnonzero(member)
+    outside = np.flatnonzero(~member)[np.argsort(score[~member], kind="stable")]
+    lower, upper = (np.searchsorted(score[outside], score[inside], side) for side in ("left", "right"))
+
+    def area(counts: Array) -> Array:
+        below = np.concatenate([np.zeros((1, counts.shape[1])), counts[outside].cumsum(axis=0)])
+        outranked = below[lower] if (lower == upper).all() else (below[lower] + below[upper]) / 2
+        won = np.einsum("ij,ij->j", counts[inside], outranked)
+        return np.asarray(won / (counts[inside].sum(axis=0) * below[-1]))
+
+    return area
+
+
+def _chosen(probabilities: Array) -> Array:
+    return np.asarray(probabilities.argmax(axis=1) == np.arange(probabilities.shape[1])[:, np.newaxis])
+
+
+def _mean_of_defined(figures: Array) -> Array:
+    """Return the mean over classes, of those that the draw defines; NaN where it defines none."""
+    defined = np.isfinite(figures)
+    return np.asarray(np.where(defined, figures, 0).sum(axis=0) / defined.sum(axis=0))
+
+
+REGRESSION: dict[str, Callable[[Array, Array], Score]] = {
+    "rmse": _rmse,
+    "mae": lambda true, predicted: _mean(np.abs(true - predicted)),
+    "r2": _r2,
+}
+CLASSIFICATION: dict[str, Callable[[Array, Array], Score]] = {
+    "log_loss": _log_loss,
+    "accuracy": _accuracy,
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+    "roc_auc": _roc_auc,
+}

@@ -1,0 +1,250 @@
+"""Two models on the same rows: which rows those can be, how far apart the models are, and whether that is chance.
+
+Comparison and the registry's gate both ask here: `champion` is the model that is there, `challenger` the one that is
+set against it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from boostlab.comparison.bootstrap import CLASSIFICATION, REGRESSION, score_draws
+from boostlab.data.table import Task
+from boostlab.errors import LabError, suggest
+from boostlab.models.packaging import fetch_predictor
+from boostlab.training.holdout import Rows, fetch_rows
+from boostlab.training.metrics import is_higher_better, strip_part
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from boostlab.models.predictor import Predictor
+
+LEVEL = 0.95
+FEWEST_ROWS = 20  # below that, a bootstrap's interval is too narrow to be believed
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models' answers to the same rows.
+
+    Attributes
+    ----------
+    true : ndarray of shape (n_rows,)
+        Numbers, or positions in `labels`.
+    champion, challenger : ndarray of shape (n_rows,) or (n_rows, n_classes)
+        Predictions, or probabilities in the order of `labels`.
+    basis : str
+        Which rows these are.
+    caution : str
+        Why the rows may favour one of the two; empty: neither learned from them.
+    weight : ndarray of shape (n_rows,), optional
+    """
+
+    true: Array
+    champion: Array
+    challenger: Array
+    task: Task
+    labels: list[Any]
+    basis: str
+    caution: str = ""
+    weight: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.true)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far a challenger is from a champion, in one metric.
+
+    Attributes
+    ----------
+    champion, challenger : float
+        The metric of each on all rows.
+    low, high : float
+        The 95 % bootstrap interval of challenger − champion.
+    verdict : {"better", "worse", "not to be told apart"}
+        What the challenger is. The first two only if the whole interval lies on one side of zero.
+    basis, caution : str
+        As the :class:`Pair` has them.
+    """
+
+    metric: str
+    champion: float
+    challenger: float
+    low: float
+    high: float
+    rows: int
+    verdict: Literal["better", "worse", "not to be told apart"]
+    basis: str
+    caution: str
+
+    def describe(self, champion: str = "the champion", challenger: str = "The challenger") -> str:
+        """Return the finding in plain words."""
+        gap = self.challenger - self.champion
+        interval = f"a difference of {gap:+.3g} (95 % interval {self.low:+.3g} to {self.high:+.3g})"
+        figures = f"{self.metric} {self.challenger:.4g} against {self.champion:.4g} on {self.rows} rows, {interval}"
+        said = f"{challenger} is {self.verdict} than {champion}" if gap and self.verdict in ("better", "worse") else ""
+        said = said or f"{challenger} and {champion} are not to be told apart"
+        few = f" Fewer than {FEWEST_ROWS} rows decide nothing." if self.rows < FEWEST_ROWS else ""
+        return f"{said}: {figures}.{few} {self.basis}{' ' if self.caution else ''}{self.caution}"
+
+
+def compare_pair(pair: Pair, *, metric: str, draws: int = 2000, seed: int = 0) -> Difference:
+    """Return how far the challenger is from the champion, with the interval of a paired bootstrap over rows.
+
+    Parameters
+    ----------
+    metric : str
+        A metric of the test part, as ``test_rmse`` or ``rmse``.
+    draws : int
+        How often the rows are drawn anew, with replacement.
+
+    Raises
+    ------
+    LabError
+        If the metric cannot be told row by row, or the rows do not define it.
+
+    Notes
+    -----
+    The percentile interval of B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. It takes
+    rows for independent of one another.
+    """
+    name = strip_part(metric)
+    known = REGRESSION if pair.task == "regression" else CLASSIFICATION
+    if name not in known:
+        raise LabError(
+            f"Two models cannot be compared row by row in {metric!r}.{suggest(name, known)} "
+            f"For {pair.task} they can in: {', '.join(known)}."
+        )
+    answers = [pair.champion, pair.challenger]
+    scores = score_draws(pair.true, answers, metric=name, labels=len(pair.labels), weight=pair.weight, draws=draws, seed=seed)
+    champion, challenger = (float(score) for score in scores[:, 0])
+    if not np.isfinite([champion, challenger]).all():
+        raise LabError(f"{name} is not defined on these {len(pair)} rows, as where all are of one class. Choose another metric.")
+    tail = (1 - LEVEL) / 2
+    low, high = (float(bound) for bound in np.nanquantile(scores[1, 1:] - scores[0, 1:], [tail, 1 - tail]))
+    verdict = _judge(low, high, rows=len(pair), higher_is_better=is_higher_better(name))
+    return Difference(name, champion, challenger, low, high, len(pair), verdict, pair.basis, pair.caution)
+
+
+def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
+    """Return two runs' answers to rows that both can be judged by.
+
+    These are the rows that both runs held out, where their data is the same and there are at least 20; else all test rows
+    of the challenger, which the champion's model then predicts.
+
+    Parameters
+    ----------
+    champion, challenger : str
+        Run ids.
+
+    Raises
+    ------
+    LabError
+        If the challenger kept no test rows, the runs predict different things, or the champion's model is gone or cannot
+        read those rows.
+    """
+    new = fetch_rows(client, challenger)
+    try:
+        old = fetch_rows(client, champion)
+    except LabError:  # from before rows were kept: its model can still answer
+        old = None
+    if old is not None:
+        pair = pair_rows(old, new)
+        if pair is not None:
+            return pair
+    return pair_predictor(fetch_predictor(client, champion), new, kept=old)
+
+
+def pair_rows(old: Rows, new: Rows) -> Pair | None:
+    """Return two models' answers to the rows that both held out, or None where the data differs or those are too few.
+
+    Raises
+    ------
+    LabError
+        If the models predict different things.
+    """
+    _check_alike(old, new)
+    if old.digest != new.digest:
+        return None
+    _, left, right = np.intersect1d(old.positions, new.positions, assume_unique=True, return_indices=True)
+    if len(left) < min(FEWEST_ROWS, len(new)):
+        return None
+    answers = old.answers[left]
+    if new.labels:
+        answers = answers[:, [old.labels.index(label) for label in new.labels]]
+    same = len(left) == len(old) == len(new)
+    basis = f"The rows are {_all_or_some(new)} of the test part, which" if same else f"The rows are {len(left)} that"
+    weight = None if new.weight is None else new.weight[right]
+    return Pair(new.true[right], answers, new.answers[right], new.task, new.labels, f"{basis} both runs held out.", weight=weight)
+
+
+def pair_predictor(champion: Predictor, rows: Rows, *, kept: Rows | None = None) -> Pair:
+    """Return a model's answers to the challenger's test rows beside the challenger's own.
+
+    Parameters
+    ----------
+    kept : Rows, optional
+        The champion's own test rows: they tell what it did not learn from.
+
+    Raises
+    ------
+    LabError
+        If the champion predicts something else, or cannot read the rows.
+    """
+    labels = champion.contract["labels"]
+    if champion.contract["task"] != rows.task or set(labels) != set(rows.labels):
+        raise LabError(
+            f"The champion's model does {_describe(champion.contract['task'], labels)}, the challenger's "
+            f"{_describe(rows.task, rows.labels)}. Only models that predict the same can be compared."
+        )
+    try:
+        if labels:
+            answers = champion.probabilities(rows.frame)[:, [labels.index(label) for label in rows.labels]]
+        else:
+            answers = np.asarray(champion.predict(rows.frame))
+    except ValueError as error:
+        raise LabError(
+            f"The champion's model cannot read the challenger's test rows: {error} Train both on the same columns."
+        ) from None
+    basis = f"The rows are {_all_or_some(rows)} of the challenger's test part, predicted anew by the champion's model."
+    return Pair(rows.true, answers, rows.answers, rows.task, rows.labels, basis, _warn(rows, kept), rows.weight)
+
+
+def _check_alike(old: Rows, new: Rows) -> None:
+    if (old.task, set(old.labels)) != (new.task, set(new.labels)) or old.target.name != new.target.name:
+        raise LabError(
+            f"The champion does {_describe(old.task, old.labels)} of {str(old.target.name)!r}, the challenger "
+            f"{_describe(new.task, new.labels)} of {str(new.target.name)!r}. Only models that predict the same can be compared."
+        )
+
+
+def _warn(rows: Rows, kept: Rows | None) -> str:
+    """Return what is to be said where the champion may know the challenger's test rows already."""
+    if kept is None or kept.digest != rows.digest:
+        return "Whether the champion learned from some of these rows is not known; if it did, that favours it."
+    unseen = np.isin(rows.positions, kept.positions).sum()
+    if kept.test_rows > len(kept):
+        return "The champion may have learned from some of these rows, which favours it."
+    return f"The champion learned from up to {len(rows) - unseen} of these {len(rows)} rows, which favours it."
+
+
+def _judge(low: float, high: float, *, rows: int, higher_is_better: bool) -> Literal["better", "worse", "not to be told apart"]:
+    if rows < FEWEST_ROWS or not (low > 0 or high < 0):
+        return "not to be told apart"
+    return "better" if (low > 0) == higher_is_better else "worse"
+
+
+def _describe(task: str, labels: list[Any]) -> str:
+    return f"{task} into {', '.join(map(str, labels[:5]))}{' …' if len(labels) > 5 else ''}" if labels else task
+
+
+def _all_or_some(rows: Rows) -> str:
+    return f"a sample of the {rows.test_rows}" if rows.test_rows > len(rows) else f"all {len(rows)}"

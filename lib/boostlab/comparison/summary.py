@@ -1,0 +1,128 @@
+"""What a comparison found: one of two models against the other, in figures and in plain words, and the winner registered.
+
+Names from the store stand in the words as code, so that none of them is ever markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from boostlab.comparison.paired import Difference, compare_pair, pair_runs
+from boostlab.comparison.selection import Selection
+from boostlab.comparison.tables import list_values
+from boostlab.errors import LabError
+from boostlab.models.registration import register_run
+from boostlab.tracking.ui import link_run, link_version
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+MORE = '`make train ARGS="-p eta 0.3"`'
+NOTHING = f"There is no finished run that matches, and so nothing to compare. Train two first, as `make train` and {MORE}."
+
+
+def describe_selection(selection: Selection) -> str:
+    """Return in Markdown what is compared, and what is not."""
+    if not selection.runs:
+        return NOTHING
+    count = len(selection.runs)
+    side = "higher" if selection.higher_is_better else "lower"
+    said = (
+        f"{count} run{'s' if count > 1 else ''} on {quote(str(selection.data))}, by {quote(selection.metric)}: {side} is better."
+    )
+    if selection.has_more:
+        said = f"The best {said} There may be more: raise `how_many` to see them."
+    if selection.lacking:
+        said += f" Left out, as they do not have that metric: {', '.join(map(quote, selection.lacking))}."
+    if selection.others:
+        said += " Runs on other data are told apart below: their figures cannot be ranked with these."
+    return said if count > 1 else f"{said} A comparison takes two: train another, as {MORE}."
+
+
+def compare_models(client: MlflowClient, pair: Sequence[Run], *, metric: str) -> Difference | str:
+    """Return how the second of two runs does against the first on the same test rows, or why that cannot be told."""
+    if len(pair) < 2:
+        return "There are no two runs to set against one another."
+    champion, challenger = (run.info.run_id for run in pair)
+    try:
+        return compare_pair(pair_runs(client, champion=champion, challenger=challenger), metric=metric)
+    except LabError as error:
+        return str(error)
+
+
+def describe_difference(difference: Difference | str, pair: Sequence[Run]) -> str:
+    """Return a comparison of two models as a sentence in Markdown."""
+    if isinstance(difference, str):
+        return difference
+    champion, challenger = (quote(run.info.run_name) for run in pair)
+    return difference.describe(f"the champion {champion}", f"The challenger {challenger}")
+
+
+def list_findings(selection: Selection, difference: Difference | str) -> dict[str, float]:
+    """Return what a comparison found, as metrics of its own run."""
+    found = {"runs_compared": float(len(selection.runs))}
+    found |= {f"best_{selection.metric}": list_values(selection)[0]} if selection.runs else {}
+    if isinstance(difference, str):
+        return found
+    return found | {"difference": difference.challenger - difference.champion, "low": difference.low, "high": difference.high}
+
+
+def tag_pair(pair: Sequence[Run]) -> dict[str, str]:
+    """Return which two runs were set against one another, as tags of the comparison's run."""
+    return dict(zip(("boostlab.champion", "boostlab.challenger"), (run.info.run_id for run in pair), strict=False))
+
+
+def register_best(client: MlflowClient, selection: Selection, register_as: str) -> int | None:
+    """Register the best run's model if a name is given, and return its version.
+
+    Raises
+    ------
+    LabError
+        If there is no run, or the best one logged no model.
+    """
+    if not register_as:
+        return None
+    if not selection.runs:
+        raise LabError(f"register_as = {register_as!r}: there is no run whose model could be registered. Train one first.")
+    return register_run(client, selection.runs[0].info.run_id, register_as)
+
+
+def describe_result(
+    selection: Selection, finding: str, *, facts: Mapping[str, Any], register_as: str = "", version: int | None = None
+) -> str:
+    """Return in Markdown the result: one table and one sentence.
+
+    Parameters
+    ----------
+    finding : str
+        How one of two runs does against the other.
+    facts : mapping
+        Those of the comparison's own run.
+    version : int, optional
+        What the best run's model was registered as.
+    """
+    if not selection.runs:
+        return NOTHING
+    winner = selection.runs[0]
+    page = link_run({**facts, "experiment_id": winner.info.experiment_id, "run_id": winner.info.run_id})
+    rows = {
+        "data": quote(str(selection.data)),
+        "runs compared": str(len(selection.runs)),
+        "best run": f"[{quote(winner.info.run_name)}]({page}) ({quote(winner.info.run_id)})",
+        selection.metric: f"{winner.data.metrics[selection.metric]:.5g}",
+    }
+    if version:
+        rows["registered as"] = f"[{quote(f'{register_as} version {version}')}]({link_version(facts, register_as, version)})"
+    rows["this comparison"] = f"[{quote(facts['run_name'])}]({link_run(facts)})"
+    if facts["ui"]["command"]:
+        rows["links"] = f"work while this runs: {quote(facts['ui']['command'])}"
+    lines = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
+    return f"{lines}\n\n{finding}"
+
+
+def quote(text: str) -> str:
+    """Return a text from the store as Markdown shows it, whatever markup it holds."""
+    plain = " ".join(text.split()).translate({ord("`"): "´", ord("|"): "¦"})
+    return f"`{plain}`"

@@ -1,0 +1,137 @@
+"""Progress of a training while one watches: a bar, and a learning curve that draws itself.
+
+It is one output that is written over a few times a second, kept in the notebook as it was last. It is no widget: it
+needs no kernel to be seen again, and each front end shows it. Headless it is one line of text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from math import isfinite
+from typing import Any
+
+import xgboost as xgb
+from IPython.display import display
+
+from boostlab.notebook.session import is_headless
+
+INTERVAL_S = 0.5
+WIDTH, HEIGHT = 560, 220  # of the curves' area, in CSS pixels
+MOST_POINTS = 280  # per curve: one for each two pixels
+TICKS = 4
+
+
+class RoundProgress(xgb.callback.TrainingCallback):
+    """Shows rounds done, the time left and the validation metric, with its curve, at most twice a second."""
+
+    def __init__(self, num_boost_round: int) -> None:
+        super().__init__()
+        self._total = num_boost_round
+        self._watched = not is_headless()
+        self._handle: Any = None
+        self._started = self._shown = 0.0
+
+    def before_training(self, model: xgb.Booster) -> xgb.Booster:
+        self._started = self._shown = time.monotonic()
+        self._handle = display({"text/plain": "training …"}, raw=True, display_id=True)
+        return model
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        self._last = epoch, evals_log
+        now = time.monotonic()
+        if now - self._shown >= INTERVAL_S:
+            self._shown = now
+            left = (now - self._started) / (epoch + 1) * (self._total - epoch - 1)
+            self._show(f"at most {left:.0f} s left" if left < 120 else f"at most {left / 60:.0f} min left")
+        return False
+
+    def after_training(self, model: xgb.Booster) -> xgb.Booster:
+        self._show(f"{time.monotonic() - self._started:.1f} s", done=True)
+        return model
+
+    def _show(self, duration: str, *, done: bool = False) -> None:
+        if self._handle is None:
+            return
+        epoch, log = self._last
+        metric, values = list(log["valid"].items())[-1]
+        line = f"round {epoch + 1} of {self._total} · valid {metric} {values[-1]:.5g} · {duration}"
+        shown = {"text/plain": line}
+        if self._watched:
+            share = 1.0 if done else (epoch + 1) / self._total
+            shown["text/html"] = draw_progress({part: log[part][metric] for part in log}, metric=metric, line=line, share=share)
+        self._handle.update(shown, raw=True)
+
+
+class RowProgress:
+    """Says how many rows are done, and how fast, at most twice a second: one line that is written over."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._started = self._shown = time.monotonic()
+        self._handle: Any = display({"text/plain": "0 rows"}, raw=True, display_id=True)
+
+    def add(self, rows: int) -> None:
+        """Count rows that are done."""
+        self._rows += rows
+        now = time.monotonic()
+        if now - self._shown >= INTERVAL_S:
+            self._shown = now
+            self.show()
+
+    def show(self) -> None:
+        """Write the line."""
+        seconds = max(time.monotonic() - self._started, 1e-6)
+        line = f"{self._rows:,} rows in {seconds:.1f} s ({self._rows / seconds:,.0f} rows/s)"
+        if self._handle is not None:
+            self._handle.update({"text/plain": line}, raw=True)
+
+
+def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: str, share: float) -> str:
+    """Return a bar and curves as HTML in the colours of the page around it.
+
+    Drawn by a template: a figure by Matplotlib would take the training's time for each frame.
+
+    Parameters
+    ----------
+    curves : mapping of str to sequence of float
+        ``train`` and ``valid``, a value per round.
+    share : float
+        How much is done, from 0 to 1.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    everything = [value for values in curves.values() for value in values if isfinite(value)] or [0.0]
+    low, high, last = min(everything), max(everything), max(len(values) for values in curves.values())
+    across, down = WIDTH / max(last - 1, 1), HEIGHT / (high - low or 1.0)
+    rounds = [mark for mark in MaxNLocator(TICKS, integer=True).tick_values(1, last) if 1 <= mark <= last]
+    values = [mark for mark in MaxNLocator(TICKS).tick_values(low, high) if low <= mark <= high]
+    lines = {
+        part: " ".join(f"{at * across:.1f},{(high - curve[at]) * down:.1f}" for at in _spread(len(curve)) if isfinite(curve[at]))
+        for part, curve in curves.items()
+    }
+    page = _read_template().render(
+        lines=lines,
+        metric=metric,
+        line=line,
+        share=share,
+        width=WIDTH,
+        height=HEIGHT,
+        rounds=[((mark - 1) * across, f"{mark:.0f}") for mark in rounds],
+        values=[((high - mark) * down, f"{mark:.4g}") for mark in values],
+    )
+    return str(page)
+
+
+@cache
+def _read_template() -> Any:
+    from jinja2 import Environment, PackageLoader  # of no use to a kernel that nobody watches
+
+    return Environment(loader=PackageLoader("boostlab.display"), autoescape=True).get_template("progress.html.j2")
+
+
+def _spread(count: int) -> list[int]:
+    """Return positions of `count`, evenly spread, the first and the last among them: no more than can be told apart."""
+    step = max(1, -(-count // MOST_POINTS))
+    return sorted({*range(0, count, step), count - 1})

@@ -1,0 +1,125 @@
+"""Headless executions in the background: papermill in a process of its own, watched and stopped from here.
+
+What papermill's command does is done by papermill's command: the same engine, the same checks, the same run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import nbformat
+import yaml
+
+from boostlab.errors import LabError
+from boostlab.execution.status import VARIABLE, Status, read_status
+from boostlab.notebook.document import name_notebook
+from boostlab.notebook.parameters import check_parameters
+from boostlab.tracking import environment
+from boostlab.tracking.store import find_project
+
+State = Literal["starting", "running", "finished", "failed", "stopped"]
+OWN_TO_KERNEL = ("BOOSTLAB_JOURNAL", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "JPY_PARENT_PID", "JPY_SESSION_NAME")
+POLL_S = 0.1
+ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Job:
+    """A headless execution that was started from here.
+
+    Attributes
+    ----------
+    notebook, output : pathlib.Path
+        What is executed, and the file that it becomes.
+    parameters : dict
+        The values that were given; the others are the notebook's defaults.
+    """
+
+    def __init__(self, notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
+        self.notebook, self.output, self.parameters = notebook, output, dict(parameters)
+        self._folder = Path(tempfile.mkdtemp(prefix="boostlab-job-"))
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._log, self._status = self._folder / "log", self._folder / "status.json"
+        self._stopped = False
+        command = [sys.executable, "-P", "-m", "papermill", str(notebook), str(output), "-f", "/dev/stdin", "--no-progress-bar"]
+        env = {name: value for name, value in environment.given().items() if name not in OWN_TO_KERNEL}
+        env[VARIABLE] = str(self._status)
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True
+            )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it ended already: the log says why
+            self._process.stdin.write(yaml.safe_dump(self.parameters).encode())  # through a pipe: secrets touch no disk
+            self._process.stdin.close()
+
+    @property
+    def state(self) -> State:
+        """One of ``starting``, ``running``, ``finished``, ``failed``, ``stopped``."""
+        code = self._process.poll()
+        if code is None:
+            return "running" if self.progress.run else "starting"
+        return "finished" if code == 0 else "stopped" if self._stopped else "failed"
+
+    @property
+    def progress(self) -> Status:
+        """How far it has come, and the facts of its run."""
+        return read_status(self._status)
+
+    @property
+    def message(self) -> str:
+        """Why it failed, as papermill's command says it; empty while it runs and after it has finished."""
+        if self._process.poll() in (None, 0) or self._stopped:
+            return ""
+        lines = ESCAPES.sub("", self._log.read_text(errors="replace")).strip().splitlines()
+        starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
+        return "\n".join(lines[starts[-1] :]).removeprefix("Error: ") if starts else "\n".join(lines[-1:])
+
+    def stop(self) -> None:
+        """Ask it to stop: its run ends KILLED, with the notebook so far inside."""
+        if self._process.poll() is None and not self._stopped:
+            self._stopped = True
+            self._process.send_signal(signal.SIGINT)
+
+    def wait(self, timeout_s: float) -> State:
+        """Wait until it has ended, at most `timeout_s`, and return its state."""
+        deadline = time.monotonic() + timeout_s
+        while self._process.poll() is None and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return self.state
+
+
+def start(notebook: Path, parameters: Mapping[str, Any]) -> Job:
+    """Start a headless execution of a notebook and return at once.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Values that differ from the notebook's defaults.
+
+    Raises
+    ------
+    LabError
+        If there is no such notebook, or a parameter is unknown, ill-typed or out of range.
+    """
+    try:
+        document = nbformat.read(notebook, as_version=4)
+    except FileNotFoundError:
+        raise LabError(f"There is no notebook {notebook}. Give the path of one.") from None
+    except (ValueError, nbformat.ValidationError):
+        raise LabError(f"{notebook} is no notebook. Give the path of an .ipynb file.") from None
+    check_parameters(document, parameters)
+    name = f"{name_notebook(notebook)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
+    output = find_project(notebook) / "runs" / f"{name}.ipynb"
+    return Job(notebook.resolve(), output, parameters)

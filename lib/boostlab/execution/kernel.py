@@ -1,0 +1,139 @@
+"""Kernels that were warmed up: the packages of a notebook load while its run is being opened.
+
+Importing XGBoost, scikit-learn and Matplotlib takes longer than a small training. A process that does it beside the
+engine's own work (:mod:`boostlab.execution.kernel_process`) becomes the notebook's kernel once the run exists.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
+
+from boostlab.errors import LabError, suggest
+
+LAUNCHER = ["-m", "ipykernel_launcher"]
+WARM_PACKAGES = ("IPython", "boostlab", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "sklearn", "xgboost")
+CHANGES_IMPORTS = re.compile(r"environ|putenv|sys\.path|%env|%set_env")
+OWN_NAMES = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}", sys.executable)
+
+
+class WarmProvisioner(LocalProvisioner):
+    """Starts a kernel locally, in a process that is already warm where there is one."""
+
+    warm: subprocess.Popen[bytes] | None = None
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+        """Turn the warm process into the kernel that `cmd` asks for; without one, start it as usual."""
+        process, self.warm = self.warm, None
+        if process is None or process.poll() is not None:
+            return await super().launch_kernel(cmd, **kwargs)
+        assert process.stdin is not None
+        order = {
+            "arguments": cmd[cmd.index(LAUNCHER[1]) + 1 :],
+            "env": {**kwargs["env"], "JPY_PARENT_PID": str(os.getpid())},
+            "cwd": str(kwargs.get("cwd") or Path.cwd()),
+        }
+        process.stdin.write(json.dumps(order).encode() + b"\n")
+        process.stdin.close()
+        self.process, self.pid, self.pgid = process, process.pid, os.getpgid(process.pid)
+        self.cwd = order["cwd"]
+        return self.connection_info
+
+
+class WarmKernel:
+    """A kernel in the making, for one notebook.
+
+    Parameters
+    ----------
+    notebook : mapping
+        Which of the kit's heavy packages its code cells import is imported ahead.
+    kernel_name : str
+        The kernelspec. Only a Python kernel of this very environment is warmed up; any other starts as usual.
+
+    Raises
+    ------
+    LabError
+        If there is no such kernelspec.
+    """
+
+    def __init__(self, notebook: Mapping[str, Any], kernel_name: str) -> None:
+        self.name = kernel_name
+        self._process: subprocess.Popen[bytes] | None = None
+        spec = _find_spec(kernel_name)
+        if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
+            options = spec.argv[1:-4]
+            command = [sys.executable, *options, "-m", "boostlab.execution.kernel_process", *modules_to_warm(notebook)]
+            env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it while it is being imported
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, start_new_session=True)
+
+    def manager(self) -> AsyncKernelManager:
+        """Return a kernel manager that will use the warm process for its kernel."""
+        manager = AsyncKernelManager(kernel_name=self.name, transport_encryption="auto")
+        if self._process is not None:
+            manager.provisioner = WarmProvisioner(kernel_id="", kernel_spec=manager.kernel_spec, parent=manager)
+            manager.provisioner.warm = self._process
+        return manager
+
+    def discard(self) -> None:
+        """End the process and those that it started, whether or not it became a kernel."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def describe_death(self) -> str:
+        """Say how the kernel died, as far as that is known."""
+        code = None if self._process is None else self._process.poll()
+        if code == -signal.SIGKILL:
+            return "The kernel died: it was killed (SIGKILL), as the system does when memory runs out."
+        if code is not None and code < 0:
+            return f"The kernel died of {signal.Signals(-code).name}."
+        return "The kernel died." if code is None else f"The kernel died: it exited with status {code}."
+
+
+def modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
+    """Return what may be imported ahead of a notebook: of its own imports, those of packages known to be indifferent to when.
+
+    Nothing, where a cell sets the environment or the import path, which count when a package is loaded.
+    """
+    sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if any(CHANGES_IMPORTS.search(source) for source in sources):
+        return []
+    return [module for module in _imported_modules(sources) if module.partition(".")[0] in WARM_PACKAGES]
+
+
+def _imported_modules(sources: list[str]) -> list[str]:
+    found: dict[str, None] = {}
+    for source in sources:
+        try:
+            statements = ast.parse(source).body
+        except SyntaxError:
+            continue  # a magic, or a mistake that the kernel will report
+        for statement in statements:
+            if isinstance(statement, ast.Import):
+                found.update(dict.fromkeys(alias.name for alias in statement.names))
+            elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+                found.update(dict.fromkeys([statement.module, *(f"{statement.module}.{a.name}" for a in statement.names)]))
+    return list(found)
+
+
+def _find_spec(kernel_name: str) -> KernelSpec:
+    specs = KernelSpecManager()
+    try:
+        return specs.get_kernel_spec(kernel_name)
+    except NoSuchKernel:
+        known = list(specs.find_kernel_specs())
+        raise LabError(
+            f"No Jupyter kernel {kernel_name!r}.{suggest(kernel_name, known)} Installed: {', '.join(known)}."
+        ) from None

@@ -1,0 +1,5 @@
+"""The MLflow Model: the predictor that answers, its packaging, loading and registration."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,83 @@
+"""A version's files: fetched once per process, described and loaded as an MLflow Model."""
+
+from __future__ import annotations
+
+import atexit
+import re
+import shutil
+import tempfile
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boostlab.errors import LabError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.models import Model
+
+MOST_MODELS = 8  # that are held at once
+FILES = ("MLmodel", "serving_input_example.json", "data/model_data/contract.json", "data/model_data/model.ubj")
+
+
+@lru_cache(maxsize=MOST_MODELS)
+def fetch_version(client: MlflowClient, name: str, version: int) -> Path:
+    """Return the folder of a version's MLflow Model on this machine.
+
+    Raises
+    ------
+    LabError
+        If its artifacts are gone.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        location = client.get_model_version_download_uri(name, str(version))
+        folder = None if location.startswith("file:") else str(_downloads() / f"{len(name)}-{name}" / str(version))
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(folder).mkdir(parents=True)
+        path = Path(download_artifacts(artifact_uri=location, dst_path=folder, tracking_uri=client.tracking_uri))
+        if not (path / "MLmodel").is_file():
+            raise OSError(f"{location} holds no MLmodel")
+    except (MlflowException, OSError) as error:
+        raise LabError(
+            f"The artifacts of version {version} of {name} are gone: {str(error).strip().splitlines()[0]}. "
+            "Restore them, or train and register again."
+        ) from None
+    return path
+
+
+def describe_version(client: MlflowClient, name: str, version: int) -> Model:
+    """Return a version's MLflow Model: signature, flavours, input example."""
+    from mlflow.models import Model
+
+    return Model.load(str(fetch_version(client, name, version)))
+
+
+def check_model(model: Path) -> None:
+    """Refuse a model without a signature, and one that boostlab did not make."""
+    text = (model / "MLmodel").read_text(encoding="utf-8")
+    if not re.search(r"(?m)^signature:", text):
+        raise LabError(f"The model in {model} has no signature, so nobody can tell what it takes. Train and register it again.")
+    missing = [name for name in FILES if not (model / name).is_file()]
+    if missing:
+        raise LabError(
+            f"The model in {model} was not made by boostlab: it lacks {', '.join(missing)}. Train it with train.ipynb."
+        )
+
+
+@lru_cache(maxsize=MOST_MODELS)
+def load_version(client: MlflowClient, name: str, version: int) -> Any:
+    """Return a version loaded as MLflow's python_function."""
+    import mlflow.pyfunc
+
+    return mlflow.pyfunc.load_model(str(fetch_version(client, name, version)), suppress_warnings=True)
+
+
+@cache
+def _downloads() -> Path:
+    folder = tempfile.mkdtemp(prefix="boostlab-models-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)

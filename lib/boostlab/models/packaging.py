@@ -1,0 +1,191 @@
+"""The MLflow Model: what is written of a trained booster, and how it becomes a model that any MLflow client loads.
+
+Writing happens in the notebook's kernel and needs no MLflow; packaging happens where the run is delivered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boostlab.errors import LabError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+    from mlflow.models import Model
+
+    from boostlab.models.predictor import Predictor
+
+EXAMPLE_ROWS = 5
+TYPES = {"double": "float64", "long": "int64"}  # JSON does not tell 1.0 from 1
+
+
+def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> None:
+    """Write a model's parts: ``model.ubj``, ``contract.json`` and ``example.json``.
+
+    Parameters
+    ----------
+    example : DataFrame
+        Rows as a user would send them; the first five are kept as the model's input example.
+    folder : pathlib.Path
+        An empty or absent folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor.booster.save_model(folder / "model.ubj")
+    (folder / "contract.json").write_text(json.dumps(predictor.contract, indent=1), encoding="utf-8")
+    names = [item["name"] for item in predictor.contract["features"]]
+    rows = example[names].head(EXAMPLE_ROWS)
+    rows.to_json(folder / "example.json", orient="split", index=False, double_precision=15, date_format="iso")
+
+
+def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
+    """Make an MLflow Model of the parts that :func:`write_model` wrote.
+
+    It has two flavours: ``python_function``, which takes raw rows and answers in the user's terms, and ``xgboost``,
+    which gives the bare booster. It holds no pickle, and loading it needs no boostlab.
+
+    Parameters
+    ----------
+    mlflow_model : mlflow.models.Model
+        The description to complete: its run and id are the caller's.
+    """
+    import mlflow.pyfunc
+    import pandas as pd
+
+    contract = json.loads((parts / "contract.json").read_text(encoding="utf-8"))
+    data = folder.with_name("model_data")
+    shutil.copytree(parts, data)
+    kept = json.loads((data / "example.json").read_text(encoding="utf-8"))
+    example = pd.DataFrame(kept["data"], columns=kept["columns"])
+    for item in contract["features"]:
+        if item["signature"] == "datetime":  # MLflow's dates know no zone: such times are UTC
+            example[item["name"]] = pd.to_datetime(example[item["name"]], format="ISO8601", utc=True).dt.tz_localize(None)
+    types = {item["name"]: TYPES[item["signature"]] for item in contract["features"] if item["signature"] in TYPES}
+    example = example.astype(types)
+    (data / "example.json").unlink()
+    loader = _copy_loader(folder.parent)
+    mlflow_model.add_flavor(
+        "xgboost",
+        xgb_version=version("xgboost"),
+        data=f"data/{data.name}/model.ubj",
+        model_class="xgboost.core.Booster",
+        model_format="ubj",
+        code=None,
+    )
+    with _quiet_about_requirements():
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            loader_module=loader.stem,
+            data_path=str(data),
+            code_paths=[str(loader)],
+            mlflow_model=mlflow_model,
+            signature=_signature(contract),
+            input_example=example,
+            pip_requirements=list_requirements(contract),
+        )
+
+
+def fetch_predictor(client: MlflowClient, run_id: str) -> Predictor:
+    """Return the predictor of the model that a run logged.
+
+    Raises
+    ------
+    LabError
+        If the run logged no model, the model is gone, or it is none of boostlab's.
+    """
+    import mlflow.artifacts
+    from mlflow.exceptions import MlflowException
+
+    from boostlab.models.predictor import load_predictor
+
+    logged = find_logged_model(client, run_id)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            place = mlflow.artifacts.download_artifacts(
+                f"{logged.artifact_location}/data/model_data", dst_path=folder, tracking_uri=client.tracking_uri
+            )
+            return load_predictor(place)
+        except (MlflowException, OSError, ValueError) as error:
+            raise LabError(
+                f"The model of the run {run_id} cannot be loaded from {logged.artifact_location}: "
+                f"{str(error).strip().splitlines()[0]} Train it again."
+            ) from None
+
+
+def find_logged_model(client: MlflowClient, run_id: str) -> LoggedModel:
+    """Return MLflow's record of the model that a run logged; of several, the last.
+
+    Raises
+    ------
+    LabError
+        If there is none.
+    """
+    run = client.get_run(run_id)
+    outputs = run.outputs.model_outputs if run.outputs else []
+    if not outputs:
+        raise LabError(f"The run {run.info.run_name} ({run_id}) logged no model. Choose a run of train.ipynb that finished.")
+    return client.get_logged_model(outputs[-1].model_id)
+
+
+def list_requirements(contract: dict[str, Any]) -> list[str]:
+    """Return what serving a model takes, pinned: without XGBoost's GPU libraries (0.7 GB) unless a GPU was meant.
+
+    XGBoost is published without them for Linux and Windows, under another name; macOS has none in the first place.
+    """
+    own = [f"mlflow=={version('mlflow')}"]
+    if not str(contract.get("device", "cpu")).startswith("cpu"):
+        return [*own, f"xgboost=={version('xgboost')}"]
+    release = version("xgboost")
+    return [*own, f'xgboost-cpu=={release}; sys_platform != "darwin"', f'xgboost=={release}; sys_platform == "darwin"']
+
+
+@contextmanager
+def _quiet_about_requirements() -> Iterator[None]:
+    """Keep MLflow from warning that this environment has XGBoost under its other name."""
+    noisy = logging.getLogger("mlflow.utils.requirements_utils")
+    level = noisy.level
+    noisy.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        noisy.setLevel(level)
+
+
+def preload() -> None:
+    """Load ahead what :func:`package_model` needs, while there is nothing else to do."""
+    import mlflow.pyfunc  # noqa: F401
+    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
+
+    warn_dependency_requirement_mismatches(["xgboost"])  # reads once what is installed: half a second
+
+
+def _copy_loader(folder: Path) -> Path:
+    """Copy the predictor's source under a name of its own content: models made by different versions load side by side."""
+    source = Path(__file__).with_name("predictor.py").read_text(encoding="utf-8")
+    copy = folder / f"boostlab_predictor_{hashlib.sha256(source.encode()).hexdigest()[:10]}.py"
+    copy.write_text(source, encoding="utf-8")
+    return copy
+
+
+def _signature(contract: dict[str, Any]) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+    inputs = Schema(
+        [ColSpec(DataType[item["signature"]], item["name"], required=not item["optional"]) for item in contract["features"]]
+    )
+    if contract["task"] == "regression":
+        return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double)]))
+    kind = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract["labels"][0]), DataType.string)
+    params = ParamSchema([ParamSpec("probabilities", DataType.boolean, False)])
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(kind)]), params=params)

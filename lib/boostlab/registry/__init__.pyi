@@ -1,0 +1,4 @@
+from .gate import find_gate as find_gate
+from .gate import load_gate as load_gate
+from .settings import Registry as Registry
+from .view import view_model as view_model

@@ -1,0 +1,3 @@
+from .drift import Drift as Drift
+from .scorer import choose_scorer as choose_scorer
+from .settings import Score as Score

@@ -1,0 +1,148 @@
+"""How rows compare to those that a model was tested on: gaps, categories that training did not see, and drift, per column.
+
+Counts alone are kept, so that a file of any length is judged a chunk at a time. Drift is the population stability index
+(PSI), the sum of (p - q) ln(p / q) over bins: tenths of the reference for numbers and dates, categories for text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from boostlab.models.predictor import ENCODERS, Feature, find_codes, index_categories
+from boostlab.training.plots import BLUE, GREY, ORANGE
+
+BINS = 10
+SMALLEST = 1e-4  # share of a bin that nobody is in: the index is infinite otherwise
+WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary marks
+MOST_BARS = 30
+
+Array = np.ndarray[Any, Any]
+
+
+class Drift:
+    """Counts of a model's columns in a reference and in new rows.
+
+    Parameters
+    ----------
+    features : list of dict
+        The model's contract.
+    reference : DataFrame
+        Rows that the model was tested on.
+    """
+
+    def __init__(self, features: list[Feature], reference: pd.DataFrame) -> None:
+        self._features = {item["name"]: item for item in features if item["name"] in reference.columns}
+        self._edges = {name: _find_edges(reference[name], item) for name, item in self._features.items()}
+        self._reference = {name: self._count(reference[name], name) for name in self._features}
+        self._new = {name: np.zeros_like(counts) for name, counts in self._reference.items()}
+        self._unseen: dict[str, set[str]] = {name: set() for name in self._features}
+        self._unseen_rows = dict.fromkeys(self._features, 0)
+
+    def add(self, frame: pd.DataFrame) -> None:
+        """Count new rows."""
+        for name, item in self._features.items():
+            if name not in frame.columns:
+                self._new[name][-1] += len(frame)
+                continue
+            self._new[name] += self._count(frame[name], name)
+            if item["kind"] == "category":
+                values = frame[name].dropna()
+                odd = values[np.isnan(find_codes(values, index_categories(item)))]
+                self._unseen_rows[name] += len(odd)
+                self._unseen[name] |= set(map(str, odd.unique()[:3])) if len(self._unseen[name]) < 3 else set()
+
+    def tabulate(self) -> pd.DataFrame:
+        """Return a row for each column, the most drifted first."""
+        rows = []
+        for name in self._features:
+            old, new = self._reference[name], self._new[name]
+            index = stability_index(old, new)
+            unseen = self._unseen_rows[name] / max(new.sum(), 1)
+            rows.append(
+                {
+                    "column": name,
+                    "drift (PSI)": round(index, 3),
+                    "by chance": round(expect_index(old, new), 3),
+                    "verdict": judge(index, expect_index(old, new)),
+                    "missing before": f"{old[-1] / max(old.sum(), 1):.1%}",
+                    "missing now": f"{new[-1] / max(new.sum(), 1):.1%}",
+                    "unseen": f"{unseen:.1%}" + (f" ({', '.join(sorted(self._unseen[name])[:3])})" if unseen else ""),
+                }
+            )
+        table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["column"])
+        return table.sort_values("drift (PSI)", ascending=False, ignore_index=True).set_index("column")
+
+    def _count(self, values: pd.Series, name: str) -> Array:
+        """Return how many values are in each bin; the last counts the missing, the one before it what no category knows."""
+        item = self._features[name]
+        if item["kind"] == "category":
+            known = len(item["categories"])
+            codes = find_codes(values.astype(object).where(values.notna(), None), index_categories(item))
+            places = np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
+            return np.bincount(places, minlength=known + 2).astype(float)
+        numbers = _to_numbers(values, item)
+        gaps = np.isnan(numbers)
+        places = np.digitize(numbers[~gaps], self._edges[name])
+        counts = np.bincount(places, minlength=len(self._edges[name]) + 1)
+        return np.append(counts, gaps.sum()).astype(float)
+
+
+def stability_index(reference: Array, new: Array) -> float:
+    """Return the population stability index of two rows of counts.
+
+    Examples
+    --------
+    >>> stability_index(np.array([50.0, 50.0]), np.array([5.0, 5.0]))
+    0.0
+    """
+    old = np.maximum(reference / max(reference.sum(), 1), SMALLEST)
+    now = np.maximum(new / max(new.sum(), 1), SMALLEST)
+    return float(((now - old) * np.log(now / old)).sum())
+
+
+def expect_index(reference: Array, new: Array) -> float:
+    """Return the index that two samples of one population have on average: (bins - 1) (1/n + 1/m) for large samples."""
+    bins = int(((reference + new) > 0).sum())
+    total, added = float(reference.sum()), float(new.sum())
+    return (bins - 1) * (1 / max(total, 1) + 1 / max(added, 1))
+
+
+def judge(index: float, by_chance: float) -> str:
+    """Say what an index means, beyond what chance gives."""
+    beyond = index - by_chance
+    if beyond < WORTH_A_LOOK:
+        return "as before"
+    return "worth a look" if beyond < LARGE else "drifted"
+
+
+def plot_drift(indices: Mapping[str, float]) -> Figure:
+    """Draw each column's index as a bar, the largest on top, at most 30, with the customary marks."""
+    shown = sorted(indices.items(), key=lambda item: item[1])[-MOST_BARS:]
+    figure = Figure(figsize=(7.0, 1.4 + 0.26 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    axes.barh([name for name, _ in shown], [value for _, value in shown], color=BLUE)
+    for mark, colour, words in ((WORTH_A_LOOK, GREY, "worth a look"), (LARGE, ORANGE, "drifted")):
+        axes.axvline(mark, color=colour, linestyle=":", label=f"{words} from {mark:g}")
+    title = "Drift against the test rows" + (f" (largest {len(shown)} of {len(indices)})" if len(shown) < len(indices) else "")
+    axes.set(title=title, xlabel="population stability index")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def _find_edges(values: pd.Series, item: Feature) -> Array:
+    if item["kind"] == "category":
+        return np.empty(0)
+    numbers = _to_numbers(values, item)
+    known = numbers[~np.isnan(numbers)]
+    return np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.empty(0)
+
+
+def _to_numbers(values: pd.Series, item: Feature) -> Array:
+    feature = {**item, "parts": ["days"]} if item["kind"] == "date" else item
+    return np.asarray(ENCODERS[item["kind"]](values, feature), np.float64).reshape(len(values))

@@ -1,0 +1,139 @@
+"""Files of rows a chunk at a time: read by the types of a model's signature, and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from boostlab.data.files import is_text, read_names
+from boostlab.errors import DataError
+from boostlab.models.predictor import Feature
+
+TYPES = {"double": pa.float64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "datetime": pa.timestamp("us")}
+PLAIN = csv.WriteOptions(quoting_style="needed")
+
+
+def read_chunks(paths: Sequence[Path], features: list[Feature], chunk_rows: int) -> Iterator[pa.Table]:
+    """Yield the rows of files in their order, at most so many at a time.
+
+    In CSV the columns of features are read by their type in the model's signature, others as the text that they are.
+
+    Raises
+    ------
+    DataError
+        If a file cannot be read, or a value is not of its column's type.
+    """
+    for path in paths:
+        try:
+            for batch in _read_csv(path, features) if is_text(path) else pq.ParquetFile(path).iter_batches(chunk_rows):
+                for start in range(0, batch.num_rows, chunk_rows):
+                    yield pa.Table.from_batches([batch.slice(start, chunk_rows)])
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from None
+
+
+def to_signed_frame(chunk: pa.Table, features: list[Feature], *, first_row: int = 1) -> pd.DataFrame:
+    """Return the features of a chunk with the types that the model's signature names.
+
+    Raises
+    ------
+    DataError
+        If a value is not of its column's type.
+    """
+    columns = {}
+    for item in features:
+        values = chunk.column(item["name"])
+        if pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
+        series = values.to_pandas()
+        try:
+            if item["signature"] in ("double", "long"):
+                series = series.astype(TYPES[item["signature"]].to_pandas_dtype())
+            elif item["signature"] == "string":
+                series = _to_text(series, item)
+        except (ValueError, TypeError) as error:
+            where = f"rows {first_row} to {first_row + chunk.num_rows - 1}"
+            kind = item["signature"]
+            raise DataError(f"The column {item['name']!r} is not what the model takes ({kind}) in {where}: {error}") from None
+        columns[item["name"]] = series
+    return pd.DataFrame(columns)
+
+
+@contextmanager
+def write_whole(output: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Open a file for chunks that takes its name when the block ends well, and is gone otherwise.
+
+    Until then it stands beside its place under a hidden name. What a killed process left there goes when the same output is
+    written again.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written, or there was no chunk.
+    """
+    writer: Any = None
+    schema: Any = None
+    part = output.with_name(f"{_name_parts(output)}{os.getpid()}.part")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _remove_parts(output)
+        with part.open("wb") as sink:
+
+            def write(chunk: pa.Table) -> None:
+                nonlocal writer, schema
+                if writer is None:
+                    schema = chunk.schema
+                    writer = (
+                        csv.CSVWriter(sink, schema, write_options=PLAIN) if is_text(output) else pq.ParquetWriter(sink, schema)
+                    )
+                writer.write_table(chunk.cast(schema))
+
+            yield write
+            if writer is None:
+                raise DataError("The input has no rows, so there is nothing to write.")
+            writer.close()
+        part.replace(output)
+    except OSError as error:
+        raise DataError(f"{output} cannot be written: {error.strerror or error}.") from None
+    finally:
+        with suppress(OSError):  # such as a folder that is none
+            part.unlink(missing_ok=True)
+
+
+def _to_text(series: pd.Series, item: Feature) -> pd.Series:
+    if item["kind"] == "date" and pd.api.types.is_datetime64_any_dtype(series):
+        moments = pd.to_datetime(series, utc=True)
+        return moments.map(lambda moment: None if pd.isna(moment) else moment.isoformat()).astype(object)
+    return series.astype(object)
+
+
+def _read_csv(path: Path, features: list[Feature]) -> Iterator[pa.RecordBatch]:
+    types = dict.fromkeys(read_names([path]), pa.string()) | {item["name"]: TYPES[item["signature"]] for item in features}
+    options = csv.ConvertOptions(column_types=types, strings_can_be_null=True)
+    with csv.open_csv(path, convert_options=options) as reader:
+        yield from reader
+
+
+def _name_parts(output: Path) -> str:
+    """Return how the names begin of what this host writes of an output."""
+    return f".{output.name}.{socket.gethostname()}-"
+
+
+def _remove_parts(output: Path) -> None:
+    """Remove what processes of this host left of an output when they were killed."""
+    start = _name_parts(output)
+    for path in output.parent.iterdir():
+        owner = path.name.removeprefix(start).removesuffix(".part")
+        if path.name == f"{start}{owner}.part" and owner.isdigit() and not psutil.pid_exists(int(owner)):
+            with suppress(OSError):  # such as another user's: the output can be written all the same
+                path.unlink()

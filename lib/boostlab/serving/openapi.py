@@ -1,0 +1,179 @@
+"""What a served model takes and gives, for machines (OpenAPI 3.1) and as a page for people that needs no other server."""
+
+from __future__ import annotations
+
+import html
+import json
+from typing import Any
+
+from boostlab.models.predictor import Feature
+from boostlab.serving.model import ServedModel
+
+LARGEST = 3.4e38  # float32
+TYPES: dict[str, dict[str, Any]] = {
+    "double": {"type": "number", "minimum": -LARGEST, "maximum": LARGEST},
+    "long": {"type": "integer", "minimum": -(2**53), "maximum": 2**53},
+    "boolean": {"type": "boolean"},
+    "string": {"type": "string"},
+    "datetime": {"type": "string", "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$"},
+}
+MEANINGS = {400: "The request does not fit the model", 408: "The request arrived too slowly", 413: "The request is too large"}
+MEANINGS |= {415: "The content type is not read here", 500: "The server failed", 503: "The server is busy, or stopping"}
+STYLE = """
+body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;background:#fff}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccc}
+pre,textarea{background:#f4f4f4;padding:.8rem;overflow:auto;font:14px/1.4 ui-monospace,monospace;width:100%;box-sizing:border-box}
+button{font:inherit;padding:.4rem 1.2rem;border:1px solid #0072b2;background:#0072b2;color:#fff;border-radius:4px}
+"""
+SCRIPT = """
+document.getElementById("send").onclick = async () => {
+  const request = {method: "POST", headers: {"Content-Type": "application/json"}, body: document.getElementById("body").value};
+  const answer = await fetch("invocations", request);
+  document.getElementById("answer").textContent = answer.status + " " + await answer.text();
+};
+"""
+
+
+def describe_api(model: ServedModel) -> dict[str, Any]:
+    """Return the OpenAPI 3.1 description; its example is one that the model answers."""
+    request = {
+        "required": True,
+        "content": {
+            "application/json": {"schema": _describe_request(model), "example": model.card.example},
+            "text/csv": {"schema": {"type": "string"}, "example": _to_csv(model.card.example)},
+        },
+    }
+    answers = {str(status): _answer(meaning, "Error") for status, meaning in MEANINGS.items()}
+    answers["415"] = answers["503"] = {"description": MEANINGS[415], "content": {"text/plain": {"schema": {"type": "string"}}}}
+    answers["503"] = {**answers["503"], "description": MEANINGS[503]}
+    paths: dict[str, Any] = {
+        "/invocations": {
+            "post": {
+                "summary": "Predict",
+                "operationId": "predict",
+                "requestBody": request,
+                "responses": {"200": _answer("A prediction for each row", "Predictions"), **answers},
+            }
+        }
+    }
+    plain = {"/metrics": "text/plain", "/version": "application/json", "/ping": "application/json", "/health": "application/json"}
+    for path, kind in plain.items():
+        fine = {"description": "The answer", "content": {kind: {}}}
+        paths[path] = {
+            "get": {"summary": path[1:].capitalize(), "responses": {"200": fine, "503": {"description": MEANINGS[503]}}}
+        }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": _title(model), "version": model.card.model_id or "1", "description": _summary(model)},
+        "paths": paths,
+        "components": {"schemas": {"Predictions": _describe_answer(model), "Error": _describe_error()}},
+    }
+
+
+def render_page(model: ServedModel) -> str:
+    """Return a page that says the same and has a form to try it."""
+    example = json.dumps(model.card.example, indent=1)
+    rows = "".join(
+        f"<tr><td><code>{html.escape(item['name'])}</code></td><td>{_say_type(item)}</td>"
+        f"<td>{'may be left out' if item['optional'] else 'needed'}</td></tr>"
+        for item in model.features
+    )
+    command = "curl -H 'Content-Type: application/json' --data @request.json http://localhost:8080/invocations"
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(_title(model))}</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
+        f"<h1>{html.escape(_title(model))}</h1><p>{html.escape(_summary(model))}</p>"
+        '<p>For machines: <a href="openapi.json">openapi.json</a> · <a href="metrics">metrics</a></p>'
+        f"<h2>Try it</h2><label for=body>POST /invocations</label><textarea id=body rows=14>{html.escape(example)}</textarea>"
+        f"<p><button id=send>Send</button></p><pre id=answer aria-live=polite> </pre><p>The same from a terminal:</p>"
+        f"<pre>{html.escape(command)}</pre>"
+        f"<h2>Columns</h2><table><thead><tr><th>name</th><th>takes</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
+        f"<script>{SCRIPT}</script></body></html>"
+    )
+
+
+def _title(model: ServedModel) -> str:
+    return f"A {model.contract['task']} model"
+
+
+def _summary(model: ServedModel) -> str:
+    classes = f" It answers with one of: {', '.join(map(str, model.labels))}." if model.labels else ""
+    origin = f" Trained in run {model.card.run_id}." if model.card.run_id else ""
+    return f"Answers as MLflow's scoring server does.{classes}{origin}"
+
+
+def _say_type(item: Feature) -> str:
+    if item["kind"] == "category":
+        known = ", ".join(map(html.escape, item["categories"][:8])) + (" …" if len(item["categories"]) > 8 else "")
+        return f"text: {known}; anything else counts as missing"
+    if item["kind"] == "date":
+        return "a date or time, ISO 8601"
+    return {"long": "a whole number", "double": "a number"}.get(item["signature"], "true or false")
+
+
+def _describe_request(model: ServedModel) -> dict[str, Any]:
+    record = {
+        "type": "object",
+        "properties": {item["name"]: _describe_value(item) for item in model.features},
+        "required": [item["name"] for item in model.features if not item["optional"]],
+        "additionalProperties": False,
+    }
+    names = [item["name"] for item in model.features]
+    cells = [_describe_value(item) for item in model.features]
+    row = {"type": "array", "prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
+    split = {
+        "type": "object",
+        "properties": {"columns": {"const": names}, "data": {"type": "array", "items": row, "maxItems": 50}},
+        "required": ["columns", "data"],
+        "additionalProperties": False,
+    }
+    records = {"type": "array", "items": record, "minItems": 1, "maxItems": 50}
+    full = {**record, "required": names}
+    formats = {"dataframe_split": split, "dataframe_records": records, "instances": {**records, "items": full}}
+    formats["inputs"] = formats["instances"]
+    params = {"type": "object", "properties": {"probabilities": {"type": "boolean"}}, "additionalProperties": False}
+    return {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {name: schema, **({"params": params} if model.labels else {})},
+                "required": [name],
+                "additionalProperties": False,
+            }
+            for name, schema in formats.items()
+        ]
+    }
+
+
+def _describe_value(item: Feature) -> dict[str, Any]:
+    kind: dict[str, Any] = TYPES[item["signature"]]
+    if item["signature"] == "string" and item["kind"] != "category":
+        kind = TYPES["datetime"] if item["kind"] == "date" else {"enum": ["true", "false"]}
+    return kind
+
+
+def _describe_answer(model: ServedModel) -> dict[str, Any]:
+    one: dict[str, Any] = {"type": "number"}
+    if model.labels:
+        likely = {str(label): {"type": "number", "minimum": 0, "maximum": 1} for label in model.labels}
+        one = {"oneOf": [{"enum": model.labels}, {"type": "object", "properties": likely, "required": list(likely)}]}
+    return {"type": "object", "properties": {"predictions": {"type": "array", "items": one}}, "required": ["predictions"]}
+
+
+def _describe_error() -> dict[str, Any]:
+    names = ["error_code", "message", "sqlstate", "error_class"]
+    text = {"type": "string"}
+    return {"type": "object", "properties": dict.fromkeys(names, text), "required": ["error_code", "message"]}
+
+
+def _answer(meaning: str, schema: str) -> dict[str, Any]:
+    return {"description": meaning, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
+
+
+def _to_csv(example: dict[str, Any]) -> str:
+    import csv
+    import io
+
+    split, out = example["dataframe_split"], io.StringIO()
+    csv.writer(out).writerows([split["columns"], *split["data"]])
+    return out.getvalue()

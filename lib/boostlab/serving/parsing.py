@@ -1,0 +1,233 @@
+"""What a request says: rows in one of the formats of MLflow's scoring server, and parameters.
+
+Rows come out as a column for each feature that was sent, of the type that the model's signature names.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import orjson
+
+from boostlab.models.predictor import Array, Feature
+from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError
+from boostlab.serving.schema import WRONG, cast_column, cast_tensor, cast_text, to_objects
+
+JSON, CSV = "application/json", "text/csv"
+FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+ONE_FORMAT = f"The input must be a JSON dictionary with exactly one of the input fields {{{', '.join(map(repr, FORMATS))}}}"
+UNEVEN = "Invalid input. The length of values for each input/column name are not the same"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows by column.
+
+    Attributes
+    ----------
+    columns : dict of str to ndarray of shape (count,)
+        Features alone.
+    count : int
+        Number of rows.
+    """
+
+    columns: dict[str, Array]
+    count: int
+
+
+def read_request(body: bytes, content_type: str | None, features: list[Feature]) -> tuple[Rows, Any]:
+    """Return the rows and the parameters of a request.
+
+    Raises
+    ------
+    RequestError
+        If the body is not what its content type says, or does not fit the features.
+    """
+    kind = _check_type(content_type)
+    if kind == CSV:
+        return _read_csv(body, features), None
+    content = _decode(body)
+    found = [name for name in FORMATS if name in content]
+    if len(found) != 1:
+        raise RequestError(f"{ONE_FORMAT}. Received dictionary with input fields: {found}.")
+    read = {"dataframe_split": _read_split, "dataframe_records": _read_records}.get(found[0])
+    rows = read(content[found[0]], features) if read else _read_tensors(content[found[0]], features, found[0])
+    return rows, content.get("params")
+
+
+def _check_type(content_type: str | None) -> str:
+    """Return the media type, if it is one that is read here."""
+    if content_type is None:
+        raise MediaTypeError(f"The request has no content type. Send {JSON} or {CSV}.")
+    kind, *pairs = [part.strip() for part in content_type.split(";")]
+    given = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    if given.pop("charset", "utf-8").lower() != "utf-8":
+        raise MediaTypeError("The scoring server only supports UTF-8")
+    if given:
+        raise MediaTypeError(f"Unrecognized content type parameters: {', '.join(given)}.")
+    if kind not in (JSON, CSV):
+        raise MediaTypeError(f"This predictor only supports the following content types: {JSON}, {CSV}. Got '{content_type}'.")
+    return kind
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:  # the standard library reads what orjson does not: NaN, lone surrogates, UTF-16
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise RequestError(f"Invalid input. Ensure that input is a valid JSON formatted string. Error: '{error!r}'") from None
+    if isinstance(content, list):
+        raise RequestError(f"Invalid input. {ONE_FORMAT}. Received a list.")
+    if not isinstance(content, dict):
+        raise RequestError(f"Invalid input. {ONE_FORMAT}. Received unexpected input type '{type(content)}.")
+    return content
+
+
+def _read_records(records: Any, features: list[Feature]) -> Rows:
+    if not isinstance(records, list):
+        kind = "dictionary" if isinstance(records, dict) else f"type {type(records)}"
+        raise RequestError(f"Invalid input. Dataframe records format must be a list of records. Got {kind}.")
+    named = [record if isinstance(record, dict) else {} for record in records]
+    sent = set().union(*named)
+    # a column that a record lacks is a gap, which is not quite the same as null: pandas makes True of the one, False of the other
+    columns = {item["name"]: [record.get(item["name"], np.nan) for record in named] for item in _sent(features, sent)}
+    return _cast(columns, features, sent, len(records))
+
+
+def _read_split(split: Any, features: list[Feature]) -> Rows:
+    if not isinstance(split, dict):
+        kind = "list" if isinstance(split, list) else f"type {type(split)}"
+        raise RequestError(f"Invalid input. Dataframe split format must be a dictionary. Got {kind}.")
+    if "data" not in split or not split.keys() <= {"columns", "data", "index"}:
+        raise RequestError(
+            "Invalid input. Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. "
+            f"Got {set(split)}.'"
+        )
+    names, data, index = split.get("columns"), split["data"], split.get("index")
+    wrong = "Invalid input. Provided dataframe_split field is not a valid dataframe representation in 'split' format. Error: "
+    if not isinstance(data, list) or not (names is None or isinstance(names, list)):
+        raise RequestError(f"{wrong}'data is a list of rows, and columns a list of names'")
+    if index is not None and not (isinstance(index, list) and len(index) == len(data)):
+        raise RequestError(f"{wrong}'{len(data)} rows, and an index of another length'")
+    if any(isinstance(row, dict) for row in data):
+        raise RequestError(f"{wrong}'a row is a dictionary: send dataframe_records'")
+    table = [row if isinstance(row, list) else [row] for row in data]
+    width = max(map(len, table), default=0)
+    if names is not None and table and len(names) != width:
+        raise RequestError(f"{wrong}'{len(names)} columns passed, passed data had {width} columns'")
+    sent = [name for name in names or [] if isinstance(name, str)]
+    if len(set(sent)) < len(sent):
+        raise SchemaError("A column is named twice.")
+    by_column = zip_longest(*table) if table else iter([()] * len(sent))
+    columns = {name: list(values) for name, values in zip(names or [], by_column, strict=False) if isinstance(name, str)}
+    return _cast(columns, features, sent, len(data))
+
+
+def _read_csv(body: bytes, features: list[Feature]) -> Rows:
+    wrong = (
+        "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame "
+        "produced using the `pandas.DataFrame.to_csv()` method. Error: "
+    )
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"Invalid input. Ensure that input is a valid UTF-8 encoded string. Error: '{error!r}'") from None
+    try:
+        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise RequestError(f"{wrong}'{error}'") from None
+    if not lines:
+        raise RequestError(f"{wrong}'No columns to parse from file'")
+    names, *table = lines
+    if any(len(line) > len(names) for line in table):
+        raise RequestError(f"{wrong}'a row has more fields than the {len(names)} of the header'")
+    by_column: Iterable[tuple[Any, ...]] = zip_longest(names, *table)
+    columns: dict[str, Array] = {}
+    known = {item["name"]: item["signature"] for item in features}
+    for name, *values in by_column:
+        if name in known and name not in columns:
+            try:
+                columns[name] = cast_text(values, known[name], name)
+            except RequestError as error:
+                raise RequestError(f"{wrong}'{error}'") from None
+    return _complete(columns, features, names, len(table))
+
+
+def _read_tensors(data: Any, features: list[Feature], form: str) -> Rows:
+    """Read ``instances`` or ``inputs``: a list of dictionaries, or a dictionary of lists."""
+    if len(features) == 1 and isinstance(data, list) and not any(isinstance(item, dict) for item in data):
+        data = {features[0]["name"]: data}
+    if isinstance(data, list) and all(isinstance(item, dict) for item in data):
+        return _read_dictionaries(data, features, form)
+    if not isinstance(data, dict):
+        cast_tensor(data, features[0]["signature"])
+        raise SchemaError(f"Model is missing inputs {_required(features)}.")
+    columns = {item["name"]: cast_tensor(data[item["name"]], item["signature"]) for item in _sent(features, data)}
+    lengths = {len(values) for values in data.values() if isinstance(values, list)}
+    if len(lengths) > 1:
+        raise RequestError(UNEVEN) if form == "instances" else SchemaError(UNEVEN)
+    count = lengths.pop() if lengths else 1
+    whole = {name: np.broadcast_to(values, count) if values.ndim == 0 else values for name, values in columns.items()}
+    return _complete(whole, features, data, count)
+
+
+def _read_dictionaries(records: list[dict[str, Any]], features: list[Feature], form: str) -> Rows:
+    sent = set().union(*records)
+    if form == "instances" and any(len(record) < len(sent) for record in records):
+        raise RequestError(UNEVEN)
+    columns = {}
+    for item in _sent(features, sent):
+        name, signature = item["name"], item["signature"]
+        given = [record[name] for record in records if name in record]
+        if any(isinstance(value, list) for value in given):
+            raise SchemaError(f"Incompatible input types for column {name}. A value is a list.")
+        values = cast_tensor(given, signature)
+        if len(given) < len(records):
+            if signature == "long":
+                raise SchemaError(f"Incompatible input types for column {name}. Can not safely convert float64 to int64.")
+            present = iter(values.tolist() if signature in ("boolean", "double") else values)
+            gapped = [next(present) if name in record else None for record in records]
+            values = to_objects(gapped) if signature in ("boolean", "string") else np.array(gapped, values.dtype)
+        columns[name] = values
+    return _complete(columns, features, sent, len(records))
+
+
+def _cast(columns: dict[str, list[Any]], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
+    found = _sent(features, columns)
+    fractions = [item["name"] for item in found if item["signature"] == "double"]
+    try:  # all fractions at once: most of the time that it takes to read a row goes into the calls
+        flat = to_objects([value for name in fractions for value in columns[name]]).astype(np.float64)
+        cast = dict(zip(fractions, flat.reshape(len(fractions), count), strict=True))
+    except WRONG:  # one by one then, to say which column it is
+        cast = {}
+    for item in found:
+        if item["name"] not in cast:
+            cast[item["name"]] = cast_column(columns[item["name"]], item["signature"], item["name"])
+    return _complete(cast, features, sent, count)
+
+
+def _complete(columns: dict[str, Array], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
+    missing = [name for name in _required(features) if name not in columns]
+    if missing:
+        known = {item["name"] for item in features}
+        extra = [name for name in sent if name not in known]
+        note = f" Note that there were extra inputs: {extra}." if extra else ""
+        raise SchemaError(f"Model is missing inputs {missing}.{note}")
+    return Rows(columns, count)
+
+
+def _required(features: list[Feature]) -> list[str]:
+    return [item["name"] for item in features if not item["optional"]]
+
+
+def _sent(features: list[Feature], sent: Any) -> list[Feature]:
+    return [item for item in features if item["name"] in sent]

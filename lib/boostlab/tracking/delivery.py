@@ -1,0 +1,227 @@
+"""Delivery: from a run's journal into the tracking store, now or later, and each thing once.
+
+Every call to the store that a run makes is made here, whether the run is alive, has lost its owner, or had lost its
+store. Imports MLflow where it is used, so that a refused command stays fast.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from boostlab.errors import StoreError
+from boostlab.models.registration import register_model
+from boostlab.tracking.journal import Entry, Journal
+from boostlab.tracking.store import Store, as_store_error, check_reachable
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+METRICS_PER_CALL = 1000
+PARAMS_PER_CALL = 100
+PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models, not on prompts
+REFUSAL_LENGTH = 600  # characters of MLflow's words that are passed on
+REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
+
+
+def create_run(journal: Journal, client: MlflowClient, store: Store) -> str:
+    """Make the run that a journal describes, note its id in the journal and return it.
+
+    Raises
+    ------
+    StoreError
+        If the experiment was deleted, or the store refuses the run.
+    """
+    facts = journal.facts()
+    with as_store_error(store):
+        experiment_id = _find_experiment(client, facts["experiment"], store)
+        run = client.create_run(experiment_id, start_time=facts["start_time"], tags=facts["tags"], run_name=facts["run_name"])
+        journal.amend(run_id=run.info.run_id, experiment_id=experiment_id)
+        _log_params(client, run.info.run_id, facts["params"])
+    return str(run.info.run_id)
+
+
+def send(journal: Journal, client: MlflowClient, store: Store) -> int:
+    """Send what the journal holds and the store does not have yet, in order; return how many entries that were.
+
+    An entry that the store refuses for what it says is settled with the refusal, for the notebook to raise.
+
+    Raises
+    ------
+    StoreError
+        If the store is lost; everything stays in the journal.
+    """
+    pending = [entry for entry in journal.entries() if entry.receipt is None]
+    if not pending:
+        return 0
+    facts = journal.facts()
+    with as_store_error(store):
+        check_reachable(store)
+        for entry in pending:
+            entry.settle(_send_entry(client, facts, entry))
+    return len(pending)
+
+
+def complete(journal: Journal, client: MlflowClient, store: Store) -> str:
+    """Send all that is left of a run that ended, making the run anew if the store has lost it; remove the journal.
+
+    Returns
+    -------
+    str
+        The run's id.
+
+    Raises
+    ------
+    StoreError
+        If the store is lost (again); the journal stays.
+    """
+    with as_store_error(store):
+        check_reachable(store)
+        known = _knows_run(client, journal.facts().get("run_id"))
+    if not known:
+        create_run(journal, client, store)
+        for entry in journal.entries():
+            entry.unsettle()
+    send(journal, client, store)
+    run_id = str(journal.facts()["run_id"])
+    journal.remove()
+    return run_id
+
+
+def add_end(journal: Journal, status: str, tags: dict[str, str], *, seen: float | None = None) -> None:
+    """Note how a run ended: ``FINISHED``, ``FAILED`` or ``KILLED``, now or when it was `seen` last (in seconds)."""
+    if tags:
+        journal.add("tags", tags)
+    journal.add("end", {"status": status, "end_time": int((seen or time.time()) * 1000)})
+
+
+def _send_entry(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.exceptions import MlflowException
+
+    senders: dict[str, Callable[[MlflowClient, dict[str, Any], Entry], dict[str, Any]]] = {
+        "metrics": _send_metrics,
+        "tags": _send_tags,
+        "files": _send_files,
+        "dataset": _send_dataset,
+        "model": _send_model,
+        "end": _send_end,
+    }
+    try:
+        return senders[entry.kind](client, facts, entry)
+    except MlflowException as error:
+        if error.error_code not in REFUSALS:
+            raise
+        return {"refused": error.message[:REFUSAL_LENGTH]}
+
+
+def _send_metrics(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import Metric
+
+    metrics = [Metric(*point) for point in entry.read()["points"]]
+    for start in range(0, len(metrics), METRICS_PER_CALL):
+        client.log_batch(facts["run_id"], metrics=metrics[start : start + METRICS_PER_CALL])
+    return {}
+
+
+def _send_tags(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import RunTag
+
+    client.log_batch(facts["run_id"], tags=[RunTag(key, str(value)) for key, value in entry.read().items()])
+    return {}
+
+
+def _send_files(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    client.log_artifacts(facts["run_id"], str(entry.files))
+    return {}
+
+
+def _send_dataset(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = entry.read()
+    context = InputTag("mlflow.data.context", dataset.pop("context"))
+    client.log_inputs(facts["run_id"], [DatasetInput(Dataset(**dataset), [context])])
+    return {}
+
+
+def _send_model(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    from boostlab.models.packaging import package_model
+
+    wanted = entry.read()
+    logged = client.create_logged_model(
+        facts["experiment_id"], name=wanted["name"], source_run_id=facts["run_id"], model_type="boostlab"
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "model"
+        description = Model(
+            artifact_path=logged.artifact_location,
+            run_id=facts["run_id"],
+            model_uuid=logged.model_id,
+            model_id=logged.model_id,
+        )
+        package_model(entry.files, folder, mlflow_model=description)
+        client.log_model_artifacts(logged.model_id, str(folder))
+    client.finalize_logged_model(logged.model_id, "READY")
+    client.log_outputs(facts["run_id"], [LoggedModelOutput(logged.model_id, step=0)])
+    receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
+    if wanted["register_as"]:
+        receipt["version"] = register_model(client, logged, wanted["register_as"])
+    return receipt
+
+
+def _send_end(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+    end = entry.read()
+    client.set_terminated(facts["run_id"], end["status"], end["end_time"])
+    return {}
+
+
+def _log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
+    from mlflow.entities import Param
+
+    items = [Param(name, value[:PARAM_LENGTH]) for name, value in params.items()]
+    for start in range(0, len(items), PARAMS_PER_CALL):
+        client.log_batch(run_id, params=items[start : start + PARAMS_PER_CALL])
+
+
+def _find_experiment(client: MlflowClient, name: str, store: Store) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=_artifact_location(name, store), tags=EXPERIMENT_TAGS))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+            experiment = client.get_experiment_by_name(name)  # made by another process in the meantime
+    if experiment is None or experiment.lifecycle_stage == "deleted":
+        raise StoreError(
+            f"The experiment {name!r} was deleted in {store.shown}. Name another one, or restore it: "
+            f"mlflow experiments restore --experiment-id {experiment.experiment_id if experiment else '…'}"
+        )
+    return str(experiment.experiment_id)
+
+
+def _artifact_location(name: str, store: Store) -> str | None:
+    if store.artifact_root is None:
+        return None
+    slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
+    return (store.artifact_root / (slug or "_")).as_uri()
+
+
+def _knows_run(client: MlflowClient, run_id: str | None) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return run_id is not None and client.get_run(run_id) is not None
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise

@@ -1,0 +1,197 @@
+"""A run's journal: a folder that keeps what the run recorded until the tracking store has all of it.
+
+A notebook writes entries (parameters, metrics, files, a model); whoever owns the run sends them
+(:mod:`boostlab.tracking.delivery`). The owner holds a lock on the journal for as long as it lives, so that a journal whose lock
+is free has lost its owner: the next execution on the host, or ``boostlab deliver``, then completes the run from it.
+Journals lie in the user's state folder. Nothing here knows MLflow.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from platformdirs import user_state_path
+
+from boostlab.errors import LabError
+
+DONE = "done.json"
+POLL_S = 0.02
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to send: a folder ``<number>-<kind>`` with its facts in ``entry.json`` and its files in ``files``."""
+
+    path: Path
+
+    @property
+    def kind(self) -> str:
+        """What the entry holds, such as ``metrics`` or ``model``."""
+        return self.path.name.partition("-")[2]
+
+    @property
+    def files(self) -> Path:
+        """The folder of the entry's files."""
+        return self.path / "files"
+
+    def read(self) -> dict[str, Any]:
+        """Return the entry's facts."""
+        facts: dict[str, Any] = json.loads((self.path / "entry.json").read_text())
+        return facts
+
+    @property
+    def receipt(self) -> dict[str, Any] | None:
+        """What the store answered, or None if the entry was not sent yet."""
+        done = self.path / DONE
+        return json.loads(done.read_text()) if done.exists() else None
+
+    def settle(self, receipt: Mapping[str, Any]) -> None:
+        """Mark the entry as sent."""
+        _write(self.path / DONE, receipt)
+
+    def unsettle(self) -> None:
+        """Forget that the entry was sent: the store that had it is gone."""
+        (self.path / DONE).unlink(missing_ok=True)
+
+
+class Journal:
+    """The journal in one folder.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder; :meth:`create` makes a new one, which its maker then owns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path / "owner.lock", thread_local=False)
+        self._numbering = threading.Lock()  # widgets' callbacks may run in a thread of their own
+
+    @classmethod
+    def create(cls, facts: Mapping[str, Any]) -> Journal:
+        """Make a journal of a run that begins, and own it.
+
+        Parameters
+        ----------
+        facts : mapping
+            What is needed to find the run again, or to make it anew: store, experiment, name, tags, parameters.
+
+        Raises
+        ------
+        LabError
+            If the folder cannot be made.
+        """
+        folder = journals_folder()
+        draft = folder / f".{uuid.uuid4().hex}"
+        try:
+            draft.mkdir(parents=True, mode=0o700)
+        except OSError as error:
+            raise LabError(
+                f"The folder {folder} for the journals of runs cannot be made: {error.strerror}. "
+                "Make it writable, or set XDG_STATE_HOME to a folder that is."
+            ) from None
+        journal = cls(draft)
+        journal.own()
+        _write(draft / "run.json", facts)
+        journal.path = draft.rename(folder / draft.name.removeprefix("."))  # with its lock held: never seen as orphaned
+        return journal
+
+    def own(self) -> bool:
+        """Take the journal's lock; return False where somebody living holds it."""
+        if not self.path.exists():
+            return False
+        try:
+            self._lock.acquire(timeout=0)
+        except (Timeout, FileNotFoundError):
+            return False
+        return self.path.exists()
+
+    def disown(self) -> None:
+        """Give the lock back."""
+        self._lock.release(force=True)
+
+    def remove(self) -> None:
+        """Delete the journal of a run that the store has completely."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.disown()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was given to :meth:`create`, with later :meth:`amend` s.
+
+        Raises
+        ------
+        LabError
+            If the file was cut off, as by a loss of power.
+        """
+        try:
+            facts: dict[str, Any] = json.loads((self.path / "run.json").read_text())
+        except ValueError:
+            raise LabError(f"The journal {self.path} cannot be read. Nothing can be made of it: delete the folder.") from None
+        return facts
+
+    def amend(self, **facts: Any) -> None:
+        """Add to the journal's facts, such as the run's id once the store has given it."""
+        _write(self.path / "run.json", self.facts() | facts)
+
+    def add(self, kind: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
+        """Append an entry; it appears whole or not at all.
+
+        Parameters
+        ----------
+        files : pathlib.Path, optional
+            A folder that is moved into the entry.
+        """
+        draft = self.path / f".{uuid.uuid4().hex}"
+        draft.mkdir()
+        _write(draft / "entry.json", facts)
+        if files is not None:
+            shutil.move(files, draft / "files")
+        with self._numbering:
+            number = sum(1 for _ in self.entries()) + 1
+            return Entry(draft.rename(self.path / f"{number:05d}-{kind}"))
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield all entries in the order in which they were added."""
+        for path in sorted(self.path.glob("[0-9]*-*")):
+            yield Entry(path)
+
+    def wait(self, entry: Entry, timeout_s: float) -> dict[str, Any] | None:
+        """Return the receipt of an entry that the run's owner sends, or None if it is not sent within `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while entry.receipt is None and time.monotonic() < deadline and not (self.path / "lost").exists():
+            time.sleep(POLL_S)
+        return entry.receipt
+
+    def mark_lost(self) -> None:
+        """Note that the store is gone, so that nobody waits for it."""
+        (self.path / "lost").touch()
+
+
+def journals_folder() -> Path:
+    """Return the folder of this user's journals on this host."""
+    return user_state_path("boostlab") / "runs"
+
+
+def orphaned_journals() -> Iterator[Journal]:
+    """Yield each journal that has lost its owner, owned by the caller from then on."""
+    folder = journals_folder()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        journal = Journal(path)
+        if not path.name.startswith(".") and (path / "run.json").exists() and journal.own():
+            yield journal
+
+
+def _write(path: Path, facts: Mapping[str, Any]) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(facts, default=str))
+    draft.replace(path)

@@ -1,0 +1,271 @@
+"""Where runs live: the tracking store's address, and opening it safely.
+
+SQLite is the default and lies at the project's root; a folder of plain files, a database server and an MLflow server
+are the alternatives. Runs themselves are the concern of :mod:`boostlab.tracking.run` and :mod:`boostlab.tracking.delivery`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from filelock import FileLock
+from platformdirs import user_state_path
+
+from boostlab.errors import StoreError
+from boostlab.gc_pause import uncollected
+from boostlab.redaction import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ALLOWED = "sqlite:///FILE, a folder or file:FOLDER, http(s)://HOST, postgresql://, mysql:// or mssql://USER@HOST/NAME"
+HOST = re.compile(r"[\w.-]+:\d+/?")
+DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
+MLFLOW_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a UI needs no workers, which take most of its start
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of MLflow's 7, which take minutes; what is not sent stays in the journal
+}
+TIMEOUT_S = 5.0
+LOCK_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Store:
+    """A tracking store and registry, by its address.
+
+    Attributes
+    ----------
+    uri : str
+        Absolute address as MLflow takes it. It may hold a password: show `shown` instead.
+    artifact_root : pathlib.Path or None
+        Folder of the runs' artifacts; None where MLflow or a server places them itself.
+    """
+
+    uri: str
+    artifact_root: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        """One of ``sqlite``, ``file``, ``http``, ``https`` and the names of database servers."""
+        return self.uri.partition(":")[0].partition("+")[0]
+
+    @property
+    def shown(self) -> str:
+        """The address without a password."""
+        return str(redact(self.uri, ()))
+
+    @property
+    def path(self) -> Path:
+        """The file or folder of a local store."""
+        return Path(self.uri.removeprefix("sqlite:///") if self.kind == "sqlite" else unquote(urlsplit(self.uri).path))
+
+
+def find_project(notebook: Path | None = None) -> Path:
+    """Return the project's root: the nearest folder above the notebook with a ``pyproject.toml``, else the kit's own."""
+    above = notebook.resolve().parents if notebook else ()
+    kit = Path(__file__).resolve().parents[3]
+    candidates = [folder for folder in (*above, kit) if (folder / "pyproject.toml").is_file()]
+    return candidates[0] if candidates else Path.cwd()
+
+
+def find_store(address: str, *, project: Path, folder: Path | None = None) -> Store:
+    """Return the store at `address`, else that of ``MLFLOW_TRACKING_URI``, else the project's own SQLite file.
+
+    Parameters
+    ----------
+    project : pathlib.Path
+        The folder of the project's own store.
+    folder : pathlib.Path, optional
+        Where relative paths start; default: the working directory.
+
+    Raises
+    ------
+    StoreError
+        If the address has no form that boostlab knows.
+    """
+    address = address or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{project / 'mlflow.db'}"
+    folder = folder or Path.cwd()
+    address = re.sub(r"^[A-Za-z0-9+]+:", lambda found: found[0].lower(), address)
+    if HOST.fullmatch(address):
+        raise StoreError(
+            f"The tracking address {address!r} is of no known kind. Did you mean http://{address}? It takes: {ALLOWED}."
+        )
+    scheme = re.match(r"([a-z0-9]+)(?:\+[a-z0-9]+)?:(?=.)", address)
+    if scheme is None:
+        return _folder(address, folder)
+    match scheme[1]:
+        case "sqlite":
+            name = re.sub(r"^sqlite[^:]*:/{0,3}", "", address)
+            if re.search("[?#]", name):
+                raise StoreError(f"The path of a SQLite store cannot hold ? or #, as {address!r} does. Choose another name.")
+            path = (folder / Path(name).expanduser()).resolve()
+            return Store(f"sqlite:///{path}", path.parent / "mlartifacts")
+        case "file":
+            return _folder(unquote(re.sub(r"^file:(//)?", "", address)), folder)
+        case "http" | "https":
+            return Store(address.rstrip("/"))
+        case name if name in DATABASE_SERVERS:
+            return Store(address, project / "mlartifacts")
+    raise StoreError(f"The tracking address {redact(address, ())!r} is of no known kind. It takes: {ALLOWED}.")
+
+
+def open_store(store: Store) -> MlflowClient:
+    """Return a client of the store, making a local one that is not there yet.
+
+    A lock lets one process at a time make or upgrade the tables: processes that all met a fresh database would crash.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be reached, opened or made.
+    """
+    configure_mlflow(store)
+    try:
+        check_reachable(store, fresh=True)
+        with uncollected(), FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
+            from mlflow import MlflowClient
+
+            if store.kind == "sqlite" and not store.path.exists():
+                _make_tables(store)
+            client = MlflowClient(store.uri, store.uri)
+            client.search_experiments(max_results=1)
+        return client
+    except Exception as error:  # whatever MLflow, SQLAlchemy or a driver raises: the address is what the user can mend
+        fault = error if isinstance(error, StoreError) else _unusable(store, f"{type(error).__name__}: {error}")
+        raise StoreError(f"{fault} Correct tracking_uri or MLFLOW_TRACKING_URI. It takes: {ALLOWED}.") from None
+
+
+def open_current() -> MlflowClient:
+    """Return a client of the store that this notebook's run is in: who made the run names it in ``MLFLOW_TRACKING_URI``.
+
+    Raises
+    ------
+    StoreError
+        If it cannot be reached.
+    """
+    return open_store(find_store("", project=find_project()))
+
+
+def configure_mlflow(store: Store) -> None:
+    """Set what MLflow reads from the environment, unless the user did: no telemetry, no chatter, few retries.
+
+    A store of plain files, which MLflow takes only on demand, is demanded where it was asked for.
+    """
+    for name, value in MLFLOW_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    if store.kind == "file":
+        os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+
+
+def check_reachable(store: Store, *, fresh: bool = False) -> None:
+    """Raise a StoreError at once where MLflow would retry for minutes, or quietly make an empty store.
+
+    Parameters
+    ----------
+    fresh : bool
+        Whether a local store may be absent as yet, if only the folder that it goes into is there.
+    """
+    if store.kind in ("sqlite", "file"):
+        _check_local(store, fresh=fresh)
+    elif store.kind in ("http", "https"):
+        _check_server(store)
+    else:
+        _check_database(store)
+
+
+@contextmanager
+def as_store_error(store: Store) -> Iterator[None]:
+    """Turn what a store that is lost makes MLflow raise into one StoreError, without its log of tracebacks."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    noisy = logging.getLogger("mlflow.store.db.utils")
+    level = noisy.level
+    noisy.setLevel(logging.CRITICAL)
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise StoreError(f"The tracking store {store.shown} fails: {str(error).strip().splitlines()[0]}") from error
+    finally:
+        noisy.setLevel(level)
+
+
+def _folder(address: str, folder: Path) -> Store:
+    path = (folder / Path(address).expanduser()).resolve()
+    if path.is_file() or path.suffix in (".db", ".sqlite", ".sqlite3"):
+        raise StoreError(f"The tracking address {address!r} names a file. For a SQLite store write sqlite:///{path}.")
+    return Store(path.as_uri())
+
+
+def _check_local(store: Store, *, fresh: bool) -> None:
+    path = store.path
+    if not path.exists() and not fresh:
+        raise _unusable(store, f"{path} is not there any more")
+    if not path.parent.is_dir():
+        raise _unusable(store, f"the folder {path.parent} does not exist")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise _unusable(store, f"{path} is not writable")
+    if store.kind == "sqlite" and path.is_dir():
+        raise _unusable(store, f"{path} is a folder")
+    if store.kind == "sqlite" and path.exists():
+        try:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            raise _unusable(store, str(error)) from None
+
+
+def _check_server(store: Store) -> None:
+    import requests
+
+    try:
+        answer = requests.get(f"{store.uri}/health", timeout=TIMEOUT_S)
+    except requests.RequestException as error:
+        raise _unusable(store, f"no server answers ({type(error).__name__})") from None
+    if answer.status_code >= 500:
+        raise _unusable(store, f"the server answers with HTTP status {answer.status_code}")
+
+
+def _check_database(store: Store) -> None:
+    import sqlalchemy
+
+    try:
+        engine = sqlalchemy.create_engine(store.uri)
+        try:
+            engine.connect().close()
+        finally:
+            engine.dispose()
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        raise _unusable(store, str(error)) from None
+
+
+def _make_tables(store: Store) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    assert store.artifact_root is not None
+    SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # names the default experiment's folder, which a client cannot
+
+
+def _lock_path(store: Store) -> Path:
+    if store.kind == "sqlite":
+        return store.path.with_name(store.path.name + ".lock")
+    folder = user_state_path("boostlab", ensure_exists=True)
+    return folder / f"store-{hashlib.sha256(store.uri.encode()).hexdigest()[:16]}.lock"
+
+
+def _unusable(store: Store, reason: str) -> StoreError:
+    return StoreError(f"The tracking store {store.shown} cannot be used: {redact(reason.strip().splitlines()[0], ())}.")

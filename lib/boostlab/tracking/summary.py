@@ -1,0 +1,92 @@
+"""A run in words: how it ended, its metrics, and where to look; for a terminal, and for a notebook's last cell."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from boostlab.errors import LabError
+from boostlab.redaction import MASK
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.store import Store
+from boostlab.tracking.ui import link_experiment, link_model, link_run, link_version
+
+PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII's: what Markdown may take for markup
+
+
+def describe_outcome(journal: Journal, status: str, reason: str) -> str:
+    """Return some lines on a run that ended, for papermill's log."""
+    facts = journal.facts()
+    seconds = time.time() - facts["start_time"] / 1000
+    lines = [f"Run {facts['run_name']}: {status} after {seconds:.1f} s. {reason}".rstrip()]
+    lines += [f"  {name:<28}{value:.6g}" for name, value in final_metrics(journal).items()]
+    lines += [f"  registered as {name} version {version}" for name, version in registered_versions(journal)]
+    lines += [f"  experiment {facts['experiment']}, run {facts['run_id']}", f"  {how_to_look(facts)}"]
+    return "\n".join(lines)
+
+
+def describe_loss(journal: Journal, store: Store, status: str, error: LabError) -> str:
+    """Return what to tell of a run that the store does not have."""
+    facts = journal.facts()
+    prefix = "MLFLOW_TRACKING_URI=ADDRESS " if MASK in store.shown else ""
+    return (
+        f"{error}\nThe run {facts['run_name']} ended {status}. Nothing of it is lost: it is kept in {journal.path}, and the "
+        f"output notebook is on disk.\nWhen the store is back: {prefix}boostlab deliver {journal.path.name}"
+    )
+
+
+def final_metrics(journal: Journal) -> dict[str, float]:
+    """Return the metrics that were logged as results, without those per round."""
+    entries = [entry.read() for entry in journal.entries() if entry.kind == "metrics"]
+    return {name: value for entry in entries if entry["final"] for name, value, *_ in entry["points"]}
+
+
+def registered_versions(journal: Journal) -> list[tuple[str, int]]:
+    """Return name and version of each model that was registered."""
+    models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.kind == "model"]
+    return [(name, receipt["version"]) for name, receipt in models if "version" in receipt]
+
+
+def how_to_look(facts: Mapping[str, Any]) -> str:
+    """Return how to see the run of a journal's facts in MLflow's UI."""
+    command = facts["ui"]["command"]
+    return f"see {link_run(facts)}{f' while this runs: {command}' if command else ''}"
+
+
+def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:
+    """Return one sentence on a model's first metric, set against the constant predictor's; lower is better."""
+    name = next(iter(scores))
+    change = 1 - scores[name] / constant[name] if constant[name] else 0.0
+    side = "below" if change >= 0 else "above"
+    return (
+        f"On {rows} held-out rows the model's {name} is {scores[name]:.4g}: "
+        f"{abs(change):.0%} {side} the constant predictor's {constant[name]:.4g}."
+    )
+
+
+def tabulate_run(facts: Mapping[str, Any], model: Mapping[str, Any], register_as: str) -> str:
+    """Return a Markdown table of where the run and its model are, and where to click next."""
+    rows = {
+        "experiment": _link(facts["experiment"], link_experiment(facts)),
+        "run": f"{_link(facts['run_name'], link_run(facts))} (`{facts['run_id']}`)",
+        "model": f"`runs:/{facts['run_id']}/model`",
+    }
+    if "model_id" in model:
+        rows["model"] = f"{_link('model', link_model(facts, model['model_id']))} ({rows['model']})"
+    if register_as and "version" in model:
+        rows["registered as"] = _link(
+            f"{register_as} version {model['version']}", link_version(facts, register_as, model["version"])
+        )
+    elif register_as:
+        rows["registered as"] = f"`{register_as}`, version to come: the store is lost for now"
+    if facts["ui"]["command"]:
+        rows["links"] = f"work while this runs: `{facts['ui']['command']}`"
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    return "\n".join(["| | |", "| --- | --- |", *lines])
+
+
+def _link(text: str, address: str) -> str:
+    """Return a link in Markdown; nothing in the text is markup."""
+    return f"[{PUNCTUATION.sub(lambda found: chr(92) + found[0], text)}]({address})"

@@ -1,0 +1,175 @@
+"""The test rows that a run keeps as evidence: written by the training, read back to compare models or to prove an image.
+
+They are one Parquet file among the run's artifacts: the columns that the model needs and the target as the table has
+them, each row's position in the table, and what the model answered. What they are is said in the file's metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from boostlab.data.splits import Part
+from boostlab.data.table import Task, encode_labels, to_frame, to_series
+from boostlab.errors import LabError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+PATH = "evaluation/test_rows.parquet"
+METADATA = b"boostlab.rows"
+MOST_ROWS = 10_000
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that a model did not learn from, and its answers to them.
+
+    Attributes
+    ----------
+    data : pyarrow.Table of shape (n_rows, n_features)
+        The features' columns as the table has them.
+    target : Series of length n_rows
+    weight : ndarray of shape (n_rows,), or None
+    positions : ndarray of int, shape (n_rows,), ascending
+        Where the rows stand in the table of this `digest`.
+    answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
+        Predictions, or the probability of each of `labels`.
+    test_rows : int
+        Size of the test part; where it is larger than n_rows, the rows are a sample of it.
+    """
+
+    data: pa.Table
+    target: pd.Series
+    weight: Array | None
+    positions: Array
+    answers: Array
+    digest: str
+    task: Task
+    labels: list[Any]
+    test_rows: int
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The features as a user would send them."""
+        return to_frame(self.data)
+
+    @property
+    def true(self) -> Array:
+        """The target as metrics take it: numbers, or positions in `labels`."""
+        return self.target.to_numpy(float) if self.task == "regression" else encode_labels(self.target, self.labels)
+
+
+def keep_rows(part: Part, answers: Array, *, contract: Mapping[str, Any]) -> pa.Table:
+    """Return a part's rows with the model's answers, at most 10,000 of them, as the table to keep.
+
+    A larger part is sampled by a hash of the rows' positions, so that two models that were tested on much the same rows
+    keep the same rows.
+
+    Parameters
+    ----------
+    answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
+    contract : mapping
+        The model's: ``task``, ``labels`` and ``features``.
+    """
+    chosen = _sample(part.rows)
+    roles = part.table.roles
+    features = [item["name"] for item in contract["features"]]
+    names = [*features, roles.target, *([roles.weight] if roles.weight else [])]
+    table = part.table.take(list(dict.fromkeys(names)), part.rows[chosen])
+    kept = answers[chosen].reshape(len(chosen), -1)
+    answered = [f"probability of {label}" for label in contract["labels"]] or ["prediction"]
+    own = _unused(["position", *answered], table.column_names)
+    for name, values in zip(own, [part.rows[chosen], *kept.T], strict=True):
+        table = table.append_column(name, pa.array(np.ascontiguousarray(values)))
+    facts = {
+        "digest": part.table.digest,
+        "task": contract["task"],
+        "labels": contract["labels"],
+        "features": features,
+        "target": roles.target,
+        "weight": roles.weight,
+        "position": own[0],
+        "answers": own[1:],
+        "test_rows": len(part),
+        "is_sample": len(chosen) < len(part),
+    }
+    return table.replace_schema_metadata({METADATA: json.dumps(facts)})
+
+
+def read_rows(file: Path) -> Rows:
+    """Read the rows that :func:`keep_rows` made a table of.
+
+    Raises
+    ------
+    LabError
+        If the file is none of ours.
+    """
+    table = pq.read_table(file)
+    metadata = table.schema.metadata or {}
+    if METADATA not in metadata:
+        raise LabError(f"{file} does not hold the test rows of a run. Train again with this version of boostlab.")
+    facts = json.loads(metadata[METADATA])
+    answers = np.column_stack([table.column(name).to_numpy() for name in facts["answers"]])
+    return Rows(
+        data=table.select(facts["features"]).replace_schema_metadata(),
+        target=to_series(table.column(facts["target"]), facts["target"]),
+        weight=table.column(facts["weight"]).to_numpy().astype(float) if facts["weight"] else None,
+        positions=table.column(facts["position"]).to_numpy(),
+        answers=answers if facts["labels"] else answers[:, 0],
+        digest=facts["digest"],
+        task=facts["task"],
+        labels=facts["labels"],
+        test_rows=facts["test_rows"],
+    )
+
+
+def fetch_rows(client: MlflowClient, run_id: str) -> Rows:
+    """Return the test rows that a run kept.
+
+    Raises
+    ------
+    LabError
+        If the run has none, as those from before rows were kept, or its artifacts are gone.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        if PATH not in [item.path for item in client.list_artifacts(run_id, str(Path(PATH).parent))]:
+            raise LabError(f"The run {run_id} kept no test rows: it has no artifact {PATH}. Train it again.")
+        with tempfile.TemporaryDirectory() as folder:
+            return read_rows(Path(client.download_artifacts(run_id, PATH, folder)))
+    except (MlflowException, OSError) as error:
+        raise LabError(f"The test rows of the run {run_id} cannot be read: {str(error).strip().splitlines()[0]}") from None
+
+
+def _sample(rows: Array) -> Array:
+    """Return the indices, ascending, of the rows to keep."""
+    if len(rows) <= MOST_ROWS:
+        return np.arange(len(rows))
+    return np.sort(np.argpartition(pd.util.hash_array(rows), MOST_ROWS)[:MOST_ROWS])
+
+
+def _unused(names: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Return the names, with an underscore at the end of those that are taken."""
+    found: list[str] = []
+    for name in names:
+        unused = name
+        while unused in (*taken, *found):
+            unused += "_"
+        found.append(unused)
+    return found

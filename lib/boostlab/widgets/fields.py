@@ -1,0 +1,100 @@
+"""Widgets for a notebook's parameters, each made of what the parameters cell and its schema say of it.
+
+Sliders where the range has two ends, choices, check boxes, and text for the rest. No rule is written here: what a value
+must be is checked by the schema.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from functools import partial
+from typing import Any, Literal, get_args, get_origin
+
+import ipywidgets
+import yaml
+from pydantic.fields import FieldInfo
+
+from boostlab.errors import ParameterError
+from boostlab.notebook.parameters import Parameter, describe_limits, find_bounds
+from boostlab.redaction import SECRET_NAME
+
+FRACTION_STEP = 0.01
+READOUT = ".6"  # a value that was typed, such as 0.005, is shown as it is
+LONGEST_SLIDER = 1000  # whole numbers
+WIDE = {"width": "22em", "flex": "0 0 auto"}
+PLAIN_TYPES = (int, float, str, bool)
+
+
+class Field:
+    """A parameter as a widget, with its name and help beside it.
+
+    Attributes
+    ----------
+    parameter : Parameter
+    control : ipywidgets.Widget
+        What holds the value.
+    row : ipywidgets.Widget
+        All of it, for display.
+    """
+
+    def __init__(self, parameter: Parameter, rule: FieldInfo) -> None:
+        self.parameter = parameter
+        self.control = _make_control(parameter, rule)
+        self._name = ipywidgets.HTML(layout={"width": "12em", "flex": "0 0 auto"})
+        limits = describe_limits(parameter.name, rule)
+        words = parameter.help + (f" ({limits})" if limits else "")
+        style = "line-height: 1.3; padding: 4px 0 4px 8px; color: var(--jp-ui-font-color2)"
+        help_text = ipywidgets.HTML(
+            f'<div style="{style}">{html.escape(words)}</div>', layout={"height": "auto", "flex": "1 1 0"}
+        )
+        self.row = ipywidgets.HBox([self._name, self.control, help_text], layout={"align_items": "center", "flex": "0 0 auto"})
+        self.control.observe(lambda _: self._show_name(), "value")
+        self._show_name()
+
+    @property
+    def value(self) -> Any:
+        """The parameter's value.
+
+        Raises
+        ------
+        ParameterError
+            If a list, a mapping or another value that is typed as text cannot be read.
+        """
+        value = self.control.value
+        if self.parameter.type in PLAIN_TYPES:
+            return value
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError:
+            name = self.parameter.name
+            raise ParameterError(f"{name} = {value!r} cannot be read. Write it as YAML: [a, b], {{a: 1}}, 1, text.") from None
+
+    def _show_name(self) -> None:
+        changed = self.control.value != _to_control(self.parameter)
+        name = html.escape(self.parameter.name)
+        self._name.value = f"<b>{name} *</b>" if changed else name
+
+
+def _make_control(parameter: Parameter, rule: FieldInfo) -> Any:
+    """Return the widget that fits a parameter's type and range, set to its default."""
+    value, bounds = _to_control(parameter), find_bounds(rule)
+    lower, upper = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    options = {"value": value, "layout": WIDE, "tooltip": parameter.help}
+    if get_origin(rule.annotation) is Literal:
+        return ipywidgets.Dropdown(options=get_args(rule.annotation), **options)
+    if parameter.type is bool:
+        return ipywidgets.Checkbox(indent=False, **options)
+    if lower is not None and upper is not None and (parameter.type is float or upper - lower <= LONGEST_SLIDER):
+        step = 1 if parameter.type is int else (upper - lower) * FRACTION_STEP
+        slider = ipywidgets.IntSlider if parameter.type is int else partial(ipywidgets.FloatSlider, readout_format=READOUT)
+        ends = {"min": lower + step * ("gt" in bounds), "max": upper - step * ("lt" in bounds)}
+        return slider(step=step, continuous_update=False, **ends, **options)
+    if parameter.type in (int, float):
+        return (ipywidgets.IntText if parameter.type is int else ipywidgets.FloatText)(**options)
+    return (ipywidgets.Password if SECRET_NAME.search(parameter.name) else ipywidgets.Text)(continuous_update=False, **options)
+
+
+def _to_control(parameter: Parameter) -> Any:
+    """Return the default as the parameter's widget holds it."""
+    return parameter.default if parameter.type in PLAIN_TYPES else json.dumps(parameter.default)

@@ -1,0 +1,195 @@
+"""A form for a notebook's parameters that starts headless runs of it in the background.
+
+Its buttons call :mod:`boostlab.execution.jobs`, which starts papermill's command. Without a front end that shows
+widgets, the form is a table of the parameters.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import ipywidgets
+import nbformat
+
+from boostlab.errors import LabError
+from boostlab.execution import jobs as launch
+from boostlab.notebook import session as frontend
+from boostlab.notebook.document import is_lab_notebook, name_notebook
+from boostlab.notebook.parameters import Settings, describe_limits, find_schema, read_parameters, to_text
+from boostlab.notebook.session import JOURNAL_VARIABLE, is_headless
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.store import Store, find_project
+from boostlab.tracking.ui import find_ui, link_run
+from boostlab.widgets.fields import Field
+
+POLL_S = 0.5
+COLOURS = {"finished": "#009E73", "failed": "#D55E00", "stopped": "#666666"}
+MARKS = {"starting": "…", "running": "▶", "finished": "✓", "failed": "✗", "stopped": "■"}
+
+
+def show_form(notebook: str | Path = "") -> Form:
+    """Return the form of a notebook, for display.
+
+    Parameters
+    ----------
+    notebook : str or pathlib.Path
+        Its path, or its name in the project's ``notebooks/``; empty: the notebook that calls this.
+
+    Raises
+    ------
+    LabError
+        If there is no such notebook, or it is none of boostlab's.
+    """
+    return Form(_find_notebook(notebook))
+
+
+class Form:
+    """The parameters of a notebook as widgets, and the headless runs that were started from here.
+
+    Attributes
+    ----------
+    fields : dict of str to Field
+        By the parameters' names.
+    jobs : list of boostlab.launch.Job
+    """
+
+    def __init__(self, notebook: Path) -> None:
+        self._notebook = notebook
+        self._save()
+        document = nbformat.read(notebook, as_version=4)
+        self._schema: type[Settings] = find_schema(document)
+        declared = read_parameters(document)
+        self.fields = {item.name: Field(item, self._schema.model_fields[item.name]) for item in declared}
+        self.jobs: list[launch.Job] = []
+        self.start_button = ipywidgets.Button(description="Start a headless run", button_style="primary", icon="play")
+        self.start_button.layout.width = "auto"
+        self.start_button.on_click(lambda _: self.start())
+        self.message = ipywidgets.HTML()
+        self._jobs_box = ipywidgets.VBox()
+        for field in self.fields.values():
+            field.control.observe(lambda _: self._check(), "value")
+        title = ipywidgets.HTML(f"<b>{html.escape(notebook.name)}</b>: parameters of the next headless run")
+        rows = ipywidgets.VBox([field.row for field in self.fields.values()], layout={"max_height": "24em", "overflow": "auto"})
+        bar = ipywidgets.HBox([self.start_button, self.message], layout={"align_items": "center"})
+        self.widget = ipywidgets.VBox([title, rows, bar, self._jobs_box])
+        self._check()
+
+    def start(self) -> None:
+        """Start a headless run with the values that the form shows."""
+        if not self._check():
+            return
+        try:
+            self._save()
+            job = launch.start(self._notebook, self._list_given())
+        except LabError as error:
+            self._say(str(error), wrong=True)
+            return
+        self.jobs.append(job)
+        row = _JobRow(job)
+        self._jobs_box.children = (*self._jobs_box.children, row.widget)
+        threading.Thread(target=row.follow, daemon=True).start()
+
+    def _check(self) -> bool:
+        """Tell whether the schema takes the values, and say which differ from the defaults."""
+        try:
+            values = {name: field.value for name, field in self.fields.items()}
+            self._schema.check(values)
+        except LabError as error:
+            self._say(str(error), wrong=True)
+            self.start_button.disabled = True
+            return False
+        changed = [name for name, value in values.items() if value != self.fields[name].parameter.default]
+        self._say(f"differs from the defaults: {', '.join(changed)}" if changed else "the notebook's defaults")
+        self.start_button.disabled = False
+        return True
+
+    def _list_given(self) -> dict[str, Any]:
+        """Return the values that differ from the defaults, which may have been edited since the form was made."""
+        now = {item.name: item.default for item in read_parameters(nbformat.read(self._notebook, as_version=4))}
+        values = {name: field.value for name, field in self.fields.items()}
+        return {name: value for name, value in values.items() if name not in now or now[name] != value}
+
+    def _save(self) -> None:
+        """Save the notebook if it is the one on the screen: what it takes, and what runs, is what is seen."""
+        session = frontend.find_session()
+        if session.notebook is not None and session.notebook.resolve() == self._notebook:
+            frontend.save_notebook(session)
+
+    def _say(self, text: str, *, wrong: bool = False) -> None:
+        mark = f'<b style="color: {COLOURS["failed"]}">✗</b> ' if wrong else ""
+        self.message.value = f'<span style="line-height: 1.3">{mark}{html.escape(text)}</span>'
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Return the widgets for a front end, and the parameters as text for everything else."""
+        watched = not is_headless()
+        bundle = self.widget._repr_mimebundle_(**options) if watched else {}
+        rules = self._schema.model_fields
+        lines = [f"{self._notebook.name} takes:"]
+        for name, field in self.fields.items():
+            limits = describe_limits(name, rules[name])
+            words = field.parameter.help + (f" ({limits})" if limits else "")
+            lines.append(f"  {name} = {to_text(field.parameter.default)!r:<12} {words}")
+        return {**bundle, "text/plain": "\n".join(lines)}
+
+
+class _JobRow:
+    """A headless run as a line with a bar, a link and a stop button."""
+
+    def __init__(self, job: launch.Job) -> None:
+        self._job = job
+        self._bar = ipywidgets.IntProgress(layout={"width": "12em"}, max=1)
+        self._text = ipywidgets.HTML(layout={"flex": "1 1 0", "height": "auto"})
+        self._stop = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "6em"})
+        self._stop.on_click(lambda _: job.stop())
+        self.widget = ipywidgets.HBox([self._bar, self._stop, self._text], layout={"align_items": "center"})
+        self._ui: dict[str, str] = {}
+
+    def follow(self) -> None:
+        """Show how the run comes along, until it has ended."""
+        while self._show() in ("starting", "running"):
+            time.sleep(POLL_S)
+
+    def _show(self) -> launch.State:
+        state, progress = self._job.state, self._job.progress
+        self._bar.max, self._bar.value = progress.cells or 1, progress.cell
+        name = html.escape(progress.run.get("run_name", name_notebook(self._job.notebook)))
+        if progress.run:
+            self._ui = self._ui or find_ui(Store(progress.run["store"]))
+            address = html.escape(link_run({**progress.run, "ui": self._ui}))
+            name = f'<a href="{address}" target="_blank" style="text-decoration: underline">{name}</a>'
+        running = progress.note or (f"cell {progress.cell} of {progress.cells}" if progress.cells else "")
+        words = html.escape(self._job.message or (running if state == "running" else ""))
+        line = f"{MARKS[state]} {name} {state}{': ' if words else ''}{words}"
+        self._text.value = f'<div style="line-height: 1.3; padding: 4px 0">{line}</div>'
+        if state in COLOURS:
+            self._bar.style.bar_color = COLOURS[state]
+            self._stop.layout.visibility = "hidden"
+        return state
+
+
+def _find_notebook(given: str | Path) -> Path:
+    """Return the path of the notebook that is meant."""
+    if not given:
+        own = _find_executed() if is_headless() else frontend.find_session().notebook
+        if own is None:
+            raise LabError("Nobody knows which notebook this is. Name it: show_form('notebooks/train.ipynb').")
+        given = own
+    here = Path(given)
+    known = find_project(here.resolve()) / "notebooks" / here
+    path = here if here.is_file() else known
+    if not path.is_file():
+        raise LabError(f"There is no notebook {str(given)!r}, here or in {known.parent}. Give the path of one.")
+    if not is_lab_notebook(nbformat.read(path, as_version=4)):
+        raise LabError(f"{path} is no notebook of boostlab's: its metadata has no 'boostlab'. Name one that is.")
+    return path.resolve()
+
+
+def _find_executed() -> Path | None:
+    """Return the notebook that an engine executes here, if it has a file."""
+    source = Path(Journal(Path(os.environ[JOURNAL_VARIABLE])).facts()["tags"]["mlflow.source.name"])
+    return source if source.is_file() else None

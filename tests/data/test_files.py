@@ -1,0 +1,184 @@
+"""Tables as people have them: what is read, and what is refused in which words."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from boostlab.data import files
+from boostlab.data.digest import compute_digest
+from boostlab.data.table import Roles, Table, find_task, load_table
+from boostlab.errors import DataError
+
+FRAME = pd.DataFrame(
+    {
+        "size": [1.5, 2.0, None, 4.0, 5.5],
+        "rooms": [1, 2, 3, 4, 5],
+        "city": ["Porto", None, "Faro", "Porto", "Lisboa, PT"],
+        "new": [True, False, True, False, True],
+        "sold": pd.to_datetime(["2020-01-01", "2020-02-01", "2020-03-01", "2020-04-01", "2020-05-01"]),
+        "price": [10.5, 20.0, 30.25, 40.0, None],
+    }
+)
+
+
+def load(path: object, target: str = "price", **options: list[str]) -> Table:
+    return load_table(str(path), roles=Roles(target=target), **options)
+
+
+def write_csv(path: Path) -> None:
+    FRAME.to_csv(path, index=False)
+
+
+def write_zipped(path: Path) -> None:
+    with gzip.open(path, "wt") as out:
+        FRAME.to_csv(out, index=False)
+
+
+def write_parquet(path: Path) -> None:
+    FRAME.to_parquet(path, index=False)
+
+
+def write_dictionary(path: Path) -> None:
+    table = pa.Table.from_pandas(FRAME.assign(rooms=FRAME.rooms.astype("int8")), preserve_index=False)
+    position = table.column_names.index("city")
+    pq.write_table(table.set_column(position, "city", table.column("city").dictionary_encode()), path, row_group_size=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [("t.csv", write_csv), ("t.csv.gz", write_zipped), ("t.parquet", write_parquet), ("t.parquet", write_dictionary)],
+)
+def test_every_format_gives_the_same_content(tmp_path: Path, name: str, write: Callable[[Path], None]) -> None:
+    write_parquet(tmp_path / "reference.parquet")
+    write(tmp_path / name)
+    table = load(tmp_path / name)
+    assert table.features == ("size", "rooms", "city", "new", "sold")
+    assert (len(table), table.rows_without_target) == (4, 1)
+    assert compute_digest((table).data) == compute_digest((load(tmp_path / "reference.parquet")).data)
+    frame = pd.concat(table.batches(["city", "size"], np.arange(len(table))))
+    assert frame["city"].tolist()[0] == "Porto"
+    assert frame["city"].isna().tolist() == [False, True, False, False]
+    assert frame["size"].isna().sum() == 1
+
+
+def test_the_digest_changes_with_a_value_a_name_and_the_order(tmp_path: Path) -> None:
+    changed = [FRAME, FRAME.assign(rooms=[9, 2, 3, 4, 5]), FRAME.rename(columns={"size": "area"}), FRAME.iloc[::-1]]
+    digests = set()
+    for frame in changed:
+        frame.to_parquet(tmp_path / "t.parquet", index=False)
+        digests.add(compute_digest((load(tmp_path / "t.parquet")).data))
+    assert len(digests) == len(changed)
+
+
+def test_a_folder_and_a_glob_are_read_as_one_table(tmp_path: Path) -> None:
+    (tmp_path / "parts" / "deep").mkdir(parents=True)
+    FRAME.iloc[:2].to_parquet(tmp_path / "parts" / "a.parquet", index=False)
+    FRAME.iloc[2:].to_parquet(tmp_path / "parts" / "deep" / "b.parquet", index=False)
+    FRAME.iloc[:2].to_csv(tmp_path / "1.csv", index=False)
+    FRAME.iloc[2:].to_csv(tmp_path / "2.csv", index=False)
+    assert [len(load(tmp_path / "parts")), len(load(tmp_path / "*.csv"))] == [4, 4]
+
+
+def test_only_the_columns_that_are_needed_are_read(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "t.parquet")
+    assert load(tmp_path / "t.parquet", features=["city", "rooms"]).data.column_names == ["rooms", "city", "price"]
+    assert load(tmp_path / "t.parquet", drop=["city", "sold"]).features == ("size", "rooms", "new")
+
+
+def test_a_column_that_begins_with_numbers_and_goes_on_with_text_is_text(tmp_path: Path) -> None:
+    lines = ["a,b,price", *(f"{n},{n},{n}.5" for n in range(200_000)), "x7,1,2.5"]
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    table = load(tmp_path / "t.csv")
+    assert pa.types.is_string(table.data.schema.field("a").type)
+    assert pa.types.is_integer(table.data.schema.field("b").type)
+
+
+def write(tmp_path: Path, content: str | bytes, name: str = "t.csv") -> Path:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("a,price\n", "has column names and no rows"),
+        ("a,prize\n1,2\n", "has no column 'price'. Did you mean 'prize'? It has: a, prize."),
+        ("a,price\n1,\n2,NA\n", "is missing in all 2 rows"),
+        ("a,a,price\n1,2,3\n", "more than one column 'a'"),
+        ("a,price\n1,2\n1,2,3\n", "Expected 2 columns, got 3"),
+        ("a,price\ncaf\xe9,2\n".encode("latin-1"), "is not encoded in UTF-8"),
+        ("a,price\n1.5,2\ninf,3\n-inf,4\n", "The column 'a' is infinite in 2 rows (first: 2, 3)"),
+    ],
+)
+def test_refuses_a_file_that_is_no_table(tmp_path: Path, content: str | bytes, message: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        load(write(tmp_path, content))
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing.csv", "There is no file"),
+        ("folder", "holds no .parquet file"),
+        ("t.txt", "is of kind .txt"),
+        ("t.parquet", "cannot be read"),
+    ],
+)
+def test_refuses_what_is_no_file_of_a_known_kind(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "folder").mkdir()
+    write(tmp_path, "hello", "t.txt")
+    write(tmp_path, "hello", "t.parquet")
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / name)
+
+
+def test_refuses_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "a,price\n1,2\n")
+    read = files._read_csv
+
+    def append_then_read(*arguments: object) -> pa.Table:
+        with path.open("a") as out:
+            out.write("3,4\n")
+        return read(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "_read_csv", append_then_read)
+    with pytest.raises(DataError, match="changed while it was read"):
+        load(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([1.5, 2.5], "regression"),
+        ([1, 2, 1], "classification"),
+        ([1.0, 2.0, 1.0], "classification"),
+        (["a", "b"], "classification"),
+        ([True, False], "classification"),
+        (list(range(60)), "regression"),
+    ],
+)
+def test_finds_the_task(values: list[object], task: str) -> None:
+    assert find_task(pd.Series(values, name="y")) == task
+
+
+def test_names_the_first_rows_of_text_in_a_numeric_target() -> None:
+    target = pd.Series([*(f"{n}.5" for n in range(100)), "about 5", "7..2"], name="price")
+    for asked in ("auto", "regression"):
+        with pytest.raises(DataError, match=r"not a number in 2 rows \(first: 101, 102\): 'about 5', '7..2'"):
+            find_task(target, asked)
+
+
+def test_refuses_an_infinite_target() -> None:
+    with pytest.raises(DataError, match="infinite in row 2"):
+        find_task(pd.Series([1.0, np.inf, 3.0], name="y"))

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from boostlab.data.digest import compute_digest
+from boostlab.data.splits import Split, split_table
+from boostlab.data.table import Roles, Table, Task, encode_labels, find_labels, find_task, load_table
+from boostlab.errors import DataError
+
+
+def make_table(frame: pd.DataFrame) -> Table:
+    data = pa.Table.from_pandas(frame, preserve_index=False)
+    names = tuple(data.column_names)
+    return Table(data, Roles(target=names[-1]), names[:-1], name="made", source="sklearn.made")
+
+
+def make_classes(classes: dict[str, int]) -> Table:
+    target = [name for name, count in classes.items() for _ in range(count)]
+    return make_table(pd.DataFrame({"a": np.arange(len(target), dtype=float), "kind": target}))
+
+
+def split(table: Table, *, task: Task = "classification", test: float = 0.2, valid: float = 0.2, seed: int = 0) -> Split:
+    return split_table(table, task=task, test_size=test, valid_size=valid, seed=seed)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "task", "shape", "labels"),
+    [
+        ("breast_cancer", "classification", (569, 30), ["benign", "malignant"]),
+        ("diabetes", "regression", (442, 10), None),
+        ("digits", "classification", (1797, 64), list(range(10))),
+        ("iris", "classification", (150, 4), ["setosa", "versicolor", "virginica"]),
+        ("wine", "classification", (178, 13), ["class_0", "class_1", "class_2"]),
+    ],
+)
+def test_loads_each_data_set_for_its_task(dataset: str, task: Task, shape: tuple[int, int], labels: list[object] | None) -> None:
+    table = load_table(dataset)
+
+    assert (find_task(table.target), len(table), len(table.features)) == (task, *shape)
+    assert labels is None or find_labels(table.target) == labels
+    assert {table.data.schema.field(name).type for name in table.features} == {pa.float64()}
+
+
+def test_chooses_columns_of_a_data_set_that_ships_with_scikit_learn() -> None:
+    chosen = load_table("diabetes", features=["bmi", "age"], drop=["age"])
+
+    assert (chosen.features, chosen.chosen, chosen.data.column_names) == (("bmi",), True, ["bmi", "target"])
+    assert load_table("diabetes", drop=["age"]).features == ("sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
+    with pytest.raises(DataError, match=r"diabetes has no column 'bmj'\. Did you mean 'bmi'"):
+        load_table("diabetes", drop=["bmj"])
+
+
+def test_refuses_a_file_without_the_name_of_a_target(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="needs a target: name the column to predict as -p target NAME"):
+        load_table(str(tmp_path / "t.csv"))
+
+
+@pytest.mark.parametrize(("values", "task"), [(list(range(50)), "classification"), (list(range(51)), "regression")])
+def test_takes_up_to_fifty_whole_numbers_for_classes(values: list[object], task: Task) -> None:
+    assert find_task(pd.Series(values)) == task
+    assert find_task(pd.Series(values), "regression") == "regression"
+
+
+@pytest.mark.parametrize(
+    ("values", "asked", "words"),
+    [
+        (["low", "high"], "regression", "not a number in 2 rows (first: 1, 2): 'low', 'high'. Regression takes numbers"),
+        ([True, False], "regression", "not a number in 2 rows (first: 1, 2): True, False. Regression takes numbers"),
+        ([0.5, 1.5], "classification", "2 different numbers, such as 0.5, 1.5. Classes are text"),
+        (list(range(51)), "classification", "51 different numbers, such as 0, 1, 2. Classes are text"),
+    ],
+)
+def test_refuses_a_task_that_does_not_fit(values: list[object], asked: str, words: str) -> None:
+    with pytest.raises(DataError) as caught:
+        find_task(pd.Series(values, name="y"), asked)
+
+    assert "The target 'y' is" in str(caught.value) or "does not fit the target 'y'" in str(caught.value)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "labels", "codes"), [(["b", "a"], ["a", "b"], [1, 0]), ([7.0, 3.0], [3.0, 7.0], [1, 0]), ([True], [True], [0])]
+)
+def test_sorts_labels_and_encodes_them_by_position(values: list[Any], labels: list[Any], codes: list[int]) -> None:
+    found = find_labels(pd.Series(values))
+
+    assert (found, type(found[0])) == (labels, type(labels[0]))
+    assert encode_labels(pd.Series(values), labels).tolist() == codes
+
+
+@pytest.mark.parametrize("rows", [list(range(10)), [0, 3, 4, 9], [5], []])
+def test_gives_the_asked_rows_however_the_table_is_cut(rows: list[int]) -> None:
+    whole = make_table(pd.DataFrame({"a": range(10), "b": "text", "y": range(10)}))
+    pieces = Table(pa.concat_tables([whole.data[:4], whole.data[4:]]), whole.roles, whole.features, "made", "here")
+    frames = list(pieces.batches(["y"], np.array(rows, int)))
+
+    assert [value for frame in frames for value in frame["y"]] == rows
+    assert all(list(frame.columns) == ["y"] and len(frame) for frame in frames)
+
+
+FRAME = pd.DataFrame({"a": [1, 2], "day": pd.to_datetime(pd.Series(["2020-01-01", None])), "kind": ["x", None]})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.assign(a=frame.a.astype("float32")),
+        lambda frame: frame.assign(kind=frame.kind.astype("category")),
+        lambda frame: frame.assign(day=frame.day.astype("datetime64[ms]")),
+    ],
+    ids=["number", "category", "date"],
+)
+def test_has_the_same_digest_however_values_are_stored(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+    assert compute_digest((make_table(change(FRAME))).data) == compute_digest((make_table(FRAME)).data)
+
+
+def test_has_the_same_digest_however_the_table_is_cut() -> None:
+    table = load_table("iris")
+    cut = pa.concat_tables([table.data[:7], table.data[7:]])
+
+    assert compute_digest((Table(cut, table.roles, table.features, "other", "elsewhere")).data) == compute_digest((table).data)
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 3]}, {"day": pd.to_datetime(["2020-01-01"] * 2)}, {"kind": ["x", "None"]}])
+def test_has_another_digest_after_a_change_of_any_kind_of_value(value: dict[str, Any]) -> None:
+    assert compute_digest((make_table(FRAME.assign(**value))).data) != compute_digest((make_table(FRAME)).data)
+
+
+def test_describes_itself_as_mlflow_records_a_data_set(tmp_path: Path) -> None:
+    facts = make_classes({"a": 2}).describe()
+    FRAME.to_parquet(tmp_path / "t.parquet", index=False)
+    read = load_table(str(tmp_path / "t.parquet"), roles=Roles(target="a")).describe()
+
+    assert [column["name"] for column in json.loads(facts["schema"])["mlflow_colspec"]] == ["a", "kind"]
+    assert facts["profile"] == '{"num_rows": 2, "num_elements": 2}'
+    assert len(facts["digest"]) == 16
+    assert (facts["source_type"], read["source_type"]) == ("code", "local")
+    assert json.loads(read["source"]) == {"uri": str(tmp_path / "t.parquet")}
+
+
+def test_splits_into_parts_of_the_asked_sizes_and_tabulates_them() -> None:
+    parts = split(load_table("diabetes"), task="regression", test=0.3, valid=0.1)
+
+    assert parts.sizes()["rows"].to_dict() == {"train": 442 - 133 - 44, "valid": 44, "test": 133}
+    assert parts.sizes()["share"].tolist() == ["60%", "10%", "30%"]
+    assert (split(load_table("diabetes"), task="regression", seed=1).test.rows[:9] != parts.test.rows[:9]).any()
+
+
+@pytest.mark.parametrize(
+    ("classes", "test", "valid"),
+    [
+        ({"a": 3, "b": 3}, 1 / 3, 1 / 3),
+        ({"a": 12, "b": 3}, 0.5, 0.2),
+        ({"a": 97, "b": 3}, 0.2, 0.2),
+        ({"a": 97, "b": 3}, 0.05, 0.05),
+    ],
+)
+def test_learns_each_class_or_refuses(classes: dict[str, int], test: float, valid: float) -> None:
+    try:
+        parts = split(make_classes(classes), test=test, valid=valid)
+    except DataError:
+        return
+    assert set(parts.train.target) == set(classes)
+
+
+@pytest.mark.parametrize(
+    ("task", "test", "valid", "words"),
+    [
+        ("regression", 0.01, 0.2, "The test part of 'made' would have 0 of 21 rows, and needs at least 1"),
+        ("regression", 0.2, 0.01, "The validation part of 'made' would have 0 of 21 rows"),
+        ("regression", 0.52, 0.48, "The training part of 'made' would have 0 of 21 rows"),
+        ("classification", 0.1, 0.2, "The test part of 'made' would have 2 of 21 rows, and needs at least 3"),
+    ],
+)
+def test_refuses_a_part_that_is_too_small(task: Task, test: float, valid: float, words: str) -> None:
+    with pytest.raises(DataError, match=rf"{words}.*Change test_size or valid_size"):
+        split(make_classes({"a": 7, "b": 7, "c": 7}), task=task, test=test, valid=valid)

@@ -1,0 +1,119 @@
+"""Headless executions in the background: what they report, how they end, and what is refused before they start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.common import PARAMETERS, TIMEOUT_S, all_runs, wait_until
+
+from boostlab.errors import LabError, ParameterError
+from boostlab.execution import jobs as launch
+from boostlab.execution.jobs import Job
+
+Write = Callable[..., Path]
+Look = Callable[..., Any]
+SHOW = "from IPython.display import display\nh = display({'text/plain': 'begun'}, raw=True, display_id=True)\n"
+
+
+@pytest.fixture
+def started(store: str) -> Iterator[Callable[..., Job]]:
+    """Return a function that starts an execution in the test's store; all are stopped at the end."""
+    jobs: list[Job] = []
+
+    def begin(notebook: Path, **parameters: Any) -> Job:
+        jobs.append(launch.start(notebook, {"tracking_uri": store, **parameters}))
+        return jobs[-1]
+
+    yield begin
+    for job in jobs:
+        job.stop()
+        job.wait(TIMEOUT_S)
+
+
+@pytest.mark.slow
+def test_a_file_in_the_working_directory_shadows_no_package(
+    write_notebook: Write, started: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "click.py").write_text("raise RuntimeError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    job = started(write_notebook("1"))
+    assert job.wait(TIMEOUT_S) == "finished", job.message
+
+
+@pytest.mark.slow
+def test_runs_in_the_background_and_reports(
+    write_notebook: Write, look: Look, started: Callable[..., Job], tmp_path: Path
+) -> None:
+    go_on = tmp_path / "go"
+    wait = f"import time, pathlib\nwhile not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)"
+    job = started(write_notebook(f"{SHOW}h.update({{'text/plain': 'round 1 of 2'}}, raw=True)\n{wait}", "x"), x=5)
+    wait_until(lambda: job.progress.note == "round 1 of 2")
+    assert (job.state, job.progress.cell, job.progress.cells) == ("running", 2, 4)  # papermill has put in a cell of its own
+
+    go_on.touch()
+    assert job.wait(TIMEOUT_S) == "finished"
+    (run,) = all_runs(look())
+    assert (run.info.status, run.info.run_id, run.data.params["x"]) == ("FINISHED", job.progress.run["run_id"], "5")
+    assert job.progress.cell == 4 and job.message == "" and job.output.exists()
+
+
+@pytest.mark.slow
+def test_several_run_at_once_and_each_can_be_stopped(write_notebook: Write, look: Look, started: Callable[..., Job]) -> None:
+    notebook = write_notebook("import time\nif x > 1: time.sleep(100)")
+    stopped, left = started(notebook, x=2), started(notebook, x=1)
+    wait_until(lambda: stopped.progress.cell >= 2)
+    stopped.stop()
+
+    assert (stopped.wait(TIMEOUT_S), left.wait(TIMEOUT_S)) == ("stopped", "finished")
+    assert {run.data.params["x"]: run.info.status for run in all_runs(look())} == {"1": "FINISHED", "2": "KILLED"}
+
+
+@pytest.mark.slow
+def test_says_why_it_failed(write_notebook: Write, started: Callable[..., Job]) -> None:
+    job = started(write_notebook("from boostlab.errors import DataError\nraise DataError('No rows. Give some.')"))
+
+    assert job.wait(TIMEOUT_S) == "failed"
+    assert job.message == "tiny.ipynb, cell In [3]: No rows. Give some."
+
+
+@pytest.mark.slow
+def test_is_a_run_of_its_own_when_started_from_a_kernel(
+    write_notebook: Write, look: Look, started: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BOOSTLAB_JOURNAL", "/nowhere")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    job = started(write_notebook("import os\nos.environ['BOOSTLAB_JOURNAL'], os.environ.get('BOOSTLAB_STATUS')"))
+
+    assert job.wait(TIMEOUT_S) == "finished", job.message
+    assert len(all_runs(look())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "words"),
+    [
+        ("no.ipynb", {}, "There is no notebook"),
+        ("text.ipynb", {}, "is no notebook"),
+        ("tiny.ipynb", {"y": 1}, "No parameter 'y'"),
+        ("tiny.ipynb", {"x": "a"}, "x takes a whole number"),
+    ],
+)
+def test_refuses_at_once(write_notebook: Write, tmp_path: Path, name: str, parameters: dict[str, Any], words: str) -> None:
+    write_notebook("x")
+    (tmp_path / "text.ipynb").write_text("text")
+    with pytest.raises((LabError, ParameterError), match=words):
+        launch.start(tmp_path / name, parameters)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_keeps_secrets_off_the_command_line(write_notebook: Write, started: Callable[..., Job]) -> None:
+    parameters = PARAMETERS + 'password: str = ""  # a secret\n'
+    job = started(write_notebook("x", parameters=parameters), password="hunter22")
+    words = wait_until(lambda: Path(f"/proc/{job._process.pid}/cmdline").read_text())  # empty for the first moment
+    assert "papermill" in words and "hunter22" not in words
+    assert all("hunter22" not in path.read_text() for path in job._folder.iterdir())
+    assert os.environ.get("MLFLOW_RUN_ID") is None

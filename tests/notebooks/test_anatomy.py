@@ -1,0 +1,95 @@
+"""What holds for every notebook of the kit: its anatomy, and its agreement with its schema."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any, Literal, get_origin
+
+import nbformat
+import pytest
+import yaml
+from tests.support.common import PROJECT
+
+from boostlab.notebook.parameters import check_parameters, find_schema, read_parameters
+
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("*.ipynb"))
+SETS = sorted(path for path in (PROJECT / "parameters").glob("*/*.yaml") if path.name != "gate.yaml")  # rules, not values
+BANNED = re.compile(r"sys\.path|%pip|!pip|filterwarnings|simplefilter|['\"]/(home|work|root|tmp|Users)/")
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def notebook(request: pytest.FixtureRequest) -> Any:
+    return nbformat.read(request.param, as_version=4)
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks_and_parameter_sets() -> None:
+    assert NOTEBOOKS
+    assert SETS
+
+
+def test_is_valid_marked_as_ours_and_free_of_outputs(notebook: Any) -> None:
+    nbformat.validate(notebook)
+    assert "schema" in notebook.metadata.boostlab
+    assert not [cell for cell in code_cells(notebook) if cell.outputs or cell.execution_count]
+
+
+def test_has_the_anatomy_of_a_lab_notebook(notebook: Any) -> None:
+    assert 12 <= len(notebook.cells) <= 25
+    first, second, third, fourth = notebook.cells[:4]
+    assert first.source.startswith("# ")
+    assert "?" in first.source
+    assert all(f"**{word}**" in first.source for word in ("Reads", "Writes", "Next"))
+    assert [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])] == [second]
+    assert third.cell_type == "code"
+    assert fourth.cell_type == "markdown" or "check" in fourth.source
+    assert any(cell.cell_type == "markdown" and cell.source.startswith("## Result") for cell in notebook.cells[-3:])
+
+
+def test_code_is_short_plain_and_imports_once(notebook: Any) -> None:
+    for cell in code_cells(notebook)[1:]:
+        assert len(cell.source.splitlines()) <= 10, cell.source
+        assert not BANNED.search(cell.source)
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.FunctionDef | ast.ClassDef)
+            assert not isinstance(node, ast.Import | ast.ImportFrom) or cell is notebook.cells[2]
+
+
+def test_a_name_means_one_thing(notebook: Any) -> None:
+    """No parameter is assigned again below the parameters cell."""
+    names = {parameter.name for parameter in read_parameters(notebook)}
+    for cell in code_cells(notebook)[1:]:
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names)
+
+
+def test_parameters_cell_and_schema_agree(notebook: Any) -> None:
+    declared = {parameter.name: parameter for parameter in read_parameters(notebook)}
+    fields = find_schema(notebook).model_fields
+    assert set(declared) == set(fields)
+    for name, parameter in declared.items():
+        assert parameter.help, name
+        allowed = fields[name].annotation
+        assert parameter.type == (str if get_origin(allowed) is Literal else allowed), name
+
+
+def test_defaults_are_allowed(notebook: Any) -> None:
+    check_parameters(notebook, {})
+
+
+@pytest.mark.parametrize("path", SETS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_named_sets_fit_their_notebook_and_say_what_they_are_for(path: Path) -> None:
+    target = nbformat.read(PROJECT / "notebooks" / f"{path.parent.name}.ipynb", as_version=4)
+    check_parameters(target, yaml.safe_load(path.read_text()))
+    assert path.read_text().startswith("# ")
+
+
+def test_each_data_set_and_each_kind_of_store_has_a_named_set() -> None:
+    values = [yaml.safe_load(path.read_text()) for path in SETS if path.parent.name == "train"]
+    assert {v["dataset"] for v in values if "dataset" in v} == {"breast_cancer", "diabetes", "digits", "iris", "wine"}
+    assert {v["tracking_uri"].partition(":")[0] for v in values if "tracking_uri" in v} == {"sqlite", "file"}

@@ -1,0 +1,155 @@
+"""``registry.ipynb`` as people run it headlessly; what it did is looked at through a plain MLflow client."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.common import PROJECT, all_runs, artifacts, read_artifact
+from tests.support.registry import STRONG, WEAK, add_run, add_version
+from tests.support.servers import serve_mlflow
+
+from boostlab.tracking.store import find_store, open_store
+
+pytestmark = pytest.mark.slow
+
+REGISTRY = PROJECT / "notebooks" / "registry.ipynb"
+MADE = PROJECT / "benchmarks" / "compare_many" / "made.py"
+Papermill = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(params=["sqlite", "file", "http"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "kept_here").mkdir()
+    if request.param == "http":
+        with serve_mlflow(tmp_path / "kept_here") as served:
+            yield served
+    else:
+        yield f"sqlite:///{tmp_path}/kept_here/m.db" if request.param == "sqlite" else str(tmp_path / "kept_here" / "mlruns")
+
+
+def options(address: str, **values: Any) -> list[Any]:
+    given = {"tracking_uri": address, **values}
+    return [REGISTRY, "out.ipynb", *(item for name, value in given.items() for item in ("-p", name, value))]
+
+
+def outputs(folder: Path) -> str:
+    """Return all that the executed notebook shows."""
+    cells = json.loads((folder / "out.ipynb").read_text())["cells"]
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return "\n".join("".join(data.get("text/plain", "")) + "".join(data.get("text/markdown", "")) for data in shown)
+
+
+def test_promotes_registers_archives_and_rolls_back(papermill: Papermill, address: str, tmp_path: Path) -> None:
+    client = open_store(find_store(address, project=tmp_path))
+    add_version(client, "sugar", rounds=WEAK)
+    run_id = add_run(client)
+    for values in (
+        {"version": 1, "stage": "Teste"},
+        {"version": 1, "stage": "staging", "reason": "looks good"},
+        {"version": 1, "stage": "produção"},
+        {"run_id": run_id, "stage": "staging"},
+        {"version": 2, "stage": "production", "reason": "better"},
+        {"action": "rollback", "reason": "it drifts"},
+    ):
+        done = papermill(*options(address, model="sugar", **values))
+        assert done.returncode == 0, done.stderr
+    said = outputs(tmp_path)
+    assert "Version 1 of `sugar` went from archived to **production**; the gate let it pass." in said
+    assert "sugar: versions" in said and "sugar: history" in said and "it drifts" in said
+    done = papermill(*options(address, model="sugar", action="archive", version=2))
+    assert "Version 2 of sugar is in archived already" in done.stderr
+
+    aliases = {alias: int(version) for alias, version in client.get_registered_model("sugar").aliases.items()}
+    assert aliases == {"production": 1}
+    tags = client.get_model_version("sugar", "1").tags | client.get_model_version("sugar", "2").tags
+    written = [json.loads(tags[key]) for key in sorted(tags) if key.startswith("boostlab.transition.")]
+    assert [item["to"] for item in written] == ["test", "staging", "production", "staging", "production", "production"]
+    for item in written:  # each transition is a run, with its notebook and the gate's evidence
+        run = client.get_run(item["run_id"])
+        assert run.info.status == "FINISHED" and run.data.tags["boostlab.model"] == "sugar"
+        kept = artifacts(client, item["run_id"])
+        assert {"notebook/registry.ipynb", "gate/findings.json", "plots/timeline_0.png"} <= kept
+        findings = {
+            each["rule"]: each["outcome"] for each in json.loads(read_artifact(client, item["run_id"], "gate/findings.json"))
+        }
+        assert findings == item["gate"]["rules"]
+
+
+def test_the_gate_blocks_with_its_reasons_and_the_run_fails(papermill: Papermill, store: str, tmp_path: Path) -> None:
+    client = open_store(find_store(store, project=tmp_path))
+    add_version(client, "sugar", rounds=STRONG)
+    done = papermill(*options(store, model="sugar", version=1, stage="production"))
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "The gate blocks version 1 of sugar from none to production." in done.stderr
+    assert "allowed_transitions: none to production is not allowed" in done.stderr
+    run = all_runs(client)[0]
+    assert run.info.status == "FAILED" and "gate/findings.json" in artifacts(client, run.info.run_id)
+    assert client.get_registered_model("sugar").aliases == {}
+    options_ = options(store, model="sugar", version=1, stage="production", override=True, reason="first of all")
+    assert papermill(*options_).returncode == 0
+    assert client.get_registered_model("sugar").aliases == {"production": 1}
+
+
+def test_an_empty_registry_is_shown_with_what_to_do_first(papermill: Papermill, store: str, tmp_path: Path) -> None:
+    done = papermill(*options(store))
+    assert done.returncode == 0, done.stderr
+    assert "none yet. Train and register a model first: papermill notebooks/train.ipynb" in outputs(tmp_path)
+    done = papermill(*options(store, model="sugar", version=1, stage="test"))
+    assert done.returncode == 1 and "No model 'sugar': the registry is empty. Register one first" in done.stderr
+
+
+def test_says_what_is_wrong_in_the_store_before_anything_moves(papermill: Papermill, store: str, tmp_path: Path) -> None:
+    client = open_store(find_store(store, project=tmp_path))
+    add_version(client, "sugar", rounds=WEAK)
+    run_id = add_run(client, with_model=False)
+    for values, said in (
+        ({"model": "suger", "version": 1, "stage": "test"}, "no model 'suger'. Did you mean 'sugar'? It has: sugar."),
+        ({"model": "sugar", "version": 7, "stage": "test"}, "sugar has no version 7. It has: 1."),
+        ({"model": "sugar", "run_id": run_id}, "logged no model. Choose a run of train.ipynb that is FINISHED."),
+        ({"model": "sugar", "version": 1, "stage": "test", "seen": "1:staging"}, "was in staging and is in none now"),
+    ):
+        done = papermill(*options(store, **values))
+        assert done.returncode == 1 and said in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+    assert client.get_registered_model("sugar").aliases == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"model": "m", "version": 1, "stage": "prodution"}, "stage = 'prodution': no stage. Did you mean 'production'?"),
+        ({"model": "m", "version": 1}, "version and stage go together"),
+        ({"action": "rollback"}, "action rollback lacks model. Add -p model …."),
+        ({"action": "promote", "model": "m"}, "action promote lacks version and stage. Add -p version … -p stage …."),
+        ({"model": "m", "version": 1, "stage": "test", "override": True}, "override = True needs a reason"),
+        ({"model": "a/b"}, "model = 'a/b' does not fit. It takes a name without / and :."),
+        ({"seen": "what"}, "seen = 'what' does not fit. It takes what was seen, such as 5:staging production:3."),
+        ({"action": "promot"}, "action has no choice 'promot'. Did you mean 'promote'?"),
+    ],
+)
+def test_refuses_a_request_that_is_not_whole_before_anything_runs(
+    papermill: Papermill, store: str, values: dict[str, Any], said: str
+) -> None:
+    done = papermill(*options(store, **values))
+    assert done.returncode == 1 and said in done.stderr
+    assert "Run " not in done.stderr
+
+
+@pytest.mark.timeout(600)
+def test_ten_thousand_runs_and_fifty_versions_do_not_hurt(papermill: Papermill, store: str, tmp_path: Path) -> None:
+    client = open_store(find_store(store, project=tmp_path))
+    add_version(client, "sugar", rounds=WEAK)
+    first = client.get_model_version("sugar", "1")
+    for _ in range(49):
+        client.create_model_version("sugar", source=first.source, run_id=first.run_id)
+    runpy.run_path(str(MADE))["make_runs"](tmp_path / "store" / "mlflow.db", 9_999)
+    done = papermill(*options(store, model="sugar", version=50, stage="staging"))
+    assert done.returncode == 0, done.stderr
+    assert "(newest 20 of 50)" in outputs(tmp_path)
+    assert client.get_registered_model("sugar").aliases == {"staging": 50}

@@ -1,0 +1,203 @@
+"""``train.ipynb`` as people run it: each data set, both local stores and a server, refusals, and eight at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.common import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
+from tests.support.servers import serve_mlflow
+
+pytestmark = pytest.mark.slow
+
+TRAIN = PROJECT / "notebooks" / "train.ipynb"
+SETS = PROJECT / "parameters" / "train"
+REGRESSION = {"rmse", "mae", "r2"}
+CLASSIFICATION = {"log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"}
+FILES = {"notebook/train.ipynb", "notebook/train.html"}
+ROWS = {"evaluation/test_rows.parquet"}
+PLOTS = {"plots/target.png", "plots/learning_curves.png", "plots/feature_importance.png", "plots/test.png"}
+Papermill = Callable[..., subprocess.CompletedProcess[str]]
+Look = Callable[..., Any]
+
+
+def loaded_predictions(client: Any, run: Any, rows: Any) -> tuple[Any, Any]:
+    """Return what the logged model answers through both of its flavours."""
+    import mlflow
+    import xgboost
+
+    (output,) = run.outputs.model_outputs
+    folder = client.get_logged_model(output.model_id).artifact_location
+    return mlflow.pyfunc.load_model(folder).predict(rows), mlflow.xgboost.load_model(folder).predict(xgboost.DMatrix(rows))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "metrics", "curve"),
+    [
+        ("diabetes", REGRESSION, "rmse"),
+        ("breast_cancer", CLASSIFICATION, "logloss"),
+        ("wine", CLASSIFICATION, "mlogloss"),
+        ("digits", CLASSIFICATION, "mlogloss"),
+        ("iris", CLASSIFICATION, "mlogloss"),
+    ],
+)
+def test_trains_and_records_each_data_set(
+    papermill: Papermill, store: str, look: Look, dataset: str, metrics: set[str], curve: str
+) -> None:
+    done = papermill(TRAIN, "out.ipynb", "-f", SETS / f"{dataset}.yaml", "-p", "tracking_uri", store, "-p", "num_boost_round", 40)
+    assert done.returncode == 0, done.stderr
+    (run,) = all_runs(look())
+    assert run.info.status == "FINISHED"
+    assert run.data.params["eta"] and run.data.params["num_boost_round"] == "40"
+    expected = {f"{part}_{name}" for part in ("test", "baseline") for name in metrics}
+    always = {"best_iteration", "fit_time_s", "rows", "rows_without_target"}
+    assert set(run.data.metrics) == expected | always | {f"train_{curve}", f"valid_{curve}"}
+    first = "rmse" if "rmse" in metrics else "log_loss"
+    assert run.data.metrics[f"test_{first}"] < run.data.metrics[f"baseline_{first}"]
+    history = look().get_metric_history(run.info.run_id, f"valid_{curve}")
+    assert [point.step for point in history] == list(range(len(history)))
+    assert len(history) > run.data.metrics["best_iteration"]
+    assert artifacts(look(), run.info.run_id) == FILES | PLOTS | ROWS
+    (dataset_input,) = run.inputs.dataset_inputs
+    assert dataset_input.dataset.name == dataset and len(dataset_input.dataset.digest) == 16
+    assert f"test_{first}" in done.stderr and run.info.run_id in done.stderr
+    html = read_artifact(look(), run.info.run_id, "notebook/train.html")
+    assert "<script src" not in html and html.count('alt="') >= 3
+
+
+def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(papermill: Papermill, store: str, look: Look) -> None:
+    import numpy as np
+    import sklearn.datasets
+
+    options = ["-p", "dataset", "iris", "-p", "tracking_uri", store, "-p", "register_as", "flowers"]
+    for version in (1, 2):
+        done = papermill(TRAIN, "out.ipynb", *options)
+        assert done.returncode == 0, done.stderr
+        assert f"registered as flowers version {version}" in done.stderr
+    run = all_runs(look())[0]
+    rows, truth = sklearn.datasets.load_iris(return_X_y=True, as_frame=True)
+    labels, probabilities = loaded_predictions(look(), run, rows)
+    names = np.array(["setosa", "versicolor", "virginica"])
+    assert (labels == names[probabilities.argmax(axis=1)]).all()
+    assert (labels == names[truth]).mean() > 0.9
+    versions = look().search_model_versions("name = 'flowers'")
+    assert sorted(int(version.version) for version in versions) == [1, 2]
+
+
+def test_a_folder_of_plain_files_holds_runs_and_registry(
+    papermill: Papermill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = papermill(TRAIN, "out.ipynb", "-f", SETS / "store-files.yaml", "-p", "register_as", "sugar")
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    from mlflow import MlflowClient
+
+    client = MlflowClient((tmp_path / "mlruns").as_uri())
+    (run,) = all_runs(client)
+    assert run.info.status == "FINISHED"
+    assert artifacts(client, run.info.run_id) == FILES | PLOTS | ROWS
+    assert client.get_model_version("sugar", "1").run_id == run.info.run_id
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Yield the address of an MLflow server on loopback."""
+    with serve_mlflow(tmp_path) as address:
+        yield address
+
+
+def test_a_served_store_gets_the_run_and_the_version(papermill: Papermill, server: str, look: Look) -> None:
+    done = papermill(TRAIN, "out.ipynb", "-p", "register_as", "sugar", MLFLOW_TRACKING_URI=server)
+    assert done.returncode == 0, done.stderr
+    client = look(server)
+    (run,) = all_runs(client)
+    assert run.info.status == "FINISHED"
+    assert f"see {server}/#/experiments/" in done.stderr
+    assert artifacts(client, run.info.run_id) == FILES | PLOTS | ROWS
+    assert client.get_model_version("sugar", "1").run_id == run.info.run_id
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "file"])
+def test_eight_first_uses_at_once_work(tmp_path: Path, look: Look, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    address = f"sqlite:///{tmp_path}/fresh.db" if scheme == "sqlite" else f"file://{tmp_path}/fresh"
+    options = ["-p", "tracking_uri", address, "-p", "register_as", "crowd", "-p", "num_boost_round", "5"]
+    started = [
+        subprocess.Popen(
+            [PAPERMILL, "--no-progress-bar", str(TRAIN), str(tmp_path / f"{n}.ipynb"), *options], stderr=subprocess.PIPE
+        )
+        for n in range(8)
+    ]
+    printed = [process.communicate(timeout=TIMEOUT_S)[1].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * 8, printed
+    runs = all_runs(look(address))
+    assert [run.info.status for run in runs] == ["FINISHED"] * 8
+    assert len({run.info.run_name for run in runs}) == 8
+    versions = look(address).search_model_versions("name = 'crowd'")
+    assert sorted(int(version.version) for version in versions) == list(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-p", "max_dept", 3], "No parameter 'max_dept'. Did you mean 'max_depth'?"),
+        (["-p", "eta", "abc"], "eta takes a number with 0 <= eta <= 1, not 'abc'."),
+        (["-p", "eta", -1], "eta = -1 is out of range. Allowed: 0 <= eta <= 1."),
+        (["-p", "max_depth", -1], "max_depth = -1 is out of range. Allowed: 0 <= max_depth."),
+        (["-p", "subsample", 1.5], "subsample = 1.5 is out of range. Allowed: 0 < subsample <= 1."),
+        (["-p", "test_size", 0.6, "-p", "valid_size", 0.4], "leave no rows for training"),
+        (["-p", "dataset", "iriss"], "dataset = 'iriss': neither a data set of scikit-learn nor a file. Did you mean 'iris'?"),
+        (["-p", "dataset", "nothing.csv", "-p", "target", "y"], "dataset = 'nothing.csv': neither a data set"),
+        (["-y", "xgb_params: {eta: 0.2}"], "xgb_params names eta"),
+        (["-y", "xgb_params: {lambda: 2}"], "xgb_params names lambda: set it by its own parameter, as -p reg_lambda"),
+        (["-p", "dataset", TRAIN], "needs a target"),
+        (["-p", "split", "time"], "is for tables of your own"),
+    ],
+)
+def test_refuses_before_anything_runs(papermill: Papermill, tmp_path: Path, options: list[object], message: str) -> None:
+    done = papermill(TRAIN, "new/out.ipynb", "-p", "tracking_uri", f"sqlite:///{tmp_path}/t.db", *options)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("Error: train.ipynb: ")
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "t.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-p", "dataset", "iris", "-p", "task", "regression"], "task = 'regression' does not fit the target"),
+        (["-p", "task", "classification"], "task = 'classification' does not fit the target"),
+        (["-p", "dataset", "iris", "-p", "test_size", 0.001], "The test part of 'iris' would have 0 of 150 rows"),
+        (["-y", "xgb_params: {max_cat: 3}"], "XGBoost has no use for 'max_cat'"),
+        (["-y", "xgb_params: {monotone_constraints: '(1,2'}"], "Invalid Parameter format for monotone_constraints"),
+    ],
+)
+def test_what_only_the_notebook_can_know_fails_with_one_message(
+    papermill: Papermill, store: str, look: Look, tmp_path: Path, options: list[object], message: str
+) -> None:
+    done = papermill(TRAIN, "out.ipynb", "-p", "tracking_uri", store, *options)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert message in done.stderr.strip().splitlines()[-1]
+    (run,) = all_runs(look())
+    assert run.info.status == "FAILED"
+    assert message in run.data.tags["boostlab.error.message"]
+    outputs = [o for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for o in cell.get("outputs", [])]
+    assert message in outputs[-1]["evalue"]
+    assert len(outputs[-1]["traceback"]) == 1
+
+
+@pytest.mark.parametrize(("task", "status"), [("auto", "FINISHED"), ("classification", "KILLED")])
+def test_a_kernel_that_no_engine_runs_owns_its_run(papermill: Papermill, store: str, look: Look, task: str, status: str) -> None:
+    """As in JupyterLab: the notebook makes the run; what it does not finish does not stay open."""
+    papermill("--engine", "nbclient", TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "task", task)
+    wait_until(lambda: all_runs(look())[0].info.status != "RUNNING")  # its keeper ends it once the kernel is gone
+    (run,) = all_runs(look())
+    assert (run.info.status, run.data.tags["boostlab.origin"]) == (status, "jupyter")
+    assert ("test_rmse" in run.data.metrics) == (status == "FINISHED")

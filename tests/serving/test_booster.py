@@ -1,0 +1,66 @@
+"""Trees asked through XGBoost's C interface: what its Python package answers, to the last bit."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import xgboost as xgb
+
+from boostlab.serving.booster import Trees
+
+OBJECTIVES = {"reg:squarederror": 1, "binary:logistic": 2, "multi:softprob": 3, "multi:softmax": 3}
+
+
+def make(objective: str = "reg:squarederror") -> tuple[xgb.Booster, np.ndarray]:
+    draw = np.random.default_rng(0)
+    matrix = draw.normal(size=(300, 5)).astype(np.float32)
+    matrix[draw.random(matrix.shape) < 0.2] = np.nan
+    classes = OBJECTIVES[objective]
+    labels = draw.normal(size=300) if classes == 1 else draw.integers(0, classes, 300)
+    params = {"objective": objective, "nthread": 1} | ({"num_class": 3} if classes == 3 else {})
+    return xgb.train(params, xgb.DMatrix(matrix, labels), num_boost_round=20), matrix
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("rows", [1, 2, 300])
+def test_answers_to_the_last_bit_what_the_package_answers(objective: str, rows: int) -> None:
+    booster, matrix = make(objective)
+    expected = np.asarray(booster.inplace_predict(matrix[:rows]))
+
+    answer = Trees(booster).predict(matrix[:rows])
+
+    assert answer.dtype == expected.dtype and answer.shape == expected.shape
+    assert answer.tobytes() == expected.tobytes()
+
+
+def test_an_answer_outlives_the_next_one() -> None:
+    booster, matrix = make()
+    trees = Trees(booster)
+    first = trees.predict(matrix[:1])
+    kept = first.copy()
+    trees.predict(matrix[1:2])
+
+    assert first == kept
+
+
+def test_threads_do_not_meet() -> None:
+    booster, matrix = make()
+    trees = Trees(booster)
+    expected = np.asarray(booster.inplace_predict(matrix))
+    places = list(range(len(matrix))) * 10
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda place: trees.predict(matrix[place : place + 1])[0], places))
+
+    assert answers == expected[places].tolist()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda m: m[:, :4].copy(), lambda m: m.astype(np.float64), np.asfortranarray, lambda m: m[::2]]
+)
+def test_refuses_a_matrix_that_the_library_would_misread(change: object) -> None:
+    booster, matrix = make()
+
+    with pytest.raises(ValueError, match=r"float32 of shape \(n, 5\), row by row"):
+        Trees(booster).predict(change(matrix))  # type: ignore[operator]

@@ -1,0 +1,73 @@
+"""Rows of numbers alone: read at once if they are plain, left alone if anything is out of the ordinary."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from boostlab.serving.fast_path import name_plain, read_plain
+
+NAMES = ["a", "b"]
+NO_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
+NO_NUMBERS: list[Any] = [None, True, "1", [1], {}, 1e300]
+NO_SPLITS: list[Any] = [[1], None, "ab", {}]
+NUMBER = {"kind": "number", "signature": "double", "optional": False}
+
+
+def read(content: Any, kind: str | None = "application/json") -> np.ndarray | None:
+    return read_plain(json.dumps(content).encode(), kind, NAMES)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"dataframe_records": [{"a": 1, "b": 2.5}, {"b": -1e-300, "a": 2**63, "other": "x"}]},
+        {"dataframe_split": {"columns": NAMES, "data": [[1, 2.5], [2**63, -1e-300]]}},
+    ],
+)
+def test_reads_numbers_row_by_row(content: Any) -> None:
+    matrix = read(content)
+
+    assert matrix is not None and matrix.dtype == np.float32 and matrix.flags.c_contiguous
+    assert matrix.tolist() == [[1, 2.5], [2.0**63, 0]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *({"dataframe_records": rows} for rows in NO_ROWS),
+        *({"dataframe_records": [{"a": value, "b": 1}]} for value in NO_NUMBERS),
+        {"dataframe_records": [{"a": 1, "b": 2}], "params": {}},
+        *({"dataframe_split": {"columns": NAMES, "data": data}} for data in ([], None, 1, "ab", [1], ["ab"], [[1]], [[1, 2, 3]])),
+        *({"dataframe_split": {"columns": NAMES, "data": [row]}} for row in ({"a": 1, "b": 2}, [[1], [2]], [None, 1])),
+        {"dataframe_split": {"columns": ["b", "a"], "data": [[1, 2]]}},
+        {"dataframe_split": {"columns": NAMES, "data": [[1, 2]], "index": [0]}},
+        *({"dataframe_split": split} for split in NO_SPLITS),
+        *({form: [{"a": 1, "b": 2}]} for form in ("instances", "inputs")),
+        *([], [0], ["dataframe_records"], {}, None, 1, "a"),
+    ],
+)
+def test_leaves_what_is_out_of_the_ordinary_to_others(content: Any) -> None:
+    assert read(content) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"dataframe_records": [{"a": NaN, "b": 1}]}'])
+def test_leaves_broken_json_to_others(body: bytes) -> None:
+    assert read_plain(body, "application/json", NAMES) is None
+
+
+@pytest.mark.parametrize("kind", [None, "text/csv", "application/json; charset=latin-1"])
+def test_leaves_other_types_to_others(kind: str | None) -> None:
+    assert read({"dataframe_records": [{"a": 1, "b": 2}]}, kind) is None
+
+
+def test_a_model_with_a_column_that_is_no_number_takes_no_plain_rows() -> None:
+    plain = [NUMBER | {"name": name} for name in NAMES]
+
+    assert name_plain(plain) == NAMES
+    assert name_plain([*plain, {"name": "c", "kind": "category", "signature": "string", "optional": True}]) == []
+    assert name_plain([*plain, NUMBER | {"name": "c", "signature": "long"}]) == []
+    assert read_plain(b'{"dataframe_records": [{}]}', "application/json", []) is None

@@ -1,0 +1,71 @@
+"""Models that are packaged but not recorded: of the data sets of scikit-learn, and of a table with every kind of column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from boostlab.data.columns import list_features, study_columns
+from boostlab.data.splits import Split, split_table
+from boostlab.data.table import Roles, Table, find_task, load_table
+from boostlab.models.packaging import package_model, write_model
+from boostlab.models.predictor import Predictor
+from boostlab.training.fit import fit_booster
+
+Packaged = tuple[Path, Predictor, Split]
+
+
+@pytest.fixture(scope="session")
+def own_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a Parquet file with a column of every kind, without gaps and with."""
+    draw = np.random.default_rng(0)
+    rows = 200
+    frame = pd.DataFrame(
+        {
+            "size": draw.normal(size=rows),
+            "rooms": draw.integers(1, 9, rows) * 10,
+            "new": draw.random(rows) < 0.5,
+            "city": draw.choice(["Faro", "Porto, PT", 'say "x"'], rows),
+            "sold": pd.Timestamp("2020-01-01T06:30:15.25") + pd.to_timedelta(draw.integers(0, 900, rows), unit="D"),
+        }
+    )
+    gaps = {f"{name}_gap": frame[name].astype(object).where(frame.index % 3 != 1, None) for name in frame}
+    frame = frame.assign(**gaps).astype({"size_gap": float, "rooms_gap": float, "sold_gap": "datetime64[us]"})
+    frame["price"] = frame["size"] * 3 + frame.rooms / 10 + (frame.city == "Faro") * 5 + frame.new + draw.normal(size=rows) * 0.1
+    frame["level"] = np.where(frame.price > 3, "dear", "cheap")
+    path = tmp_path_factory.mktemp("own") / "own.parquet"
+    frame.to_parquet(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callable[[str], Packaged]:
+    """Return a function that gives a data set's packaged model, the predictor it was made of, and the split data."""
+
+    @cache
+    def get(dataset: str) -> Packaged:
+        targets = {"own": "price", "own_classes": "level"}
+        roles = Roles(target=targets.get(dataset, ""))
+        drop = ["level"] if dataset == "own" else ["price"]
+        table = load_table(str(own_table), roles=roles, drop=drop) if roles.target else load_table(dataset)
+        return make_package(table, tmp_path_factory.mktemp(dataset))
+
+    return get
+
+
+def make_package(table: Table, folder: Path) -> Packaged:
+    """Train on a table and package the model."""
+    from mlflow.models import Model
+
+    task = find_task(table.target)
+    split = split_table(table, task=task, test_size=0.2, valid_size=0.2, seed=0)
+    features = list_features(study_columns(table, split.train, task=task))
+    fit = fit_booster(split, features, task=task, params={"nthread": 1}, num_boost_round=9, early_stopping_rounds=0)
+    write_model(fit.predictor, split.train.head(5), folder / "parts")
+    package_model(folder / "parts", folder / "model", mlflow_model=Model())
+    return folder / "model", fit.predictor, split

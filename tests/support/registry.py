@@ -1,0 +1,78 @@
+"""Registered versions to test with: real trainings, recorded as the notebook records them, without a kernel."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from boostlab.data import columns, splits
+from boostlab.data import table as data
+from boostlab.models.packaging import write_model
+from boostlab.tracking import delivery
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.store import Store
+from boostlab.training import fit as training
+from boostlab.training import holdout as rows
+from boostlab.training import metrics as evaluation
+
+STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
+
+
+def add_version(client: Any, name: str, *, rounds: int = STRONG, dataset: str = "diabetes", why: str = "") -> int:
+    """Train, record a run with its test rows, and register its model; return the version."""
+    return int(_record(client, _train(dataset, rounds), register_as=name, why=why)["version"])
+
+
+def add_run(client: Any, *, with_model: bool = True) -> str:
+    """Record a run, and return its id."""
+    return str(_record(client, _train("diabetes", STRONG), with_model=with_model)["run_id"])
+
+
+@cache
+def _train(dataset: str, rounds: int) -> tuple[Any, ...]:
+    table = data.load_table(dataset)
+    task = data.find_task(table.target)
+    parts = splits.split_table(table, task=task, test_size=0.4, valid_size=0.1, seed=0)
+    features = columns.list_features(columns.study_columns(table, parts.train, task=task))
+    params = {"eta": 0.1, "max_depth": 2, "nthread": 1}
+    fit = training.fit_booster(parts, features, task=task, params=params, num_boost_round=rounds, early_stopping_rounds=0)
+    answers = evaluation.predict_part(fit.predictor, parts.test)
+    labels = fit.predictor.contract["labels"]
+    scores = evaluation.evaluate_answers(answers, parts.test, task=task, labels=labels)
+    kept = rows.keep_rows(parts.test, answers, contract=fit.predictor.contract)
+    return task, fit.predictor, parts.train.head(5), evaluation.prefix_names(scores, "test"), kept, table.describe()
+
+
+def _record(
+    client: Any, trained: tuple[Any, ...], *, register_as: str = "", why: str = "", with_model: bool = True
+) -> dict[str, Any]:
+    task, predictor, example, scores, kept, dataset = trained
+    store = Store(client.tracking_uri)
+    artifacts = store.path.parent / "mlartifacts" if store.kind == "sqlite" else None
+    store = Store(client.tracking_uri, artifacts)
+    now = int(time.time() * 1000)
+    facts: dict[str, Any] = {"store": store.shown, "experiment": "train", "run_name": f"train-{why or now}", "notebook": "train"}
+    journal = Journal.create(
+        {**facts, "start_time": now, "tags": {"boostlab.task": task}, "params": {"eta": "0.1", "max_depth": "2"}}
+    )
+    journal.add("metrics", {"points": [(name, value, now, 0) for name, value in scores.items()], "final": True})
+    journal.add("dataset", {**dataset, "context": "training"})
+    receipts: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "files" / rows.PATH
+        file.parent.mkdir(parents=True)
+        pq.write_table(kept, file)
+        journal.add("files", {}, Path(temporary) / "files")
+        if with_model:
+            write_model(predictor, example, Path(temporary) / "parts")
+            entry = journal.add("model", {"name": "model", "register_as": register_as}, Path(temporary) / "parts")
+            delivery.create_run(journal, client, store)
+            delivery.send(journal, client, store)
+            receipts = dict(entry.receipt or {})
+    delivery.add_end(journal, "FINISHED", {})
+    return receipts | {"run_id": delivery.complete(journal, client, store)}

@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import shutil
+import signal
+import warnings
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xgboost as xgb
+
+from boostlab.data.columns import list_features, study_columns
+from boostlab.data.splits import Part, Split, split_table
+from boostlab.data.table import Roles, Table, find_task, load_table
+from boostlab.errors import DataError, TrainingError
+from boostlab.training.fit import Fit, fit_booster, rank_features
+
+KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iris"}
+
+
+@pytest.fixture(scope="module")
+def splits() -> dict[str, Split]:
+    """Splits by task: one to regress on, one of two classes, one of three."""
+    tables = {kind: load_table(name) for kind, name in KINDS.items()}
+    options: dict[str, Any] = {"seed": 0, "test_size": 0.2, "valid_size": 0.2}
+    return {kind: split_table(table, task=find_task(table.target), **options) for kind, table in tables.items()}
+
+
+def fit(split: Split, *, rounds: int = 3, stop: int = 0, callbacks: Sequence[Any] = (), **params: Any) -> Fit:
+    task = find_task(split.train.target)
+    features = list_features(study_columns(split.train.table, split.train, task=task))
+    return fit_booster(
+        split,
+        features,
+        task=task,
+        params={"nthread": 1, **params},
+        num_boost_round=rounds,
+        early_stopping_rounds=stop,
+        callbacks=callbacks,
+    )
+
+
+def make_split(**columns: list[Any]) -> Split:
+    """Return a split whose three parts are the same rows, a role `weight` among the columns if there is one."""
+    data = pa.table(columns)
+    names = tuple(name for name in data.column_names if name not in ("y", "weight"))
+    roles = Roles(target="y", weight="weight" if "weight" in columns else "")
+    table = Table(data, roles, names, name="made", source="here", chosen=True)
+    weight = np.array(columns["weight"], np.float32) if "weight" in columns else None
+    part = Part(table, np.arange(len(table)), table.target, weight)
+    return Split(part, part, part)
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "labels"),
+    [
+        ("regression", "rmse", []),
+        ("binary", "logloss", ["benign", "malignant"]),
+        ("multiclass", "mlogloss", ["setosa", "versicolor", "virginica"]),
+    ],
+)
+def test_fits_each_kind_of_target(splits: dict[str, Split], kind: str, metric: str, labels: list[str]) -> None:
+    done = fit(splits[kind])
+
+    assert done.metric == metric
+    assert {name: len(values) for name, values in done.curves.items()} == {f"train_{metric}": 3, f"valid_{metric}": 3}
+    assert done.curves[f"train_{metric}"][2] < done.curves[f"train_{metric}"][0]
+    assert done.predictor.contract["labels"] == labels
+
+
+def test_stops_early_and_keeps_the_rounds_up_to_the_best(splits: dict[str, Split]) -> None:
+    valid = splits["regression"].valid
+    done = fit(splits["regression"], rounds=200, stop=5, eta=0.5)
+    curve = done.curves["valid_rmse"]
+    answers = np.asarray(done.predictor.predict(valid.head(len(valid))))
+
+    assert done.best_iteration == int(np.argmin(curve))
+    assert len(curve) == done.best_iteration + 1 + 5 < 200
+    assert done.predictor.booster.num_boosted_rounds() == done.best_iteration + 1
+    assert np.sqrt(np.mean((answers - valid.target) ** 2)) == pytest.approx(min(curve), rel=1e-5)
+
+
+def test_cuts_all_the_trees_of_later_rounds(splits: dict[str, Split]) -> None:
+    done = fit(splits["multiclass"], rounds=100, stop=3, eta=1, num_parallel_tree=2)
+
+    assert len(done.predictor.booster.get_dump()) == (done.best_iteration + 1) * 2 * 3
+
+
+@pytest.mark.parametrize("params", [{"eval_metric": ["rmse", "mae"]}, {"objective": "reg:absoluteerror", "eval_metric": "mae"}])
+def test_watches_the_last_metric_that_was_asked_for(splits: dict[str, Split], params: dict[str, Any]) -> None:
+    done = fit(splits["regression"], rounds=100, stop=3, eta=0.5, **params)
+
+    assert done.metric == "mae"
+    assert done.best_iteration == int(np.argmin(done.curves["valid_mae"]))
+
+
+def test_takes_the_highest_round_of_a_metric_that_grows(splits: dict[str, Split]) -> None:
+    done = fit(splits["binary"], rounds=100, stop=3, eval_metric="auc", subsample=0.5)
+
+    assert done.best_iteration == int(np.argmax(done.curves["valid_auc"]))
+
+
+def test_never_stops_early_where_it_is_not_asked_to(splits: dict[str, Split]) -> None:
+    done = fit(splits["regression"], rounds=40, eta=1)
+
+    assert (done.best_iteration, done.predictor.booster.num_boosted_rounds(), len(done.curves["valid_rmse"])) == (39, 40, 40)
+
+
+class Interrupter(xgb.callback.TrainingCallback):
+    """Sends this process what an interrupt of a cell sends, so many times in a round; notes the rounds that it sees."""
+
+    def __init__(self, at: int, times: int = 1) -> None:
+        super().__init__()
+        self.at, self.times, self.seen = at, times, 0
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        self.seen = epoch + 1
+        for _ in range(self.times if epoch == self.at else 0):
+            signal.raise_signal(signal.SIGINT)
+        return False
+
+
+@pytest.mark.parametrize("stop", [0, 30])
+@pytest.mark.parametrize("at", [0, 6])
+def test_an_interrupt_keeps_the_rounds_so_far(splits: dict[str, Split], stop: int, at: int) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    watcher = Interrupter(at)
+    done = fit(splits["regression"], rounds=50, stop=stop, callbacks=[watcher])
+
+    assert len(done.curves["valid_rmse"]) == watcher.seen == at + 1
+    assert done.predictor.booster.num_boosted_rounds() == done.best_iteration + 1 == at + 1
+    assert (
+        done.ending == f"Stopped by hand after round {at + 1}: the rounds so far are kept. The model is that of round {at + 1}."
+    )
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_interrupt_is_an_interrupt(splits: dict[str, Split]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(splits["regression"], rounds=50, callbacks=[Interrupter(3, times=2)])
+
+
+def test_says_how_it_ended(splits: dict[str, Split]) -> None:
+    assert fit(splits["regression"], rounds=3).ending.startswith("All 3 rounds are done.")
+    assert fit(splits["regression"], rounds=200, stop=5, eta=0.5).ending.startswith("Stopped early after round ")
+
+
+def test_does_not_look_at_the_test_part(splits: dict[str, Split]) -> None:
+    whole = splits["regression"]
+    blind = Split(whole.train, whole.valid, test=whole.train)
+
+    assert fit(blind).curves == fit(whole).curves
+
+
+def test_repeats_itself_with_the_same_seed_alone(splits: dict[str, Split]) -> None:
+    curves = [fit(splits["regression"], subsample=0.5, seed=seed).curves["valid_rmse"] for seed in (1, 1, 2)]
+
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_calls_back_after_each_round(splits: dict[str, Split]) -> None:
+    rounds = []
+
+    class Counter(xgb.callback.TrainingCallback):
+        def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+            rounds.append(epoch)
+            return False
+
+    fit(splits["regression"], callbacks=[Counter()])
+    assert rounds == [0, 1, 2]
+
+
+@pytest.mark.parametrize("action", ["default", "error", "ignore"])
+@pytest.mark.parametrize("more", [{}, {"verbosity": 0}], ids=["plain", "quiet"])
+def test_refuses_a_parameter_that_xgboost_does_not_know(
+    splits: dict[str, Split], action: Literal["default", "error", "ignore"], more: dict[str, Any]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        with pytest.raises(TrainingError, match=r"no use for 'max_dept', 'nonsense' in this training\. Leave it out\."):
+            fit(splits["regression"], rounds=1, max_dept=3, nonsense=1, **more)
+
+
+@pytest.mark.parametrize("method", ["hist", "approx", "exact"])
+def test_every_tree_method_gives_the_same_kind_of_model(splits: dict[str, Split], method: str) -> None:
+    reference = fit(splits["regression"], rounds=20, max_depth=2)
+    done = fit(splits["regression"], rounds=20, max_depth=2, tree_method=method)
+
+    assert done.curves["valid_rmse"][-1] == pytest.approx(reference.curves["valid_rmse"][-1], rel=0.1)
+
+
+@pytest.mark.parametrize("method", ["hist", "approx"])
+def test_learns_from_text_truths_and_dates_with_gaps(method: str) -> None:
+    days = [date(2020, 1, 1), date(2020, 6, 1), None, date(2021, 1, 1)] * 10
+    split = make_split(
+        city=["a", "b", None, "c"] * 10, new=[True, None, False, False] * 10, day=days, y=[1.0, 9.0, 4.0, 2.0] * 10
+    )
+    done = fit(split, rounds=60, tree_method=method, eta=0.5, max_cat_to_onehot=1, min_child_weight=0)
+
+    assert done.predictor.predict(split.train.head(4)) == pytest.approx([1, 9, 4, 2], abs=0.05)
+    assert {"city", "new", "day.month"} < set(rank_features(done.predictor))
+
+
+@pytest.mark.parametrize("method", ["hist", "exact", "approx"])
+def test_weighs_rows_while_it_learns_and_while_it_watches(method: str) -> None:
+    split = make_split(a=[0.0, 0.0] * 20, y=[0.0, 10.5] * 20, weight=[1.0, 3.0] * 20)
+    done = fit(split, rounds=40, tree_method=method, eta=0.5, reg_lambda=0)
+
+    assert done.predictor.predict(split.train.head(1)) == pytest.approx([7.875], abs=0.01)
+    assert done.curves["valid_rmse"][-1] == pytest.approx(10.5 * (3 / 16) ** 0.5, rel=1e-3)
+
+
+def test_takes_column_names_that_xgboost_does_not() -> None:
+    split = make_split(**{"a[0]": [0.0, 1.0] * 20, "a(0)": [1.0, 0.0] * 20, "b<c": [0.0, 0.5] * 20, "y": [1.5, 2.5] * 20})
+
+    assert set(rank_features(fit(split).predictor)) == {"a[0]", "a(0)", "b<c"}
+
+
+def test_names_the_table_and_the_column_of_a_value_that_cannot_be_encoded() -> None:
+    split = make_split(a=["1", "2", "x"] * 10, y=[0.5, 1.5, 2.5] * 10)
+    features = [{"name": "a", "kind": "number", "signature": "double", "optional": False}]
+
+    with pytest.raises(DataError, match="made: Column 'a' takes numbers, not 'x'"):
+        fit_booster(split, features, task="regression", params={}, num_boost_round=1, early_stopping_rounds=0)
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"max_depth": -1}, "value -1 for Parameter max_depth should be greater equal to 0"),
+        ({"max_depth": "deep"}, "Invalid Parameter format for max_depth expect int but value='deep'"),
+        ({"sampling_method": "some"}, "'some', valid values are: {'gradient_based', 'uniform'}"),
+        ({"eval_metric": "nope"}, "Unknown metric function nope"),
+        ({"monotone_constraints": [1, 0]}, "'list'"),
+    ],
+)
+def test_passes_on_why_xgboost_refuses_a_value(splits: dict[str, Split], params: dict[str, Any], words: str) -> None:
+    with pytest.raises(TrainingError) as caught:
+        fit(splits["regression"], **params)
+
+    assert str(caught.value).startswith("XGBoost refuses this training: ")
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="there is a GPU")
+def test_refuses_cuda_where_there_is_no_gpu(splits: dict[str, Split]) -> None:
+    with pytest.raises(TrainingError, match=r"^device: XGBoost finds no GPU here\. Set device to cpu\.$"):
+        fit(splits["regression"], device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "words"),
+    [
+        ("regression", {"objective": "binary:logistic"}, "does not fit this regression target. Allowed: reg:…, count:poisson."),
+        ("binary", {"objective": "reg:squarederror"}, "does not fit this binary target. Allowed: binary:logistic."),
+        ("multiclass", {"objective": "multi:softmax"}, "does not fit this multiclass target. Allowed: multi:softprob."),
+        ("regression", {"booster": "gblinear"}, "no booster 'gblinear' here. Allowed: gbtree, dart."),
+    ],
+)
+def test_refuses_what_no_model_here_can_answer_with(
+    splits: dict[str, Split], kind: str, params: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(TrainingError) as caught:
+        fit(splits[kind], **params)
+
+    assert words in str(caught.value)
+
+
+def test_ranks_features_by_gain_with_the_unused_last(splits: dict[str, Split]) -> None:
+    gain = rank_features(fit(splits["regression"], rounds=1, max_depth=1).predictor)
+    several = list(rank_features(fit(splits["multiclass"]).predictor).values())
+
+    assert set(gain) == set(splits["regression"].train.table.features)
+    assert [score > 0 for score in gain.values()] == [True] + [False] * 9
+    assert several == sorted(several, reverse=True)

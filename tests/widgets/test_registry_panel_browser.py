@@ -1,0 +1,147 @@
+"""The panel as people use it, in a real JupyterLab; what it did is looked at through a plain MLflow client."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.common import PROJECT, wait_until
+from tests.support.registry import STRONG, WEAK, add_version
+
+from boostlab.tracking.store import find_store, open_store
+
+pytestmark = pytest.mark.slow
+
+Look = Callable[..., Any]
+PANEL_CELLS = (1, 2, 4, 6)  # parameters, imports, run, panel
+EVIL = 'because <img src=x onerror="window.hurt=1"> $\\href{javascript:alert(1)}{x}$ **bold**'
+
+
+@pytest.fixture
+def _versions(store: str, tmp_path: Path) -> None:
+    """Register a weak version and a strong one."""
+    client = open_store(find_store(store, project=tmp_path))
+    for rounds in (WEAK, STRONG):
+        add_version(client, "sugar", rounds=rounds)
+
+
+@pytest.fixture
+def panel(lab: Any, _versions: None) -> Any:
+    """Return a JupyterLab page whose registry notebook shows the panel."""
+    shutil.copy(PROJECT / "notebooks" / "registry.ipynb", lab.folder)
+    (lab.folder / "pyproject.toml").write_text("")
+    page = lab.open("registry.ipynb")
+    open_panel(page)
+    return page
+
+
+def open_panel(page: Any) -> None:
+    for position in PANEL_CELLS:
+        page.page.evaluate("n => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = n; }", position)
+        page.command("notebook:run-cell")
+    page.page.wait_for_selector(".boostlab-panel")
+
+
+def choose(page: Any, label: str, text: str) -> None:
+    box = page.page.locator(".boostlab-panel .widget-dropdown", has_text=label).locator("select")
+    box.select_option(label=text)
+
+
+def press(page: Any, name: str) -> None:
+    page.page.locator(".boostlab-panel").get_by_role("button", name=name, exact=True).click()
+
+
+def promote(page: Any, version: str, stage: str) -> None:
+    choose(page, "Version", version)
+    choose(page, "Move to", stage)
+    press(page, "Promote")
+    press(page, "Confirm")
+
+
+def wait_for_text(page: Any, text: str) -> None:
+    page.page.locator(".boostlab-panel").get_by_text(text).first.wait_for()
+
+
+def transitions(client: Any, version: int) -> list[dict[str, Any]]:
+    tags = client.get_model_version("sugar", str(version)).tags
+    return [json.loads(tags[key]) for key in sorted(tags) if key.startswith("boostlab.transition.")]
+
+
+def test_promotes_through_staging_into_production(panel: Any, look: Look) -> None:
+    promote(panel, "2 · none", "staging")
+    wait_for_text(panel, "Done: version 2 is in staging now")
+    promote(panel, "2 · staging", "production")
+    wait_for_text(panel, "Done: version 2 is in production now")
+    wait_for_text(panel, "★ production")
+    assert look().get_model_version_by_alias("sugar", "production").version == 2
+    assert set(look().get_registered_model("sugar").aliases) == {"production"}
+    first, second = transitions(look(), 2)
+    assert (first["from"], first["to"], second["from"], second["to"]) == ("none", "staging", "staging", "production")
+    run = look().get_run(second["run_id"])
+    assert run.info.status == "FINISHED" and run.data.params["seen"] == "2:staging production:0"
+
+
+def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Look) -> None:
+    choose(panel, "Version", "1 · none")
+    choose(panel, "Move to", "production")
+    wait_for_text(panel, "none to production is not allowed")
+    button = panel.page.locator(".boostlab-panel").get_by_role("button", name="Promote", exact=True)
+    assert button.is_disabled()
+    panel.page.locator(".boostlab-panel").get_by_role("checkbox").check()
+    panel.page.wait_for_timeout(500)
+    assert button.is_disabled()
+    reason = panel.page.locator(".boostlab-panel").get_by_role("textbox", name="Reason")
+    reason.fill(EVIL)
+    wait_until(button.is_enabled)
+    reason.press("Tab")  # from here by keyboard alone: over the box to the button
+    panel.page.keyboard.press("Tab")
+    panel.page.keyboard.press("Enter")
+    wait_for_text(panel, "The gate is overridden")
+    panel.page.keyboard.press("Enter")  # Confirm has the focus
+    wait_for_text(panel, "Done: version 1 is in production now")
+    assert look().get_registered_model("sugar").aliases == {"production": 1}
+    (transition,) = transitions(look(), 1)
+    assert transition["why"] == EVIL
+    assert transition["gate"]["verdict"] == "overridden" and transition["gate"]["rules"]["allowed_transitions"] == "fail"
+    history = panel.page.locator(".boostlab-panel table", has_text="history")
+    assert EVIL in history.inner_text()
+    assert history.locator("img, mjx-container, .MathJax").count() == 0
+    assert panel.page.evaluate("window.hurt") is None
+
+
+def test_rolls_back_to_the_version_that_was_there_before(panel: Any, look: Look) -> None:
+    for version in ("1", "2"):
+        promote(panel, f"{version} · none", "staging")
+        wait_for_text(panel, f"Done: version {version} is in staging now")
+        promote(panel, f"{version} · staging", "production")
+        wait_for_text(panel, f"Done: version {version} is in production now")
+    press(panel, "Roll back production")
+    wait_for_text(panel, "a rollback to a version that was in production before")
+    press(panel, "Roll back")
+    press(panel, "Confirm")
+    wait_for_text(panel, "Done: version 1 is in production now")
+    assert look().get_model_version_by_alias("sugar", "production").version == 1
+    assert [item["action"] for item in transitions(look(), 1)] == ["promote", "promote", "rollback"]
+
+
+def test_refuses_what_stands_on_an_outdated_view_and_says_what_changed(panel: Any, look: Look) -> None:
+    choose(panel, "Version", "2 · none")
+    choose(panel, "Move to", "staging")
+    press(panel, "Promote")
+    look().set_registered_model_alias("sugar", "staging", "1")  # somebody else, by another client
+    press(panel, "Confirm")
+    wait_for_text(panel, "In staging of sugar was no version, and version 1 is now")
+    wait_for_text(panel, "another MLflow client changed the alias")
+    assert look().get_registered_model("sugar").aliases == {"staging": 1}
+    assert transitions(look(), 2) == []
+    choose(panel, "Version", "2 · none")
+    press(panel, "Promote")
+    wait_for_text(panel, "Version 1, which is there, is archived by that.")
+    press(panel, "Confirm")
+    wait_for_text(panel, "Done: version 2 is in staging now")
+    assert look().get_registered_model("sugar").aliases == {"staging": 2}
+    assert [item["action"] for item in transitions(look(), 1)] == ["outside"]

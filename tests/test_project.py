@@ -53,7 +53,7 @@ def test_the_conda_environment_is_python_pip_and_the_lock() -> None:
     python, pip, locks = environment["dependencies"]
     assert pip == "pip"
     assert locks == {"pip": ["-r requirements.txt"]}
-    minimum = PYPROJECT["project"]["requires-python"].removeprefix(">=")
+    minimum = PYPROJECT["project"]["requires-python"].removeprefix(">=").partition(",")[0]
     assert python == f"python={minimum}"
 
 

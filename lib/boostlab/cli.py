@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from boostlab.errors import LabError
+from boostlab.notebook.kit import create_lab
 from boostlab.tracking import delivery, recovery
 from boostlab.tracking.journal import Journal, journals_folder
 from boostlab.tracking.store import find_project, find_store, open_store
@@ -18,6 +19,17 @@ from boostlab.tracking.ui import build_command
 @click.group()
 def main() -> None:
     """Tools around boostlab's runs. Notebooks are run by papermill or JupyterLab."""
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write a new lab into FOLDER: notebooks, parameter sets, tests, Makefile. No file is overwritten."""
+    try:
+        files = create_lab(folder)
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(f"{folder} is a lab of {len(files)} files. Next: cd {folder} && make train")
 
 
 @main.command()

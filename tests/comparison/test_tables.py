@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from tests.support.servers import serve_mlflow
 
-from boostlab.comparison import summary as findings
-from boostlab.comparison import tables as comparison
+from boostlab.comparison import summary as findings, tables as comparison
 from boostlab.comparison.selection import Data, find_named, select_runs
 from boostlab.errors import LabError
 from boostlab.tracking.store import find_store, open_store

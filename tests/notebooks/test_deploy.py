@@ -19,9 +19,7 @@ import yaml
 from tests.support.common import PAPERMILL, PROJECT, all_runs, artifacts, free_port, wait_until
 from tests.support.registry import HOPELESS, STRONG, add_version
 
-from boostlab.deployment import docker_containers as containers
-from boostlab.deployment import docker_images as builds
-from boostlab.deployment import summary as deployment_words
+from boostlab.deployment import docker_containers as containers, docker_images as builds, summary as deployment_words
 from boostlab.deployment.context import STAGE, name_repository, write_context
 from boostlab.deployment.docker_containers import DeploymentError
 from boostlab.deployment.manifests import render_compose, render_kubernetes

@@ -3,8 +3,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from boostlab.registry.history import Transition, new_transition, read_transitions, tell
 from boostlab.registry.stages import ALIASES, TARGETS, Stage

@@ -8,8 +8,7 @@ import pytest
 from tests.support.registry import WEAK, add_version
 
 from boostlab.display.tables import Link, Table
-from boostlab.registry import tables as catalogue
-from boostlab.registry import transition as registry
+from boostlab.registry import tables as catalogue, transition as registry
 from boostlab.registry.gate import Finding
 from boostlab.registry.history import Transition, tell
 from boostlab.registry.plots import find_spells, plot_timeline

@@ -10,15 +10,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from boostlab.data import columns, splits
-from boostlab.data import table as data
+from boostlab.data import columns, splits, table as data
 from boostlab.models.packaging import write_model
 from boostlab.tracking import delivery
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store
-from boostlab.training import fit as training
-from boostlab.training import holdout as rows
-from boostlab.training import metrics as evaluation
+from boostlab.training import fit as training, holdout as rows, metrics as evaluation
 
 STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
 

@@ -17,9 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boostlab.deployment import docker_containers as containers
-from boostlab.deployment import docker_images as builds
-from boostlab.deployment import parity as proof
+from boostlab.deployment import docker_containers as containers, docker_images as builds, parity as proof
 from boostlab.deployment.context import name_repository, write_context
 from boostlab.deployment.docker_containers import DeploymentError, DockerClient, Service
 from boostlab.deployment.docker_images import BuildError

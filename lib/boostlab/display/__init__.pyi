@@ -1,3 +1,2 @@
-from .progress import RoundProgress as RoundProgress
-from .progress import RowProgress as RowProgress
+from .progress import RoundProgress as RoundProgress, RowProgress as RowProgress
 from .tables import Table as Table

@@ -1,3 +1,2 @@
 from .headless import execute as execute
-from .jobs import Job as Job
-from .jobs import start as start
+from .jobs import Job as Job, start as start

@@ -1,0 +1,74 @@
+"""The kit: the notebooks and parameter sets that come with boostlab, and a new lab made of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from importlib.metadata import distribution
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import unquote, urlsplit
+
+from boostlab.errors import LabError
+
+TEMPLATE = Path(__file__).with_name("templates") / "lab"  # a checkout links to its notebooks, a wheel has copies
+MOST_NAMES = 8  # that a message lists
+
+
+def find_kit() -> Path:
+    """Return the folder that holds the ``notebooks`` and ``parameters`` which come with boostlab."""
+    return TEMPLATE
+
+
+def create_lab(folder: Path) -> list[Path]:
+    """Write a new lab: notebooks, parameter sets, tests, Makefile, environment files, README and .gitignore.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        May exist. No file in it is overwritten: either all files are written, or none.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The files, relative to `folder`.
+
+    Raises
+    ------
+    LabError
+        If a file is there already, or the folder cannot be written.
+    """
+    with TemporaryDirectory() as draft:
+        _fill(Path(draft), name=folder.resolve().name)
+        files = sorted(path.relative_to(draft) for path in Path(draft).rglob("*") if path.is_file())
+        try:
+            taken = [str(file) for file in files if (folder / file).exists()]
+            if taken:
+                more = f" and {len(taken) - MOST_NAMES} more" if len(taken) > MOST_NAMES else ""
+                raise LabError(
+                    f"{folder} holds {', '.join(taken[:MOST_NAMES])}{more} already, and no file is overwritten. "
+                    "Name another folder, or move these files away."
+                )
+            shutil.copytree(draft, folder, dirs_exist_ok=True)
+        except OSError as error:
+            raise LabError(f"The lab {folder} cannot be written: {error.strerror}. Name another folder.") from None
+    return files
+
+
+def find_source() -> str:
+    """Return what installs this boostlab elsewhere: the file or folder it was installed from, else its release."""
+    installed = distribution("boostlab")
+    text = installed.read_text("direct_url.json")
+    url = json.loads(text)["url"] if text else ""
+    return unquote(urlsplit(url).path) if url.startswith("file:") else url or f"boostlab=={installed.version}"
+
+
+def _fill(draft: Path, *, name: str) -> None:
+    from jinja2 import Environment, StrictUndefined
+
+    shutil.copytree(TEMPLATE, draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    render = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False).from_string  # noqa: S701  # no HTML
+    for path in draft.rglob("*.j2"):
+        path.with_suffix("").write_text(render(path.read_text()).render(name=name, source=find_source()), encoding="utf-8")
+        path.unlink()
+    (draft / "gitignore").rename(draft / ".gitignore")

@@ -12,7 +12,7 @@ from typing import Any
 PROJECT = Path(__file__).parents[2]
 PAPERMILL = str(Path(sys.executable).with_name("papermill"))
 BOOSTLAB = str(Path(sys.executable).with_name("boostlab"))
-TIMEOUT_S = 120
+TIMEOUT_S = 600  # a stuck process, not a slow machine
 PARAMETERS = """\
 x: int = 1  # a number
 experiment: str = "tiny"  # experiment
@@ -47,7 +47,7 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = TIMEOUT_S) -> Any:
     """Wait until `condition` gives something true, and return it."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):

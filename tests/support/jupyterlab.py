@@ -27,8 +27,8 @@ CHROMIUM_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-START_TIMEOUT_S = 60
-WAIT_MS = 90_000
+START_TIMEOUT_S = 300
+WAIT_MS = 300_000  # a stuck page, not a slow machine
 SETTINGS = {  # no question about news, no autosave while a test looks at the file
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
     "@jupyterlab/docmanager-extension/plugin.jupyterlab-settings": '{"autosave": false}',

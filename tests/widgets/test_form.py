@@ -1,4 +1,4 @@
-"""The parameter form: widgets made of the parameters cell and its schema, and the headless runs that it starts."""
+"""The parameter form: what it accepts, the headless runs that it starts, and its text form."""
 
 from __future__ import annotations
 
@@ -31,33 +31,13 @@ tracking_uri: str = ""  # store
 
 @pytest.fixture
 def tiny(write_notebook: Callable[..., Path], store: str) -> Iterator[Form]:
-    """Return the form of a small notebook, set to the test's store; what it has started ends with the test."""
+    """Return the form of a small notebook, set to the test's store. The runs that it starts end with the test."""
     form = show_form(write_notebook("import time\nif x == 9: time.sleep(100)", parameters=PARAMETERS))
     form.fields["tracking_uri"].control.value = store
     yield form
-    for job in form.jobs:
-        job.stop()
-        job.wait(TIMEOUT_S)
-
-
-def test_makes_widgets_of_the_notebook_and_its_schema() -> None:
-    fields = show_form(TRAIN).fields
-    kinds = {name: type(field.control).__name__ for name, field in fields.items()}
-    assert {name: kinds[name] for name in ("eta", "stratify", "task", "max_depth", "reg_lambda", "features", "dataset")} == {
-        "eta": "FloatSlider",
-        "stratify": "Checkbox",
-        "task": "Dropdown",
-        "max_depth": "IntText",
-        "reg_lambda": "FloatText",
-        "features": "Text",
-        "dataset": "Text",
-    }
-    assert (fields["eta"].control.min, fields["eta"].control.max) == (0, 1)
-    assert (fields["subsample"].control.min, fields["test_size"].control.max) == (0.01, 0.99)
-    assert fields["eta"].control.readout_format == ".6"  # two decimals would show 0.005 as 0.01
-    assert fields["tree_method"].control.options == ("auto", "hist", "approx", "exact")
-    assert "0 &lt;= eta &lt;= 1" in fields["eta"].row.children[-1].value
-    assert all(field.value == field.parameter.default for field in fields.values())
+    for row in form.rows:
+        row.job.stop()
+        row.job.wait(TIMEOUT_S)
 
 
 def test_reads_as_a_table_without_widgets() -> None:
@@ -66,18 +46,13 @@ def test_reads_as_a_table_without_widgets() -> None:
     assert "  eta = '0.1'        learning rate: how much of each new tree is added (0 <= eta <= 1)" in text.splitlines()
 
 
-def test_help_is_never_markup_and_a_secret_is_hidden(tiny: Form) -> None:
-    assert "a &lt;b&gt;number&lt;/b&gt;" in tiny.fields["x"].row.children[-1].value
-    assert type(tiny.fields["password"].control).__name__ == "Password"
-
-
-def test_refuses_what_the_schema_refuses_and_takes_it_back(tiny: Form) -> None:
+def test_refuses_values_that_the_settings_refuse_until_they_are_corrected(tiny: Form) -> None:
     names = tiny.fields["names"].control
     for wrong, words in (("[a, 1]", "takes text, not 1"), ("[a", "cannot be read"), ("a", "takes a list")):
         names.value = wrong
         assert tiny.start_button.disabled and words in tiny.message.value
         tiny.start()
-        assert tiny.jobs == []
+        assert tiny.rows == []
     names.value = "[a, b]"
     assert not tiny.start_button.disabled and "names" in tiny.message.value
     assert tiny.fields["maybe"].value is None
@@ -90,14 +65,14 @@ def test_starts_headless_runs_and_stops_one(tiny: Form, look: Look) -> None:
     tiny.start()
     tiny.fields["x"].control.value = 9
     tiny.start()
-    first, second = tiny.jobs
-    rows = tiny._jobs_box.children
+    (row, other_row) = tiny.rows
+    first, second = row.job, other_row.job
     assert first.wait(TIMEOUT_S) == "finished", first.message
-    wait_until(lambda: "✓" in rows[0].children[2].value and "/runs/" in rows[0].children[2].value)
+    wait_until(lambda: "✓" in row.text.value and "/runs/" in row.text.value)
     wait_until(lambda: second.state == "running")
-    rows[1].children[1].click()
+    other_row.stop_button.click()
     assert second.wait(TIMEOUT_S) == "stopped"
-    wait_until(lambda: "■" in rows[1].children[2].value)
+    wait_until(lambda: "■" in other_row.text.value)
 
     runs = {run.data.params["x"]: run for run in all_runs(look())}
     assert {x: run.info.status for x, run in runs.items()} == {"1": "FINISHED", "9": "KILLED"}
@@ -107,12 +82,12 @@ def test_starts_headless_runs_and_stops_one(tiny: Form, look: Look) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "Nobody knows which notebook"),
+        ("", "The path of this notebook is unknown"),
         ("trian.ipynb", "There is no notebook 'trian.ipynb'"),
-        ("other.ipynb", "no notebook of"),
+        ("other.ipynb", "is not a boostlab notebook"),
     ],
 )
-def test_refuses_what_is_no_lab_notebook(
+def test_refuses_a_file_that_is_not_a_lab_notebook(
     write_notebook: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -139,26 +114,26 @@ def test_finds_the_projects_notebooks_by_name(tmp_path: Path, monkeypatch: pytes
 def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     shutil.copy(TRAIN, lab.folder)
     page = lab.open("train.ipynb")
-    page.replace_text(1, "num_boost_round: int = 500", "num_boost_round: int = 20")  # not saved: the form must show it
+    page.replace_text(1, "num_boost_round: int = 500", "num_boost_round: int = 20")  # not saved yet: the form must save it
     page.run_code("from boostlab.widgets.form import show_form\nshow_form()")
-    seen = page.page
-    name = seen.locator(".widget-html-content", has_text=re.compile(r"^max_depth( \*)?$"))
-    row = seen.locator(".widget-hbox", has=name).last
+    browser_page = page.page
+    name = browser_page.locator(".widget-html-content", has_text=re.compile(r"^max_depth( \*)?$"))
+    row = browser_page.locator(".widget-hbox", has=name).last
     row.locator("input").fill("-1")
     row.locator("input").press("Tab")
-    seen.wait_for_selector("text=max_depth = -1 is out of range")
-    assert seen.locator("button", has_text="Start a headless run").is_disabled()
-    page.replace_text(1, "eta: float = 0.1", "eta: float = 0.7")  # since: the form shows 0.1, and that is what runs
+    browser_page.wait_for_selector("text=max_depth = -1 is out of range")
+    assert browser_page.locator("button", has_text="Start a headless run").is_disabled()
+    page.replace_text(1, "eta: float = 0.1", "eta: float = 0.7")  # after the form was made: the form shows 0.1, and runs 0.1
     for depth in (2, 3):
         row.locator("input").fill(str(depth))
         row.locator("input").press("Tab")
-        seen.wait_for_selector("text=differs from the defaults: max_depth")
-        seen.locator("button", has_text="Start a headless run").click()
-        seen.locator(".widget-hprogress").nth(depth - 2).wait_for()
-    seen.wait_for_function("() => document.body.innerText.split(' finished').length === 3")
+        browser_page.wait_for_selector("text=differs from the defaults: max_depth")
+        browser_page.locator("button", has_text="Start a headless run").click()
+        browser_page.locator(".widget-hprogress").nth(depth - 2).wait_for()
+    browser_page.wait_for_function("() => document.body.innerText.split(' finished').length === 3")
 
     runs = all_runs(look())
     assert sorted((run.info.status, run.data.params["max_depth"]) for run in runs) == [("FINISHED", "2"), ("FINISHED", "3")]
     assert {(run.data.params["num_boost_round"], run.data.params["eta"]) for run in runs} == {("20", "0.1")}
-    links = seen.eval_on_selector_all(".jp-OutputArea a", "found => found.map(one => one.href)")
+    links = browser_page.eval_on_selector_all(".jp-OutputArea a", "found => found.map(one => one.href)")
     assert sorted(link.rpartition("/")[2] for link in links) == sorted(run.info.run_id for run in runs)

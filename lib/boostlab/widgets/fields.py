@@ -1,7 +1,7 @@
-"""Widgets for a notebook's parameters, each made of what the parameters cell and its schema say of it.
+"""Widgets for a notebook's parameters, made from the parameters cell and the notebook's settings class.
 
-Sliders where the range has two ends, choices, check boxes, and text for the rest. No rule is written here: what a value
-must be is checked by the schema.
+A parameter with two bounds gets a slider, a choice a menu, a boolean a check box, everything else a text box. The settings
+class checks the values; this module has no rules of its own.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from boostlab.notebook.parameters import Parameter, describe_limits, find_bounds
 from boostlab.redaction import SECRET_NAME
 
 FRACTION_STEP = 0.01
-READOUT = ".6"  # a value that was typed, such as 0.005, is shown as it is
+READOUT = ".6"  # shows a typed value such as 0.005 unchanged
 LONGEST_SLIDER = 1000  # whole numbers
 WIDE = {"width": "22em", "flex": "0 0 auto"}
 PLAIN_TYPES = (int, float, str, bool)
 
 
 class Field:
-    """A parameter as a widget, with its name and help beside it.
+    """One parameter: its name, its widget and its help text.
 
     Attributes
     ----------
     parameter : Parameter
     control : ipywidgets.Widget
-        What holds the value.
+        Holds the value.
     row : ipywidgets.Widget
-        All of it, for display.
+        Name, control and help, for display.
     """
 
     def __init__(self, parameter: Parameter, rule: FieldInfo) -> None:
@@ -59,7 +59,7 @@ class Field:
         Raises
         ------
         ParameterError
-            If a list, a mapping or another value that is typed as text cannot be read.
+            If the text of a list, a mapping or an optional value is not valid YAML.
         """
         value = self.control.value
         if self.parameter.type in PLAIN_TYPES:
@@ -77,7 +77,7 @@ class Field:
 
 
 def _make_control(parameter: Parameter, rule: FieldInfo) -> Any:
-    """Return the widget that fits a parameter's type and range, set to its default."""
+    """Return a widget for the parameter's type and range, set to its default."""
     value, bounds = _to_control(parameter), find_bounds(rule)
     lower, upper = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
     options = {"value": value, "layout": WIDE, "tooltip": parameter.help}
@@ -96,5 +96,5 @@ def _make_control(parameter: Parameter, rule: FieldInfo) -> Any:
 
 
 def _to_control(parameter: Parameter) -> Any:
-    """Return the default as the parameter's widget holds it."""
+    """Return the default in the form that the widget holds: plain types as they are, others as JSON text."""
     return parameter.default if parameter.type in PLAIN_TYPES else json.dumps(parameter.default)

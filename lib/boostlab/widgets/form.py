@@ -17,7 +17,7 @@ import ipywidgets
 import nbformat
 
 from boostlab.errors import LabError
-from boostlab.execution import jobs as launch
+from boostlab.execution import jobs
 from boostlab.notebook import session as frontend
 from boostlab.notebook.document import is_lab_notebook, name_notebook
 from boostlab.notebook.parameters import Settings, describe_limits, find_schema, read_parameters, to_text
@@ -38,24 +38,25 @@ def show_form(notebook: str | Path = "") -> Form:
     Parameters
     ----------
     notebook : str or pathlib.Path
-        Its path, or its name in the project's ``notebooks/``; empty: the notebook that calls this.
+        Its path, or its name in the project's ``notebooks/``; empty: the notebook that calls this function.
 
     Raises
     ------
     LabError
-        If there is no such notebook, or it is none of boostlab's.
+        If the notebook does not exist, or is not a boostlab notebook.
     """
     return Form(_find_notebook(notebook))
 
 
 class Form:
-    """The parameters of a notebook as widgets, and the headless runs that were started from here.
+    """The parameters of a notebook as widgets, and the headless runs that the form started.
 
     Attributes
     ----------
     fields : dict of str to Field
-        By the parameters' names.
-    jobs : list of boostlab.launch.Job
+        By parameter name.
+    rows : list of JobRow
+        The headless runs that this form started, in the order of their start.
     """
 
     def __init__(self, notebook: Path) -> None:
@@ -65,7 +66,7 @@ class Form:
         self._schema: type[Settings] = find_schema(document)
         declared = read_parameters(document)
         self.fields = {item.name: Field(item, self._schema.model_fields[item.name]) for item in declared}
-        self.jobs: list[launch.Job] = []
+        self.rows: list[JobRow] = []
         self.start_button = ipywidgets.Button(description="Start a headless run", button_style="primary", icon="play")
         self.start_button.layout.width = "auto"
         self.start_button.on_click(lambda _: self.start())
@@ -85,17 +86,16 @@ class Form:
             return
         try:
             self._save()
-            job = launch.start(self._notebook, self._list_given())
+            job = jobs.start(self._notebook, self._list_given())
         except LabError as error:
             self._say(str(error), wrong=True)
             return
-        self.jobs.append(job)
-        row = _JobRow(job)
-        self._jobs_box.children = (*self._jobs_box.children, row.widget)
-        threading.Thread(target=row.follow, daemon=True).start()
+        self.rows.append(JobRow(job))
+        self._jobs_box.children = [row.widget for row in self.rows]
+        threading.Thread(target=self.rows[-1].follow, daemon=True).start()
 
     def _check(self) -> bool:
-        """Tell whether the schema takes the values, and say which differ from the defaults."""
+        """Tell whether the settings accept the values, and show which values differ from the defaults."""
         try:
             values = {name: field.value for name, field in self.fields.items()}
             self._schema.check(values)
@@ -109,13 +109,13 @@ class Form:
         return True
 
     def _list_given(self) -> dict[str, Any]:
-        """Return the values that differ from the defaults, which may have been edited since the form was made."""
+        """Return the values that differ from the notebook's defaults. The user may have edited these since the form was made."""
         now = {item.name: item.default for item in read_parameters(nbformat.read(self._notebook, as_version=4))}
         values = {name: field.value for name, field in self.fields.items()}
         return {name: value for name, value in values.items() if name not in now or now[name] != value}
 
     def _save(self) -> None:
-        """Save the notebook if it is the one on the screen: what it takes, and what runs, is what is seen."""
+        """Save the notebook if it is open in JupyterLab, so that the run executes what the user sees."""
         session = frontend.find_session()
         if session.notebook is not None and session.notebook.resolve() == self._notebook:
             frontend.save_notebook(session)
@@ -125,7 +125,7 @@ class Form:
         self.message.value = f'<span style="line-height: 1.3">{mark}{html.escape(text)}</span>'
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Return the widgets for a front end, and the parameters as text for everything else."""
+        """Return the widgets for a front end, and the parameters as text for other readers."""
         watched = not is_headless()
         bundle = self.widget._repr_mimebundle_(**options) if watched else {}
         rules = self._schema.model_fields
@@ -137,59 +137,65 @@ class Form:
         return {**bundle, "text/plain": "\n".join(lines)}
 
 
-class _JobRow:
-    """A headless run as a line with a bar, a link and a stop button."""
+class JobRow:
+    """One headless run: a progress bar, a stop button, and a text with its state and a link.
 
-    def __init__(self, job: launch.Job) -> None:
-        self._job = job
+    Attributes
+    ----------
+    job : boostlab.execution.jobs.Job
+    widget, text, stop_button : ipywidgets.Widget
+    """
+
+    def __init__(self, job: jobs.Job) -> None:
+        self.job = job
         self._bar = ipywidgets.IntProgress(layout={"width": "12em"}, max=1)
-        self._text = ipywidgets.HTML(layout={"flex": "1 1 0", "height": "auto"})
-        self._stop = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "6em"})
-        self._stop.on_click(lambda _: job.stop())
-        self.widget = ipywidgets.HBox([self._bar, self._stop, self._text], layout={"align_items": "center"})
+        self.text = ipywidgets.HTML(layout={"flex": "1 1 0", "height": "auto"})
+        self.stop_button = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "6em"})
+        self.stop_button.on_click(lambda _: job.stop())
+        self.widget = ipywidgets.HBox([self._bar, self.stop_button, self.text], layout={"align_items": "center"})
         self._ui: dict[str, str] = {}
 
     def follow(self) -> None:
-        """Show how the run comes along, until it has ended."""
+        """Show the progress of the run until it ends."""
         while self._show() in ("starting", "running"):
             time.sleep(POLL_S)
 
-    def _show(self) -> launch.State:
-        state, progress = self._job.state, self._job.progress
+    def _show(self) -> jobs.State:
+        state, progress = self.job.state, self.job.progress
         self._bar.max, self._bar.value = progress.cells or 1, progress.cell
-        name = html.escape(progress.run.get("run_name", name_notebook(self._job.notebook)))
+        name = html.escape(progress.run.get("run_name", name_notebook(self.job.notebook)))
         if progress.run:
             self._ui = self._ui or find_ui(Store(progress.run["store"]))
             address = html.escape(link_run({**progress.run, "ui": self._ui}))
             name = f'<a href="{address}" target="_blank" style="text-decoration: underline">{name}</a>'
         running = progress.note or (f"cell {progress.cell} of {progress.cells}" if progress.cells else "")
-        words = html.escape(self._job.message or (running if state == "running" else ""))
+        words = html.escape(self.job.message or (running if state == "running" else ""))
         line = f"{MARKS[state]} {name} {state}{': ' if words else ''}{words}"
-        self._text.value = f'<div style="line-height: 1.3; padding: 4px 0">{line}</div>'
+        self.text.value = f'<div style="line-height: 1.3; padding: 4px 0">{line}</div>'
         if state in COLOURS:
             self._bar.style.bar_color = COLOURS[state]
-            self._stop.layout.visibility = "hidden"
+            self.stop_button.layout.visibility = "hidden"
         return state
 
 
 def _find_notebook(given: str | Path) -> Path:
-    """Return the path of the notebook that is meant."""
+    """Return the path of the given notebook; of the calling notebook if none is given."""
     if not given:
         own = _find_executed() if is_headless() else frontend.find_session().notebook
         if own is None:
-            raise LabError("Nobody knows which notebook this is. Name it: show_form('notebooks/train.ipynb').")
+            raise LabError("The path of this notebook is unknown. Give it: show_form('notebooks/train.ipynb').")
         given = own
     here = Path(given)
     known = find_project(here.resolve()) / "notebooks" / here
     path = here if here.is_file() else known
     if not path.is_file():
-        raise LabError(f"There is no notebook {str(given)!r}, here or in {known.parent}. Give the path of one.")
+        raise LabError(f"There is no notebook {str(given)!r}, neither here nor in {known.parent}. Give the path of a notebook.")
     if not is_lab_notebook(nbformat.read(path, as_version=4)):
-        raise LabError(f"{path} is no notebook of boostlab's: its metadata has no 'boostlab'. Name one that is.")
+        raise LabError(f"{path} is not a boostlab notebook: its metadata has no key 'boostlab'. Give the path of one that is.")
     return path.resolve()
 
 
 def _find_executed() -> Path | None:
-    """Return the notebook that an engine executes here, if it has a file."""
+    """Return the file of the notebook that the engine executes in this kernel, or None if it has no file."""
     source = Path(Journal(Path(os.environ[JOURNAL_VARIABLE])).facts()["tags"]["mlflow.source.name"])
     return source if source.is_file() else None

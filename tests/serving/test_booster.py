@@ -1,4 +1,4 @@
-"""Trees asked through XGBoost's C interface: what its Python package answers, to the last bit."""
+"""XGBoost's C interface gives the same values as its Python package, to the last bit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from boostlab.serving.booster import Trees
+from boostlab.serving.booster import InPlaceBooster
 
 OBJECTIVES = {"reg:squarederror": 1, "binary:logistic": 2, "multi:softprob": 3, "multi:softmax": 3}
 
@@ -29,7 +29,7 @@ def test_answers_to_the_last_bit_what_the_package_answers(objective: str, rows: 
     booster, matrix = make(objective)
     expected = np.asarray(booster.inplace_predict(matrix[:rows]))
 
-    answer = Trees(booster).predict(matrix[:rows])
+    answer = InPlaceBooster(booster).predict(matrix[:rows])
 
     assert answer.dtype == expected.dtype and answer.shape == expected.shape
     assert answer.tobytes() == expected.tobytes()
@@ -37,21 +37,21 @@ def test_answers_to_the_last_bit_what_the_package_answers(objective: str, rows: 
 
 def test_an_answer_outlives_the_next_one() -> None:
     booster, matrix = make()
-    trees = Trees(booster)
-    first = trees.predict(matrix[:1])
+    in_place = InPlaceBooster(booster)
+    first = in_place.predict(matrix[:1])
     kept = first.copy()
-    trees.predict(matrix[1:2])
+    in_place.predict(matrix[1:2])
 
     assert first == kept
 
 
 def test_threads_do_not_meet() -> None:
     booster, matrix = make()
-    trees = Trees(booster)
+    in_place = InPlaceBooster(booster)
     expected = np.asarray(booster.inplace_predict(matrix))
     places = list(range(len(matrix))) * 10
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda place: trees.predict(matrix[place : place + 1])[0], places))
+        answers = list(pool.map(lambda place: in_place.predict(matrix[place : place + 1])[0], places))
 
     assert answers == expected[places].tolist()
 
@@ -62,5 +62,5 @@ def test_threads_do_not_meet() -> None:
 def test_refuses_a_matrix_that_the_library_would_misread(change: object) -> None:
     booster, matrix = make()
 
-    with pytest.raises(ValueError, match=r"float32 of shape \(n, 5\), row by row"):
-        Trees(booster).predict(change(matrix))  # type: ignore[operator]
+    with pytest.raises(ValueError, match=r"takes C-contiguous float32 of shape \(n, 5\)"):
+        InPlaceBooster(booster).predict(change(matrix))  # type: ignore[operator]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boostlab.serving.fast_path import name_plain, read_plain
+from boostlab.serving.fast_path import list_fast_columns, read_fast
 
 NAMES = ["a", "b"]
 NO_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
@@ -18,7 +18,7 @@ NUMBER = {"kind": "number", "signature": "double", "optional": False}
 
 
 def read(content: Any, kind: str | None = "application/json") -> np.ndarray | None:
-    return read_plain(json.dumps(content).encode(), kind, NAMES)
+    return read_fast(json.dumps(content).encode(), kind, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_leaves_what_is_out_of_the_ordinary_to_others(content: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"dataframe_records": [{"a": NaN, "b": 1}]}'])
 def test_leaves_broken_json_to_others(body: bytes) -> None:
-    assert read_plain(body, "application/json", NAMES) is None
+    assert read_fast(body, "application/json", NAMES) is None
 
 
 @pytest.mark.parametrize("kind", [None, "text/csv", "application/json; charset=latin-1"])
@@ -67,7 +67,7 @@ def test_leaves_other_types_to_others(kind: str | None) -> None:
 def test_a_model_with_a_column_that_is_no_number_takes_no_plain_rows() -> None:
     plain = [NUMBER | {"name": name} for name in NAMES]
 
-    assert name_plain(plain) == NAMES
-    assert name_plain([*plain, {"name": "c", "kind": "category", "signature": "string", "optional": True}]) == []
-    assert name_plain([*plain, NUMBER | {"name": "c", "signature": "long"}]) == []
-    assert read_plain(b'{"dataframe_records": [{}]}', "application/json", []) is None
+    assert list_fast_columns(plain) == NAMES
+    assert list_fast_columns([*plain, {"name": "c", "kind": "category", "signature": "string", "optional": True}]) == []
+    assert list_fast_columns([*plain, NUMBER | {"name": "c", "signature": "long"}]) == []
+    assert read_fast(b'{"dataframe_records": [{}]}', "application/json", []) is None

@@ -1,4 +1,4 @@
-"""``python -m boostlab.serving MODEL_FOLDER``."""
+"""Run the server: ``python -m boostlab.serving MODEL_FOLDER``."""
 
 from boostlab.serving.server import main
 

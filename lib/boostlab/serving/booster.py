@@ -1,8 +1,8 @@
-"""Trees asked through XGBoost's C interface.
+"""Predictions through XGBoost's C interface.
 
-``Booster.inplace_predict`` answers the same, but for one row it spends most of its time on other things: it looks what kind of
-table it was given, makes a class for the result, and has the library set up a table each time, which reads the limits of
-the machine from files. Here a thread's table is set up once.
+``Booster.inplace_predict`` gives the same values. For one row it spends most of its time elsewhere: it inspects the type of
+its input, makes a class for the result, and creates a proxy matrix on each call, which reads the machine's limits from files.
+Here each thread creates its proxy matrix once.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from boostlab.models.predictor import Array
 
 LIBRARY = ctypes.CDLL(find_lib_path()[0])  # the one that XGBoost has loaded
 LIBRARY.XGBGetLastError.restype = ctypes.c_char_p
-HOW = b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":true}'
-TABLE = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}'  # numpy's array interface
+OPTIONS = b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":true}'
+ARRAY_INTERFACE = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}'  # numpy's, as JSON
 
 
-class Trees(threading.local):
-    """A booster of trees, as one thread sees it.
+class InPlaceBooster(threading.local):
+    """A tree booster that predicts without a DMatrix. Each thread has its own buffers.
 
     Parameters
     ----------
     booster : xgboost.Booster
-        Without linear part or dropped trees, which the library does not answer in place.
+        Of type ``gbtree``: XGBoost predicts in place for no other.
     """
 
     def __init__(self, booster: xgb.Booster) -> None:
         self._booster, self._width = booster, booster.num_features()
-        self._table = _Table()
-        self._shape, self._depth = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
+        self._proxy = _ProxyMatrix()
+        self._shape, self._dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
         self._values = ctypes.POINTER(ctypes.c_float)()
-        results = (ctypes.byref(self._shape), ctypes.byref(self._depth), ctypes.byref(self._values))
-        self._given = (ctypes.c_char_p(HOW), self._table, *results)
+        results = (ctypes.byref(self._shape), ctypes.byref(self._dimensions), ctypes.byref(self._values))
+        self._arguments = (ctypes.c_char_p(OPTIONS), self._proxy, *results)
 
     def predict(self, matrix: Array) -> Array:
-        """Return what the trees say to each row.
+        """Return the booster's output for each row.
 
         Parameters
         ----------
         matrix : ndarray of float32, shape (n_rows, n_inputs)
-            Row by row in memory; NaN is what is missing.
+            C-contiguous; NaN is a missing value.
 
         Returns
         -------
@@ -54,23 +54,24 @@ class Trees(threading.local):
         Raises
         ------
         ValueError
-            If the library would read beyond the matrix.
+            If the library would read beyond the matrix: another width, dtype or memory order.
         """
         rows, width = matrix.shape
         if width != self._width or matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
             raise ValueError(
-                f"The trees take float32 of shape (n, {self._width}), row by row, not {matrix.dtype} of {matrix.shape}."
+                f"The matrix is {matrix.dtype} of shape {matrix.shape}. "
+                f"The booster takes C-contiguous float32 of shape (n, {self._width})."
             )
-        table = TABLE % (matrix.__array_interface__["data"][0], rows, width)
-        _check(LIBRARY.XGBoosterPredictFromDense(self._booster.handle, table, *self._given))
+        interface = ARRAY_INTERFACE % (matrix.__array_interface__["data"][0], rows, width)
+        _check(LIBRARY.XGBoosterPredictFromDense(self._booster.handle, interface, *self._arguments))
         groups = self._shape[1]
-        copied = ctypes.string_at(self._values, rows * groups * matrix.itemsize)  # the library uses its memory again
+        copied = ctypes.string_at(self._values, rows * groups * matrix.itemsize)  # the next call overwrites this memory
         values = np.frombuffer(copied, np.float32)
         return values if groups == 1 else values.reshape(rows, groups)
 
 
-class _Table(ctypes.c_void_p):
-    """What the library calls a proxy: it stands for a table that lies elsewhere in memory."""
+class _ProxyMatrix(ctypes.c_void_p):
+    """XGBoost's proxy DMatrix: a handle for data that stays in the caller's memory."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The answer to a request that cannot be answered: codes and shape of MLflow's scoring server, never a traceback."""
+"""Errors of a request, with the codes and the JSON of MLflow's scoring server, and without a traceback."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ CLASSES = {"BAD_REQUEST": "INVALID_PARAMETER_VALUE", "INVALID_PARAMETER_VALUE": 
 
 
 class RequestError(Exception):
-    """A request is refused.
+    """The server rejects a request.
 
     Parameters
     ----------
     message : str
-        What is wrong, and what is allowed. Sent data are not repeated: answers end up in logs.
+        What is wrong, and what is allowed. It repeats no rows, because responses end up in logs.
     code : str
         One of MLflow's error codes.
     status : int
@@ -28,12 +28,12 @@ class RequestError(Exception):
             self.body |= {"sqlstate": "KAM00", "error_class": CLASSES[code]}
 
     def to_json(self) -> bytes:
-        """Return the body of the answer."""
+        """Return the body of the response."""
         return json.dumps(self.body).encode()
 
 
 class SchemaError(RequestError):
-    """Rows do not fit the model's signature."""
+    """Rows do not match the model's signature."""
 
     def __init__(self, message: str) -> None:
         super().__init__(f"Failed to enforce schema. Error: {message}", code="INVALID_PARAMETER_VALUE")
@@ -41,7 +41,7 @@ class SchemaError(RequestError):
 
 
 class MediaTypeError(RequestError):
-    """A request is of a type that the server does not read; MLflow answers in plain text."""
+    """The server does not read the request's content type. MLflow answers this in plain text."""
 
     def __init__(self, message: str, *, status: int = 415) -> None:
         super().__init__(message, status=status)

@@ -1,7 +1,7 @@
-"""Plain rows: JSON of numbers alone, every column there, for a model of numbers alone.
+"""The fast path: JSON rows of numbers only, with all columns, for a model of number columns only.
 
-That is most of what a server is asked, and it goes into the booster's matrix at once. Whatever is out of the ordinary, wrong or
-not, is left to :mod:`boostlab.serving.parsing`, which comes to the same numbers and knows what to refuse.
+Most requests are of this form. Their values go straight into the booster's matrix. Every other request, valid or not, is left to
+:mod:`boostlab.serving.parsing`, which gives the same numbers and the error messages.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import orjson
 
 from boostlab.models.predictor import Array, Feature, narrow_numbers
 
-NUMBERS = {int, float}  # not bool, which is a kind of int
+NUMBER_TYPES = {int, float}  # not bool, although it is a subclass of int
 
 
-def name_plain(features: list[Feature]) -> list[str]:
-    """Return the names of a model's columns if it takes numbers alone, and none if it does not."""
-    plain = all(item["kind"] == "number" and item["signature"] == "double" for item in features)
-    return [item["name"] for item in features] if plain else []
+def list_fast_columns(features: list[Feature]) -> list[str]:
+    """Return the names of a model's columns if all of them take numbers, otherwise an empty list."""
+    fast = all(item["kind"] == "number" and item["signature"] == "double" for item in features)
+    return [item["name"] for item in features] if fast else []
 
 
-def read_plain(body: bytes, content_type: str | None, names: list[str]) -> Array | None:
-    """Return plain rows as the booster takes them, of shape (n_rows, n_columns), or None if they are not plain.
+def read_fast(body: bytes, content_type: str | None, names: list[str]) -> Array | None:
+    """Return rows as the booster's matrix, of shape (n_rows, n_columns), or None if the fast path does not apply.
 
     Examples
     --------
-    >>> read_plain(b'{"dataframe_records": [{"a": 1, "b": 2.5}]}', "application/json", ["a", "b"])
+    >>> read_fast(b'{"dataframe_records": [{"a": 1, "b": 2.5}]}', "application/json", ["a", "b"])
     array([[1. , 2.5]], dtype=float32)
     """
     if not names or content_type != "application/json":
         return None
     try:
         values = _list_values(orjson.loads(body), names)
-        if not values or not NUMBERS.issuperset(map(type, values)):
+        if not values or not NUMBER_TYPES.issuperset(map(type, values)):
             return None
         return narrow_numbers(np.array(values, np.float64), {"name": ""}).reshape(-1, len(names))
     except (AttributeError, LookupError, TypeError, ValueError):
@@ -43,7 +43,7 @@ def read_plain(body: bytes, content_type: str | None, names: list[str]) -> Array
 
 
 def _list_values(content: Any, names: list[str]) -> list[Any]:
-    """Return values row by row; none if they come in another way."""
+    """Return the values row by row, or an empty list for another format."""
     (form,) = content
     rows = content[form]
     if form == "dataframe_records":

@@ -1,4 +1,4 @@
-"""A served model: its folder read once, rows in, predictions out, equal to the last bit to what MLflow answers."""
+"""A served model: reads its folder once and answers rows with predictions, bit for bit as MLflow's server does."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from boostlab.models.predictor import (
     split_dates,
     to_probabilities,
 )
-from boostlab.serving.booster import Trees
+from boostlab.serving.booster import InPlaceBooster
 from boostlab.serving.errors import RequestError
-from boostlab.serving.fast_path import name_plain, read_plain
+from boostlab.serving.fast_path import list_fast_columns, read_fast
 from boostlab.serving.parsing import Rows, read_request
 from boostlab.serving.schema import parse_date
 from boostlab.serving.settings import ServingError
 
-DATA = Path("data") / "model_data"  # where boostlab's models keep their own files
+DATA = Path("data") / "model_data"  # boostlab's own files inside an MLflow Model
 
 
 @dataclass(frozen=True)
-class Card:
-    """What a model's folder says about it.
+class ModelInfo:
+    """Facts about a model, from its folder.
 
     Attributes
     ----------
     mlflow_version : str
-        The MLflow that wrote it, which ``/version`` answers.
+        The version of MLflow that wrote the model; the answer to ``/version``.
     model_id, run_id : str
-        Where it came from; empty if it does not say.
+        The model's origin; empty if unknown.
     example : dict
-        A request that the model answers.
+        A valid request.
     """
 
     mlflow_version: str
@@ -64,23 +64,23 @@ class ServedModel:
     folder : pathlib.Path
         An MLflow Model that boostlab made.
     threads : int
-        Threads that XGBoost takes for one request.
+        XGBoost threads per request.
 
     Raises
     ------
     ServingError
-        If the folder holds no such model.
+        If the folder does not hold such a model.
     """
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         try:
             self.contract = json.loads((folder / DATA / "contract.json").read_text(encoding="utf-8"))
             self.booster = xgb.Booster(model_file=folder / DATA / "model.ubj")
-            self.card = _read_card(folder)
+            self.info = _read_info(folder)
         except (OSError, ValueError, KeyError, xgb.core.XGBoostError) as error:
             reason = str(error).splitlines()[0]
             raise ServingError(
-                f"{folder} holds no model of boostlab's: {reason}. Name the folder that has MLmodel in it."
+                f"{folder} does not hold a model made by boostlab: {reason}. Name the folder that contains MLmodel."
             ) from None
         self.booster.set_param({"nthread": threads})
         self.features: list[Feature] = self.contract["features"]
@@ -90,24 +90,24 @@ class ServedModel:
         self._names, self._types = safe_names(self.features), input_types(self.features)
         starts = [0, *accumulate(self._widths)][:-1]
         self._starts = {item["name"]: start for item, start in zip(self.features, starts, strict=True)}
-        self._plain = name_plain(self.features)
+        self._fast_columns = list_fast_columns(self.features)
         self._numbers = [item for item in self.features if item["kind"] == "number" and item["signature"] == "double"]
         configuration = json.loads(self.booster.save_config())
-        # trees alone can be asked without a DMatrix, and DART rounds differently then
+        # only tree boosters predict without a DMatrix, and DART then rounds differently
         in_place = configuration["learner"]["gradient_booster"]["name"] == "gbtree"
-        self._trees = Trees(self.booster) if in_place else None
+        self._in_place = InPlaceBooster(self.booster) if in_place else None
 
     def answer(self, body: bytes, content_type: str | None) -> tuple[bytes, int]:
-        """Answer the body of a request with the body of an answer, and with the number of rows.
+        """Return the response's body for a request's body, and the number of rows.
 
         Raises
         ------
         RequestError
-            If the request cannot be answered.
+            If the request is not valid for this model.
         """
-        plain = read_plain(body, content_type, self._plain)
-        if plain is not None:
-            return orjson.dumps({"predictions": self.predict(plain)}), len(plain)
+        fast = read_fast(body, content_type, self._fast_columns)
+        if fast is not None:
+            return orjson.dumps({"predictions": self.predict(fast)}), len(fast)
         rows, params = read_request(body, content_type, self.features)
         wants_probabilities = self._read_params(params)
         try:
@@ -120,17 +120,17 @@ class ServedModel:
         return orjson.dumps({"predictions": self.predict(matrix, probabilities=wants_probabilities)}), rows.count
 
     def warm_up(self) -> None:
-        """Answer the example once, so that the first client does not wait for what XGBoost sets up."""
-        self.answer(orjson.dumps(self.card.example), "application/json")
+        """Answer the example once, so that the first client does not wait for XGBoost's set-up."""
+        self.answer(orjson.dumps(self.info.example), "application/json")
 
     def encode(self, rows: Rows) -> Array:
-        """Return rows as the numbers that the booster takes, of shape (n_rows, n_inputs)."""
+        """Return rows as the booster's matrix, float32 of shape (n_rows, n_inputs)."""
         matrix = np.full((rows.count, len(self._types)), np.nan, np.float32)
         at_once = [item for item in self._numbers if item["name"] in rows.columns] if rows.count else []
-        try:  # all numbers at once, which is a third of the time for a row of ten
+        try:  # all numbers in one call: a third of the time for a row of ten
             stacked = narrow_numbers(np.array([rows.columns[item["name"]] for item in at_once]), {"name": ""})
             matrix[:, [self._starts[item["name"]] for item in at_once]] = stacked.T if at_once else stacked
-        except ValueError:  # one by one then, to say which column it is
+        except ValueError:  # convert one by one, so that the error names the column
             at_once = []
         done = {item["name"] for item in at_once}
         for item, width in zip(self.features, self._widths, strict=True):
@@ -142,7 +142,7 @@ class ServedModel:
 
     def predict(self, matrix: Array, *, probabilities: bool = False) -> list[Any]:
         """Return a prediction for each row: a number, a label, or a probability for each label."""
-        raw = self._ask(matrix)
+        raw = self._predict_raw(matrix)
         if self.contract["task"] == "regression":
             return list(raw.astype(np.float64).tolist())
         likely = to_probabilities(raw, self.labels)
@@ -151,13 +151,13 @@ class ServedModel:
         names = [str(label) for label in self.labels]
         return [dict(zip(names, row, strict=True)) for row in likely.tolist()]
 
-    def _ask(self, matrix: Array) -> Array:
+    def _predict_raw(self, matrix: Array) -> Array:
         if not len(matrix):
             return np.empty(0, np.float32)
-        if self._trees:
-            return self._trees.predict(matrix)
-        given = xgb.DMatrix(matrix, feature_names=self._names, feature_types=self._types, enable_categorical=True)
-        return np.asarray(self.booster.predict(given))
+        if self._in_place:
+            return self._in_place.predict(matrix)
+        data = xgb.DMatrix(matrix, feature_names=self._names, feature_types=self._types, enable_categorical=True)
+        return np.asarray(self.booster.predict(data))
 
     def _encode_column(self, values: Array, feature: Feature) -> Array:
         kind = feature["kind"]
@@ -170,7 +170,7 @@ class ServedModel:
         return narrow_numbers(values, feature)
 
     def _read_params(self, params: Any) -> bool:
-        """Tell whether probabilities are asked for; a regression model knows no parameters and ignores them."""
+        """Tell whether probabilities are requested; a regression model has no parameters and ignores them."""
         if self.contract["task"] == "regression":
             return False
         if params is None:
@@ -189,7 +189,7 @@ class ServedModel:
 
 
 def _read_dates(values: Array, feature: Feature) -> Array:
-    """Read dates that the model knows as text."""
+    """Parse dates of a column that the signature declares as text."""
     try:
         dates = [np.datetime64("NaT") if value is None or value != value else parse_date(str(value)) for value in values]
     except ValueError:
@@ -197,11 +197,11 @@ def _read_dates(values: Array, feature: Feature) -> Array:
     return np.array(dates, "M8[us]") if not dates or np.result_type(*dates) == "M8[us]" else np.array(dates, "M8[ns]")
 
 
-def _read_card(folder: Path) -> Card:
-    """Read MLmodel's plain entries: a whole YAML parser for three of them would be the image's next dependency."""
+def _read_info(folder: Path) -> ModelInfo:
+    """Read three top-level entries of MLmodel and the example, without a YAML parser: the image has none."""
     text = (folder / "MLmodel").read_text(encoding="utf-8")
     found = dict(re.findall(r"(?m)^(mlflow_version|model_id|run_id): (\S+)$", text))
     entries = {name: "" if value == "null" else value for name, value in found.items()}
     written = (folder / "serving_input_example.json").read_text(encoding="utf-8")
-    example = json.loads(written.replace('"NaT"', "null"), parse_constant=lambda _: None)  # MLflow writes NaN, which is no JSON
-    return Card(entries["mlflow_version"], entries.get("model_id", ""), entries.get("run_id", ""), example)
+    example = json.loads(written.replace('"NaT"', "null"), parse_constant=lambda _: None)  # MLflow writes NaN, which JSON lacks
+    return ModelInfo(entries["mlflow_version"], entries.get("model_id", ""), entries.get("run_id", ""), example)

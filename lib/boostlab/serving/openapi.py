@@ -1,4 +1,4 @@
-"""What a served model takes and gives, for machines (OpenAPI 3.1) and as a page for people that needs no other server."""
+"""Description of a served model: as OpenAPI 3.1, and as a self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from boostlab.models.predictor import Feature
 from boostlab.serving.model import ServedModel
 
-LARGEST = 3.4e38  # float32
+MAX_NUMBER = 3.4e38  # float32
 TYPES: dict[str, dict[str, Any]] = {
-    "double": {"type": "number", "minimum": -LARGEST, "maximum": LARGEST},
+    "double": {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
     "long": {"type": "integer", "minimum": -(2**53), "maximum": 2**53},
     "boolean": {"type": "boolean"},
     "string": {"type": "string"},
     "datetime": {"type": "string", "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$"},
 }
-MEANINGS = {400: "The request does not fit the model", 408: "The request arrived too slowly", 413: "The request is too large"}
-MEANINGS |= {415: "The content type is not read here", 500: "The server failed", 503: "The server is busy, or stopping"}
+MEANINGS = {400: "The request does not match the model", 408: "The request arrived too slowly", 413: "The request is too large"}
+MEANINGS |= {415: "The server does not read this content type", 500: "The server failed", 503: "The server is busy or stopping"}
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;background:#fff}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccc}
@@ -35,12 +35,12 @@ document.getElementById("send").onclick = async () => {
 
 
 def describe_api(model: ServedModel) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 description; its example is one that the model answers."""
+    """Return the OpenAPI 3.1 description, with a valid request as example."""
     request = {
         "required": True,
         "content": {
-            "application/json": {"schema": _describe_request(model), "example": model.card.example},
-            "text/csv": {"schema": {"type": "string"}, "example": _to_csv(model.card.example)},
+            "application/json": {"schema": _describe_request(model), "example": model.info.example},
+            "text/csv": {"schema": {"type": "string"}, "example": _to_csv(model.info.example)},
         },
     }
     answers = {str(status): _answer(meaning, "Error") for status, meaning in MEANINGS.items()}
@@ -58,24 +58,24 @@ def describe_api(model: ServedModel) -> dict[str, Any]:
     }
     plain = {"/metrics": "text/plain", "/version": "application/json", "/ping": "application/json", "/health": "application/json"}
     for path, kind in plain.items():
-        fine = {"description": "The answer", "content": {kind: {}}}
+        fine = {"description": "The response", "content": {kind: {}}}
         paths[path] = {
             "get": {"summary": path[1:].capitalize(), "responses": {"200": fine, "503": {"description": MEANINGS[503]}}}
         }
     return {
         "openapi": "3.1.0",
-        "info": {"title": _title(model), "version": model.card.model_id or "1", "description": _summary(model)},
+        "info": {"title": _title(model), "version": model.info.model_id or "1", "description": _summary(model)},
         "paths": paths,
         "components": {"schemas": {"Predictions": _describe_answer(model), "Error": _describe_error()}},
     }
 
 
 def render_page(model: ServedModel) -> str:
-    """Return a page that says the same and has a form to try it."""
-    example = json.dumps(model.card.example, indent=1)
+    """Return an HTML page with the same description and a form to send a request."""
+    example = json.dumps(model.info.example, indent=1)
     rows = "".join(
-        f"<tr><td><code>{html.escape(item['name'])}</code></td><td>{_say_type(item)}</td>"
-        f"<td>{'may be left out' if item['optional'] else 'needed'}</td></tr>"
+        f"<tr><td><code>{html.escape(item['name'])}</code></td><td>{_describe_type(item)}</td>"
+        f"<td>{'optional' if item['optional'] else 'required'}</td></tr>"
         for item in model.features
     )
     command = "curl -H 'Content-Type: application/json' --data @request.json http://localhost:8080/invocations"
@@ -85,9 +85,9 @@ def render_page(model: ServedModel) -> str:
         f"<h1>{html.escape(_title(model))}</h1><p>{html.escape(_summary(model))}</p>"
         '<p>For machines: <a href="openapi.json">openapi.json</a> · <a href="metrics">metrics</a></p>'
         f"<h2>Try it</h2><label for=body>POST /invocations</label><textarea id=body rows=14>{html.escape(example)}</textarea>"
-        f"<p><button id=send>Send</button></p><pre id=answer aria-live=polite> </pre><p>The same from a terminal:</p>"
+        f"<p><button id=send>Send</button></p><pre id=answer aria-live=polite> </pre><p>From a terminal:</p>"
         f"<pre>{html.escape(command)}</pre>"
-        f"<h2>Columns</h2><table><thead><tr><th>name</th><th>takes</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
+        f"<h2>Columns</h2><table><thead><tr><th>name</th><th>type</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
         f"<script>{SCRIPT}</script></body></html>"
     )
 
@@ -98,14 +98,14 @@ def _title(model: ServedModel) -> str:
 
 def _summary(model: ServedModel) -> str:
     classes = f" It answers with one of: {', '.join(map(str, model.labels))}." if model.labels else ""
-    origin = f" Trained in run {model.card.run_id}." if model.card.run_id else ""
+    origin = f" Trained in run {model.info.run_id}." if model.info.run_id else ""
     return f"Answers as MLflow's scoring server does.{classes}{origin}"
 
 
-def _say_type(item: Feature) -> str:
+def _describe_type(item: Feature) -> str:
     if item["kind"] == "category":
         known = ", ".join(map(html.escape, item["categories"][:8])) + (" …" if len(item["categories"]) > 8 else "")
-        return f"text: {known}; anything else counts as missing"
+        return f"text: {known}; any other value counts as missing"
     if item["kind"] == "date":
         return "a date or time, ISO 8601"
     return {"long": "a whole number", "double": "a number"}.get(item["signature"], "true or false")

@@ -1,6 +1,6 @@
-"""What a request says: rows in one of the formats of MLflow's scoring server, and parameters.
+"""Parsing of a request's body, JSON or CSV, in the formats of MLflow's scoring server: rows and parameters.
 
-Rows come out as a column for each feature that was sent, of the type that the model's signature names.
+The result has one array for each feature in the request, of the type in the model's signature.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ import orjson
 
 from boostlab.models.predictor import Array, Feature
 from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError
-from boostlab.serving.schema import WRONG, cast_column, cast_tensor, cast_text, to_objects
+from boostlab.serving.schema import CONVERSION_ERRORS, convert_column, convert_tensor, convert_text, to_objects
 
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 ONE_FORMAT = f"The input must be a JSON dictionary with exactly one of the input fields {{{', '.join(map(repr, FORMATS))}}}"
-UNEVEN = "Invalid input. The length of values for each input/column name are not the same"
+UNEQUAL_LENGTHS = "Invalid input. The length of values for each input/column name are not the same"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows by column.
+    """The rows of a request, by column.
 
     Attributes
     ----------
     columns : dict of str to ndarray of shape (count,)
-        Features alone.
+        The features in the request.
     count : int
         Number of rows.
     """
@@ -48,7 +48,7 @@ def read_request(body: bytes, content_type: str | None, features: list[Feature])
     Raises
     ------
     RequestError
-        If the body is not what its content type says, or does not fit the features.
+        If the body does not have its content type's format, or does not match the features.
     """
     kind = _check_type(content_type)
     if kind == CSV:
@@ -63,7 +63,7 @@ def read_request(body: bytes, content_type: str | None, features: list[Feature])
 
 
 def _check_type(content_type: str | None) -> str:
-    """Return the media type, if it is one that is read here."""
+    """Return the media type if the server reads it."""
     if content_type is None:
         raise MediaTypeError(f"The request has no content type. Send {JSON} or {CSV}.")
     kind, *pairs = [part.strip() for part in content_type.split(";")]
@@ -80,7 +80,7 @@ def _check_type(content_type: str | None) -> str:
 def _decode(body: bytes) -> dict[str, Any]:
     try:
         content = orjson.loads(body)
-    except orjson.JSONDecodeError:  # the standard library reads what orjson does not: NaN, lone surrogates, UTF-16
+    except orjson.JSONDecodeError:  # the standard library also reads NaN, lone surrogates and UTF-16
         try:
             content = json.loads(body)
         except (ValueError, RecursionError) as error:
@@ -98,9 +98,9 @@ def _read_records(records: Any, features: list[Feature]) -> Rows:
         raise RequestError(f"Invalid input. Dataframe records format must be a list of records. Got {kind}.")
     named = [record if isinstance(record, dict) else {} for record in records]
     sent = set().union(*named)
-    # a column that a record lacks is a gap, which is not quite the same as null: pandas makes True of the one, False of the other
-    columns = {item["name"]: [record.get(item["name"], np.nan) for record in named] for item in _sent(features, sent)}
-    return _cast(columns, features, sent, len(records))
+    # a column that a record lacks is NaN, not null: pandas converts NaN to True and null to False
+    columns = {item["name"]: [record.get(item["name"], np.nan) for record in named] for item in _find_sent(features, sent)}
+    return _convert(columns, features, sent, len(records))
 
 
 def _read_split(split: Any, features: list[Feature]) -> Rows:
@@ -129,7 +129,7 @@ def _read_split(split: Any, features: list[Feature]) -> Rows:
         raise SchemaError("A column is named twice.")
     by_column = zip_longest(*table) if table else iter([()] * len(sent))
     columns = {name: list(values) for name, values in zip(names or [], by_column, strict=False) if isinstance(name, str)}
-    return _cast(columns, features, sent, len(data))
+    return _convert(columns, features, sent, len(data))
 
 
 def _read_csv(body: bytes, features: list[Feature]) -> Rows:
@@ -152,14 +152,14 @@ def _read_csv(body: bytes, features: list[Feature]) -> Rows:
         raise RequestError(f"{wrong}'a row has more fields than the {len(names)} of the header'")
     by_column: Iterable[tuple[Any, ...]] = zip_longest(names, *table)
     columns: dict[str, Array] = {}
-    known = {item["name"]: item["signature"] for item in features}
+    types = {item["name"]: item["signature"] for item in features}
     for name, *values in by_column:
-        if name in known and name not in columns:
+        if name in types and name not in columns:
             try:
-                columns[name] = cast_text(values, known[name], name)
+                columns[name] = convert_text(values, types[name], name)
             except RequestError as error:
                 raise RequestError(f"{wrong}'{error}'") from None
-    return _complete(columns, features, names, len(table))
+    return _check_required(columns, features, names, len(table))
 
 
 def _read_tensors(data: Any, features: list[Feature], form: str) -> Rows:
@@ -169,53 +169,53 @@ def _read_tensors(data: Any, features: list[Feature], form: str) -> Rows:
     if isinstance(data, list) and all(isinstance(item, dict) for item in data):
         return _read_dictionaries(data, features, form)
     if not isinstance(data, dict):
-        cast_tensor(data, features[0]["signature"])
+        convert_tensor(data, features[0]["signature"])
         raise SchemaError(f"Model is missing inputs {_required(features)}.")
-    columns = {item["name"]: cast_tensor(data[item["name"]], item["signature"]) for item in _sent(features, data)}
+    columns = {item["name"]: convert_tensor(data[item["name"]], item["signature"]) for item in _find_sent(features, data)}
     lengths = {len(values) for values in data.values() if isinstance(values, list)}
     if len(lengths) > 1:
-        raise RequestError(UNEVEN) if form == "instances" else SchemaError(UNEVEN)
+        raise RequestError(UNEQUAL_LENGTHS) if form == "instances" else SchemaError(UNEQUAL_LENGTHS)
     count = lengths.pop() if lengths else 1
     whole = {name: np.broadcast_to(values, count) if values.ndim == 0 else values for name, values in columns.items()}
-    return _complete(whole, features, data, count)
+    return _check_required(whole, features, data, count)
 
 
 def _read_dictionaries(records: list[dict[str, Any]], features: list[Feature], form: str) -> Rows:
     sent = set().union(*records)
     if form == "instances" and any(len(record) < len(sent) for record in records):
-        raise RequestError(UNEVEN)
+        raise RequestError(UNEQUAL_LENGTHS)
     columns = {}
-    for item in _sent(features, sent):
+    for item in _find_sent(features, sent):
         name, signature = item["name"], item["signature"]
         given = [record[name] for record in records if name in record]
         if any(isinstance(value, list) for value in given):
             raise SchemaError(f"Incompatible input types for column {name}. A value is a list.")
-        values = cast_tensor(given, signature)
+        values = convert_tensor(given, signature)
         if len(given) < len(records):
             if signature == "long":
                 raise SchemaError(f"Incompatible input types for column {name}. Can not safely convert float64 to int64.")
             present = iter(values.tolist() if signature in ("boolean", "double") else values)
-            gapped = [next(present) if name in record else None for record in records]
-            values = to_objects(gapped) if signature in ("boolean", "string") else np.array(gapped, values.dtype)
+            filled = [next(present) if name in record else None for record in records]
+            values = to_objects(filled) if signature in ("boolean", "string") else np.array(filled, values.dtype)
         columns[name] = values
-    return _complete(columns, features, sent, len(records))
+    return _check_required(columns, features, sent, len(records))
 
 
-def _cast(columns: dict[str, list[Any]], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
-    found = _sent(features, columns)
-    fractions = [item["name"] for item in found if item["signature"] == "double"]
-    try:  # all fractions at once: most of the time that it takes to read a row goes into the calls
-        flat = to_objects([value for name in fractions for value in columns[name]]).astype(np.float64)
-        cast = dict(zip(fractions, flat.reshape(len(fractions), count), strict=True))
-    except WRONG:  # one by one then, to say which column it is
-        cast = {}
+def _convert(columns: dict[str, list[Any]], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
+    found = _find_sent(features, columns)
+    numbers = [item["name"] for item in found if item["signature"] == "double"]
+    try:  # all numbers in one call: the calls take most of the time of reading a row
+        flat = to_objects([value for name in numbers for value in columns[name]]).astype(np.float64)
+        converted = dict(zip(numbers, flat.reshape(len(numbers), count), strict=True))
+    except CONVERSION_ERRORS:  # convert one by one, so that the error names the column
+        converted = {}
     for item in found:
-        if item["name"] not in cast:
-            cast[item["name"]] = cast_column(columns[item["name"]], item["signature"], item["name"])
-    return _complete(cast, features, sent, count)
+        if item["name"] not in converted:
+            converted[item["name"]] = convert_column(columns[item["name"]], item["signature"], item["name"])
+    return _check_required(converted, features, sent, count)
 
 
-def _complete(columns: dict[str, Array], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
+def _check_required(columns: dict[str, Array], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
     missing = [name for name in _required(features) if name not in columns]
     if missing:
         known = {item["name"] for item in features}
@@ -229,5 +229,5 @@ def _required(features: list[Feature]) -> list[str]:
     return [item["name"] for item in features if not item["optional"]]
 
 
-def _sent(features: list[Feature], sent: Any) -> list[Feature]:
+def _find_sent(features: list[Feature], sent: Any) -> list[Feature]:
     return [item for item in features if item["name"] in sent]

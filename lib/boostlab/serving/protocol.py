@@ -1,4 +1,4 @@
-"""Connections that are guarded against clients who are slow, or who never come to the point."""
+"""HTTP connections with a header timeout and a size limit (slowloris protection)."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_HEADER_BYTES = 65_536
+MAX_HEADER_BYTES = 65_536
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a limit to how long a request's head may take, and how large it may be."""
+    """HTTP/1.1 that limits the time and the size of a request's head."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -19,46 +19,49 @@ class GuardedProtocol(HttpToolsProtocol):
         self._header_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for a head."""
+        """Start the timer for the first head."""
         super().connection_made(transport)
-        self.transport = _JoinedWrites(transport, self.loop)  # type: ignore[assignment]
-        self._header_timer = self.loop.call_later(self.config.header_timeout_s, self._give_up)  # type: ignore[attr-defined]
+        self.transport = _BufferedTransport(transport, self.loop)  # type: ignore[assignment]
+        self._start_timer()
 
     def on_message_begin(self) -> None:
-        """Begin to wait for the head of a further request."""
+        """Start the timer for the head of a further request."""
         super().on_message_begin()
         self._header_bytes = 0
         if self._header_timer is None:
-            self._header_timer = self.loop.call_later(self.config.header_timeout_s, self._give_up)  # type: ignore[attr-defined]
+            self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """Wait no longer."""
-        self._stop_waiting()
+        """Cancel the timer."""
+        self._cancel_timer()
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
-        """Count what arrives of a head."""
+        """Check the size of a head while it arrives."""
         super().data_received(data)
         if self._header_timer is not None:
             self._header_bytes += len(data)
-            if self._header_bytes > MOST_HEADER_BYTES:
-                self._hang_up(b"431 Request Header Fields Too Large", b"The request's head is too large.")
+            if self._header_bytes > MAX_HEADER_BYTES:
+                self._reject(b"431 Request Header Fields Too Large", b"The request's head is too large.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
-        self._stop_waiting()
+        """Cancel the timer."""
+        self._cancel_timer()
         super().connection_lost(exc)
 
-    def _stop_waiting(self) -> None:
+    def _start_timer(self) -> None:
+        self._header_timer = self.loop.call_later(self.config.header_timeout_s, self._time_out)  # type: ignore[attr-defined]
+
+    def _cancel_timer(self) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
 
-    def _give_up(self) -> None:
-        self._hang_up(b"408 Request Timeout", b"The request's head did not arrive in time.")
+    def _time_out(self) -> None:
+        self._reject(b"408 Request Timeout", b"The request's head did not arrive in time.")
 
-    def _hang_up(self, status: bytes, message: bytes) -> None:
-        self._stop_waiting()
+    def _reject(self, status: bytes, message: bytes) -> None:
+        self._cancel_timer()
         if not self.transport.is_closing():
             length = str(len(message)).encode()
             head = b"HTTP/1.1 " + status + b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: " + length
@@ -66,10 +69,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-class _JoinedWrites:
-    """A transport that sends at once what is written in one turn of the loop: an answer's head and its body.
+class _BufferedTransport:
+    """A transport that joins the writes of one turn of the event loop: a response's head and its body.
 
-    uvicorn writes them one after the other, and each write costs the server a system call and may wake its client.
+    uvicorn writes them separately. Each write costs a system call and may wake the client.
     """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,7 +1,7 @@
-"""Values of a request as the types that a signature names, by the rules of MLflow's scoring server.
+"""Conversion of a request's values to the types of the model's signature, by the rules of MLflow's scoring server.
 
-The server has two sets of rules. What is sent as a table is cast as pandas casts a column, what is sent as ``instances``
-or ``inputs`` as numpy makes an array. Both are rebuilt here on numpy; the tests hold them against the originals.
+MLflow has two sets of rules: it converts tables as pandas converts a column, and ``instances`` and ``inputs`` as numpy makes an
+array. This module implements both on numpy; the tests compare them with MLflow.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from boostlab.models.predictor import Array
 from boostlab.serving.errors import RequestError, SchemaError
 
 DTYPES = {"double": "float64", "long": "int64", "boolean": "bool", "string": "object", "datetime": "datetime64[ns]"}
-WRONG = (TypeError, ValueError, OverflowError)
-TRUTHS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-GAPS = frozenset(  # what pandas reads as nothing in CSV
+CONVERSION_ERRORS = (TypeError, ValueError, OverflowError)
+BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
+MISSING = frozenset(  # what pandas reads as a missing value in CSV
     [
         "",
         "#N/A",
@@ -48,35 +48,35 @@ ISO = re.compile(
 )
 
 
-def cast_column(values: Sequence[Any], signature: str, name: str) -> Array:
-    """Cast JSON values as pandas casts a column of them.
+def convert_column(values: Sequence[Any], signature: str, name: str) -> Array:
+    """Convert JSON values as pandas converts a column.
 
     Raises
     ------
     RequestError
-        If a value is not of the signature's type.
+        If a value does not have the signature's type.
     """
     try:
-        return TABLE_CASTS[signature](_unify(values))
-    except WRONG as error:
-        raise _refuse(name, signature, error) from None
+        return TABLE_CONVERTERS[signature](_widen(values))
+    except CONVERSION_ERRORS as error:
+        raise _conversion_error(name, signature, error) from None
 
 
-def cast_text(values: Sequence[str | None], signature: str, name: str) -> Array:
-    """Cast the fields of a CSV column as pandas reads them."""
+def convert_text(values: Sequence[str | None], signature: str, name: str) -> Array:
+    """Convert the fields of a CSV column as pandas reads them."""
     try:
-        return TEXT_CASTS[signature]([None if value is None or value in GAPS else value for value in values])
-    except WRONG as error:
-        raise _refuse(name, signature, error) from None
+        return TEXT_CONVERTERS[signature]([None if value is None or value in MISSING else value for value in values])
+    except CONVERSION_ERRORS as error:
+        raise _conversion_error(name, signature, error) from None
 
 
-def cast_tensor(values: Any, signature: str) -> Array:
-    """Cast JSON values as numpy makes an array of them, of shape (n,); () if `values` is a single one.
+def convert_tensor(values: Any, signature: str) -> Array:
+    """Convert JSON values as numpy makes an array of them: of shape (n,), or () for a single value.
 
     Raises
     ------
     RequestError
-        If a value is not of the signature's type, or they are more than a list.
+        If a value is not of the signature's type, or is a list itself.
     """
     many = values if isinstance(values, list) else [values]
     try:
@@ -84,7 +84,7 @@ def cast_tensor(values: Any, signature: str) -> Array:
             array = to_objects([str(value) for value in many])
         else:
             array = np.array(many, DTYPES[signature] if signature != "string" else "str")
-    except WRONG as error:
+    except CONVERSION_ERRORS as error:
         raise RequestError(f"Invalid input. {error}") from None
     if array.ndim != 1:
         raise SchemaError("A column takes a list of values, not a list of lists.")
@@ -92,12 +92,12 @@ def cast_tensor(values: Any, signature: str) -> Array:
 
 
 def to_objects(values: Sequence[Any]) -> Array:
-    """Return values as an array of objects, of shape (n,), whatever they are."""
+    """Return any values as an array of objects, of shape (n,)."""
     return np.fromiter(values, dtype=object, count=len(values))
 
 
 def parse_date(text: str) -> np.datetime64:
-    """Read an ISO 8601 date or time; of a zone, as UTC.
+    """Parse an ISO 8601 date or time; a time with a zone is converted to UTC.
 
     Examples
     --------
@@ -106,12 +106,12 @@ def parse_date(text: str) -> np.datetime64:
     """
     found = ISO.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text[:40]!r} is no date such as 2026-01-31 or 2026-01-31T12:00:00")
+        raise ValueError(f"{text[:40]!r} is not a date such as 2026-01-31 or 2026-01-31T12:00:00")
     year, month, day, hour, minute, second, fraction, zone, *basic = found.groups()
     if basic[0]:
         year, month, day = basic
-    moment = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}:{second or '00'}"
-    date = np.datetime64(f"{moment}.{fraction}" if fraction else moment, "ns" if len(fraction or "") > 6 else "us")
+    timestamp = f"{year}-{month or '01'}-{day or '01'}T{hour or '00'}:{minute or '00'}:{second or '00'}"
+    date = np.datetime64(f"{timestamp}.{fraction}" if fraction else timestamp, "ns" if len(fraction or "") > 6 else "us")
     if zone in (None, "Z"):
         return date
     digits = zone[1:].replace(":", "").ljust(4, "0")
@@ -119,74 +119,74 @@ def parse_date(text: str) -> np.datetime64:
     return date - offset if zone[0] == "+" else date + offset
 
 
-def _refuse(name: str, signature: str, error: Exception) -> RequestError:
+def _conversion_error(name: str, signature: str, error: Exception) -> RequestError:
     return RequestError(
         "Invalid input. Data is not compatible with model signature. "
         f"Failed to convert column {name} to type '{DTYPES[signature]}'. Error: '{error!r}'"
     )
 
 
-def _unify(values: Sequence[Any]) -> Sequence[Any]:
-    """Turn whole numbers among fractions or gaps into fractions, as pandas does."""
-    kinds = set(map(type, values))
-    if kinds <= {int} or not kinds <= {int, float, type(None)} or kinds == {type(None)}:
+def _widen(values: Sequence[Any]) -> Sequence[Any]:
+    """Turn integers into floats if floats or missing values are among them, as pandas does."""
+    types = set(map(type, values))
+    if types <= {int} or not types <= {int, float, type(None)} or types == {type(None)}:
         return values
     return [np.nan if value is None else float(value) for value in values]
 
 
-def _cast_text_values(values: Sequence[Any]) -> Array:
+def _check_text(values: Sequence[Any]) -> Array:
     if any(isinstance(value, list | dict) for value in values):
         raise TypeError("a value is a list or a dictionary")
     return to_objects(values)
 
 
-def _cast_dates(values: Sequence[Any]) -> Array:
-    return np.array([_to_date(value) for value in values], "M8[ns]")
+def _convert_dates(values: Sequence[Any]) -> Array:
+    return np.array([_convert_date(value) for value in values], "M8[ns]")
 
 
-def _to_date(value: Any) -> np.datetime64:
+def _convert_date(value: Any) -> np.datetime64:
     if value is None or value != value:
         return np.datetime64("NaT")
     if isinstance(value, str):
-        if value in GAPS or value == "NaT":
+        if value in MISSING or value == "NaT":
             return np.datetime64("NaT")
         if value[-1] == "Z" or "+" in value or value.count("-") > 2:
-            raise SchemaError(f"{value[:40]!r} has a zone, and the model's dates have none.")
+            raise SchemaError(f"{value[:40]!r} has a time zone. The model takes dates without one.")
         return parse_date(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return np.datetime64(int(value), "ns")
-    raise TypeError(f"{str(value)[:40]!r} is no date")
+    raise TypeError(f"{str(value)[:40]!r} is not a date")
 
 
-def _read_number(text: str | None) -> float:
+def _parse_number(text: str | None) -> float:
     if text is not None and "_" in text:
         raise ValueError(f"could not convert string to float: {text[:40]!r}")
     return np.nan if text is None else float(text)
 
 
-def _read_whole(text: str | None) -> int:
+def _parse_whole(text: str | None) -> int:
     if text is None or "_" in text:
-        raise ValueError("Integer column has NA values" if text is None else f"{text[:40]!r} is no whole number")
+        raise ValueError("Integer column has NA values" if text is None else f"{text[:40]!r} is not a whole number")
     return int(text)
 
 
-def _read_truth(text: str | None) -> bool:
-    if text not in TRUTHS:
+def _parse_boolean(text: str | None) -> bool:
+    if text not in BOOLEANS:
         raise ValueError(f"{str(text)[:40]!r} is neither True nor False")
-    return TRUTHS[text]
+    return BOOLEANS[text]
 
 
-TABLE_CASTS: dict[str, Callable[[Sequence[Any]], Array]] = {
+TABLE_CONVERTERS: dict[str, Callable[[Sequence[Any]], Array]] = {
     "double": lambda values: to_objects(values).astype(np.float64),
     "long": lambda values: to_objects(values).astype(np.int64),
     "boolean": lambda values: to_objects(values).astype(np.bool_),
-    "string": _cast_text_values,
-    "datetime": _cast_dates,
+    "string": _check_text,
+    "datetime": _convert_dates,
 }
-TEXT_CASTS: dict[str, Callable[[Sequence[str | None]], Array]] = {
-    "double": lambda values: np.array([_read_number(value) for value in values], np.float64),
-    "long": lambda values: np.array([_read_whole(value) for value in values], np.int64),
-    "boolean": lambda values: np.array([_read_truth(value) for value in values], np.bool_),
+TEXT_CONVERTERS: dict[str, Callable[[Sequence[str | None]], Array]] = {
+    "double": lambda values: np.array([_parse_number(value) for value in values], np.float64),
+    "long": lambda values: np.array([_parse_whole(value) for value in values], np.int64),
+    "boolean": lambda values: np.array([_parse_boolean(value) for value in values], np.bool_),
     "string": to_objects,
-    "datetime": _cast_dates,
+    "datetime": _convert_dates,
 }

@@ -1,6 +1,6 @@
-"""The server's command: workers that share a port and a model, ended with grace.
+"""The server's command: worker processes that share a port and a model, and a graceful stop.
 
-The parent loads the model and forks, so that it lies in memory once and the workers are there at once.
+The parent loads the model and then forks. So the model is in memory once, and workers start at once.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import GuardedProtocol
 from boostlab.serving.settings import ServerSettings, ServingError, read_settings, tabulate_settings
-from boostlab.serving.workers import Crew
+from boostlab.serving.workers import WorkerPool
 
-TICK_S = 0.1  # how often uvicorn looks whether to stop
+TICK_S = 0.1  # uvicorn calls on_tick this often
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,18 +33,18 @@ def main(arguments: list[str] | None = None) -> None:
     variables = "\n".join(f"  {name:<26} {meaning} (default: {default})" for name, default, meaning in tabulate_settings())
     parser = argparse.ArgumentParser(
         prog="python -m boostlab.serving",
-        description="Serve a model that boostlab made.",
+        description="Serve a model made by boostlab.",
         epilog=f"environment variables:\n{variables}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", type=Path, help="an MLflow Model: the folder with MLmodel in it")
+    parser.add_argument("folder", type=Path, help="an MLflow Model: the folder that contains MLmodel")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="port to listen on; 0: any free one")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        chosen = {name: getattr(given, name) for name in ("host", "port") if getattr(given, name) is not None}
-        settings = replace(read_settings(os.environ), **chosen)
-        model = ServedModel(given.folder, threads=settings.threads)
+        overrides = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
+        settings = replace(read_settings(os.environ), **overrides)
+        model = ServedModel(args.folder, threads=settings.threads)
         sockets = open_sockets(settings)
     except ServingError as error:
         sys.exit(f"{type(error).__name__}: {error}")
@@ -54,62 +54,67 @@ def main(arguments: list[str] | None = None) -> None:
 def open_sockets(settings: ServerSettings) -> list[socket.socket]:
     """Return a listening socket for each worker, all on one port.
 
-    With a socket each, the kernel deals out connections evenly; of a shared one, the worker that wakes up first takes all
-    that there are.
+    With one socket per worker, the kernel distributes connections evenly. With a shared socket, the worker that wakes up first
+    takes all waiting connections.
 
     Raises
     ------
     ServingError
-        If the address is taken or not of this machine.
+        If the address is in use or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((settings.host, settings.port))  # fails if anybody listens there, be it a server like this one
+            probe.bind((settings.host, settings.port))  # fails if any server listens there, even one of ours
             port = probe.getsockname()[1]
         return [_listen(family, settings.host, port) for _ in range(settings.workers)]
     except OSError as error:
         reason = f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}."
-        raise ServingError(f"{reason} Choose another port: BOOSTLAB_PORT or --port; 0 takes any free one.") from None
+        raise ServingError(f"{reason} Choose another port with BOOSTLAB_PORT or --port; 0 takes any free one.") from None
 
 
 def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    made = socket.socket(family)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    made.bind((host, port))
-    made.listen(2048)
-    made.setblocking(False)
-    return made
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((host, port))
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
 
 
 def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSettings) -> int:
-    """Run workers until a signal, and return an exit code: 1 if they keep dying."""
-    metrics = Metrics(settings.workers, {"model_id": model.card.model_id, "run_id": model.card.run_id})
-    patience_s = settings.drain_s + settings.stop_timeout_s + 5
+    """Run workers until a signal arrives. Return the exit code: 1 if a worker died right after its start."""
+    metrics = Metrics(settings.workers, {"model_id": model.info.model_id, "run_id": model.info.run_id})
 
-    def hang_up() -> None:
-        for each in sockets:
-            each.close()
+    def close_listeners() -> None:
+        for listener in sockets:
+            listener.close()
 
-    crew = Crew(lambda worker: _work(worker, model, sockets, settings, metrics), patience_s=patience_s, hang_up=hang_up)
+    pool = WorkerPool(
+        lambda worker: _run_worker(worker, model, sockets, settings, metrics),
+        kill_after_s=settings.drain_s + settings.stop_timeout_s + 5,
+        close_listeners=close_listeners,
+    )
     host, port = sockets[0].getsockname()[:2]
     write_line({"time": round(time.time(), 3), "level": "info", "message": "serving", "host": host, "port": port})
-    gc.freeze()  # what is there now stays: workers need neither look through it nor copy it
-    failed = crew.run(settings.workers)
+    gc.freeze()  # existing objects stay: workers need not scan them, and so do not copy their pages
+    failed = pool.run(settings.workers)
     write_line({"time": round(time.time(), 3), "level": "info", "message": "stopped"})
     return int(failed)
 
 
-def _work(worker: int, model: ServedModel, sockets: list[socket.socket], settings: ServerSettings, metrics: Metrics) -> None:
-    """Be a worker; never returns."""
+def _run_worker(
+    worker: int, model: ServedModel, sockets: list[socket.socket], settings: ServerSettings, metrics: Metrics
+) -> None:
+    """Run as a worker; never return."""
     code = 1
     try:
         listener = sockets.pop(worker)
-        for other in sockets:  # it would go on taking connections for a worker that has hung up
+        for other in sockets:  # an open copy would accept connections for a worker that has stopped
             other.close()
-        metrics.take_row(worker)
+        metrics.use_row(worker)
         model.warm_up()
         _log_as_json()
         app = App(model, settings, metrics)
@@ -137,29 +142,29 @@ def _work(worker: int, model: ServedModel, sockets: list[socket.socket], setting
 
 
 class WorkerServer(uvicorn.Server):
-    """A server that, asked to stop, first tells its clients to go, and only then hangs up.
+    """A server that stops in two steps: it asks clients to reconnect, and closes connections later.
 
-    An idle connection that is closed at once may carry a request that is already on its way, which would be lost.
+    If an idle connection were closed at once, a request that is already on its way would be lost.
     """
 
     def __init__(self, config: uvicorn.Config, app: App, drain_s: float) -> None:
         super().__init__(config)
         self._app, self._drain_s = app, drain_s
         self._parent = os.getppid()
-        self._leave_at = float("inf")
+        self._close_at = float("inf")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to stop."""
+        """Start to drain."""
         if not self._app.draining:
             self._app.draining = True
-            self._leave_at = time.monotonic() + self._drain_s
+            self._close_at = time.monotonic() + self._drain_s
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell whether it is time to close: clients had their time, or there are none, or the parent is gone."""
-        over = await super().on_tick(counter)
-        waited = time.monotonic() - self._leave_at
-        alone = self._app.draining and not self.server_state.connections and waited > TICK_S - self._drain_s
-        return over or waited >= 0 or alone or os.getppid() != self._parent
+        """Tell whether to close: the drain time is over, no client is connected, or the parent died."""
+        stop = await super().on_tick(counter)
+        late_s = time.monotonic() - self._close_at
+        idle = self._app.draining and not self.server_state.connections and late_s > TICK_S - self._drain_s
+        return stop or late_s >= 0 or idle or os.getppid() != self._parent
 
 
 class _JsonLines(logging.Handler):

@@ -1,4 +1,4 @@
-"""Processes that do the same work: started, replaced when they die, told to stop, and killed if they do not."""
+"""A pool of worker processes: started, restarted when they die, asked to stop, and killed if they do not stop in time."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Any
 
 from boostlab.serving.app import write_line
 
-EARLY_S = 5.0  # a worker that dies within this time of its start will not get better
+EARLY_S = 5.0  # a worker that dies within this time after its start would die again
 
 
-class Crew:
+class WorkerPool:
     """Forked workers.
 
     Parameters
     ----------
     work : callable
         Takes a worker's number and never returns.
-    patience_s : float
-        Time from the signal to stop until those who are still there are killed.
-    hang_up : callable
-        Lets go of what the parent holds for workers to come, once there are none to come.
+    kill_after_s : float
+        Seconds between the stop signal and SIGKILL for workers that still run.
+    close_listeners : callable
+        Closes the parent's listening sockets. Called when no worker will be started again.
     """
 
-    def __init__(self, work: Callable[[int], None], *, patience_s: float, hang_up: Callable[[], None]) -> None:
-        self._work, self._patience_s, self._hang_up = work, patience_s, hang_up
+    def __init__(self, work: Callable[[int], None], *, kill_after_s: float, close_listeners: Callable[[], None]) -> None:
+        self._work, self._kill_after_s, self._close_listeners = work, kill_after_s, close_listeners
         self._running: dict[int, tuple[int, float]] = {}
         self._stopping = False
 
     def run(self, workers: int) -> bool:
-        """Keep workers at work until a signal comes; return whether they failed at once instead."""
+        """Keep workers running until a signal arrives; return True if one died right after its start instead."""
         handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGALRM: self._kill}
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -54,7 +54,7 @@ class Crew:
 
     def _start(self, worker: int) -> None:
         signals = {signal.SIGTERM, signal.SIGINT, signal.SIGALRM}
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # none may come between the fork and its note
+        signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # a signal must not arrive before the new process is in `_running`
         pid = 0 if self._stopping else os.fork()
         if pid:
             self._running[pid] = worker, time.monotonic()
@@ -67,8 +67,8 @@ class Crew:
 
     def _stop(self, *_: Any) -> None:
         self._stopping = True
-        self._hang_up()
-        signal.setitimer(signal.ITIMER_REAL, self._patience_s)
+        self._close_listeners()
+        signal.setitimer(signal.ITIMER_REAL, self._kill_after_s)
         for pid in self._running:
             os.kill(pid, signal.SIGTERM)
 

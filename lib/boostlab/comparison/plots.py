@@ -17,9 +17,20 @@ from matplotlib.ticker import MaxNLocator
 
 from boostlab.comparison.paired import Difference
 from boostlab.comparison.tables import Configuration
+from boostlab.display.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    WIDTH_IN,
+    choose_line,
+    make_figure,
+    make_grid,
+    make_message,
+    shorten_label,
+)
 from boostlab.errors import LabError
 from boostlab.training.metrics import UNITS, is_higher_better, strip_part
-from boostlab.training.plots import BLUE, COLOURS, GREEN, GREY, ORANGE
 
 MOST_AXES = 7  # parameters side by side
 MOST_FEATURES = 10
@@ -30,16 +41,15 @@ WIDE = 20  # a parameter whose values span more than this factor is drawn on a l
 def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figure:
     """Draw the metric of each configuration: its runs, and their mean ± standard deviation where there are several."""
     if not configurations:
-        return _say("No runs to draw.")
-    figure = Figure(figsize=(9.0, 1.4 + 0.42 * len(configurations)), layout="constrained")
-    axes = figure.subplots()
+        return make_message("No runs to draw.")
+    figure, axes = make_figure(1.4 + 0.42 * len(configurations), width_in=9.0)
     for place, item in enumerate(configurations):
         values = np.array(list(item.values.values()))
         axes.plot(values, np.full(len(values), place), "o", color=BLUE, alpha=0.55, markersize=6, markeredgewidth=0)
         if len(values) > 1:
             spread = values.std(ddof=1)
             axes.errorbar(values.mean(), place, xerr=spread, fmt="D", color=ORANGE, markersize=6, capsize=4, linewidth=1.5)
-    labels = [f"{_plain(item.label, 110)} (n = {len(item.values)})" for item in configurations]
+    labels = [f"{shorten_label(item.label, 110)} (n = {len(item.values)})" for item in configurations]
     axes.set_yticks(range(len(configurations)), [textwrap.fill(label, 48) for label in labels], fontsize="small")
     axes.set_ylim(len(configurations) - 0.5, -0.5)
     axes.plot([], [], "o", color=BLUE, alpha=0.55, markeredgewidth=0, label="one run")
@@ -47,7 +57,7 @@ def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figu
         axes.errorbar([], [], xerr=[], fmt="D", color=ORANGE, capsize=4, label="mean ± standard deviation over seeds")
     axes.set(title="Configurations, the best mean on top", xlabel=_name(metric))
     figure.legend(frameon=False, fontsize="small", loc="outside lower right", ncols=2)
-    return _tidy(figure)
+    return figure
 
 
 def plot_parallel(
@@ -64,9 +74,8 @@ def plot_parallel(
     """
     names = list(varying)[:MOST_AXES]
     if len(values) < 2 or not names:
-        return _say("Parallel coordinates take two runs whose parameters differ.")
-    figure = Figure(figsize=(max(7.0, 1.7 * (len(names) + 2)), 4.4), layout="constrained")
-    axes = figure.subplots()
+        return make_message("Parallel coordinates take two runs whose parameters differ.")
+    figure, axes = make_figure(4.4, width_in=max(WIDTH_IN, 1.7 * (len(names) + 2)))
     columns = [_place(varying[name]) for name in names] + [_place(values)]
     heights = np.column_stack([heights for heights, _ in columns])
     segments = [np.column_stack([np.arange(len(columns)), row]) for row in heights]
@@ -76,8 +85,8 @@ def plot_parallel(
     for place, (_, ticks) in enumerate(columns):
         axes.axvline(place, color=GREY, linewidth=0.8)
         for height, text in ticks:
-            axes.text(place + 0.03, height, _plain(text, 14), fontsize="small", va="center", color="black", bbox=_paper())
-    axes.set_xticks(range(len(columns)), [*map(_plain, names), metric])
+            axes.text(place + 0.03, height, shorten_label(text, 14), fontsize="small", va="center", color="black", bbox=_paper())
+    axes.set_xticks(range(len(columns)), [*map(shorten_label, names), metric])
     axes.set(
         title="Hyperparameters and what they gave (thick: the best run)", xlim=(-0.1, len(columns) - 0.6), ylim=(-0.08, 1.08)
     )
@@ -91,68 +100,65 @@ def plot_parameters(varying: Mapping[str, Sequence[Any]], values: Sequence[float
     """Draw the metric against each hyperparameter that differs, at most nine of them."""
     names = [name for name in varying if len(set(varying[name]) - {None}) > 1][: COLUMNS * 3]
     if len(values) < 2 or not names:
-        return _say("The metric against a hyperparameter takes two runs in which it differs.")
+        return make_message("The metric against a hyperparameter takes two runs in which it differs.")
     rows = -(-len(names) // COLUMNS)
     width = min(len(names), COLUMNS)
-    figure = Figure(figsize=(max(5.0, 3.6 * width), 3.0 * rows + 0.3), layout="constrained")
-    grid = figure.subplots(rows, width, sharey=True, squeeze=False)
+    figure, grid = make_grid(rows, width, width_in=max(5.0, 3.6 * width), height_in=3.0 * rows + 0.3, share_y=True)
     for axes, name in zip(grid.flat, names, strict=False):
         _draw_parameter(axes, varying[name], values)
-        axes.set_xlabel(_plain(name))
+        axes.set_xlabel(shorten_label(name))
     for axes in grid.flat[len(names) :]:
         axes.set_visible(False)
     for axes in grid[:, 0]:
         axes.set_ylabel(_name(metric))
     figure.suptitle(f"{metric} against each hyperparameter (orange: the best run)", fontsize="large")
-    return _tidy(figure)
+    return figure
 
 
 def plot_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Draw the validation curves of some runs on one axis, their best rounds marked; an axis for each metric."""
     if not curves:
-        return _say("None of these runs recorded learning curves.")
-    figure = Figure(figsize=(8.0, 4.0 * len(curves)), layout="constrained")
-    for axes, (metric, lines) in zip(np.atleast_1d(figure.subplots(len(curves), 1)), curves.items(), strict=True):
+        return make_message("None of these runs recorded learning curves.")
+    figure, grid = make_grid(len(curves), 1, height_in=4.0 * len(curves))
+    for axes, (metric, lines) in zip(grid.flat, curves.items(), strict=True):
         for place, (name, points) in enumerate(lines.items()):
-            colour, style = COLOURS[place % len(COLOURS)], ("-", "--", ":", "-.")[place // len(COLOURS) % 4]
             best = int(np.argmax(points) if _is_higher_better(metric) else np.argmin(points))
-            axes.plot(np.arange(1, len(points) + 1), points, color=colour, linestyle=style, linewidth=1.6)
-            label = f"{_plain(name, 40)}: {points[best]:.4g} at round {best + 1}"
-            axes.plot(best + 1, points[best], "o", color=colour, linestyle=style, label=label)
+            axes.plot(np.arange(1, len(points) + 1), points, **choose_line(place), linewidth=1.6)
+            label = f"{shorten_label(name, 40)}: {points[best]:.4g} at round {best + 1}"
+            axes.plot(best + 1, points[best], "o", **choose_line(place), label=label)
         axes.set(title="Learning curves on the validation part", xlabel="boosting round", ylabel=_name(metric))
         axes.legend(frameon=False, fontsize="small")
-    return _tidy(figure)
+    return figure
 
 
 def plot_importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     """Draw each feature's share of the gain, a bar per run side by side; the ten features with the largest mean share."""
     if not shares:
-        return _say("None of these runs has a model whose features can be ranked.")
+        return make_message("None of these runs has a model whose features can be ranked.")
     features = dict.fromkeys(name for share in shares.values() for name in share)
     mean = {name: np.mean([share.get(name, 0.0) for share in shares.values()]) for name in features}
     shown = sorted(mean, key=lambda name: -mean[name])[:MOST_FEATURES]
-    figure = Figure(figsize=(8.0, 1.6 + 0.16 * len(shown) * (len(shares) + 1)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = make_figure(1.6 + 0.16 * len(shown) * (len(shares) + 1))
     height = 0.8 / len(shares)
     for place, (run, share) in enumerate(shares.items()):
         heights = np.arange(len(shown)) + (place - (len(shares) - 1) / 2) * height
-        axes.barh(heights, [100 * share.get(name, 0.0) for name in shown], height, color=_colour(place), label=_plain(run, 40))
-    axes.set_yticks(range(len(shown)), [_plain(name, 30) for name in shown])
+        percents, colour = [100 * share.get(name, 0.0) for name in shown], choose_line(place)["color"]
+        axes.barh(heights, percents, height, color=colour, label=shorten_label(run, 40))
+    axes.set_yticks(range(len(shown)), [shorten_label(name, 30) for name in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     left_out = f" (largest {len(shown)} of {len(features)})" if len(features) > len(shown) else ""
     axes.set(title=f"Feature importance side by side{left_out}", xlabel="share of the mean gain of all features (%)")
     axes.legend(frameon=False, fontsize="small")
-    return _tidy(figure)
+    return figure
 
 
 def plot_difference(difference: Difference | str) -> Figure:
     """Draw the difference of two models with its interval, beside the zero that would mean no difference."""
     if isinstance(difference, str):
-        return _say("There is no difference to draw.")
+        return make_message("There is no difference to draw.")
     colour = {"better": GREEN, "worse": ORANGE}.get(difference.verdict, GREY)
     gap = difference.challenger - difference.champion
-    figure = Figure(figsize=(8.0, 1.9), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = make_figure(1.9)
     axes.axvline(0, color="black", linewidth=1, linestyle="--")
     axes.plot([difference.low, difference.high], [0, 0], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.6)
     axes.plot(gap, 0, "D", color=colour, markersize=9)
@@ -161,7 +167,7 @@ def plot_difference(difference: Difference | str) -> Figure:
     side = "right" if _is_higher_better(difference.metric) else "left"
     axes.set_xlabel(f"difference in {_name(difference.metric)}, with its 95 % interval; further {side} is better")
     axes.spines["left"].set_visible(False)
-    return _tidy(figure)
+    return figure
 
 
 def _draw_parameter(axes: Axes, given: Sequence[Any], values: Sequence[float]) -> None:
@@ -175,7 +181,7 @@ def _draw_parameter(axes: Axes, given: Sequence[Any], values: Sequence[float]) -
     else:
         distinct = sorted({str(value) for value in given})
         places = np.array([distinct.index(str(value)) for value in given], float)
-        axes.set_xticks(range(len(distinct)), [_plain(text, 14) for text in distinct], rotation=30, ha="right")
+        axes.set_xticks(range(len(distinct)), [shorten_label(text, 14) for text in distinct], rotation=30, ha="right")
         axes.set_xlim(-0.5, len(distinct) - 0.5)
     axes.plot(places, values, "o", color=BLUE, alpha=0.5, markersize=5, markeredgewidth=0)
     axes.plot(places[0], values[0], "o", color=ORANGE, markersize=7)
@@ -212,27 +218,5 @@ def _name(metric: str) -> str:
     return f"{metric} ({unit})" if unit else metric
 
 
-def _say(text: str) -> Figure:
-    figure = Figure(figsize=(7.0, 0.6), layout="constrained")
-    figure.text(0.01, 0.5, text, va="center", color=GREY)
-    return figure
-
-
-def _plain(text: str, most: int = 30) -> str:
-    """Return a text from the store as matplotlib shows it, which would read formulas between dollar signs."""
-    short = text if len(text) <= most else f"{text[: most - 1]}…"
-    return short.replace("$", r"\$")
-
-
-def _colour(place: int) -> str:
-    return COLOURS[place % len(COLOURS)]
-
-
 def _paper() -> dict[str, Any]:
     return {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.0}
-
-
-def _tidy(figure: Figure) -> Figure:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from boostlab.comparison.paired import Difference, compare_pair, pair_runs
 from boostlab.comparison.selection import Selection
 from boostlab.comparison.tables import list_values
+from boostlab.display.markdown import format_code, format_link, format_table
 from boostlab.errors import LabError
 from boostlab.models.registration import register_run
 from boostlab.tracking.ui import link_run, link_version
@@ -29,13 +30,12 @@ def describe_selection(selection: Selection) -> str:
         return NOTHING
     count = len(selection.runs)
     side = "higher" if selection.higher_is_better else "lower"
-    said = (
-        f"{count} run{'s' if count > 1 else ''} on {quote(str(selection.data))}, by {quote(selection.metric)}: {side} is better."
-    )
+    which = f"{count} run{'s' if count > 1 else ''} on {format_code(str(selection.data))}"
+    said = f"{which}, by {format_code(selection.metric)}: {side} is better."
     if selection.has_more:
         said = f"The best {said} There may be more: raise `how_many` to see them."
     if selection.lacking:
-        said += f" Left out, as they do not have that metric: {', '.join(map(quote, selection.lacking))}."
+        said += f" Left out, as they do not have that metric: {', '.join(map(format_code, selection.lacking))}."
     if selection.others:
         said += " Runs on other data are told apart below: their figures cannot be ranked with these."
     return said if count > 1 else f"{said} A comparison takes two: train another, as {MORE}."
@@ -56,7 +56,7 @@ def describe_difference(difference: Difference | str, pair: Sequence[Run]) -> st
     """Return a comparison of two models as a sentence in Markdown."""
     if isinstance(difference, str):
         return difference
-    champion, challenger = (quote(run.info.run_name) for run in pair)
+    champion, challenger = (format_code(run.info.run_name) for run in pair)
     return difference.describe(f"the champion {champion}", f"The challenger {challenger}")
 
 
@@ -108,21 +108,14 @@ def describe_result(
     winner = selection.runs[0]
     page = link_run({**facts, "experiment_id": winner.info.experiment_id, "run_id": winner.info.run_id})
     rows = {
-        "data": quote(str(selection.data)),
+        "data": format_code(str(selection.data)),
         "runs compared": str(len(selection.runs)),
-        "best run": f"[{quote(winner.info.run_name)}]({page}) ({quote(winner.info.run_id)})",
+        "best run": f"{format_link(winner.info.run_name, page)} ({format_code(winner.info.run_id)})",
         selection.metric: f"{winner.data.metrics[selection.metric]:.5g}",
     }
     if version:
-        rows["registered as"] = f"[{quote(f'{register_as} version {version}')}]({link_version(facts, register_as, version)})"
-    rows["this comparison"] = f"[{quote(facts['run_name'])}]({link_run(facts)})"
+        rows["registered as"] = format_link(f"{register_as} version {version}", link_version(facts, register_as, version))
+    rows["this comparison"] = format_link(facts["run_name"], link_run(facts))
     if facts["ui"]["command"]:
-        rows["links"] = f"work while this runs: {quote(facts['ui']['command'])}"
-    lines = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())])
-    return f"{lines}\n\n{finding}"
-
-
-def quote(text: str) -> str:
-    """Return a text from the store as Markdown shows it, whatever markup it holds."""
-    plain = " ".join(text.split()).translate({ord("`"): "´", ord("|"): "¦"})
-    return f"`{plain}`"
+        rows["links"] = f"work while this runs: {format_code(facts['ui']['command'])}"
+    return f"{format_table(rows)}\n\n{finding}"

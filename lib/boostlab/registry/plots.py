@@ -9,9 +9,9 @@ from datetime import datetime
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
+from boostlab.display.figures import BLUE, GREEN, ORANGE, make_figure, shorten_label
 from boostlab.registry.history import Transition
 from boostlab.registry.stages import ALIASES, Stage
-from boostlab.training.plots import BLUE, GREEN, ORANGE
 
 COLOURS: dict[Stage, str] = {"test": ORANGE, "staging": BLUE, "production": GREEN}
 MOST_VERSIONS = 12
@@ -24,8 +24,7 @@ def plot_timeline(events: Sequence[Transition], *, name: str) -> Figure:
     spells = find_spells(events, now)
     last = {event.version: event.time_ms for event in events}
     versions = sorted(sorted(last, key=lambda version: -last[version])[:MOST_VERSIONS])
-    figure = Figure(figsize=(7.0, 1.5 + 0.36 * max(len(versions), 2)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = make_figure(1.5 + 0.36 * max(len(versions), 2))
     for stage in ALIASES:
         chosen = [spell for spell in spells if spell[1] == stage and spell[0] in versions]
         starts, ends = [_date(spell[2]) for spell in chosen], [_date(spell[3]) for spell in chosen]
@@ -33,11 +32,10 @@ def plot_timeline(events: Sequence[Transition], *, name: str) -> Figure:
         axes.hlines(rows, starts, ends, color=COLOURS[stage], linewidth=9, label=stage)
         axes.plot(starts, rows, "|", color=COLOURS[stage], markersize=16, markeredgewidth=2)
     axes.set_yticks(range(len(versions)), [f"version {version}" for version in versions])
-    axes.set(title=f"{name}: versions in their stages".replace("$", r"\$"), xlabel="local time", ylim=(-0.7, len(versions) - 0.3))
+    axes.set(title=f"{shorten_label(name, 60)}: versions in their stages", xlabel="local time", ylim=(-0.7, len(versions) - 0.3))
     locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=len(ALIASES), frameon=False)
     return figure
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from boostlab.display.markdown import format_code
 from boostlab.display.tables import Link, Table
 from boostlab.registry.gate import Finding
 from boostlab.registry.history import Transition
@@ -101,9 +101,9 @@ def write_findings(findings: Sequence[Finding]) -> str:
 def describe_outcome(asked: str, name: str, version: int, done: Transition | None) -> str:
     """Return one sentence, as Markdown, on what became of what was asked."""
     if done is not None:
-        moved = f"Version {done.version} of {_code(name)} went from {done.from_stage} to **{done.to_stage}**"
+        moved = f"Version {done.version} of {format_code(name)} went from {done.from_stage} to **{done.to_stage}**"
         return f"{moved}; the gate was overridden." if _verdict(done) == "overridden" else f"{moved}; the gate let it pass."
-    return f"Version {version} of {_code(name)} is registered." if asked == "register" else "Nothing was to be moved."
+    return f"Version {version} of {format_code(name)} is registered." if asked == "register" else "Nothing was to be moved."
 
 
 def where_to_look(facts: Mapping[str, Any], name: str, done: Transition | None) -> str:
@@ -144,9 +144,3 @@ def _gate(item: Transition) -> str:
 
 def _verdict(item: Transition) -> str:
     return str(item.gate.get("verdict", "–"))
-
-
-def _code(text: str) -> str:
-    """Return text as Markdown that shows it as it is."""
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from boostlab.display.figures import BLUE, GREY, ORANGE, make_figure
 from boostlab.models.predictor import ENCODERS, Feature, find_codes, index_categories
-from boostlab.training.plots import BLUE, GREY, ORANGE
 
 BINS = 10
 SMALLEST = 1e-4  # share of a bin that nobody is in: the index is infinite otherwise
@@ -123,14 +123,12 @@ def judge(index: float, by_chance: float) -> str:
 def plot_drift(indices: Mapping[str, float]) -> Figure:
     """Draw each column's index as a bar, the largest on top, at most 30, with the customary marks."""
     shown = sorted(indices.items(), key=lambda item: item[1])[-MOST_BARS:]
-    figure = Figure(figsize=(7.0, 1.4 + 0.26 * len(shown)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = make_figure(1.4 + 0.26 * len(shown))
     axes.barh([name for name, _ in shown], [value for _, value in shown], color=BLUE)
     for mark, colour, words in ((WORTH_A_LOOK, GREY, "worth a look"), (LARGE, ORANGE, "drifted")):
         axes.axvline(mark, color=colour, linestyle=":", label=f"{words} from {mark:g}")
     title = "Drift against the test rows" + (f" (largest {len(shown)} of {len(indices)})" if len(shown) < len(indices) else "")
     axes.set(title=title, xlabel="population stability index")
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
     return figure
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from boostlab.display.markdown import format_link, format_table
 from boostlab.errors import LabError
 from boostlab.redaction import MASK
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store
 from boostlab.tracking.ui import link_experiment, link_model, link_run, link_version
-
-PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII's: what Markdown may take for markup
 
 
 def describe_outcome(journal: Journal, status: str, reason: str) -> str:
@@ -69,24 +67,18 @@ def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], 
 def tabulate_run(facts: Mapping[str, Any], model: Mapping[str, Any], register_as: str) -> str:
     """Return a Markdown table of where the run and its model are, and where to click next."""
     rows = {
-        "experiment": _link(facts["experiment"], link_experiment(facts)),
-        "run": f"{_link(facts['run_name'], link_run(facts))} (`{facts['run_id']}`)",
+        "experiment": format_link(facts["experiment"], link_experiment(facts)),
+        "run": f"{format_link(facts['run_name'], link_run(facts))} (`{facts['run_id']}`)",
         "model": f"`runs:/{facts['run_id']}/model`",
     }
     if "model_id" in model:
-        rows["model"] = f"{_link('model', link_model(facts, model['model_id']))} ({rows['model']})"
+        rows["model"] = f"{format_link('model', link_model(facts, model['model_id']))} ({rows['model']})"
     if register_as and "version" in model:
-        rows["registered as"] = _link(
+        rows["registered as"] = format_link(
             f"{register_as} version {model['version']}", link_version(facts, register_as, model["version"])
         )
     elif register_as:
         rows["registered as"] = f"`{register_as}`, version to come: the store is lost for now"
     if facts["ui"]["command"]:
         rows["links"] = f"work while this runs: `{facts['ui']['command']}`"
-    lines = [f"| {name} | {value} |" for name, value in rows.items()]
-    return "\n".join(["| | |", "| --- | --- |", *lines])
-
-
-def _link(text: str, address: str) -> str:
-    """Return a link in Markdown; nothing in the text is markup."""
-    return f"[{PUNCTUATION.sub(lambda found: chr(92) + found[0], text)}]({address})"
+    return format_table(rows)

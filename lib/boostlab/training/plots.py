@@ -1,7 +1,4 @@
-"""Figures; one function, one figure. None draws on a global canvas, shows or saves itself.
-
-Colours are Okabe and Ito's, which people with colour blindness tell apart (jfly.uni-koeln.de/color).
-"""
+"""Figures; one function, one figure. None draws on a global canvas, shows or saves itself."""
 
 from __future__ import annotations
 
@@ -14,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn import metrics
 
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#000000")
+from boostlab.display.figures import BLUE, GREY, ORANGE, choose_line, make_figure, make_grid
+
 MOST_BARS = 20
 MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix can no longer be read
 
 
 def plot_target(target: pd.Series, *, task: str) -> Figure:
     """Draw how often each value of the target occurs: a histogram of a quantity, bars for classes."""
-    figure, axes = _figure(7.0, 3.2)
+    figure, axes = make_figure(3.2)
     if task == "regression":
         axes.hist(target.to_numpy(float), bins=min(60, max(10, round(len(target) ** 0.5))), color=BLUE, edgecolor="white")
         axes.axvline(target.mean(), color=ORANGE, label=f"mean {target.mean():.4g} ± {target.std():.4g}")
@@ -37,7 +34,7 @@ def plot_target(target: pd.Series, *, task: str) -> Figure:
 
 def plot_learning_curves(curves: Mapping[str, Sequence[float]], *, metric: str, best_iteration: int) -> Figure:
     """Draw the metric per boosting round on the training and validation parts, with the best round marked."""
-    figure, axes = _figure(7.0, 4.0)
+    figure, axes = make_figure(4.0)
     for part, colour, style in (("train", BLUE, "--"), ("valid", ORANGE, "-")):
         values = curves[f"{part}_{metric}"]
         axes.plot(np.arange(1, len(values) + 1), values, color=colour, linestyle=style, label=f"{part} {metric}")
@@ -52,7 +49,7 @@ def plot_learning_curves(curves: Mapping[str, Sequence[float]], *, metric: str, 
 def plot_importance(gain: Mapping[str, float]) -> Figure:
     """Draw the features' mean gain as bars, largest on top, at most 20 of them."""
     shown = sorted(gain.items(), key=lambda item: item[1])[-MOST_BARS:]
-    figure, axes = _figure(7.0, 1.4 + 0.26 * len(shown))
+    figure, axes = make_figure(1.4 + 0.26 * len(shown))
     axes.barh([name for name, _ in shown], [value for _, value in shown], color=BLUE)
     left_out = len(gain) - len(shown)
     title = f"Feature importance (largest {len(shown)} of {len(gain)})" if left_out else "Feature importance"
@@ -63,8 +60,8 @@ def plot_importance(gain: Mapping[str, float]) -> Figure:
 def plot_regression(true: Sequence[float], predicted: Sequence[float], *, target: str) -> Figure:
     """Draw predicted against true values, and the residuals' distribution."""
     actual, answer = np.asarray(true, float), np.asarray(predicted, float)
-    figure = Figure(figsize=(10.0, 4.2), layout="constrained")
-    scatter, histogram = figure.subplots(1, 2)
+    figure, grid = make_grid(1, 2, width_in=10.0, height_in=4.2)
+    scatter, histogram = grid.flat
     limits = [min(actual.min(), answer.min()), max(actual.max(), answer.max())]
     scatter.plot(limits, limits, color=GREY, linewidth=1, linestyle="--", label="perfect")
     scatter.plot(actual, answer, "o", color=BLUE, alpha=0.5, markersize=4, markeredgewidth=0, label="test rows")
@@ -76,7 +73,7 @@ def plot_regression(true: Sequence[float], predicted: Sequence[float], *, target
     histogram.axvline(0, color=GREY, linewidth=1, linestyle="--")
     histogram.set(title="Residuals", xlabel=f"true − predicted {target}", ylabel="test rows")
     histogram.legend(frameon=False)
-    return _tidy(figure)
+    return figure
 
 
 def plot_classification(true: Sequence[int], probabilities: np.ndarray[Any, Any], *, labels: Sequence[Any]) -> Figure:
@@ -88,23 +85,23 @@ def plot_classification(true: Sequence[int], probabilities: np.ndarray[Any, Any]
         Positions in `labels`.
     probabilities : ndarray of shape (n_rows, n_classes)
     """
-    figure = Figure(figsize=(14.0, 4.4), layout="constrained")
-    roc, recall, confusion = figure.subplots(1, 3)
+    figure, grid = make_grid(1, 3, width_in=14.0, height_in=4.4)
+    roc, recall, confusion = grid.flat
     shown = [1] if len(labels) == 2 else range(len(labels))
-    for position, colour in zip(shown, _cycle(len(labels)), strict=False):
+    for position in shown:
+        line = choose_line(position - shown[0])
         is_class = np.asarray(true) == position
         false_rate, true_rate, _ = metrics.roc_curve(is_class, probabilities[:, position])
         area = metrics.auc(false_rate, true_rate)
-        roc.plot(false_rate, true_rate, **colour, label=f"{labels[position]} (AUC {area:.3f})")
+        roc.plot(false_rate, true_rate, **line, label=f"{labels[position]} (AUC {area:.3f})")
         precision, found, _ = metrics.precision_recall_curve(is_class, probabilities[:, position], drop_intermediate=True)
         average = metrics.average_precision_score(is_class, probabilities[:, position])
-        recall.plot(found, precision, **colour, label=f"{labels[position]} (AP {average:.3f})")
+        recall.plot(found, precision, **line, label=f"{labels[position]} (AP {average:.3f})")
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")
     roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
     recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", ylim=(-0.05, 1.05))
     for axes in (roc, recall):
         axes.legend(frameon=False, fontsize="small", loc="lower right" if axes is roc else "lower left")
-    _tidy(figure)
     _draw_confusion(confusion, metrics.confusion_matrix(true, probabilities.argmax(axis=1), labels=range(len(labels))), labels)
     return figure
 
@@ -123,38 +120,3 @@ def _draw_confusion(axes: Axes, counts: np.ndarray[Any, Any], labels: Sequence[A
     figure = axes.get_figure()
     assert figure is not None
     figure.colorbar(image, ax=axes, label="share of the true class")
-
-
-def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    _tidy(figure)
-    return figure, axes
-
-
-def _tidy(figure: Figure) -> Figure:
-    for axes in figure.axes:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def _cycle(count: int) -> list[dict[str, Any]]:
-    """Return a colour for each of `count` lines, with another line style once the colours are used up."""
-    styles = ("-", "--", ":", "-.")
-    return [{"color": COLOURS[n % len(COLOURS)], "linestyle": styles[n // len(COLOURS) % len(styles)]} for n in range(count)]
-
-
-def plot_latency(latencies_ms: Mapping[int, Sequence[float]]) -> Figure:
-    """Draw the share of requests that were answered within a time, for each number of clients, with p50 and p99."""
-    figure, axes = _figure(7.0, 3.6)
-    for colour, (clients, values) in zip(COLOURS, latencies_ms.items(), strict=False):
-        ordered = np.sort(values)
-        p50, p99 = np.quantile(ordered, [0.5, 0.99])
-        label = f"{clients} client{'s' if clients > 1 else ''}: p50 {p50:.1f} ms, p99 {p99:.1f} ms"
-        axes.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered), color=colour, label=label)
-        axes.plot([p50, p99], [0.5, 0.99], "o", color=colour)
-    axes.set(
-        title="Latency of one row", xlabel="time to the answer (ms)", ylabel="share of requests", xscale="log", ylim=(0, 1.02)
-    )
-    axes.legend(frameon=False, loc="lower right")
-    return figure

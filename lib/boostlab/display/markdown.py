@@ -1,0 +1,45 @@
+"""Markdown from text of any content: names from a store never act as markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII punctuation: all that Markdown can read as markup
+BARE_PIPE = re.compile(r"(?<!\\)\|")
+
+
+def escape(text: str) -> str:
+    r"""Return Markdown that shows the text literally, in one line.
+
+    Examples
+    --------
+    >>> print(escape("a_b | *c*"))
+    a\_b \| \*c\*
+    """
+    return PUNCTUATION.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def format_code(text: str) -> str:
+    """Return Markdown that shows the text literally as code, in one line.
+
+    Examples
+    --------
+    >>> format_code("a"), format_code("a`b")
+    ('`a`', '`` a`b ``')
+    """
+    words = " ".join(text.split())
+    fence = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
+    return f"{fence} {words} {fence}" if "`" in words or not words else f"`{words}`"
+
+
+def format_link(text: str, address: str) -> str:
+    """Return a link whose text is shown literally."""
+    target = address.replace(" ", "%20").replace("(", "%28").replace(")", "%29")
+    return f"[{escape(text)}]({target})"
+
+
+def format_table(rows: Mapping[str, str]) -> str:
+    """Return a table of two columns without a heading: a name and a Markdown value in each row."""
+    lines = [f"| {name} | {value} |" for name, value in ((escape(name), BARE_PIPE.sub(r"\|", rows[name])) for name in rows)]
+    return "\n".join(["| | |", "| --- | --- |", *lines])

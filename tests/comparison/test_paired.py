@@ -11,6 +11,7 @@ import xgboost as xgb
 
 from boostlab.comparison.paired import Pair, compare_pair, pair_predictor, pair_rows
 from boostlab.errors import LabError
+from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import Predictor
 from boostlab.training.holdout import Rows
 from boostlab.training.metrics import is_higher_better
@@ -39,9 +40,8 @@ def rows(positions: Any, *, digest: str = "d", target: str = "y", labels: tuple[
 def predictor(labels: tuple[str, ...] = (), feature: str = "a") -> Predictor:
     matrix = xgb.DMatrix(np.arange(100.0)[:, np.newaxis], label=np.arange(100) % max(len(labels), 1), feature_names=[feature])
     params = {"objective": "binary:logistic" if labels else "reg:squarederror", "nthread": 1}
-    features = [{"name": feature, "kind": "number", "signature": "double", "optional": False}]
-    task = "classification" if labels else "regression"
-    return Predictor(xgb.train(params, matrix, 3), {"task": task, "features": features, "labels": list(labels)})
+    contract = Contract("classification" if labels else "regression", labels, (Feature(feature, "number", "double"),))
+    return Predictor(xgb.train(params, matrix, 3), contract)
 
 
 @pytest.mark.parametrize(

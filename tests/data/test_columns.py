@@ -15,6 +15,7 @@ from boostlab.data.columns import Column, list_features, study_columns, tabulate
 from boostlab.data.splits import Split, split_table
 from boostlab.data.table import Roles, find_task, load_table
 from boostlab.errors import DataError
+from boostlab.models.contract import Feature
 from boostlab.models.predictor import encode_rows, input_names
 from boostlab.training.fit import fit_booster
 
@@ -63,12 +64,9 @@ def test_kinds_gaps_and_examples_are_found() -> None:
     }  # fmt: skip
     assert columns["gap"].missing == pytest.approx(0.3, abs=0.1)
     assert columns["city"].distinct == 3
-    assert columns["city"].feature == {
-        "name": "city", "kind": "category", "signature": "string", "optional": False,
-        "categories": ["Faro", "Lisboa", "Porto"],
-    }  # fmt: skip
+    assert columns["city"].feature == Feature("city", "category", "string", categories=("Faro", "Lisboa", "Porto"))
     assert columns["day"].feature is not None
-    assert columns["day"].feature["parts"] == ["month", "day", "weekday", "days"]
+    assert columns["day"].feature.parts == ("month", "day", "weekday", "days")
     shown = tabulate_columns(list(columns.values()))
     assert list(shown.columns) == ["type", "used as", "missing", "distinct", "example", "why left out"]
     assert len(split.train) == 120

@@ -12,8 +12,9 @@ import pytest
 
 from boostlab.data.digest import compute_digest
 from boostlab.data.splits import Split, split_table
-from boostlab.data.table import Roles, Table, Task, encode_labels, find_labels, find_task, load_table
+from boostlab.data.table import Roles, Table, encode_labels, find_labels, find_task, load_table
 from boostlab.errors import DataError
+from boostlab.models.contract import Task
 
 
 def make_table(frame: pd.DataFrame) -> Table:

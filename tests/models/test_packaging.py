@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from tests.support.packages import Packaged, make_package
 
 from boostlab.data.table import Roles, load_table
+from boostlab.models.contract import Contract
 from boostlab.models.packaging import list_requirements, write_model
 from boostlab.models.predictor import encode_rows, input_types, safe_names
 
@@ -61,7 +62,7 @@ def test_writes_parts_that_need_no_mlflow(package: Callable[[str], Packaged], tm
     write_model(predictor, split.test.head(9), tmp_path / "parts")
 
     assert {path.name for path in (tmp_path / "parts").iterdir()} == {"model.ubj", "contract.json", "example.json"}
-    assert json.loads((tmp_path / "parts" / "contract.json").read_text()) == predictor.contract
+    assert Contract.read(tmp_path / "parts") == predictor.contract
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -70,7 +71,7 @@ def test_answers_alike_in_every_flavour(package: Callable[[str], Packaged], data
 
     folder, predictor, split = package(dataset)
     rows = split.test.head(len(split.test))
-    features = predictor.contract["features"]
+    features = predictor.contract.features
     matrix = xgb.DMatrix(
         encode_rows(rows, features),
         feature_names=safe_names(features),
@@ -99,7 +100,7 @@ def test_states_its_signature(package: Callable[[str], Packaged], dataset: str, 
     folder, predictor, _ = package(dataset)
     signature = describe(folder).signature
 
-    assert signature.inputs.input_names() == [item["name"] for item in predictor.contract["features"]]
+    assert signature.inputs.input_names() == predictor.contract.names
     assert {kind.name for kind in signature.inputs.input_types()} == {"double"}
     assert [kind.name for kind in signature.outputs.input_types()] == [output]
     assert [param.name for param in signature.params or []] == params
@@ -138,7 +139,7 @@ def test_keeps_the_first_rows_as_its_input_example(package: Callable[[str], Pack
 
     for name in {"city", "city_gap", "new", "rooms"} & set(example.columns):
         assert example[name].dropna().tolist() == rows[name].dropna().tolist()
-    features = predictor.contract["features"]
+    features = predictor.contract.features
     assert encode_rows(example, features) == pytest.approx(encode_rows(rows, features), rel=1e-6, nan_ok=True)
     assert np.array_equal(load_model(folder).predict(example), predictor.predict(rows))
 
@@ -147,7 +148,7 @@ def test_takes_a_gap_that_a_server_reads_for_a_gap(package: Callable[[str], Pack
     from mlflow.pyfunc.scoring_server import infer_and_parse_data
 
     folder, predictor, split = package("own")
-    features = predictor.contract["features"]
+    features = predictor.contract.features
     rows = split.test.head(9)
     for name in ("size_gap", "rooms_gap", "new_gap", "city_gap", "sold_gap"):
         rows.loc[0, name] = None
@@ -183,7 +184,7 @@ def test_states_its_requirements_exactly(package: Callable[[str], Packaged]) -> 
     folder, _, _ = package("iris")
     stated = (folder / "requirements.txt").read_text().splitlines()
 
-    assert stated == list_requirements({"device": "cpu"})
+    assert stated == list_requirements(Contract("regression", (), (), "cpu"))
     needed = [item for item in map(Requirement, stated) if item.marker is None or item.marker.evaluate()]
     cpu = "xgboost" if sys.platform == "darwin" else "xgboost-cpu"
     assert [f"{item.name}{item.specifier}" for item in needed] == [f"mlflow=={version('mlflow')}", f"{cpu}=={version('xgboost')}"]
@@ -191,7 +192,9 @@ def test_states_its_requirements_exactly(package: Callable[[str], Packaged]) -> 
 
 
 def test_states_xgboost_with_its_gpu_libraries_where_a_gpu_was_meant() -> None:
-    assert list_requirements({"device": "cuda:0"}) == [f"{name}=={version(name)}" for name in ("mlflow", "xgboost")]
+    assert list_requirements(Contract("regression", (), (), "cuda:0")) == [
+        f"{name}=={version(name)}" for name in ("mlflow", "xgboost")
+    ]
 
 
 def test_holds_no_pickle(package: Callable[[str], Packaged]) -> None:
@@ -204,9 +207,10 @@ def test_holds_no_pickle(package: Callable[[str], Packaged]) -> None:
 
 def test_names_its_code_by_what_it_says(package: Callable[[str], Packaged]) -> None:
     folder, _, _ = package("iris")
-    (code,) = (folder / "code").glob("*.py")
+    (code,) = (folder / "code").iterdir()
+    content = (code / "__init__.py").read_bytes() + (code / "contract.py").read_bytes()
 
-    assert code.stem.endswith(hashlib.sha256(code.read_bytes()).hexdigest()[:10])
+    assert code.name.endswith(hashlib.sha256(content).hexdigest()[:10])
 
 
 @pytest.mark.slow

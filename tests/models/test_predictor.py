@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import xgboost as xgb
 
 import boostlab.models.predictor
+from boostlab.models.contract import Contract, Feature, FeatureType
 from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, load_predictor, safe_names
 
 ROWS = pd.DataFrame({"a": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0], "b": [1.0, 0.0, 1.0, 0.0, 1.0, 0.0]})
@@ -21,12 +21,12 @@ MULTICLASS = {"objective": "multi:softprob", "num_class": 3}
 NAN = float("nan")
 
 
-def feature(name: str, kind: str = "number", *, optional: bool = False, **more: Any) -> dict[str, Any]:
-    return {"name": name, "kind": kind, "optional": optional, **more}
+def feature(name: str, kind: FeatureType = "number", **more: Any) -> Feature:
+    return Feature(name, kind, "string", **more)
 
 
-def encode(values: pd.Series | list[Any], kind: str, **more: Any) -> list[Any]:
-    """Return how a column of one kind is encoded: a number, or one for each part, for each value."""
+def encode(values: pd.Series | list[Any], kind: FeatureType, **more: Any) -> list[Any]:
+    """Return a column's inputs of the booster: for each value a number, or a list of a date's parts."""
     encoded = encode_rows(pd.DataFrame({"x": values}), [feature("x", kind, **more)])
     assert encoded.dtype == np.float32
     return list((encoded[:, 0] if encoded.shape[1] == 1 else encoded).tolist())
@@ -35,8 +35,8 @@ def encode(values: pd.Series | list[Any], kind: str, **more: Any) -> list[Any]:
 def make_predictor(objective: dict[str, Any], target: list[float], labels: list[Any]) -> Predictor:
     params = {"eta": 1, "min_child_weight": 0, "nthread": 1, **objective}
     booster = xgb.train(params, xgb.DMatrix(ROWS, label=target), num_boost_round=5)
-    features = [feature("a"), feature("b", optional=True)]
-    return Predictor(booster, {"task": "classification" if labels else "regression", "features": features, "labels": labels})
+    features = (feature("a"), feature("b", optional=True))
+    return Predictor(booster, Contract("classification" if labels else "regression", tuple(labels), features))
 
 
 @pytest.fixture(scope="module")
@@ -121,15 +121,15 @@ CITIES = ["3", "Faro", "True"]
         ("date", [None], [[NAN] * 6]),
     ],
 )
-def test_encodes_each_kind_of_column(kind: str, values: pd.Series | list[Any], expected: list[Any]) -> None:
-    more: dict[str, Any] = {"category": {"categories": CITIES}, "date": {"parts": SIX}}.get(kind, {})
+def test_encodes_each_kind_of_column(kind: FeatureType, values: pd.Series | list[Any], expected: list[Any]) -> None:
+    more: dict[str, Any] = {"category": {"categories": tuple(CITIES)}, "date": {"parts": tuple(SIX)}}.get(kind, {})
 
     assert np.array_equal(encode(values, kind, **more), expected, equal_nan=True)
 
 
 @pytest.mark.parametrize("kind", ["number", "boolean", "category", "date"])
-def test_encodes_no_rows(kind: str) -> None:
-    assert encode([], kind, categories=[], parts=["days"]) == []
+def test_encodes_no_rows(kind: FeatureType) -> None:
+    assert encode([], kind, categories=(), parts=("days",)) == []
 
 
 @pytest.mark.parametrize(
@@ -146,13 +146,17 @@ def test_encodes_no_rows(kind: str) -> None:
         ("date", [5.5], "'x' takes dates"),
     ],
 )
-def test_refuses_a_value_of_another_kind(kind: str, values: Any, words: str) -> None:
+def test_refuses_a_value_of_another_kind(kind: FeatureType, values: Any, words: str) -> None:
     with pytest.raises(ValueError, match=f"^Column {words}"):
-        encode(values, kind, parts=["days"])
+        encode(values, kind, parts=("days",))
 
 
 def test_gives_a_date_an_input_for_each_part_that_the_model_knows() -> None:
-    features = [feature("day", "date", parts=["month", "days"]), feature("city", "category", categories=CITIES), feature("a")]
+    features = [
+        feature("day", "date", parts=("month", "days")),
+        feature("city", "category", categories=tuple(CITIES)),
+        feature("a"),
+    ]
     encoded = encode_rows(pd.DataFrame({"a": [7], "city": ["Faro"], "day": ["2020-02-03"]}), features)
 
     assert dict(zip(input_names(features), encoded[0].tolist(), strict=True)) == {
@@ -171,7 +175,7 @@ def test_gives_xgboost_names_that_it_takes(names: list[str]) -> None:
 
 def test_answers_alike_after_it_was_loaded(regressor: Predictor, tmp_path: Path) -> None:
     regressor.booster.save_model(tmp_path / "model.ubj")
-    (tmp_path / "contract.json").write_text(json.dumps(regressor.contract), encoding="utf-8")
+    regressor.contract.write(tmp_path)
 
     assert np.array_equal(load_predictor(tmp_path).predict(ROWS), regressor.predict(ROWS))
 

@@ -10,6 +10,7 @@ import pytest
 import xgboost as xgb
 
 from boostlab.errors import LabError
+from boostlab.models.contract import Contract, Feature
 from boostlab.models.packaging import find_logged_model, write_model
 from boostlab.models.predictor import Predictor
 from boostlab.models.registration import register_run
@@ -18,7 +19,7 @@ from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store, find_store, open_store
 
 ROWS = pd.DataFrame({"a": np.arange(6.0) / 4})
-FEATURE = {"name": "a", "kind": "number", "signature": "double", "optional": False}
+FEATURE = Feature("a", "number", "double")
 
 
 @pytest.fixture(params=["sqlite", "file"])
@@ -34,7 +35,7 @@ def make_run(opened: tuple[Any, Store], folder: Path, *, with_model: bool = True
     journal = Journal.create({**facts, "tags": {}, "params": {}})
     if with_model:
         booster = xgb.train({"nthread": 1}, xgb.DMatrix(ROWS, label=[0, 0, 1, 1, 2, 2]), num_boost_round=3)
-        predictor = Predictor(booster, {"task": "regression", "features": [FEATURE], "labels": []})
+        predictor = Predictor(booster, Contract("regression", (), (FEATURE,)))
         write_model(predictor, ROWS, folder / "parts")
         journal.add("model", {"name": "model", "register_as": ""}, folder / "parts")
     delivery.add_end(journal, "FINISHED", {})

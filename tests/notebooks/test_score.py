@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,19 @@ from tests.support.packages import Packaged
 from tests.support.registry import add_version
 
 from boostlab.errors import DataError
+from boostlab.models.contract import Feature
 from boostlab.scoring.drift import Drift, judge, plot_drift, stability_index
 from boostlab.scoring.scorer import name_output, score_file
 
 SCORE = PROJECT / "notebooks" / "score.ipynb"
 SCORE_AND_BE_KILLED = """
-import sys, json, os, signal
+import sys, os, signal
 from pathlib import Path
 import mlflow.pyfunc
+from boostlab.models.contract import Contract
 from boostlab.scoring.scorer import score_file
 folder = Path(sys.argv[1])
-features = json.loads((folder / "data/model_data/contract.json").read_text())["features"]
+features = Contract.read_model(folder).features
 seen = []
 def watch(frame):
     seen.append(len(frame))
@@ -39,12 +41,12 @@ score_file(mlflow.pyfunc.load_model(str(folder)), features, sys.argv[2], Path(sy
 """
 
 
-def load(packaged: Packaged) -> tuple[Any, list[dict[str, Any]], pd.DataFrame]:
+def load(packaged: Packaged) -> tuple[Any, Sequence[Feature], pd.DataFrame]:
     """Return a model, its contract's features and rows that it did not see."""
     import mlflow.pyfunc
 
     folder, predictor, split = packaged
-    return mlflow.pyfunc.load_model(str(folder)), predictor.contract["features"], split.test.head(60)
+    return mlflow.pyfunc.load_model(str(folder)), predictor.contract.features, split.test.head(60)
 
 
 def ignore(frame: pd.DataFrame) -> None:
@@ -62,7 +64,7 @@ def test_keeps_rows_and_order_and_adds_the_models_answers(
         rows.to_csv(tmp_path / "rows.csv", index=False)
     else:
         rows.to_parquet(tmp_path / "rows.parquet", index=False)
-    labels = package(name)[1].contract["labels"]
+    labels = package(name)[1].contract.labels
     expected = package(name)[1].predict(rows)
 
     done = score_file(
@@ -176,12 +178,12 @@ def test_says_that_the_output_cannot_be_written(package: Callable[[str], Package
 
 def test_sees_what_drifted_and_what_did_not() -> None:
     draw = np.random.default_rng(0)
-    features: list[dict[str, Any]] = [
-        {"name": "a", "kind": "number", "optional": False},
-        {"name": "b", "kind": "number", "optional": True},
-        {"name": "c", "kind": "category", "optional": False, "categories": ["x", "y"]},
-        {"name": "d", "kind": "date", "optional": False, "parts": ["days"]},
-        {"name": "e", "kind": "boolean", "optional": False},
+    features = [
+        Feature("a", "number", "double"),
+        Feature("b", "number", "double", optional=True),
+        Feature("c", "category", "string", categories=("x", "y")),
+        Feature("d", "date", "datetime", parts=("days",)),
+        Feature("e", "boolean", "boolean"),
     ]
 
     def rows(shift: float, gaps: float, odd: float) -> pd.DataFrame:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from boostlab.models.contract import Feature
 from boostlab.serving.fast_path import list_fast_columns, read_fast
 
 NAMES = ["a", "b"]
 NO_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
 NO_NUMBERS: list[Any] = [None, True, "1", [1], {}, 1e300]
 NO_SPLITS: list[Any] = [[1], None, "ab", {}]
-NUMBER = {"kind": "number", "signature": "double", "optional": False}
 
 
 def read(content: Any, kind: str | None = "application/json") -> np.ndarray | None:
@@ -65,9 +65,9 @@ def test_leaves_other_types_to_others(kind: str | None) -> None:
 
 
 def test_a_model_with_a_column_that_is_no_number_takes_no_plain_rows() -> None:
-    plain = [NUMBER | {"name": name} for name in NAMES]
+    plain = [Feature(name, "number", "double") for name in NAMES]
 
     assert list_fast_columns(plain) == NAMES
-    assert list_fast_columns([*plain, {"name": "c", "kind": "category", "signature": "string", "optional": True}]) == []
-    assert list_fast_columns([*plain, NUMBER | {"name": "c", "signature": "long"}]) == []
+    assert list_fast_columns([*plain, Feature("c", "category", "string", optional=True)]) == []
+    assert list_fast_columns([*plain, Feature("c", "number", "long")]) == []
     assert read_fast(b'{"dataframe_records": [{}]}', "application/json", []) is None

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.support.packages import Packaged
 
+from boostlab.models.contract import Feature
 from boostlab.models.predictor import encode_date
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
@@ -69,15 +70,15 @@ def ask_us(model: ServedModel, body: bytes, kind: str) -> tuple[int, Any]:
 def requests(draw: st.DrawFn, model: ServedModel) -> dict[str, Any]:
     """Draw some rows of which at most one column is odd, in one of the formats."""
     count = draw(st.integers(1, 3))
-    odd = draw(st.sampled_from([item["name"] for item in model.features]))
+    odd = draw(st.sampled_from([item.name for item in model.features]))
     columns = {}
     for item in model.features:
-        fine = FINE[item["signature"]]
-        if item["signature"] == "string" and item["kind"] == "boolean":
+        fine = FINE[item.mlflow_type]
+        if item.mlflow_type == "string" and item.type == "boolean":
             fine = st.sampled_from(["true", "false", "True", "0"])
-        if item["name"] == odd:
-            fine |= st.sampled_from(ODD[item["signature"]])
-        columns[item["name"]] = draw(st.lists(fine, min_size=count, max_size=count))
+        if item.name == odd:
+            fine |= st.sampled_from(ODD[item.mlflow_type])
+        columns[item.name] = draw(st.lists(fine, min_size=count, max_size=count))
     if draw(st.integers(0, 9)) == 0:
         del columns[odd]
     if draw(st.integers(0, 9)) == 0:
@@ -114,7 +115,7 @@ CELLS = st.sampled_from(["1", "-2.5", "1e3", " 3", "nan", "NA", "", "abc", "1_0"
 @given(rows=st.lists(st.lists(CELLS, min_size=1, max_size=4), min_size=1, max_size=4), drop=st.booleans())
 def test_reads_csv_as_mlflow_does(pairs: list[tuple[Any, ServedModel]], rows: list[list[str]], drop: bool) -> None:
     theirs, ours = pairs[2]
-    names = [item["name"] for item in ours.features][: 3 if drop else 4]
+    names = [item.name for item in ours.features][: 3 if drop else 4]
     out = io.StringIO()
     csv.writer(out).writerows([names, *(row[: len(names)] for row in rows)])
     body = out.getvalue().encode()
@@ -152,7 +153,7 @@ def test_refuses_what_is_no_date(text: str) -> None:
 
 
 def test_encodes_dates_as_text_like_the_predictor(package: Callable[[str], Packaged]) -> None:
-    feature = {"name": "x", "kind": "date", "parts": ["year", "month", "day", "weekday", "hour", "days"]}
+    feature = Feature("x", "date", "string", parts=("year", "month", "day", "weekday", "hour", "days"))
     texts = ["2020-02-29T23:59:59.999999", None, "1969-12-31", "2024-01-01T00:00+05:30", "2020-01-01T00:00:00.123456789"]
     model = ServedModel(package("own")[0])
 

@@ -39,7 +39,7 @@ def _train(dataset: str, rounds: int) -> tuple[Any, ...]:
     params = {"eta": 0.1, "max_depth": 2, "nthread": 1}
     fit = training.fit_booster(parts, features, task=task, params=params, num_boost_round=rounds, early_stopping_rounds=0)
     answers = evaluation.predict_part(fit.predictor, parts.test)
-    labels = fit.predictor.contract["labels"]
+    labels = fit.predictor.contract.labels
     scores = evaluation.evaluate_answers(answers, parts.test, task=task, labels=labels)
     kept = rows.keep_rows(parts.test, answers, contract=fit.predictor.contract)
     return task, fit.predictor, parts.train.head(5), evaluation.prefix_names(scores, "test"), kept, table.describe()

@@ -17,6 +17,7 @@ import pytest
 import xgboost as xgb
 
 from boostlab.errors import StoreError
+from boostlab.models.contract import Contract, Feature
 from boostlab.models.packaging import write_model
 from boostlab.models.predictor import Predictor
 from boostlab.tracking import delivery, recovery
@@ -36,7 +37,7 @@ DATASET = {
 }
 Opened = tuple[Any, Store]
 Begin = Callable[..., Journal]
-FEATURE = {"name": "a", "kind": "number", "signature": "double", "optional": False}
+FEATURE = Feature("a", "number", "double")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def begin(tmp_path: Path) -> Begin:
 def add_model(journal: Journal, folder: Path, register_as: str = "") -> Entry:
     booster = xgb.train({"nthread": 1}, xgb.DMatrix(ROWS, label=[0, 0, 1, 1, 2, 2]), num_boost_round=3)
     parts = folder / "parts"
-    write_model(Predictor(booster, {"task": "regression", "features": [FEATURE], "labels": []}), ROWS, parts)
+    write_model(Predictor(booster, Contract("regression", (), (FEATURE,))), ROWS, parts)
     return journal.add("model", {"name": "model", "register_as": register_as}, parts)
 
 

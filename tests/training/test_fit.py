@@ -16,6 +16,7 @@ from boostlab.data.columns import list_features, study_columns
 from boostlab.data.splits import Part, Split, split_table
 from boostlab.data.table import Roles, Table, find_task, load_table
 from boostlab.errors import DataError, TrainingError
+from boostlab.models.contract import Feature
 from boostlab.training.fit import Fit, fit_booster, rank_features
 
 KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iris"}
@@ -68,7 +69,7 @@ def test_fits_each_kind_of_target(splits: dict[str, Split], kind: str, metric: s
     assert done.metric == metric
     assert {name: len(values) for name, values in done.curves.items()} == {f"train_{metric}": 3, f"valid_{metric}": 3}
     assert done.curves[f"train_{metric}"][2] < done.curves[f"train_{metric}"][0]
-    assert done.predictor.contract["labels"] == labels
+    assert done.predictor.contract.labels == tuple(labels)
 
 
 def test_stops_early_and_keeps_the_rounds_up_to_the_best(splits: dict[str, Split]) -> None:
@@ -221,7 +222,7 @@ def test_takes_column_names_that_xgboost_does_not() -> None:
 
 def test_names_the_table_and_the_column_of_a_value_that_cannot_be_encoded() -> None:
     split = make_split(a=["1", "2", "x"] * 10, y=[0.5, 1.5, 2.5] * 10)
-    features = [{"name": "a", "kind": "number", "signature": "double", "optional": False}]
+    features = [Feature("a", "number", "double")]
 
     with pytest.raises(DataError, match="made: Column 'a' takes numbers, not 'x'"):
         fit_booster(split, features, task="regression", params={}, num_boost_round=1, early_stopping_rounds=0)

@@ -12,6 +12,7 @@ import pytest
 from boostlab.data.splits import Part
 from boostlab.data.table import Roles, Table
 from boostlab.errors import LabError
+from boostlab.models.contract import Contract, Feature, Task
 from boostlab.training.holdout import MOST_ROWS, Rows, keep_rows, read_rows
 
 WORDS = ["lamp", "chair", "desk"]
@@ -35,8 +36,10 @@ def part(count: int, rows: Any, *, target: str = "y", weight: str = "") -> Part:
     return Part(table, np.asarray(rows), table.target.iloc[rows], None)
 
 
-def contract(task: str = "regression", labels: tuple[str, ...] = (), names: tuple[str, ...] = ("size", "kind", "sold")) -> Any:
-    return {"task": task, "labels": list(labels), "features": [{"name": name} for name in names]}
+def contract(
+    task: Task = "regression", labels: tuple[str, ...] = (), names: tuple[str, ...] = ("size", "kind", "sold")
+) -> Contract:
+    return Contract(task, labels, tuple(Feature(name, "number", "double") for name in names))
 
 
 def kept(table: pa.Table, folder: Path) -> Rows:

@@ -9,7 +9,8 @@ import pytest
 import xgboost as xgb
 
 from boostlab.data.splits import Part
-from boostlab.data.table import Roles, Table, Task
+from boostlab.data.table import Roles, Table
+from boostlab.models.contract import Contract, Feature, Task
 from boostlab.models.predictor import Predictor
 from boostlab.training.metrics import (
     evaluate_answers,
@@ -94,8 +95,7 @@ def test_evaluates_a_model_that_knows_the_answers(
     params |= {"num_class": len(labels)} if len(labels) > 2 else {}
     booster = xgb.train(params, xgb.DMatrix(rows.head(len(rows)), label=target), num_boost_round=20)
     task: Task = "classification" if labels else "regression"
-    features = [{"name": "a", "kind": "number", "signature": "double", "optional": False}]
-    answers = predict_part(Predictor(booster, {"task": task, "features": features, "labels": labels}), rows)
+    answers = predict_part(Predictor(booster, Contract(task, tuple(labels), (Feature("a", "number", "double"),))), rows)
     scores = evaluate_answers(answers, rows, task=task, labels=labels)
 
     assert answers.shape == ((len(values), len(labels)) if labels else (len(values),))

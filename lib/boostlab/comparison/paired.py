@@ -6,14 +6,15 @@ set against it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from boostlab.comparison.bootstrap import CLASSIFICATION, REGRESSION, score_draws
-from boostlab.data.table import Task
 from boostlab.errors import LabError, suggest
+from boostlab.models.contract import Task
 from boostlab.models.packaging import fetch_predictor
 from boostlab.training.holdout import Rows, fetch_rows
 from boostlab.training.metrics import is_higher_better, strip_part
@@ -199,10 +200,10 @@ def pair_predictor(champion: Predictor, rows: Rows, *, kept: Rows | None = None)
     LabError
         If the champion predicts something else, or cannot read the rows.
     """
-    labels = champion.contract["labels"]
-    if champion.contract["task"] != rows.task or set(labels) != set(rows.labels):
+    labels = champion.contract.labels
+    if champion.contract.task != rows.task or set(labels) != set(rows.labels):
         raise LabError(
-            f"The champion's model does {_describe(champion.contract['task'], labels)}, the challenger's "
+            f"The champion's model does {_describe(champion.contract.task, labels)}, the challenger's "
             f"{_describe(rows.task, rows.labels)}. Only models that predict the same can be compared."
         )
     try:
@@ -242,7 +243,7 @@ def _judge(low: float, high: float, *, rows: int, higher_is_better: bool) -> Lit
     return "better" if (low > 0) == higher_is_better else "worse"
 
 
-def _describe(task: str, labels: list[Any]) -> str:
+def _describe(task: str, labels: Sequence[Any]) -> str:
     return f"{task} into {', '.join(map(str, labels[:5]))}{' …' if len(labels) > 5 else ''}" if labels else task
 
 

@@ -7,6 +7,7 @@ value, an identifier, one that gives the target away almost alone) is left out a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,16 +17,22 @@ from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from boostlab.data.splits import Part
-from boostlab.data.table import Table, Task
+from boostlab.data.table import Table
 from boostlab.errors import DataError
-from boostlab.models.predictor import DATE_PARTS, ENCODERS, Feature, encode_date
+from boostlab.models.contract import Feature, FeatureType, MLflowType, Task
+from boostlab.models.predictor import DATE_PARTS, ENCODERS, encode_date
 
 LEAK_SCORE = 0.999  # R² or balanced accuracy of a tree that sees one column alone, on new rows; or the rank correlation
 LEAK_ROWS = 5_000
 DISTINCT_ROWS = 50_000
 FEWEST_ROWS = 40  # training rows that it takes to call a column an identifier or a leak
 IDENTIFIER_SPAN = 3  # whole numbers that are all different and fill a third of their range count the rows
-SIGNATURES = {"number": "double", "whole": "long", "boolean": "boolean", "category": "string", "date": "datetime"}
+MLFLOW_TYPES: dict[FeatureType, MLflowType] = {
+    "number": "double",
+    "boolean": "boolean",
+    "category": "string",
+    "date": "datetime",
+}
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,13 @@ class Column:
         One value.
     left_out : str
         Why the column is no feature; empty if it is one.
-    feature : dict
-        The column as the model's contract has it; empty if it is left out.
+    feature : Feature or None
+        The column as the model's contract has it; None if it is left out.
     """
 
     name: str
     type: str
-    kind: str
+    kind: FeatureType | Literal["other"]
     missing: float
     distinct: int
     example: str
@@ -124,7 +131,7 @@ def _count_distinct(known: pa.ChunkedArray, kind: str) -> int:
     return distinct if distinct > 1 or len(shown) == len(known) else len(known.unique())
 
 
-def _find_kind(kind: pa.DataType) -> str:
+def _find_kind(kind: pa.DataType) -> FeatureType | Literal["other"]:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_boolean(kind):
@@ -157,23 +164,30 @@ def _find_reason(column: Column, known: pa.ChunkedArray, *, chosen: bool) -> str
 
 
 def _make_feature(table: Table, column: Column, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
-    gaps = whole.null_count > 0 or (pa.types.is_floating(whole.type) and bool(pc.any(pc.is_nan(whole)).as_py()))
-    # gaps of any row say how pandas will hold the column, and so MLflow's type for it; nothing is learned from them
-    kind = "whole" if pa.types.is_integer(whole.type) and not gaps else column.kind
+    assert column.kind != "other"
+    # Missing values in any row decide how pandas holds the column, and so its MLflow type; nothing is learned from them.
+    has_missing = whole.null_count > 0 or (pa.types.is_floating(whole.type) and bool(pc.any(pc.is_nan(whole)).as_py()))
     zoned = pa.types.is_timestamp(whole.type) and whole.type.tz is not None
-    # MLflow's booleans know no gap and its dates no zone; dates from CSV are text to whoever reads the same file
-    as_text = (column.kind == "boolean" and gaps) or (column.kind == "date" and (table.from_text or zoned))
-    signature = "string" if as_text else SIGNATURES[kind]
-    feature: Feature = {"name": column.name, "kind": column.kind, "signature": signature, "optional": column.missing > 0}
+    mlflow_type = MLFLOW_TYPES[column.kind]
+    if pa.types.is_integer(whole.type) and not has_missing:
+        mlflow_type = "long"
+    # MLflow's booleans have no missing values and its dates no zone; a reader of the same CSV file gets dates as text.
+    if (column.kind == "boolean" and has_missing) or (column.kind == "date" and (table.from_text or zoned)):
+        mlflow_type = "string"
+    feature = Feature(column.name, column.kind, mlflow_type, optional=column.missing > 0)
     if column.kind == "category":
         values = known.cast(known.type.value_type) if pa.types.is_dictionary(known.type) else known
-        feature["categories"] = sorted(str(value) for value in values.unique().to_pylist() if value is not None)
-    if column.kind == "date":
-        dates = pd.Series(known.to_pandas())
-        every = encode_date(dates, {**feature, "parts": list(DATE_PARTS)})
-        varies = (every != every[0]).any(axis=0)
-        feature["parts"] = [part for part, differs in zip(DATE_PARTS, varies, strict=True) if differs] or ["days"]
-    return feature
+        return replace(
+            feature, categories=tuple(sorted(str(value) for value in values.unique().to_pylist() if value is not None))
+        )
+    return replace(feature, parts=_find_parts(known, feature)) if column.kind == "date" else feature
+
+
+def _find_parts(known: pa.ChunkedArray, feature: Feature) -> tuple[str, ...]:
+    """Return the parts of dates that vary; of a single date, its days."""
+    parts = encode_date(pd.Series(known.to_pandas()), replace(feature, parts=tuple(DATE_PARTS)))
+    varies = (parts != parts[0]).any(axis=0)
+    return tuple(part for part, differs in zip(DATE_PARTS, varies, strict=True) if differs) or ("days",)
 
 
 def _find_leak(column: Column, train: Part, task: Task) -> Column:
@@ -182,7 +196,7 @@ def _find_leak(column: Column, train: Part, task: Task) -> Column:
     if column.feature is None or len(train) < FEWEST_ROWS:
         return column
     frame = pd.concat(train.table.batches([column.name], train.rows[::step]), ignore_index=True)
-    encoded = ENCODERS[column.kind](frame[column.name], column.feature)
+    encoded = ENCODERS[column.feature.type](frame[column.name], column.feature)
     inputs = np.nan_to_num(encoded.reshape(len(frame), -1), nan=-1e30)
     target = train.target.iloc[::step].to_numpy()
     tree = DecisionTreeRegressor(random_state=0) if task == "regression" else DecisionTreeClassifier(random_state=0)
@@ -206,5 +220,5 @@ def _find_leak(column: Column, train: Part, task: Task) -> Column:
 def _describe(column: Column) -> str:
     assert column.feature is not None
     if column.kind == "date":
-        return f"date: {', '.join(column.feature['parts'])}"
-    return f"category ({len(column.feature['categories'])})" if column.kind == "category" else column.kind
+        return f"date: {', '.join(column.feature.parts)}"
+    return f"category ({len(column.feature.categories)})" if column.kind == "category" else column.kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 import glob
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,10 +16,27 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from boostlab.errors import DataError
+from boostlab.models.contract import MISSING_MARKERS
 
 TEXT = (".csv", ".csv.gz")
 ENDINGS = (*TEXT, ".parquet")
 NUMBER_TO_TEXT = re.compile(r"In CSV column #(\d+)")
+
+
+def convert_options(column_types: Mapping[str, pa.DataType], columns: Sequence[str] = ()) -> csv.ConvertOptions:
+    """Return how the fields of a CSV file become values: by the given types, else by pyarrow's inference.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        The columns to read; empty: all.
+    """
+    return csv.ConvertOptions(
+        column_types=column_types,
+        include_columns=list(columns),
+        null_values=sorted(MISSING_MARKERS),
+        strings_can_be_null=True,
+    )
 
 
 def find_files(dataset: str) -> list[Path]:
@@ -105,9 +122,8 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pa.Table:
     """Read a CSV file; a column that begins with numbers and goes on with text is text."""
     as_text: dict[str, pa.DataType] = {}
     while True:
-        options = csv.ConvertOptions(include_columns=list(columns), strings_can_be_null=True, column_types=as_text)
         try:
-            table = csv.read_csv(path, convert_options=options)
+            table = csv.read_csv(path, convert_options=convert_options(as_text, columns))
             if any(pa.types.is_binary(kind) for kind in table.schema.types):  # what pyarrow makes of other encodings
                 raise pa.ArrowInvalid("invalid UTF8 data")
             return table

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from boostlab.data.table import Table, Task, to_series
+from boostlab.data.table import Table, to_series
 from boostlab.errors import DataError
+from boostlab.models.contract import Task
 
 Array = np.ndarray[Any, Any]
 

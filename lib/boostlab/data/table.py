@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,8 @@ from boostlab.data import files
 from boostlab.data.datasets import Dataset
 from boostlab.data.digest import BATCH_ROWS, compute_digest
 from boostlab.errors import DataError, suggest
+from boostlab.models.contract import Task
 
-Task = Literal["regression", "classification"]
 MOST_CLASSES = 50
 SHOWN_ROWS = 3
 

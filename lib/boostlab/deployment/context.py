@@ -110,7 +110,7 @@ def _write_lean(model: Path, folder: Path) -> None:
     (target / "models").mkdir()
     for name in ("__init__.py", "models/__init__.py"):
         (target / name).touch()  # without the public names, whose packages the image lacks
-    for name in ("errors.py", "models/predictor.py"):
+    for name in ("errors.py", "models/contract.py", "models/predictor.py"):
         shutil.copy(package / name, target / name)
     # Also for a model that was trained on a GPU: a saved booster does not say where, and this server answers on the CPU.
     pins = [*_pin(PACKAGES), f"xgboost-cpu=={version('xgboost')}"]

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from boostlab.deployment.load_test import Load, press
-from boostlab.models.predictor import Feature
+from boostlab.models.contract import Feature
+from boostlab.models.packaging import cast_to_signature
 from boostlab.training.holdout import Rows
 
 FEWEST_ROWS = 200
@@ -52,13 +53,13 @@ class Question:
     """Rows as a client would send them, and what the model answers."""
 
     frame: pd.DataFrame
-    features: list[Feature]
+    features: Sequence[Feature]
     expected: list[Any]
     probabilities: list[Any]
     kept: list[Any]
 
 
-def take_question(model: Any, features: list[Feature], rows: Rows) -> Question:
+def take_question(model: Any, features: Sequence[Feature], rows: Rows) -> Question:
     """Ask the model that is loaded here for its answers to held-out rows, at least 200 and at most 1,000.
 
     Fewer than 200 are repeated until they are enough.
@@ -66,14 +67,15 @@ def take_question(model: Any, features: list[Feature], rows: Rows) -> Question:
     Parameters
     ----------
     model : mlflow.pyfunc.PyFuncModel
-    features : list of dict
+    features : sequence of Feature
         The model's contract.
     rows : Rows
         Those that the training kept, with the answers that it got.
     """
     count = min(len(rows), MOST_ROWS)
     order = np.arange(max(count, FEWEST_ROWS)) % count
-    frame = _as_signed(rows.frame.iloc[order].reset_index(drop=True), features)
+    sent = rows.frame.iloc[order].reset_index(drop=True)
+    frame = pd.DataFrame({feature.name: cast_to_signature(sent[feature.name], feature) for feature in features})
     expected = list(model.predict(frame).tolist())
     kept = rows.answers[order]
     if rows.task == "regression":
@@ -152,26 +154,13 @@ def _compare(name: str, address: str, body: bytes, kind: str, expected: list[Any
     return Check(name, True, f"{len(answers)} answers equal to the last bit, {seconds * 1000:.0f} ms")
 
 
-def _as_signed(frame: pd.DataFrame, features: list[Feature]) -> pd.DataFrame:
-    """Return rows with the types that MLflow's enforcement lets pass in Python."""
-    cast = {item["name"]: "float64" for item in features if item["signature"] == "double"}
-    cast |= {item["name"]: "int64" for item in features if item["signature"] == "long"}
-    cast |= {item["name"]: "object" for item in features if item["signature"] == "string"}
-    fine = frame[[item["name"] for item in features]].astype(cast)
-    for item in features:
-        if item["signature"] == "string" and item["kind"] == "date":
-            moments = pd.to_datetime(frame[item["name"]], utc=True)
-            fine[item["name"]] = moments.map(lambda moment: None if pd.isna(moment) else moment.isoformat()).astype(object)
-    return fine
-
-
 def _to_records(question: Question) -> list[dict[str, Any]]:
     """Return rows as JSON has them, with all digits; gaps as null."""
     frame = question.frame.astype(object).where(question.frame.notna(), None)
     for item in question.features:
-        if item["signature"] == "datetime":
-            texts = question.frame[item["name"]].dt.strftime("%Y-%m-%dT%H:%M:%S.%f")
-            frame[item["name"]] = texts.astype(object).where(texts.notna(), None)
+        if item.mlflow_type == "datetime":
+            texts = question.frame[item.name].dt.strftime("%Y-%m-%dT%H:%M:%S.%f")
+            frame[item.name] = texts.astype(object).where(texts.notna(), None)
     return [
         {str(name): value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
         for row in frame.to_dict(orient="records")
@@ -194,7 +183,7 @@ def _write_formats(question: Question) -> dict[str, bytes]:
     else:
         content["inputs"] = [{name: value for name, value in record.items() if value is not None} for record in records]
     bodies = {name: json.dumps({name: rows}).encode() for name, rows in content.items()}
-    if not any(item["signature"] == "datetime" for item in question.features):  # MLflow reads no dates from CSV
+    if not any(item.mlflow_type == "datetime" for item in question.features):  # MLflow reads no dates from CSV
         out = io.StringIO()
         csv.writer(out).writerows([names, *(["" if value is None else value for value in row] for row in table)])
         bodies["CSV"] = out.getvalue().encode()

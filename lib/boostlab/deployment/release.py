@@ -25,6 +25,7 @@ from boostlab.deployment.load_test import Load
 from boostlab.deployment.parity import Check
 from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Candidate, render_manifests
+from boostlab.models.contract import Contract
 from boostlab.models.loading import load_version
 from boostlab.tracking.run import Run
 from boostlab.training.holdout import fetch_rows
@@ -100,8 +101,8 @@ def make_image(candidate: Candidate, run: Run, settings: Deploy) -> Image:
 def gather_evidence(client: MlflowClient, candidate: Candidate, image: Image | None) -> Evidence:
     """Start a server, question it, and stop it: a container of the image, or a process where there is no image."""
     model = load_version(client, candidate.model, candidate.version)
-    contract = json.loads((candidate.folder / "data" / "model_data" / "contract.json").read_text(encoding="utf-8"))
-    question = proof.take_question(model, contract["features"], fetch_rows(client, candidate.run_id))
+    contract = Contract.read_model(candidate.folder)
+    question = proof.take_question(model, contract.features, fetch_rows(client, candidate.run_id))
     example = json.loads((candidate.folder / "serving_input_example.json").read_text(encoding="utf-8"))
     answer = model.predict(model.metadata.load_input_example(str(candidate.folder))).tolist()
     with _serving(candidate, image) as service:

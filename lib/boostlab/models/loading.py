@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
+from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import Model
 
 MOST_MODELS = 8  # that are held at once
-FILES = ("MLmodel", "serving_input_example.json", "data/model_data/contract.json", "data/model_data/model.ubj")
+FILES = ("MLmodel", "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
 
 
 @lru_cache(maxsize=MOST_MODELS)

@@ -14,20 +14,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from boostlab.errors import LabError
+from boostlab.models.contract import BOOSTER_FILE, DTYPES, MODEL_DATA, Contract, Feature
 
 if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
-    from mlflow.models import Model
+    from mlflow.models import Model, ModelSignature
 
     from boostlab.models.predictor import Predictor
 
 EXAMPLE_ROWS = 5
-TYPES = {"double": "float64", "long": "int64"}  # JSON does not tell 1.0 from 1
 
 
 def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> None:
@@ -41,10 +43,9 @@ def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> No
         An empty or absent folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    predictor.booster.save_model(folder / "model.ubj")
-    (folder / "contract.json").write_text(json.dumps(predictor.contract, indent=1), encoding="utf-8")
-    names = [item["name"] for item in predictor.contract["features"]]
-    rows = example[names].head(EXAMPLE_ROWS)
+    predictor.booster.save_model(folder / BOOSTER_FILE)
+    predictor.contract.write(folder)
+    rows = example[predictor.contract.names].head(EXAMPLE_ROWS)
     rows.to_json(folder / "example.json", orient="split", index=False, double_precision=15, date_format="iso")
 
 
@@ -62,22 +63,22 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     import mlflow.pyfunc
     import pandas as pd
 
-    contract = json.loads((parts / "contract.json").read_text(encoding="utf-8"))
-    data = folder.with_name("model_data")
+    contract = Contract.read(parts)
+    data = folder.with_name(Path(MODEL_DATA).name)
     shutil.copytree(parts, data)
     kept = json.loads((data / "example.json").read_text(encoding="utf-8"))
     example = pd.DataFrame(kept["data"], columns=kept["columns"])
-    for item in contract["features"]:
-        if item["signature"] == "datetime":  # MLflow's dates know no zone: such times are UTC
-            example[item["name"]] = pd.to_datetime(example[item["name"]], format="ISO8601", utc=True).dt.tz_localize(None)
-    types = {item["name"]: TYPES[item["signature"]] for item in contract["features"] if item["signature"] in TYPES}
-    example = example.astype(types)
+    for feature in contract.features:
+        if feature.mlflow_type == "datetime":  # MLflow's dates have no zone: such times are UTC
+            example[feature.name] = pd.to_datetime(example[feature.name], format="ISO8601", utc=True).dt.tz_localize(None)
+        elif feature.mlflow_type in ("double", "long"):  # JSON does not distinguish 1.0 from 1
+            example[feature.name] = example[feature.name].astype(np.dtype(DTYPES[feature.mlflow_type]))
     (data / "example.json").unlink()
     loader = _copy_loader(folder.parent)
     mlflow_model.add_flavor(
         "xgboost",
         xgb_version=version("xgboost"),
-        data=f"data/{data.name}/model.ubj",
+        data=f"{MODEL_DATA}/{BOOSTER_FILE}",
         model_class="xgboost.core.Booster",
         model_format="ubj",
         code=None,
@@ -85,11 +86,11 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     with _quiet_about_requirements():
         mlflow.pyfunc.save_model(
             path=str(folder),
-            loader_module=loader.stem,
+            loader_module=loader.name,
             data_path=str(data),
             code_paths=[str(loader)],
             mlflow_model=mlflow_model,
-            signature=_signature(contract),
+            signature=_make_signature(contract),
             input_example=example,
             pip_requirements=list_requirements(contract),
         )
@@ -112,7 +113,7 @@ def fetch_predictor(client: MlflowClient, run_id: str) -> Predictor:
     with tempfile.TemporaryDirectory() as folder:
         try:
             place = mlflow.artifacts.download_artifacts(
-                f"{logged.artifact_location}/data/model_data", dst_path=folder, tracking_uri=client.tracking_uri
+                f"{logged.artifact_location}/{MODEL_DATA}", dst_path=folder, tracking_uri=client.tracking_uri
             )
             return load_predictor(place)
         except (MlflowException, OSError, ValueError) as error:
@@ -137,13 +138,13 @@ def find_logged_model(client: MlflowClient, run_id: str) -> LoggedModel:
     return client.get_logged_model(outputs[-1].model_id)
 
 
-def list_requirements(contract: dict[str, Any]) -> list[str]:
+def list_requirements(contract: Contract) -> list[str]:
     """Return what serving a model takes, pinned: without XGBoost's GPU libraries (0.7 GB) unless a GPU was meant.
 
     XGBoost is published without them for Linux and Windows, under another name; macOS has none in the first place.
     """
     own = [f"mlflow=={version('mlflow')}"]
-    if not str(contract.get("device", "cpu")).startswith("cpu"):
+    if not contract.device.startswith("cpu"):
         return [*own, f"xgboost=={version('xgboost')}"]
     release = version("xgboost")
     return [*own, f'xgboost-cpu=={release}; sys_platform != "darwin"', f'xgboost=={release}; sys_platform == "darwin"']
@@ -169,23 +170,46 @@ def preload() -> None:
     warn_dependency_requirement_mismatches(["xgboost"])  # reads once what is installed: half a second
 
 
+def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
+    """Return a column with the type that MLflow's signature enforcement accepts in Python.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value does not fit the type.
+    """
+    import pandas as pd
+
+    if feature.mlflow_type in ("double", "long"):
+        return values.astype(np.dtype(DTYPES[feature.mlflow_type]))
+    if feature.mlflow_type != "string":
+        return values
+    if feature.type == "date" and pd.api.types.is_datetime64_any_dtype(values):
+        times = pd.to_datetime(values, utc=True)
+        return times.map(lambda time: None if pd.isna(time) else time.isoformat()).astype(object)
+    return values.astype(object)
+
+
 def _copy_loader(folder: Path) -> Path:
-    """Copy the predictor's source under a name of its own content: models made by different versions load side by side."""
-    source = Path(__file__).with_name("predictor.py").read_text(encoding="utf-8")
-    copy = folder / f"boostlab_predictor_{hashlib.sha256(source.encode()).hexdigest()[:10]}.py"
-    copy.write_text(source, encoding="utf-8")
-    return copy
+    """Copy the predictor's source as a package named after its content: models of different versions load side by side."""
+    sources = {
+        name: Path(__file__).with_name(source).read_bytes()
+        for name, source in {"__init__.py": "predictor.py", "contract.py": "contract.py"}.items()
+    }
+    package = folder / f"boostlab_predictor_{hashlib.sha256(b''.join(sources.values())).hexdigest()[:10]}"
+    package.mkdir()
+    for name, content in sources.items():
+        (package / name).write_bytes(content)
+    return package
 
 
-def _signature(contract: dict[str, Any]) -> Any:
+def _make_signature(contract: Contract) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 
-    inputs = Schema(
-        [ColSpec(DataType[item["signature"]], item["name"], required=not item["optional"]) for item in contract["features"]]
-    )
-    if contract["task"] == "regression":
+    inputs = Schema([ColSpec(DataType[item.mlflow_type], item.name, required=not item.optional) for item in contract.features])
+    if contract.task == "regression":
         return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double)]))
-    kind = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract["labels"][0]), DataType.string)
+    label = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract.labels[0]), DataType.string)
     params = ParamSchema([ParamSpec("probabilities", DataType.boolean, False)])
-    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(kind)]), params=params)
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(label)]), params=params)

@@ -6,7 +6,8 @@ Counts alone are kept, so that a file of any length is judged a chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from boostlab.display.figures import BLUE, GREY, ORANGE, make_figure
-from boostlab.models.predictor import ENCODERS, Feature, find_codes, index_categories
+from boostlab.models.contract import Feature
+from boostlab.models.predictor import ENCODERS, find_codes, index_categories
 
 BINS = 10
 SMALLEST = 1e-4  # share of a bin that nobody is in: the index is infinite otherwise
@@ -29,14 +31,14 @@ class Drift:
 
     Parameters
     ----------
-    features : list of dict
+    features : sequence of Feature
         The model's contract.
     reference : DataFrame
         Rows that the model was tested on.
     """
 
-    def __init__(self, features: list[Feature], reference: pd.DataFrame) -> None:
-        self._features = {item["name"]: item for item in features if item["name"] in reference.columns}
+    def __init__(self, features: Sequence[Feature], reference: pd.DataFrame) -> None:
+        self._features = {item.name: item for item in features if item.name in reference.columns}
         self._edges = {name: _find_edges(reference[name], item) for name, item in self._features.items()}
         self._reference = {name: self._count(reference[name], name) for name in self._features}
         self._new = {name: np.zeros_like(counts) for name, counts in self._reference.items()}
@@ -50,7 +52,7 @@ class Drift:
                 self._new[name][-1] += len(frame)
                 continue
             self._new[name] += self._count(frame[name], name)
-            if item["kind"] == "category":
+            if item.type == "category":
                 values = frame[name].dropna()
                 odd = values[np.isnan(find_codes(values, index_categories(item)))]
                 self._unseen_rows[name] += len(odd)
@@ -80,8 +82,8 @@ class Drift:
     def _count(self, values: pd.Series, name: str) -> Array:
         """Return how many values are in each bin; the last counts the missing, the one before it what no category knows."""
         item = self._features[name]
-        if item["kind"] == "category":
-            known = len(item["categories"])
+        if item.type == "category":
+            known = len(item.categories)
             codes = find_codes(values.astype(object).where(values.notna(), None), index_categories(item))
             places = np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
             return np.bincount(places, minlength=known + 2).astype(float)
@@ -134,7 +136,7 @@ def plot_drift(indices: Mapping[str, float]) -> Figure:
 
 
 def _find_edges(values: pd.Series, item: Feature) -> Array:
-    if item["kind"] == "category":
+    if item.type == "category":
         return np.empty(0)
     numbers = _to_numbers(values, item)
     known = numbers[~np.isnan(numbers)]
@@ -142,5 +144,5 @@ def _find_edges(values: pd.Series, item: Feature) -> Array:
 
 
 def _to_numbers(values: pd.Series, item: Feature) -> Array:
-    feature = {**item, "parts": ["days"]} if item["kind"] == "date" else item
-    return np.asarray(ENCODERS[item["kind"]](values, feature), np.float64).reshape(len(values))
+    feature = replace(item, parts=("days",)) if item.type == "date" else item
+    return np.asarray(ENCODERS[item.type](values, feature), np.float64).reshape(len(values))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,8 @@ import pyarrow as pa
 from boostlab.data.files import find_files, is_text, read_names
 from boostlab.display.progress import RowProgress
 from boostlab.errors import DataError
+from boostlab.models.contract import Contract, Feature
 from boostlab.models.loading import check_model, fetch_version, load_version
-from boostlab.models.predictor import Feature
 from boostlab.registry.view import choose_version
 from boostlab.scoring.drift import Drift
 from boostlab.scoring.settings import Score
@@ -57,8 +56,8 @@ class Scorer:
     """A version that scores, with what it was tested on."""
 
     model: Any
-    features: list[Feature]
-    labels: list[Any]
+    features: Sequence[Feature]
+    labels: Sequence[Any]
     reference: pd.DataFrame
     version: int
     stage: str
@@ -75,13 +74,13 @@ def choose_scorer(client: MlflowClient, settings: Score) -> Scorer:
     version = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
     folder = fetch_version(client, settings.model, version.number)
     check_model(folder)
-    contract = json.loads((folder / "data" / "model_data" / "contract.json").read_text(encoding="utf-8"))
-    if settings.probabilities and not contract["labels"]:
+    contract = Contract.read_model(folder)
+    if settings.probabilities and not contract.labels:
         raise DataError(f"{settings.model} is a regression model: it has no probabilities. Leave the parameter out.")
     return Scorer(
         model=load_version(client, settings.model, version.number),
-        features=contract["features"],
-        labels=contract["labels"],
+        features=contract.features,
+        labels=contract.labels,
         reference=fetch_rows(client, version.run_id).frame,
         version=version.number,
         stage=version.stage,
@@ -95,7 +94,7 @@ def score(scorer: Scorer, settings: Score, *, compared: Drift, progress: RowProg
         compared.add(frame)
         progress.add(len(frame))
 
-    labels = scorer.labels if settings.probabilities else []
+    labels = scorer.labels if settings.probabilities else ()
     output = name_output(settings.rows, settings.output)
     options = {"labels": labels, "chunk_rows": settings.chunk_rows, "watch": watch}
     return score_file(scorer.model, scorer.features, settings.rows, output, **options)  # type: ignore[arg-type]
@@ -120,7 +119,7 @@ def name_output(rows: str, output: str) -> Path:
 
 def score_file(
     model: Any,
-    features: list[Feature],
+    features: Sequence[Feature],
     rows: str,
     output: Path,
     *,
@@ -133,7 +132,7 @@ def score_file(
     Parameters
     ----------
     model : mlflow.pyfunc.PyFuncModel
-    features : list of dict
+    features : sequence of Feature
         The model's contract.
     rows : str
         A ``.csv``, ``.csv.gz`` or ``.parquet`` file, a folder of Parquet files, or a glob.
@@ -156,10 +155,10 @@ def score_file(
     if output in [path.resolve() for path in paths]:
         raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
     names = read_names(paths)
-    missing = [item["name"] for item in features if item["name"] not in names and not item["optional"]]
+    missing = [item.name for item in features if item.name not in names and not item.optional]
     if missing:
         raise DataError(f"{rows} lacks columns that the model needs: {', '.join(missing)}. It has: {', '.join(names)}.")
-    known = [item for item in features if item["name"] in names]
+    known = [item for item in features if item.name in names]
     added = _name_columns(names, labels)
     count, head = 0, pd.DataFrame()
     with write_whole(output) as write:

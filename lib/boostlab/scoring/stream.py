@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import psutil
@@ -15,15 +15,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from boostlab.data.files import is_text, read_names
+from boostlab.data.files import convert_options, is_text, read_names
 from boostlab.errors import DataError
-from boostlab.models.predictor import Feature
+from boostlab.models.contract import DTYPES, Feature
+from boostlab.models.packaging import cast_to_signature
 
-TYPES = {"double": pa.float64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string(), "datetime": pa.timestamp("us")}
+ARROW_TYPES = {name: pa.from_numpy_dtype(dtype) for name, dtype in DTYPES.items() if dtype != "object"}
+ARROW_TYPES |= {"string": pa.string(), "datetime": pa.timestamp("us")}  # microseconds reach years that nanoseconds do not
 PLAIN = csv.WriteOptions(quoting_style="needed")
 
 
-def read_chunks(paths: Sequence[Path], features: list[Feature], chunk_rows: int) -> Iterator[pa.Table]:
+def read_chunks(paths: Sequence[Path], features: Sequence[Feature], chunk_rows: int) -> Iterator[pa.Table]:
     """Yield the rows of files in their order, at most so many at a time.
 
     In CSV the columns of features are read by their type in the model's signature, others as the text that they are.
@@ -42,7 +44,7 @@ def read_chunks(paths: Sequence[Path], features: list[Feature], chunk_rows: int)
             raise DataError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from None
 
 
-def to_signed_frame(chunk: pa.Table, features: list[Feature], *, first_row: int = 1) -> pd.DataFrame:
+def to_signed_frame(chunk: pa.Table, features: Sequence[Feature], *, first_row: int = 1) -> pd.DataFrame:
     """Return the features of a chunk with the types that the model's signature names.
 
     Raises
@@ -51,21 +53,17 @@ def to_signed_frame(chunk: pa.Table, features: list[Feature], *, first_row: int 
         If a value is not of its column's type.
     """
     columns = {}
-    for item in features:
-        values = chunk.column(item["name"])
+    for feature in features:
+        values = chunk.column(feature.name)
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
-        series = values.to_pandas()
         try:
-            if item["signature"] in ("double", "long"):
-                series = series.astype(TYPES[item["signature"]].to_pandas_dtype())
-            elif item["signature"] == "string":
-                series = _to_text(series, item)
+            columns[feature.name] = cast_to_signature(cast("pd.Series", values.to_pandas()), feature)
         except (ValueError, TypeError) as error:
             where = f"rows {first_row} to {first_row + chunk.num_rows - 1}"
-            kind = item["signature"]
-            raise DataError(f"The column {item['name']!r} is not what the model takes ({kind}) in {where}: {error}") from None
-        columns[item["name"]] = series
+            raise DataError(
+                f"The column {feature.name!r} is not what the model takes ({feature.mlflow_type}) in {where}: {error}"
+            ) from None
     return pd.DataFrame(columns)
 
 
@@ -110,17 +108,10 @@ def write_whole(output: Path) -> Iterator[Callable[[pa.Table], None]]:
             part.unlink(missing_ok=True)
 
 
-def _to_text(series: pd.Series, item: Feature) -> pd.Series:
-    if item["kind"] == "date" and pd.api.types.is_datetime64_any_dtype(series):
-        moments = pd.to_datetime(series, utc=True)
-        return moments.map(lambda moment: None if pd.isna(moment) else moment.isoformat()).astype(object)
-    return series.astype(object)
-
-
-def _read_csv(path: Path, features: list[Feature]) -> Iterator[pa.RecordBatch]:
-    types = dict.fromkeys(read_names([path]), pa.string()) | {item["name"]: TYPES[item["signature"]] for item in features}
-    options = csv.ConvertOptions(column_types=types, strings_can_be_null=True)
-    with csv.open_csv(path, convert_options=options) as reader:
+def _read_csv(path: Path, features: Sequence[Feature]) -> Iterator[pa.RecordBatch]:
+    types = dict.fromkeys(read_names([path]), pa.string())
+    types |= {feature.name: ARROW_TYPES[feature.mlflow_type] for feature in features}
+    with csv.open_csv(path, convert_options=convert_options(types)) as reader:
         yield from reader
 
 

@@ -6,21 +6,23 @@ Most requests are of this form. Their values go straight into the booster's matr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
 
-from boostlab.models.predictor import Array, Feature, narrow_numbers
+from boostlab.models.contract import Feature
+from boostlab.models.predictor import Array, narrow_numbers
 
 NUMBER_TYPES = {int, float}  # not bool, although it is a subclass of int
 
 
-def list_fast_columns(features: list[Feature]) -> list[str]:
+def list_fast_columns(features: Sequence[Feature]) -> list[str]:
     """Return the names of a model's columns if all of them take numbers, otherwise an empty list."""
-    fast = all(item["kind"] == "number" and item["signature"] == "double" for item in features)
-    return [item["name"] for item in features] if fast else []
+    fast = all(item.type == "number" and item.mlflow_type == "double" for item in features)
+    return [item.name for item in features] if fast else []
 
 
 def read_fast(body: bytes, content_type: str | None, names: list[str]) -> Array | None:
@@ -37,7 +39,7 @@ def read_fast(body: bytes, content_type: str | None, names: list[str]) -> Array 
         values = _list_values(orjson.loads(body), names)
         if not values or not NUMBER_TYPES.issuperset(map(type, values)):
             return None
-        return narrow_numbers(np.array(values, np.float64), {"name": ""}).reshape(-1, len(names))
+        return narrow_numbers(np.array(values, np.float64), "").reshape(-1, len(names))
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
 

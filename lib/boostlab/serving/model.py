@@ -13,15 +13,15 @@ import numpy as np
 import orjson
 import xgboost as xgb
 
+from boostlab.models.contract import BOOSTER_FILE, MODEL_DATA, Contract, Feature
 from boostlab.models.predictor import (
     Array,
-    Feature,
     choose_labels,
     find_codes,
-    find_truths,
     index_categories,
     input_types,
     narrow_numbers,
+    parse_booleans,
     safe_names,
     split_dates,
     to_probabilities,
@@ -32,8 +32,6 @@ from boostlab.serving.fast_path import list_fast_columns, read_fast
 from boostlab.serving.parsing import Rows, read_request
 from boostlab.serving.schema import parse_date
 from boostlab.serving.settings import ServingError
-
-DATA = Path("data") / "model_data"  # boostlab's own files inside an MLflow Model
 
 
 @dataclass(frozen=True)
@@ -74,8 +72,8 @@ class ServedModel:
 
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         try:
-            self.contract = json.loads((folder / DATA / "contract.json").read_text(encoding="utf-8"))
-            self.booster = xgb.Booster(model_file=folder / DATA / "model.ubj")
+            self.contract = Contract.read_model(folder)
+            self.booster = xgb.Booster(model_file=folder / MODEL_DATA / BOOSTER_FILE)
             self.info = _read_info(folder)
         except (OSError, ValueError, KeyError, xgb.core.XGBoostError) as error:
             reason = str(error).splitlines()[0]
@@ -83,15 +81,14 @@ class ServedModel:
                 f"{folder} does not hold a model made by boostlab: {reason}. Name the folder that contains MLmodel."
             ) from None
         self.booster.set_param({"nthread": threads})
-        self.features: list[Feature] = self.contract["features"]
-        self.labels: list[Any] = self.contract["labels"]
-        self._positions = {item["name"]: index_categories(item) for item in self.features if item["kind"] == "category"}
-        self._widths = [len(item["parts"]) if item["kind"] == "date" else 1 for item in self.features]
+        self.features, self.labels = self.contract.features, self.contract.labels
+        self._positions = {item.name: index_categories(item) for item in self.features if item.type == "category"}
+        self._widths = [item.width for item in self.features]
         self._names, self._types = safe_names(self.features), input_types(self.features)
         starts = [0, *accumulate(self._widths)][:-1]
-        self._starts = {item["name"]: start for item, start in zip(self.features, starts, strict=True)}
+        self._starts = {item.name: start for item, start in zip(self.features, starts, strict=True)}
         self._fast_columns = list_fast_columns(self.features)
-        self._numbers = [item for item in self.features if item["kind"] == "number" and item["signature"] == "double"]
+        self._numbers = [item for item in self.features if item.type == "number" and item.mlflow_type == "double"]
         configuration = json.loads(self.booster.save_config())
         # only tree boosters predict without a DMatrix, and DART then rounds differently
         in_place = configuration["learner"]["gradient_booster"]["name"] == "gbtree"
@@ -126,24 +123,24 @@ class ServedModel:
     def encode(self, rows: Rows) -> Array:
         """Return rows as the booster's matrix, float32 of shape (n_rows, n_inputs)."""
         matrix = np.full((rows.count, len(self._types)), np.nan, np.float32)
-        at_once = [item for item in self._numbers if item["name"] in rows.columns] if rows.count else []
+        at_once = [item for item in self._numbers if item.name in rows.columns] if rows.count else []
         try:  # all numbers in one call: a third of the time for a row of ten
-            stacked = narrow_numbers(np.array([rows.columns[item["name"]] for item in at_once]), {"name": ""})
-            matrix[:, [self._starts[item["name"]] for item in at_once]] = stacked.T if at_once else stacked
+            stacked = narrow_numbers(np.array([rows.columns[item.name] for item in at_once]), "")
+            matrix[:, [self._starts[item.name] for item in at_once]] = stacked.T if at_once else stacked
         except ValueError:  # convert one by one, so that the error names the column
             at_once = []
-        done = {item["name"] for item in at_once}
+        done = {item.name for item in at_once}
         for item, width in zip(self.features, self._widths, strict=True):
-            values = rows.columns.get(item["name"])
-            if values is not None and rows.count and item["name"] not in done:
-                start = self._starts[item["name"]]
+            values = rows.columns.get(item.name)
+            if values is not None and rows.count and item.name not in done:
+                start = self._starts[item.name]
                 matrix[:, start : start + width] = self._encode_column(values, item).reshape(rows.count, width)
         return matrix
 
     def predict(self, matrix: Array, *, probabilities: bool = False) -> list[Any]:
         """Return a prediction for each row: a number, a label, or a probability for each label."""
         raw = self._predict_raw(matrix)
-        if self.contract["task"] == "regression":
+        if self.contract.task == "regression":
             return list(raw.astype(np.float64).tolist())
         likely = to_probabilities(raw, self.labels)
         if not probabilities:
@@ -160,18 +157,17 @@ class ServedModel:
         return np.asarray(self.booster.predict(data))
 
     def _encode_column(self, values: Array, feature: Feature) -> Array:
-        kind = feature["kind"]
-        if kind == "category":
-            return find_codes(values, self._positions[feature["name"]])
-        if kind == "date":
-            return split_dates(values if values.dtype.kind == "M" else _read_dates(values, feature), feature)
-        if kind == "boolean":
-            return values.astype(np.float32) if values.dtype == np.bool_ else find_truths(values, feature)
-        return narrow_numbers(values, feature)
+        if feature.type == "category":
+            return find_codes(values, self._positions[feature.name])
+        if feature.type == "date":
+            return split_dates(values if values.dtype.kind == "M" else _read_dates(values, feature), feature.parts)
+        if feature.type == "boolean":
+            return values.astype(np.float32) if values.dtype == np.bool_ else parse_booleans(values, feature.name)
+        return narrow_numbers(values, feature.name)
 
     def _read_params(self, params: Any) -> bool:
         """Tell whether probabilities are requested; a regression model has no parameters and ignores them."""
-        if self.contract["task"] == "regression":
+        if self.contract.task == "regression":
             return False
         if params is None:
             return False
@@ -193,7 +189,7 @@ def _read_dates(values: Array, feature: Feature) -> Array:
     try:
         dates = [np.datetime64("NaT") if value is None or value != value else parse_date(str(value)) for value in values]
     except ValueError:
-        raise ValueError(f"Column {feature['name']!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00.") from None
+        raise ValueError(f"Column {feature.name!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00.") from None
     return np.array(dates, "M8[us]") if not dates or np.result_type(*dates) == "M8[us]" else np.array(dates, "M8[ns]")
 
 

@@ -6,7 +6,7 @@ import html
 import json
 from typing import Any
 
-from boostlab.models.predictor import Feature
+from boostlab.models.contract import Feature
 from boostlab.serving.model import ServedModel
 
 MAX_NUMBER = 3.4e38  # float32
@@ -74,8 +74,8 @@ def render_page(model: ServedModel) -> str:
     """Return an HTML page with the same description and a form to send a request."""
     example = json.dumps(model.info.example, indent=1)
     rows = "".join(
-        f"<tr><td><code>{html.escape(item['name'])}</code></td><td>{_describe_type(item)}</td>"
-        f"<td>{'optional' if item['optional'] else 'required'}</td></tr>"
+        f"<tr><td><code>{html.escape(item.name)}</code></td><td>{_describe_type(item)}</td>"
+        f"<td>{'optional' if item.optional else 'required'}</td></tr>"
         for item in model.features
     )
     command = "curl -H 'Content-Type: application/json' --data @request.json http://localhost:8080/invocations"
@@ -93,7 +93,7 @@ def render_page(model: ServedModel) -> str:
 
 
 def _title(model: ServedModel) -> str:
-    return f"A {model.contract['task']} model"
+    return f"A {model.contract.task} model"
 
 
 def _summary(model: ServedModel) -> str:
@@ -103,22 +103,22 @@ def _summary(model: ServedModel) -> str:
 
 
 def _describe_type(item: Feature) -> str:
-    if item["kind"] == "category":
-        known = ", ".join(map(html.escape, item["categories"][:8])) + (" …" if len(item["categories"]) > 8 else "")
+    if item.type == "category":
+        known = ", ".join(map(html.escape, item.categories[:8])) + (" …" if len(item.categories) > 8 else "")
         return f"text: {known}; any other value counts as missing"
-    if item["kind"] == "date":
+    if item.type == "date":
         return "a date or time, ISO 8601"
-    return {"long": "a whole number", "double": "a number"}.get(item["signature"], "true or false")
+    return {"long": "a whole number", "double": "a number"}.get(item.mlflow_type, "true or false")
 
 
 def _describe_request(model: ServedModel) -> dict[str, Any]:
     record = {
         "type": "object",
-        "properties": {item["name"]: _describe_value(item) for item in model.features},
-        "required": [item["name"] for item in model.features if not item["optional"]],
+        "properties": {item.name: _describe_value(item) for item in model.features},
+        "required": [item.name for item in model.features if not item.optional],
         "additionalProperties": False,
     }
-    names = [item["name"] for item in model.features]
+    names = [item.name for item in model.features]
     cells = [_describe_value(item) for item in model.features]
     row = {"type": "array", "prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
     split = {
@@ -146,9 +146,9 @@ def _describe_request(model: ServedModel) -> dict[str, Any]:
 
 
 def _describe_value(item: Feature) -> dict[str, Any]:
-    kind: dict[str, Any] = TYPES[item["signature"]]
-    if item["signature"] == "string" and item["kind"] != "category":
-        kind = TYPES["datetime"] if item["kind"] == "date" else {"enum": ["true", "false"]}
+    kind: dict[str, Any] = TYPES[item.mlflow_type]
+    if item.mlflow_type == "string" and item.type != "category":
+        kind = TYPES["datetime"] if item.type == "date" else {"enum": ["true", "false"]}
     return kind
 
 
@@ -156,7 +156,7 @@ def _describe_answer(model: ServedModel) -> dict[str, Any]:
     one: dict[str, Any] = {"type": "number"}
     if model.labels:
         likely = {str(label): {"type": "number", "minimum": 0, "maximum": 1} for label in model.labels}
-        one = {"oneOf": [{"enum": model.labels}, {"type": "object", "properties": likely, "required": list(likely)}]}
+        one = {"oneOf": [{"enum": list(model.labels)}, {"type": "object", "properties": likely, "required": list(likely)}]}
     return {"type": "object", "properties": {"predictions": {"type": "array", "items": one}}, "required": ["predictions"]}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import orjson
 
-from boostlab.models.predictor import Array, Feature
+from boostlab.models.contract import Feature
+from boostlab.models.predictor import Array
 from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError
 from boostlab.serving.schema import CONVERSION_ERRORS, convert_column, convert_tensor, convert_text, to_objects
 
@@ -42,7 +43,7 @@ class Rows:
     count: int
 
 
-def read_request(body: bytes, content_type: str | None, features: list[Feature]) -> tuple[Rows, Any]:
+def read_request(body: bytes, content_type: str | None, features: Sequence[Feature]) -> tuple[Rows, Any]:
     """Return the rows and the parameters of a request.
 
     Raises
@@ -92,18 +93,18 @@ def _decode(body: bytes) -> dict[str, Any]:
     return content
 
 
-def _read_records(records: Any, features: list[Feature]) -> Rows:
+def _read_records(records: Any, features: Sequence[Feature]) -> Rows:
     if not isinstance(records, list):
         kind = "dictionary" if isinstance(records, dict) else f"type {type(records)}"
         raise RequestError(f"Invalid input. Dataframe records format must be a list of records. Got {kind}.")
     named = [record if isinstance(record, dict) else {} for record in records]
     sent = set().union(*named)
     # a column that a record lacks is NaN, not null: pandas converts NaN to True and null to False
-    columns = {item["name"]: [record.get(item["name"], np.nan) for record in named] for item in _find_sent(features, sent)}
+    columns = {item.name: [record.get(item.name, np.nan) for record in named] for item in _find_sent(features, sent)}
     return _convert(columns, features, sent, len(records))
 
 
-def _read_split(split: Any, features: list[Feature]) -> Rows:
+def _read_split(split: Any, features: Sequence[Feature]) -> Rows:
     if not isinstance(split, dict):
         kind = "list" if isinstance(split, list) else f"type {type(split)}"
         raise RequestError(f"Invalid input. Dataframe split format must be a dictionary. Got {kind}.")
@@ -132,7 +133,7 @@ def _read_split(split: Any, features: list[Feature]) -> Rows:
     return _convert(columns, features, sent, len(data))
 
 
-def _read_csv(body: bytes, features: list[Feature]) -> Rows:
+def _read_csv(body: bytes, features: Sequence[Feature]) -> Rows:
     wrong = (
         "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame "
         "produced using the `pandas.DataFrame.to_csv()` method. Error: "
@@ -152,7 +153,7 @@ def _read_csv(body: bytes, features: list[Feature]) -> Rows:
         raise RequestError(f"{wrong}'a row has more fields than the {len(names)} of the header'")
     by_column: Iterable[tuple[Any, ...]] = zip_longest(names, *table)
     columns: dict[str, Array] = {}
-    types = {item["name"]: item["signature"] for item in features}
+    types = {item.name: item.mlflow_type for item in features}
     for name, *values in by_column:
         if name in types and name not in columns:
             try:
@@ -162,16 +163,16 @@ def _read_csv(body: bytes, features: list[Feature]) -> Rows:
     return _check_required(columns, features, names, len(table))
 
 
-def _read_tensors(data: Any, features: list[Feature], form: str) -> Rows:
+def _read_tensors(data: Any, features: Sequence[Feature], form: str) -> Rows:
     """Read ``instances`` or ``inputs``: a list of dictionaries, or a dictionary of lists."""
     if len(features) == 1 and isinstance(data, list) and not any(isinstance(item, dict) for item in data):
-        data = {features[0]["name"]: data}
+        data = {features[0].name: data}
     if isinstance(data, list) and all(isinstance(item, dict) for item in data):
         return _read_dictionaries(data, features, form)
     if not isinstance(data, dict):
-        convert_tensor(data, features[0]["signature"])
+        convert_tensor(data, features[0].mlflow_type)
         raise SchemaError(f"Model is missing inputs {_required(features)}.")
-    columns = {item["name"]: convert_tensor(data[item["name"]], item["signature"]) for item in _find_sent(features, data)}
+    columns = {item.name: convert_tensor(data[item.name], item.mlflow_type) for item in _find_sent(features, data)}
     lengths = {len(values) for values in data.values() if isinstance(values, list)}
     if len(lengths) > 1:
         raise RequestError(UNEQUAL_LENGTHS) if form == "instances" else SchemaError(UNEQUAL_LENGTHS)
@@ -180,54 +181,54 @@ def _read_tensors(data: Any, features: list[Feature], form: str) -> Rows:
     return _check_required(whole, features, data, count)
 
 
-def _read_dictionaries(records: list[dict[str, Any]], features: list[Feature], form: str) -> Rows:
+def _read_dictionaries(records: list[dict[str, Any]], features: Sequence[Feature], form: str) -> Rows:
     sent = set().union(*records)
     if form == "instances" and any(len(record) < len(sent) for record in records):
         raise RequestError(UNEQUAL_LENGTHS)
     columns = {}
     for item in _find_sent(features, sent):
-        name, signature = item["name"], item["signature"]
+        name, mlflow_type = item.name, item.mlflow_type
         given = [record[name] for record in records if name in record]
         if any(isinstance(value, list) for value in given):
             raise SchemaError(f"Incompatible input types for column {name}. A value is a list.")
-        values = convert_tensor(given, signature)
+        values = convert_tensor(given, mlflow_type)
         if len(given) < len(records):
-            if signature == "long":
+            if mlflow_type == "long":
                 raise SchemaError(f"Incompatible input types for column {name}. Can not safely convert float64 to int64.")
-            present = iter(values.tolist() if signature in ("boolean", "double") else values)
+            present = iter(values.tolist() if mlflow_type in ("boolean", "double") else values)
             filled = [next(present) if name in record else None for record in records]
-            values = to_objects(filled) if signature in ("boolean", "string") else np.array(filled, values.dtype)
+            values = to_objects(filled) if mlflow_type in ("boolean", "string") else np.array(filled, values.dtype)
         columns[name] = values
     return _check_required(columns, features, sent, len(records))
 
 
-def _convert(columns: dict[str, list[Any]], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
+def _convert(columns: dict[str, list[Any]], features: Sequence[Feature], sent: Iterable[str], count: int) -> Rows:
     found = _find_sent(features, columns)
-    numbers = [item["name"] for item in found if item["signature"] == "double"]
+    numbers = [item.name for item in found if item.mlflow_type == "double"]
     try:  # all numbers in one call: the calls take most of the time of reading a row
         flat = to_objects([value for name in numbers for value in columns[name]]).astype(np.float64)
         converted = dict(zip(numbers, flat.reshape(len(numbers), count), strict=True))
     except CONVERSION_ERRORS:  # convert one by one, so that the error names the column
         converted = {}
     for item in found:
-        if item["name"] not in converted:
-            converted[item["name"]] = convert_column(columns[item["name"]], item["signature"], item["name"])
+        if item.name not in converted:
+            converted[item.name] = convert_column(columns[item.name], item.mlflow_type, item.name)
     return _check_required(converted, features, sent, count)
 
 
-def _check_required(columns: dict[str, Array], features: list[Feature], sent: Iterable[str], count: int) -> Rows:
+def _check_required(columns: dict[str, Array], features: Sequence[Feature], sent: Iterable[str], count: int) -> Rows:
     missing = [name for name in _required(features) if name not in columns]
     if missing:
-        known = {item["name"] for item in features}
+        known = {item.name for item in features}
         extra = [name for name in sent if name not in known]
         note = f" Note that there were extra inputs: {extra}." if extra else ""
         raise SchemaError(f"Model is missing inputs {missing}.{note}")
     return Rows(columns, count)
 
 
-def _required(features: list[Feature]) -> list[str]:
-    return [item["name"] for item in features if not item["optional"]]
+def _required(features: Sequence[Feature]) -> list[str]:
+    return [item.name for item in features if not item.optional]
 
 
-def _find_sent(features: list[Feature], sent: Any) -> list[Feature]:
-    return [item for item in features if item["name"] in sent]
+def _find_sent(features: Sequence[Feature], sent: Any) -> list[Feature]:
+    return [item for item in features if item.name in sent]

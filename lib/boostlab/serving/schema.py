@@ -12,35 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from boostlab.models.contract import DTYPES, MISSING_MARKERS, MLflowType
 from boostlab.models.predictor import Array
 from boostlab.serving.errors import RequestError, SchemaError
 
-DTYPES = {"double": "float64", "long": "int64", "boolean": "bool", "string": "object", "datetime": "datetime64[ns]"}
 CONVERSION_ERRORS = (TypeError, ValueError, OverflowError)
 BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-MISSING = frozenset(  # what pandas reads as a missing value in CSV
-    [
-        "",
-        "#N/A",
-        "#N/A N/A",
-        "#NA",
-        "-1.#IND",
-        "-1.#QNAN",
-        "-NaN",
-        "-nan",
-        "1.#IND",
-        "1.#QNAN",
-        "<NA>",
-        "N/A",
-        "NA",
-        "NULL",
-        "NaN",
-        "None",
-        "n/a",
-        "nan",
-        "null",
-    ]
-)
 ISO = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?"
     r"\s?(Z|[+-]\d\d(?::?\d\d)?)?)?)?)?|(\d{4})(\d\d)(\d\d)",
@@ -48,7 +25,7 @@ ISO = re.compile(
 )
 
 
-def convert_column(values: Sequence[Any], signature: str, name: str) -> Array:
+def convert_column(values: Sequence[Any], mlflow_type: MLflowType, name: str) -> Array:
     """Convert JSON values as pandas converts a column.
 
     Raises
@@ -57,20 +34,20 @@ def convert_column(values: Sequence[Any], signature: str, name: str) -> Array:
         If a value does not have the signature's type.
     """
     try:
-        return TABLE_CONVERTERS[signature](_widen(values))
+        return TABLE_CONVERTERS[mlflow_type](_widen(values))
     except CONVERSION_ERRORS as error:
-        raise _conversion_error(name, signature, error) from None
+        raise _conversion_error(name, mlflow_type, error) from None
 
 
-def convert_text(values: Sequence[str | None], signature: str, name: str) -> Array:
+def convert_text(values: Sequence[str | None], mlflow_type: MLflowType, name: str) -> Array:
     """Convert the fields of a CSV column as pandas reads them."""
     try:
-        return TEXT_CONVERTERS[signature]([None if value is None or value in MISSING else value for value in values])
+        return TEXT_CONVERTERS[mlflow_type]([None if value is None or value in MISSING_MARKERS else value for value in values])
     except CONVERSION_ERRORS as error:
-        raise _conversion_error(name, signature, error) from None
+        raise _conversion_error(name, mlflow_type, error) from None
 
 
-def convert_tensor(values: Any, signature: str) -> Array:
+def convert_tensor(values: Any, mlflow_type: MLflowType) -> Array:
     """Convert JSON values as numpy makes an array of them: of shape (n,), or () for a single value.
 
     Raises
@@ -80,10 +57,10 @@ def convert_tensor(values: Any, signature: str) -> Array:
     """
     many = values if isinstance(values, list) else [values]
     try:
-        if signature == "string" and not any(isinstance(value, list) for value in many):
+        if mlflow_type == "string" and not any(isinstance(value, list) for value in many):
             array = to_objects([str(value) for value in many])
         else:
-            array = np.array(many, DTYPES[signature] if signature != "string" else "str")
+            array = np.array(many, DTYPES[mlflow_type] if mlflow_type != "string" else "str")
     except CONVERSION_ERRORS as error:
         raise RequestError(f"Invalid input. {error}") from None
     if array.ndim != 1:
@@ -119,10 +96,10 @@ def parse_date(text: str) -> np.datetime64:
     return date - offset if zone[0] == "+" else date + offset
 
 
-def _conversion_error(name: str, signature: str, error: Exception) -> RequestError:
+def _conversion_error(name: str, mlflow_type: MLflowType, error: Exception) -> RequestError:
     return RequestError(
         "Invalid input. Data is not compatible with model signature. "
-        f"Failed to convert column {name} to type '{DTYPES[signature]}'. Error: '{error!r}'"
+        f"Failed to convert column {name} to type '{DTYPES[mlflow_type]}'. Error: '{error!r}'"
     )
 
 
@@ -148,7 +125,7 @@ def _convert_date(value: Any) -> np.datetime64:
     if value is None or value != value:
         return np.datetime64("NaT")
     if isinstance(value, str):
-        if value in MISSING or value == "NaT":
+        if value in MISSING_MARKERS or value == "NaT":
             return np.datetime64("NaT")
         if value[-1] == "Z" or "+" in value or value.count("-") > 2:
             raise SchemaError(f"{value[:40]!r} has a time zone. The model takes dates without one.")
@@ -176,14 +153,14 @@ def _parse_boolean(text: str | None) -> bool:
     return BOOLEANS[text]
 
 
-TABLE_CONVERTERS: dict[str, Callable[[Sequence[Any]], Array]] = {
+TABLE_CONVERTERS: dict[MLflowType, Callable[[Sequence[Any]], Array]] = {
     "double": lambda values: to_objects(values).astype(np.float64),
     "long": lambda values: to_objects(values).astype(np.int64),
     "boolean": lambda values: to_objects(values).astype(np.bool_),
     "string": _check_text,
     "datetime": _convert_dates,
 }
-TEXT_CONVERTERS: dict[str, Callable[[Sequence[str | None]], Array]] = {
+TEXT_CONVERTERS: dict[MLflowType, Callable[[Sequence[str | None]], Array]] = {
     "double": lambda values: np.array([_parse_number(value) for value in values], np.float64),
     "long": lambda values: np.array([_parse_whole(value) for value in values], np.int64),
     "boolean": lambda values: np.array([_parse_boolean(value) for value in values], np.bool_),

@@ -17,9 +17,10 @@ import numpy as np
 import xgboost as xgb
 
 from boostlab.data.splits import Part, Split
-from boostlab.data.table import Task, encode_labels, find_labels
+from boostlab.data.table import encode_labels, find_labels
 from boostlab.errors import DataError, TrainingError
-from boostlab.models.predictor import Feature, Predictor, encode_rows, input_names, input_types, safe_names
+from boostlab.models.contract import Contract, Feature, Task
+from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
 from boostlab.signals import sigint_noted
 
 OBJECTIVES = {"regression": "reg:squarederror", "binary": "binary:logistic", "multiclass": "multi:softprob"}
@@ -58,7 +59,7 @@ class Fit:
 
 def fit_booster(
     split: Split,
-    features: list[Feature],
+    features: Sequence[Feature],
     *,
     task: Task,
     params: Mapping[str, Any],
@@ -72,7 +73,7 @@ def fit_booster(
 
     Parameters
     ----------
-    features : list of dict
+    features : sequence of Feature
         The columns to learn from, as :func:`boostlab.data.columns.list_features` gives them.
     params : mapping
         XGBoost's parameters by their native names. Objective and metric come from the task unless they are among them.
@@ -116,7 +117,7 @@ def fit_booster(
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
     metric = _to_metric_name(list(history["valid"])[-1])
     best = booster.best_iteration if early_stopping_rounds else booster.num_boosted_rounds() - 1
-    contract = {"task": task, "labels": labels, "features": features, "device": str(wanted.get("device", "cpu"))}
+    contract = Contract(task, tuple(labels), tuple(features), str(wanted.get("device", "cpu")))
     curves = {f"{part}_{_to_metric_name(name)}": values for part, lines in history.items() for name, values in lines.items()}
     done = len(next(iter(curves.values())))
     ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < num_boost_round)
@@ -126,7 +127,7 @@ def fit_booster(
 def rank_features(predictor: Predictor) -> dict[str, float]:
     """Return the mean gain of each feature's splits, largest first; a feature that no split uses has 0."""
     gain = predictor.booster.get_score(importance_type="gain")
-    features = predictor.contract["features"]
+    features = predictor.contract.features
     names = zip(input_names(features), safe_names(features), strict=True)
     scores = {name: float(_number(gain.get(safe, 0.0))) for name, safe in names}
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
@@ -135,7 +136,7 @@ def rank_features(predictor: Predictor) -> dict[str, float]:
 class _Batches(xgb.DataIter):
     """A part's rows for XGBoost, which asks for them several times over."""
 
-    def __init__(self, part: Part, features: list[Feature], labels: Sequence[Any]) -> None:
+    def __init__(self, part: Part, features: Sequence[Feature], labels: Sequence[Any]) -> None:
         self._part, self._features = part, features
         self._target = encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32)
         self._description = {"feature_names": safe_names(features), "feature_types": input_types(features)}
@@ -144,7 +145,7 @@ class _Batches(xgb.DataIter):
 
     def reset(self) -> None:
         self._position = 0
-        self._frames = self._part.batches([item["name"] for item in self._features])
+        self._frames = self._part.batches([feature.name for feature in self._features])
 
     def next(self, input_data: Callable[..., Any]) -> bool:
         frame = next(self._frames, None)
@@ -162,14 +163,14 @@ class _Batches(xgb.DataIter):
 
 
 def _to_matrix(
-    part: Part, features: list[Feature], labels: Sequence[Any], params: Mapping[str, Any], like: xgb.DMatrix | None = None
+    part: Part, features: Sequence[Feature], labels: Sequence[Any], params: Mapping[str, Any], like: xgb.DMatrix | None = None
 ) -> xgb.DMatrix:
     """Return a part as XGBoost holds it: binned for the hist method, as it is for the others."""
     options = {"enable_categorical": True, "nthread": params.get("nthread") or None}
     if params.get("tree_method", "auto") in ("auto", "hist"):
         return xgb.QuantileDMatrix(_Batches(part, features, labels), ref=like, max_bin=params.get("max_bin"), **options)
     batches = _Batches(part, features, labels)
-    matrix = np.concatenate([encode_rows(frame, features) for frame in part.batches([item["name"] for item in features])])
+    matrix = np.concatenate([encode_rows(frame, features) for frame in part.batches([feature.name for feature in features])])
     return xgb.DMatrix(matrix, label=batches._target, weight=part.weight, **batches._description, **options)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from boostlab.data.splits import Part
-from boostlab.data.table import Task, encode_labels, to_frame, to_series
+from boostlab.data.table import encode_labels, to_frame, to_series
 from boostlab.errors import LabError
+from boostlab.models.contract import Contract, Task
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,7 +75,7 @@ class Rows:
         return self.target.to_numpy(float) if self.task == "regression" else encode_labels(self.target, self.labels)
 
 
-def keep_rows(part: Part, answers: Array, *, contract: Mapping[str, Any]) -> pa.Table:
+def keep_rows(part: Part, answers: Array, *, contract: Contract) -> pa.Table:
     """Return a part's rows with the model's answers, at most 10,000 of them, as the table to keep.
 
     A larger part is sampled by a hash of the rows' positions, so that two models that were tested on much the same rows
@@ -83,24 +84,23 @@ def keep_rows(part: Part, answers: Array, *, contract: Mapping[str, Any]) -> pa.
     Parameters
     ----------
     answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
-    contract : mapping
-        The model's: ``task``, ``labels`` and ``features``.
+    contract : Contract
+        The model's.
     """
     chosen = _sample(part.rows)
     roles = part.table.roles
-    features = [item["name"] for item in contract["features"]]
-    names = [*features, roles.target, *([roles.weight] if roles.weight else [])]
+    names = [*contract.names, roles.target, *([roles.weight] if roles.weight else [])]
     table = part.table.take(list(dict.fromkeys(names)), part.rows[chosen])
     kept = answers[chosen].reshape(len(chosen), -1)
-    answered = [f"probability of {label}" for label in contract["labels"]] or ["prediction"]
+    answered = [f"probability of {label}" for label in contract.labels] or ["prediction"]
     own = _unused(["position", *answered], table.column_names)
     for name, values in zip(own, [part.rows[chosen], *kept.T], strict=True):
         table = table.append_column(name, pa.array(np.ascontiguousarray(values)))
     facts = {
         "digest": part.table.digest,
-        "task": contract["task"],
-        "labels": contract["labels"],
-        "features": features,
+        "task": contract.task,
+        "labels": contract.labels,
+        "features": contract.names,
         "target": roles.target,
         "weight": roles.weight,
         "position": own[0],

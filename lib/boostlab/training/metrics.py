@@ -10,8 +10,9 @@ import pandas as pd
 from sklearn import metrics
 
 from boostlab.data.splits import Part
-from boostlab.data.table import Task, encode_labels
+from boostlab.data.table import encode_labels
 from boostlab.errors import LabError, suggest
+from boostlab.models.contract import Task
 from boostlab.models.predictor import Predictor
 
 LOWER_IS_BETTER = ("rmse", "mae", "log_loss", "rmsle", "mape", "mphe", "logloss", "mlogloss", "error", "merror")
@@ -22,9 +23,8 @@ UNITS = {"rmse": "unit of the target", "mae": "unit of the target", "r2": "1 is 
 
 def predict_part(predictor: Predictor, part: Part) -> np.ndarray[Any, Any]:
     """Return a model's answers to a part of the data: values of shape (n_rows,), or probabilities (n_rows, n_classes)."""
-    answer = predictor.predict if predictor.contract["task"] == "regression" else predictor.probabilities
-    names = [item["name"] for item in predictor.contract["features"]]
-    return np.concatenate([np.asarray(answer(frame)) for frame in part.batches(names)])
+    answer = predictor.predict if predictor.contract.task == "regression" else predictor.probabilities
+    return np.concatenate([np.asarray(answer(frame)) for frame in part.batches(predictor.contract.names)])
 
 
 def evaluate_answers(answers: np.ndarray[Any, Any], part: Part, *, task: Task, labels: Sequence[Any]) -> dict[str, float]:

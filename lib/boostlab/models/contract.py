@@ -1,0 +1,133 @@
+"""The contract of a trained model: what it predicts, and which columns it takes.
+
+It is written as ``contract.json`` beside the booster. This module imports the standard library alone: it travels, with the
+predictor, into each logged model and into the lean image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Task = Literal["regression", "classification"]
+Label = str | int | float | bool
+FeatureType = Literal["number", "boolean", "category", "date"]
+MLflowType = Literal["double", "long", "boolean", "string", "datetime"]
+
+MODEL_DATA = "data/model_data"  # the folder of boostlab's own files in an MLflow Model
+CONTRACT_FILE = "contract.json"
+BOOSTER_FILE = "model.ubj"
+DTYPES: dict[MLflowType, str] = {  # the column types of MLflow's signature, as numpy and pandas hold them
+    "double": "float64",
+    "long": "int64",
+    "boolean": "bool",
+    "string": "object",
+    "datetime": "datetime64[ns]",
+}
+# The texts in a CSV file that stand for a missing value: those of pandas.
+# fmt: off
+MISSING_MARKERS = frozenset({
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN",
+    "None", "n/a", "nan", "null",
+})
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A column that the model takes.
+
+    Attributes
+    ----------
+    name : str
+        The column's name in the user's table.
+    type : str
+        How the column is encoded: ``number``, ``boolean``, ``category`` or ``date``.
+    mlflow_type : str
+        The column's type in the MLflow signature, a key of ``DTYPES``.
+    optional : bool
+        Whether the training rows had missing values, so that the column may be left out.
+    categories : tuple of str
+        The known values of a category, in the order of their codes.
+    parts : tuple of str
+        The parts of a date that the booster takes, such as ``year``.
+    """
+
+    name: str
+    type: FeatureType
+    mlflow_type: MLflowType
+    optional: bool = False
+    categories: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """The number of the booster's inputs that the column becomes."""
+        return len(self.parts) if self.type == "date" else 1
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Feature:
+        """Read an entry of ``contract.json``."""
+        categories, parts = tuple(entry.get("categories", ())), tuple(entry.get("parts", ()))
+        return cls(entry["name"], entry["kind"], entry["signature"], entry["optional"], categories, parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entry of ``contract.json``."""
+        entry = {"name": self.name, "kind": self.type, "signature": self.mlflow_type, "optional": self.optional}
+        more = {"category": {"categories": list(self.categories)}, "date": {"parts": list(self.parts)}}
+        return entry | more.get(self.type, {})
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a model predicts, and from what.
+
+    Attributes
+    ----------
+    task : str
+        ``regression`` or ``classification``.
+    labels : tuple
+        The classes in the order of the booster's output, as the target column had them; empty for regression.
+    features : tuple of Feature
+        The columns in the order of the booster's inputs.
+    device : str
+        The device of the training, as XGBoost names it: ``cpu``, ``cuda`` …
+    """
+
+    task: Task
+    labels: tuple[Label, ...]
+    features: tuple[Feature, ...]
+    device: str = "cpu"
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all features."""
+        return [feature.name for feature in self.features]
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Contract:
+        """Read the content of ``contract.json``."""
+        features = tuple(Feature.from_dict(entry) for entry in content["features"])
+        return cls(content["task"], tuple(content["labels"]), features, str(content.get("device", "cpu")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``contract.json``."""
+        features = [feature.to_dict() for feature in self.features]
+        return {"task": self.task, "labels": list(self.labels), "features": features, "device": self.device}
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Contract:
+        """Read ``contract.json`` in a folder."""
+        return cls.from_dict(json.loads((Path(folder) / CONTRACT_FILE).read_text(encoding="utf-8")))
+
+    @classmethod
+    def read_model(cls, folder: Path) -> Contract:
+        """Read the contract of the MLflow Model in a folder."""
+        return cls.read(folder / MODEL_DATA)
+
+    def write(self, folder: Path) -> None:
+        """Write ``contract.json`` into a folder."""
+        (folder / CONTRACT_FILE).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")

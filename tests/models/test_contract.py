@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pandas._libs.parsers import STR_NA_VALUES
+from pandas._libs.parsers import STR_NA_VALUES  # type: ignore[import-not-found]
 
 from boostlab.models.contract import MISSING_MARKERS, Contract, Feature
 from boostlab.models.loading import check_model
@@ -25,6 +25,10 @@ LOGGED = Path(__file__).with_name("logged_by_0_1")
 def logged(tmp_path: Path) -> Path:
     """Return a copy of the model, in which Python may write its caches."""
     return Path(shutil.copytree(LOGGED / "model", tmp_path / "model"))
+
+
+def ignore(frame: pd.DataFrame) -> None:
+    """Take a chunk of rows, as the notebook's progress bar does."""
 
 
 def test_writes_the_contract_as_version_0_1_did(tmp_path: Path) -> None:
@@ -49,12 +53,10 @@ def test_a_model_of_version_0_1_answers_everywhere(logged: Path, tmp_path: Path)
     features = Contract.read_model(logged).features
     rows.to_csv(tmp_path / "rows.csv", index=False)
     scored = score_file(
-        model, features, str(tmp_path / "rows.csv"), tmp_path / "out.csv", chunk_rows=7, labels=("cheap", "dear"), watch=len
+        model, features, str(tmp_path / "rows.csv"), tmp_path / "out.csv", chunk_rows=7, labels=("cheap", "dear"), watch=ignore
     )
-    body = json.dumps(
-        {"dataframe_split": json.loads(rows.to_json(orient="split", index=False, date_format="iso", date_unit="us"))}
-    )
-    served, _ = ServedModel(logged).answer(body.encode(), "application/json")
+    split = json.loads(rows.to_json(orient="split", index=False, date_format="iso", date_unit="us"))
+    served, _ = ServedModel(logged).answer(json.dumps({"dataframe_split": split}).encode(), "application/json")
     answers = np.array(expected["labels"])[np.argmax(expected["probabilities"], axis=1)].tolist()
 
     assert np.array_equal(model.predict(rows, params={"probabilities": True}), expected["probabilities"])

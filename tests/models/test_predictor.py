@@ -180,9 +180,17 @@ def test_answers_alike_after_it_was_loaded(regressor: Predictor, tmp_path: Path)
     assert np.array_equal(load_predictor(tmp_path).predict(ROWS), regressor.predict(ROWS))
 
 
-def test_imports_nothing_that_a_served_model_lacks() -> None:
-    tree = ast.parse(Path(boostlab.models.predictor.__file__).read_text(encoding="utf-8"))
-    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+@pytest.mark.parametrize(
+    ("module", "packages"),
+    [
+        ("predictor", {"collections.abc", "pathlib", "typing", "numpy", "pandas", "xgboost", "contract"}),
+        ("contract", {"collections.abc", "dataclasses", "json", "pathlib", "typing"}),
+    ],
+)
+def test_imports_nothing_that_a_served_model_lacks(module: str, packages: set[str]) -> None:
+    source = Path(boostlab.models.predictor.__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+    nodes = list(ast.walk(ast.parse(source)))
+    imported = {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    imported |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
 
-    assert imported == {"__future__", "collections.abc", "json", "pathlib", "typing", "numpy", "pandas", "xgboost"}
+    assert imported == packages | {"__future__"}

@@ -63,7 +63,7 @@ def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
         open_store(store)
     except LabError as error:
         raise click.ClickException(str(error)) from None
-    if store.kind in ("http", "https"):
+    if store.scheme in ("http", "https"):
         click.echo(f"The store has a UI of its own: {store.shown}")
         return
     os.execv(sys.executable, [*build_command(store), *options])  # noqa: S606  # no shell is wanted: the server takes this process's place
@@ -75,18 +75,18 @@ def _deliver(journal: Journal, tracking_uri: str) -> str | None:
         return f"{journal.path.name} belongs to an execution that still runs. Wait for its end."
     try:
         facts = journal.facts()
-        address = tracking_uri or (facts["store"] if "***" not in facts["store"] else os.environ.get("MLFLOW_TRACKING_URI", ""))
+        address = tracking_uri or (facts.store if "***" not in facts.store else os.environ.get("MLFLOW_TRACKING_URI", ""))
         store = find_store(address, project=find_project(Path.cwd() / "any"))
-        if store.shown != facts["store"] and not tracking_uri:
-            return f"{journal.path.name} belongs to {facts['store']}. Give that address, with its password, as --tracking-uri."
-        client = open_store(store)
+        if store.shown != facts.store and not tracking_uri:
+            return f"{journal.path.name} belongs to {facts.store}. Give that address, with its password, as --tracking-uri."
+        opened = open_store(store)
         recovery.end_abandoned(journal)
-        run_id = delivery.complete(journal, client, store)
+        run_id = delivery.complete(journal, opened)
     except LabError as error:
         return f"{journal.path.name} is kept: {error}"
     finally:
         journal.disown()
-    click.echo(f"Delivered {facts['run_name']} to {store.shown}: run {run_id}.")
+    click.echo(f"Delivered {facts.run_name} to {store.shown}: run {run_id}.")
     return None
 
 

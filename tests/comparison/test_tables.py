@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.runs import make_facts
 from tests.support.servers import serve_mlflow
 
 from boostlab.comparison import summary as findings, tables as comparison
 from boostlab.comparison.selection import Data, find_named, select_runs
 from boostlab.errors import LabError
 from boostlab.tracking.store import find_store, open_store
+from boostlab.tracking.ui import MlflowUI
 
 Add = Callable[..., str]
 
@@ -26,13 +28,13 @@ def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         serve_mlflow(tmp_path) if request.param == "http" else nullcontext(addresses[request.param])
     )
     with served as address:
-        yield open_store(find_store(address, project=tmp_path))
+        yield open_store(find_store(address, project=tmp_path)).client
 
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Any:
     """Return a client of an empty SQLite store."""
-    return open_store(find_store(f"sqlite:///{tmp_path}/mlflow.db", project=tmp_path))
+    return open_store(find_store(f"sqlite:///{tmp_path}/mlflow.db", project=tmp_path)).client
 
 
 def add(
@@ -182,7 +184,7 @@ def test_with_no_run_or_one_it_says_what_to_do_first(plain: Any, count: int) -> 
 
 def test_markup_in_names_stays_text(plain: Any) -> None:
     add(plain, "a`<b>|x\n", metrics=rmse(2))
-    facts = {"ui": {"address": "http://host/", "command": ""}, "experiment_id": "1", "run_id": "2", "run_name": "compare-1"}
+    facts = make_facts(ui=MlflowUI("http://host/"), experiment_id="1", run_id="2", run_name="compare-1")
     words = findings.describe_result(select_runs(plain), "", facts=facts)
 
     assert r"[a\`\<b\>\|x](http://host/#/experiments/" in words

@@ -57,7 +57,9 @@ def test_runs_in_the_background_and_reports(
     go_on.touch()
     assert job.wait(TIMEOUT_S) == "finished"
     (run,) = all_runs(look())
-    assert (run.info.status, run.info.run_id, run.data.params["x"]) == ("FINISHED", job.progress.run["run_id"], "5")
+    facts = job.progress.run
+    assert facts is not None
+    assert (run.info.status, run.info.run_id, run.data.params["x"]) == ("FINISHED", facts.run_id, "5")
     assert job.progress.cell == 4 and job.message == "" and job.output.exists()
 
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
+from tests.support.runs import make_facts
 
 from boostlab.errors import LabError
 from boostlab.models.contract import Contract, Feature
@@ -16,35 +16,32 @@ from boostlab.models.predictor import Predictor
 from boostlab.models.registration import register_run
 from boostlab.tracking import delivery
 from boostlab.tracking.journal import Journal
-from boostlab.tracking.store import Store, find_store, open_store
+from boostlab.tracking.store import OpenStore, find_store, open_store
 
 ROWS = pd.DataFrame({"a": np.arange(6.0) / 4})
 FEATURE = Feature("a", "number", "double")
 
 
 @pytest.fixture(params=["sqlite", "file"])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
     address = f"sqlite:///{tmp_path}/runs.db" if request.param == "sqlite" else str(tmp_path / "mlruns")
-    store = find_store(address, project=tmp_path)
-    return open_store(store), store
+    return open_store(find_store(address, project=tmp_path))
 
 
-def make_run(opened: tuple[Any, Store], folder: Path, *, with_model: bool = True) -> str:
-    client, store = opened
-    facts = {"store": store.shown, "experiment": "e", "run_name": "a run", "notebook": "train", "start_time": 1_700_000_000_000}
-    journal = Journal.create({**facts, "tags": {}, "params": {}})
+def make_run(store: OpenStore, folder: Path, *, with_model: bool = True) -> str:
+    journal = Journal.create(make_facts(store=store.shown, run_name="a run"))
     if with_model:
         booster = xgb.train({"nthread": 1}, xgb.DMatrix(ROWS, label=[0, 0, 1, 1, 2, 2]), num_boost_round=3)
         predictor = Predictor(booster, Contract("regression", (), (FEATURE,)))
         write_model(predictor, ROWS, folder / "parts")
         journal.add("model", {"name": "model", "register_as": ""}, folder / "parts")
     delivery.add_end(journal, "FINISHED", {})
-    return delivery.complete(journal, client, store)
+    return delivery.complete(journal, store)
 
 
-def test_registers_the_model_of_a_run_once_per_name(opened: tuple[Any, Store], tmp_path: Path) -> None:
-    client = opened[0]
-    first, second = make_run(opened, tmp_path), make_run(opened, tmp_path)
+def test_registers_the_model_of_a_run_once_per_name(store: OpenStore, tmp_path: Path) -> None:
+    client = store.client
+    first, second = make_run(store, tmp_path), make_run(store, tmp_path)
     assert [register_run(client, run_id, "m") for run_id in (first, second, first)] == [1, 2, 1]
     assert register_run(client, first, "other") == 1
     assert client.get_model_version("m", "2").run_id == second
@@ -53,11 +50,11 @@ def test_registers_the_model_of_a_run_once_per_name(opened: tuple[Any, Store], t
     assert linked == [("m", 1), ("other", 1)]  # MLflow's page of the model links to them
 
 
-def test_refuses_a_run_without_a_model_and_a_run_that_is_not_there(opened: tuple[Any, Store], tmp_path: Path) -> None:
-    run_id = make_run(opened, tmp_path, with_model=False)
+def test_refuses_a_run_without_a_model_and_a_run_that_is_not_there(store: OpenStore, tmp_path: Path) -> None:
+    run_id = make_run(store, tmp_path, with_model=False)
     with pytest.raises(LabError, match=r"a run \(\w+\) is FINISHED and logged no model. Choose"):
-        register_run(opened[0], run_id, "m")
+        register_run(store.client, run_id, "m")
     for unknown in ("0" * 32, "not an id"):
         with pytest.raises(LabError, match="has no run"):
-            register_run(opened[0], unknown, "m")
-    assert not opened[0].search_registered_models()
+            register_run(store.client, unknown, "m")
+    assert not store.client.search_registered_models()

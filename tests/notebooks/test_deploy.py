@@ -51,7 +51,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from boostlab.tracking.store import find_store, open_store
 
     folder = tmp_path_factory.mktemp("shelf")
-    client = open_store(find_store(f"sqlite:///{folder / 'mlflow.db'}", project=folder))
+    client = open_store(find_store(f"sqlite:///{folder / 'mlflow.db'}", project=folder)).client
     add_version(client, NAME, rounds=HOPELESS)
     add_version(client, NAME, rounds=STRONG)
     client.set_registered_model_alias(NAME, "production", "2")

@@ -46,7 +46,7 @@ def outputs(folder: Path) -> str:
 
 
 def test_promotes_registers_archives_and_rolls_back(papermill: Papermill, address: str, tmp_path: Path) -> None:
-    client = open_store(find_store(address, project=tmp_path))
+    client = open_store(find_store(address, project=tmp_path)).client
     add_version(client, "sugar", rounds=WEAK)
     run_id = add_run(client)
     for values in (
@@ -82,7 +82,7 @@ def test_promotes_registers_archives_and_rolls_back(papermill: Papermill, addres
 
 
 def test_the_gate_blocks_with_its_reasons_and_the_run_fails(papermill: Papermill, store: str, tmp_path: Path) -> None:
-    client = open_store(find_store(store, project=tmp_path))
+    client = open_store(find_store(store, project=tmp_path)).client
     add_version(client, "sugar", rounds=STRONG)
     done = papermill(*options(store, model="sugar", version=1, stage="production"))
     assert done.returncode == 1 and "Traceback" not in done.stderr
@@ -105,7 +105,7 @@ def test_an_empty_registry_is_shown_with_what_to_do_first(papermill: Papermill, 
 
 
 def test_says_what_is_wrong_in_the_store_before_anything_moves(papermill: Papermill, store: str, tmp_path: Path) -> None:
-    client = open_store(find_store(store, project=tmp_path))
+    client = open_store(find_store(store, project=tmp_path)).client
     add_version(client, "sugar", rounds=WEAK)
     run_id = add_run(client, with_model=False)
     for values, said in (
@@ -143,7 +143,7 @@ def test_refuses_a_request_that_is_not_whole_before_anything_runs(
 
 @pytest.mark.timeout(600)
 def test_ten_thousand_runs_and_fifty_versions_do_not_hurt(papermill: Papermill, store: str, tmp_path: Path) -> None:
-    client = open_store(find_store(store, project=tmp_path))
+    client = open_store(find_store(store, project=tmp_path)).client
     add_version(client, "sugar", rounds=WEAK)
     first = client.get_model_version("sugar", "1")
     for _ in range(49):

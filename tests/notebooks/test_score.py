@@ -221,7 +221,7 @@ def test_the_notebook_scores_with_the_version_in_production(
 ) -> None:
     from boostlab.tracking.store import find_store, open_store
 
-    client = open_store(find_store(store, project=tmp_path))
+    client = open_store(find_store(store, project=tmp_path)).client
     add_version(client, "iris", dataset="iris")
     from sklearn.datasets import load_iris
 

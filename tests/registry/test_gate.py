@@ -26,7 +26,7 @@ OWN = PROJECT / "parameters" / "registry" / "gate.yaml"
 @pytest.fixture(params=["sqlite", "file"])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     address = f"sqlite:///{tmp_path}/mlflow.db" if request.param == "sqlite" else str(tmp_path / "mlruns")
-    return open_store(find_store(address, project=tmp_path))
+    return open_store(find_store(address, project=tmp_path)).client
 
 
 def move(client: Any, version: int, stage: Stage) -> None:

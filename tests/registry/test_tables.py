@@ -21,7 +21,7 @@ EVIL = "<img src=x onerror=alert(1)> $x$ | `a`"
 
 @pytest.fixture
 def client(tmp_path: Path) -> Any:
-    return open_store(find_store(f"sqlite:///{tmp_path}/mlflow.db", project=tmp_path))
+    return open_store(find_store(f"sqlite:///{tmp_path}/mlflow.db", project=tmp_path)).client
 
 
 def test_a_table_shows_every_cell_as_text() -> None:

@@ -36,7 +36,7 @@ from boostlab.registry.request import plan_move
 from boostlab.tracking.store import find_store, open_store
 from boostlab.registry.view import view_model
 address, version, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-client = open_store(find_store(address, project=folder))
+client = open_store(find_store(address, project=folder)).client
 move = plan_move(view_model(client, "crowd"), "promote", version=version, stage="production", reason="first!")
 (folder / f"ready-{version}").touch()
 while not (folder / "go").exists(): time.sleep(0.001)
@@ -51,7 +51,7 @@ import sys
 from pathlib import Path
 from boostlab import registry
 from boostlab.tracking.store import find_store, open_store
-with registry.locked(open_store(find_store(sys.argv[1], project=Path("."))), "sugar"):
+with registry.locked(open_store(find_store(sys.argv[1], project=Path("."))).client, "sugar"):
     print(1, flush=True)
     input()
 """
@@ -70,7 +70,7 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def client(address: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return open_store(find_store(address, project=tmp_path_factory.mktemp("project")))
+    return open_store(find_store(address, project=tmp_path_factory.mktemp("project"))).client
 
 
 @pytest.fixture
@@ -277,7 +277,7 @@ def test_a_name_and_a_reason_are_text_whatever_they_contain(client: Any) -> None
 
 
 def test_an_empty_registry_says_what_to_do_first(tmp_path: Path) -> None:
-    client = open_store(find_store(f"sqlite:///{tmp_path}/empty.db", project=tmp_path))
+    client = open_store(find_store(f"sqlite:///{tmp_path}/empty.db", project=tmp_path)).client
     with pytest.raises(LabError, match=r"No model 'sugar': the registry is empty. Register one first: papermill"):
         view_model(client, "sugar")
 
@@ -289,7 +289,7 @@ def test_a_store_that_does_not_answer_is_an_error_at_once(tmp_path: Path, monkey
     monkeypatch.setattr(store_module, "TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(StoreError, match="no server answers"):
         open_store(Store(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-    client = open_store(find_store(f"sqlite:///{tmp_path}/gone.db", project=tmp_path))
+    client = open_store(find_store(f"sqlite:///{tmp_path}/gone.db", project=tmp_path)).client
     add_version(client, "sugar")
     move = plan_move(view_model(client, "sugar"), "promote", version=1, stage="test")
     (tmp_path / "gone.db").unlink()
@@ -299,7 +299,7 @@ def test_a_store_that_does_not_answer_is_an_error_at_once(tmp_path: Path, monkey
 
 
 def test_a_move_waits_for_another_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = open_store(find_store(f"sqlite:///{tmp_path}/m.db", project=tmp_path))
+    client = open_store(find_store(f"sqlite:///{tmp_path}/m.db", project=tmp_path)).client
     add_version(client, "sugar")
     move = plan_move(view_model(client, "sugar"), "promote", version=1, stage="test")
     monkeypatch.setattr(registry, "LOCK_TIMEOUT_S", 0.1)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from tests.support.runs import make_facts
 
 from boostlab.data import columns, splits, table as data
 from boostlab.models.packaging import write_model
 from boostlab.tracking import delivery
 from boostlab.tracking.journal import Journal
-from boostlab.tracking.store import Store
+from boostlab.tracking.store import OpenStore, Store
 from boostlab.training import fit as training, holdout as rows, metrics as evaluation
 
 STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
@@ -50,13 +51,14 @@ def _record(
 ) -> dict[str, Any]:
     task, predictor, example, scores, kept, dataset = trained
     store = Store(client.tracking_uri)
-    artifacts = store.path.parent / "mlartifacts" if store.kind == "sqlite" else None
-    store = Store(client.tracking_uri, artifacts)
+    artifacts = store.path.parent / "mlartifacts" if store.scheme == "sqlite" else None
+    opened = OpenStore(store.uri, artifacts, client=client)
     now = int(time.time() * 1000)
-    facts: dict[str, Any] = {"store": store.shown, "experiment": "train", "run_name": f"train-{why or now}", "notebook": "train"}
-    journal = Journal.create(
-        {**facts, "start_time": now, "tags": {"boostlab.task": task}, "params": {"eta": "0.1", "max_depth": "2"}}
+    params = {"eta": "0.1", "max_depth": "2"}
+    facts = make_facts(
+        store=store.shown, run_name=f"train-{why or now}", start_time=now, tags={"boostlab.task": task}, params=params
     )
+    journal = Journal.create(facts)
     journal.add("metrics", {"points": [(name, value, now, 0) for name, value in scores.items()], "final": True})
     journal.add("dataset", {**dataset, "context": "training"})
     receipts: dict[str, Any] = {}
@@ -68,8 +70,8 @@ def _record(
         if with_model:
             write_model(predictor, example, Path(temporary) / "parts")
             entry = journal.add("model", {"name": "model", "register_as": register_as}, Path(temporary) / "parts")
-            delivery.create_run(journal, client, store)
-            delivery.send(journal, client, store)
+            delivery.create_run(journal, opened)
+            delivery.send(journal, opened)
             receipts = dict(entry.receipt or {})
     delivery.add_end(journal, "FINISHED", {})
-    return receipts | {"run_id": delivery.complete(journal, client, store)}
+    return receipts | {"run_id": delivery.complete(journal, opened)}

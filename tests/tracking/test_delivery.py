@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
+from tests.support.runs import START_TIME, make_facts
 
 from boostlab.errors import StoreError
 from boostlab.models.contract import Contract, Feature
@@ -22,10 +23,9 @@ from boostlab.models.packaging import write_model
 from boostlab.models.predictor import Predictor
 from boostlab.tracking import delivery, recovery
 from boostlab.tracking.journal import Entry, Journal, journals_folder
-from boostlab.tracking.store import Store, find_store, open_store
+from boostlab.tracking.store import OpenStore, Store, find_store, open_store
 
 ROWS = pd.DataFrame({"a": np.arange(6.0) / 4})
-START_TIME = 1_700_000_000_000
 DATASET = {
     "name": "d",
     "digest": "1",
@@ -35,20 +35,19 @@ DATASET = {
     "profile": "{}",
     "context": "training",
 }
-Opened = tuple[Any, Store]
 Begin = Callable[..., Journal]
 FEATURE = Feature("a", "number", "double")
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Opened]]:
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, OpenStore]]:
     folder = tmp_path_factory.mktemp("stores")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ALLOW_FILE_STORE"):
             patch.setenv(name, "true")
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         found = [find_store(address, project=folder) for address in (f"sqlite:///{folder}/runs.db", str(folder / "mlruns"))]
-        yield {store.kind: (open_store(store), store) for store in found}
+        yield {store.scheme: open_store(store) for store in found}
 
 
 @pytest.fixture(autouse=True)
@@ -60,12 +59,12 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["sqlite", "file"])
-def opened(request: pytest.FixtureRequest, stores: dict[str, Opened]) -> Opened:
+def store(request: pytest.FixtureRequest, stores: dict[str, OpenStore]) -> OpenStore:
     return stores[request.param]
 
 
 @pytest.fixture
-def sqlite(stores: dict[str, Opened]) -> Opened:
+def sqlite(stores: dict[str, OpenStore]) -> OpenStore:
     return stores["sqlite"]
 
 
@@ -74,9 +73,7 @@ def begin(tmp_path: Path) -> Begin:
     """Return a function that makes the journal of a run that begins, in an experiment of the test's own."""
 
     def make(at: Store, **more: Any) -> Journal:
-        facts = {"store": at.shown, "experiment": f"é/{tmp_path}", "run_name": "a run", "notebook": "train"}
-        tags = {"boostlab.pid": "7", "boostlab.host": "here", "boostlab.origin": "papermill"}
-        return Journal.create({**facts, "start_time": START_TIME, "tags": tags, "params": {"eta": "0.1"}, **more})
+        return Journal.create(make_facts(**{"store": at.shown, "experiment": f"é/{tmp_path}", "run_name": "a run", **more}))
 
     return make
 
@@ -118,78 +115,77 @@ def tags_of(client: Any, run_id: str) -> dict[str, str]:
     return dict(client.get_run(run_id).data.tags)
 
 
-def test_makes_the_run_that_the_journal_describes(opened: Opened, begin: Begin) -> None:
-    client, store = opened
+def test_makes_the_run_that_the_journal_describes(store: OpenStore, begin: Begin) -> None:
+    client = store.client
     journal = begin(store)
-    run = client.get_run(delivery.create_run(journal, client, store))
+    run = client.get_run(delivery.create_run(journal, store))
 
-    assert journal.facts()["run_id"] == run.info.run_id
+    assert journal.facts().run_id == run.info.run_id
     assert (run.info.run_name, run.info.start_time, run.info.status) == ("a run", START_TIME, "RUNNING")
-    assert client.get_experiment(run.info.experiment_id).name == journal.facts()["experiment"]
+    assert client.get_experiment(run.info.experiment_id).name == journal.facts().experiment
     assert Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(store.artifact_root or store.path)
 
 
 @pytest.mark.parametrize(("name", "folder"), [("team a/é-1.0", "team_a_é-1.0"), ("..", "_"), ("x" * 100, "x" * 60)])
-def test_names_the_artifacts_folder_after_the_experiment(sqlite: Opened, begin: Begin, name: str, folder: str) -> None:
-    client, store = sqlite
-    run = client.get_run(delivery.create_run(begin(store, experiment=name), client, store))
+def test_names_the_artifacts_folder_after_the_experiment(sqlite: OpenStore, begin: Begin, name: str, folder: str) -> None:
+    client, store = sqlite.client, sqlite
+    run = client.get_run(delivery.create_run(begin(store, experiment=name), store))
 
     assert unquote(run.info.artifact_uri) == f"file://{store.artifact_root}/{folder}/{run.info.run_id}/artifacts"
 
 
-def test_puts_a_second_run_into_the_same_experiment(sqlite: Opened, begin: Begin) -> None:
-    client, store = sqlite
-    ids = [delivery.create_run(begin(store), client, store) for _ in range(2)]
+def test_puts_a_second_run_into_the_same_experiment(sqlite: OpenStore, begin: Begin) -> None:
+    client, store = sqlite.client, sqlite
+    ids = [delivery.create_run(begin(store), store) for _ in range(2)]
 
     assert len({client.get_run(run_id).info.experiment_id for run_id in ids}) == 1
 
 
-def test_cuts_a_parameter_to_the_length_that_mlflow_takes(opened: Opened, begin: Begin) -> None:
-    client, store = opened
+def test_cuts_a_parameter_to_the_length_that_mlflow_takes(store: OpenStore, begin: Begin) -> None:
+    client = store.client
     params = {f"p{number}": "x" * 7000 for number in range(150)}
-    run = client.get_run(delivery.create_run(begin(store, params=params), client, store))
+    run = client.get_run(delivery.create_run(begin(store, params=params), store))
 
     assert {name: len(value) for name, value in run.data.params.items()} == dict.fromkeys(params, 6000)
 
 
-def test_refuses_a_deleted_experiment_with_the_way_back(opened: Opened, begin: Begin) -> None:
-    client, store = opened
+def test_refuses_a_deleted_experiment_with_the_way_back(store: OpenStore, begin: Begin) -> None:
+    client = store.client
     journal = begin(store)
-    delivery.create_run(journal, client, store)
-    client.delete_experiment(journal.facts()["experiment_id"])
+    delivery.create_run(journal, store)
+    client.delete_experiment(journal.facts().experiment_id)
 
-    with pytest.raises(StoreError, match=rf"mlflow experiments restore --experiment-id {journal.facts()['experiment_id']}$"):
-        delivery.create_run(begin(store), client, store)
+    with pytest.raises(StoreError, match=rf"mlflow experiments restore --experiment-id {journal.facts().experiment_id}$"):
+        delivery.create_run(begin(store), store)
 
 
-def test_leaves_nothing_in_the_working_directory(opened: Opened, begin: Begin, tmp_path: Path) -> None:
-    client, store = opened
+def test_leaves_nothing_in_the_working_directory(store: OpenStore, begin: Begin, tmp_path: Path) -> None:
     journal = begin(store)
-    delivery.create_run(journal, client, store)
+    delivery.create_run(journal, store)
     add_model(journal, tmp_path, register_as=tmp_path.name)
-    delivery.send(journal, client, store)
+    delivery.send(journal, store)
 
     assert not any((tmp_path / "cwd").iterdir())
 
 
-def test_sends_every_kind_of_entry(opened: Opened, begin: Begin, tmp_path: Path) -> None:
-    client, store = opened
+def test_sends_every_kind_of_entry(store: OpenStore, begin: Begin, tmp_path: Path) -> None:
+    client = store.client
     journal = begin(store)
-    run_id = delivery.create_run(journal, client, store)
+    run_id = delivery.create_run(journal, store)
     add_everything(journal, tmp_path)
-    delivery.send(journal, client, store)
+    delivery.send(journal, store)
 
     assert_holds_everything(client, run_id)
     assert all(entry.receipt is not None for entry in journal.entries())
 
 
-def test_sends_and_registers_a_model_once(opened: Opened, begin: Begin, tmp_path: Path) -> None:
-    client, store = opened
+def test_sends_and_registers_a_model_once(store: OpenStore, begin: Begin, tmp_path: Path) -> None:
+    client = store.client
     journal = begin(store)
-    run_id = delivery.create_run(journal, client, store)
+    run_id = delivery.create_run(journal, store)
     entries = [add_model(journal, tmp_path, register_as=tmp_path.name) for _ in range(2)]
     for _ in range(2):
-        delivery.send(journal, client, store)
+        delivery.send(journal, store)
     versions = client.search_model_versions(f"name = '{tmp_path.name}'")
     receipts = [entry.receipt or {} for entry in entries]
 
@@ -205,34 +201,34 @@ def test_sends_and_registers_a_model_once(opened: Opened, begin: Begin, tmp_path
     [("model", {"register_as": "a/b"}, "a/b"), ("metrics", {"points": [["a@b", 1.0, START_TIME, 0]], "final": True}, "a@b")],
 )
 def test_settles_what_the_store_refuses_and_goes_on(
-    opened: Opened, begin: Begin, tmp_path: Path, kind: str, facts: dict[str, Any], words: str
+    store: OpenStore, begin: Begin, tmp_path: Path, kind: str, facts: dict[str, Any], words: str
 ) -> None:
-    client, store = opened
+    client = store.client
     journal = begin(store)
-    run_id = delivery.create_run(journal, client, store)
+    run_id = delivery.create_run(journal, store)
     refused = add_model(journal, tmp_path, **facts) if kind == "model" else journal.add(kind, facts)
     journal.add("tags", {"later": "yes"})
-    delivery.send(journal, client, store)
+    delivery.send(journal, store)
 
     assert words in (refused.receipt or {})["refused"]
     assert tags_of(client, run_id)["later"] == "yes"
 
 
-def test_ends_a_run_when_it_ended_and_removes_its_journal(opened: Opened, begin: Begin) -> None:
-    client, store = opened
+def test_ends_a_run_when_it_ended_and_removes_its_journal(store: OpenStore, begin: Begin) -> None:
+    client = store.client
     journal = begin(store)
-    delivery.create_run(journal, client, store)
+    delivery.create_run(journal, store)
     journal.add("tags", {"boostlab.reason": "It broke."})
     journal.add("end", {"status": "FAILED", "end_time": START_TIME + 1234})
-    run = client.get_run(delivery.complete(journal, client, store))
+    run = client.get_run(delivery.complete(journal, store))
 
     assert (run.info.status, run.info.end_time) == ("FAILED", START_TIME + 1234)
     assert run.data.tags["boostlab.reason"] == "It broke."
     assert not journal.path.exists()
 
 
-def test_notes_the_end_as_it_is_now(sqlite: Opened, begin: Begin) -> None:
-    journal = begin(sqlite[1])
+def test_notes_the_end_as_it_is_now(sqlite: OpenStore, begin: Begin) -> None:
+    journal = begin(sqlite)
     before = int(time.time() * 1000)
     delivery.add_end(journal, "FINISHED", {})
     (end,) = journal.entries()
@@ -241,49 +237,48 @@ def test_notes_the_end_as_it_is_now(sqlite: Opened, begin: Begin) -> None:
     assert before <= end.read()["end_time"] <= int(time.time() * 1000)
 
 
-def test_makes_a_run_anew_that_vanished_from_the_store(stores: dict[str, Opened], begin: Begin, tmp_path: Path) -> None:
-    client, store = stores["file"]
+def test_makes_a_run_anew_that_vanished_from_the_store(stores: dict[str, OpenStore], begin: Begin, tmp_path: Path) -> None:
+    client, store = stores["file"].client, stores["file"]
     journal = begin(store)
-    lost = delivery.create_run(journal, client, store)
+    lost = delivery.create_run(journal, store)
     add_everything(journal, tmp_path)
-    delivery.send(journal, client, store)
+    delivery.send(journal, store)
     delivery.add_end(journal, "FINISHED", {})
-    shutil.rmtree(store.path / journal.facts()["experiment_id"])
-    run_id = delivery.complete(journal, client, store)
+    shutil.rmtree(store.path / journal.facts().experiment_id)
+    run_id = delivery.complete(journal, store)
 
     assert run_id != lost
     assert_holds_everything(client, run_id)
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
-def test_keeps_everything_while_the_store_is_lost(sqlite: Opened, begin: Begin, tmp_path: Path) -> None:
-    client, store = sqlite
+def test_keeps_everything_while_the_store_is_lost(sqlite: OpenStore, begin: Begin, tmp_path: Path) -> None:
+    client, store = sqlite.client, sqlite
     journal = begin(store)
-    run_id = delivery.create_run(journal, client, store)
+    run_id = delivery.create_run(journal, store)
     entry = journal.add("tags", {"kept": "yes"})
     store.path.rename(tmp_path / "away.db")
     for act in (delivery.send, delivery.complete):
         with pytest.raises(StoreError, match="is not there any more"):
-            act(journal, client, store)
+            act(journal, store)
 
     assert entry.receipt is None
     (tmp_path / "away.db").rename(store.path)
-    assert delivery.complete(journal, client, store) == run_id
+    assert delivery.complete(journal, store) == run_id
     assert tags_of(client, run_id)["kept"] == "yes"
 
 
-def test_keeps_what_the_store_fails_to_take(sqlite: Opened, begin: Begin, tmp_path: Path) -> None:
-    shutil.copy(sqlite[1].path, tmp_path / "broken.db")
-    store = find_store(f"sqlite:///{tmp_path}/broken.db", project=tmp_path)
-    client = open_store(store)
+def test_keeps_what_the_store_fails_to_take(sqlite: OpenStore, begin: Begin, tmp_path: Path) -> None:
+    shutil.copy(sqlite.path, tmp_path / "broken.db")
+    store = open_store(find_store(f"sqlite:///{tmp_path}/broken.db", project=tmp_path))
     journal = begin(store)
-    delivery.create_run(journal, client, store)
+    delivery.create_run(journal, store)
     entry = journal.add("metrics", {"points": [["rmse", 1.0, START_TIME, 0]], "final": True})
     with closing(sqlite3.connect(store.path)) as connection:
         connection.execute("DROP TABLE metrics")
 
     with pytest.raises(StoreError, match=rf"^The tracking store {store.shown} fails: ") as caught:
-        delivery.send(journal, client, store)
+        delivery.send(journal, store)
 
     assert len(str(caught.value).splitlines()) == 1
     assert entry.receipt is None
@@ -291,59 +286,59 @@ def test_keeps_what_the_store_fails_to_take(sqlite: Opened, begin: Begin, tmp_pa
 
 @pytest.mark.parametrize(("age_s", "kept"), [(0, ["notebook/train.html", "notebook/train.ipynb"]), (3600, [])])
 def test_completes_an_orphan_as_killed_with_what_it_wrote(
-    opened: Opened, begin: Begin, tmp_path: Path, age_s: int, kept: list[str]
+    store: OpenStore, begin: Begin, tmp_path: Path, age_s: int, kept: list[str]
 ) -> None:
-    client, store = opened
+    client = store.client
     output = tmp_path / "out.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), output)
     os.utime(output, (time.time() - age_s, time.time() - age_s))
     orphan = begin(store, output_path=str(output), start_time=int(time.time() * 1000) - 60_000)
-    run_id = delivery.create_run(orphan, client, store)
+    run_id = delivery.create_run(orphan, store)
     orphan.disown()
 
-    assert recovery.complete_orphans(client, store) == [run_id]
+    assert recovery.complete_orphans(store) == [run_id]
     assert client.get_run(run_id).info.status == "KILLED"
     assert tags_of(client, run_id)["boostlab.reason"] == "Process 7 on here is gone: it was killed."
     assert [item.path for item in client.list_artifacts(run_id, "notebook")] == kept
     assert not orphan.path.exists()
 
 
-def test_completes_an_orphan_that_never_reached_the_store(sqlite: Opened, begin: Begin) -> None:
-    client, store = sqlite
+def test_completes_an_orphan_that_never_reached_the_store(sqlite: OpenStore, begin: Begin) -> None:
+    client, store = sqlite.client, sqlite
     begin(store).disown()
-    (run_id,) = recovery.complete_orphans(client, store)
+    (run_id,) = recovery.complete_orphans(store)
 
     assert client.get_run(run_id).info.status == "KILLED"
 
 
-def test_does_not_change_the_end_of_an_orphan_that_had_ended(sqlite: Opened, begin: Begin) -> None:
-    client, store = sqlite
+def test_does_not_change_the_end_of_an_orphan_that_had_ended(sqlite: OpenStore, begin: Begin) -> None:
+    client, store = sqlite.client, sqlite
     orphan = begin(store)
-    run_id = delivery.create_run(orphan, client, store)
+    run_id = delivery.create_run(orphan, store)
     orphan.add("end", {"status": "FINISHED", "end_time": START_TIME + 1})
     orphan.disown()
-    recovery.complete_orphans(client, store)
+    recovery.complete_orphans(store)
 
     assert (client.get_run(run_id).info.status, client.get_run(run_id).info.end_time) == ("FINISHED", START_TIME + 1)
 
 
-def test_leaves_own_runs_and_those_of_other_stores_alone(sqlite: Opened, begin: Begin) -> None:
-    client, store = sqlite
+def test_leaves_own_runs_and_those_of_other_stores_alone(sqlite: OpenStore, begin: Begin) -> None:
+    store = sqlite
     own, other = begin(store), begin(store, store="http://elsewhere:5000")
     other.disown()
 
-    assert recovery.complete_orphans(client, store) == []
+    assert recovery.complete_orphans(store) == []
     assert {path.name for path in journals_folder().iterdir()} == {own.path.name, other.path.name}
     assert other.own()
 
 
 @pytest.mark.parametrize("name", ["0", "z"])  # before and after the others
-def test_completes_orphans_in_spite_of_a_journal_that_cannot_be_read(sqlite: Opened, begin: Begin, name: str) -> None:
-    client, store = sqlite
+def test_completes_orphans_in_spite_of_a_journal_that_cannot_be_read(sqlite: OpenStore, begin: Begin, name: str) -> None:
+    store = sqlite
     orphan = begin(store)
-    run_id = delivery.create_run(orphan, client, store)
+    run_id = delivery.create_run(orphan, store)
     orphan.disown()
     (journals_folder() / name).mkdir()
     (journals_folder() / name / "run.json").touch()  # as a lost power supply leaves it
 
-    assert recovery.complete_orphans(client, store) == [run_id]
+    assert recovery.complete_orphans(store) == [run_id]

@@ -6,17 +6,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.support.runs import make_facts
 
 from boostlab.errors import LabError
 from boostlab.tracking.journal import Journal, journals_folder, orphaned_journals
+from boostlab.tracking.ui import MlflowUI
 
 OWN_UNTIL_KILLED = """
 import sys
+from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Journal
-journal = Journal.create({"run_id": "other"})
+journal = Journal.create(RunFacts("sqlite:////mlflow.db", "train", "train-1", "train", 0, tags={}, params={}))
 journal.add("tags", {"a": "b"})
 print(journal.path, flush=True)
 sys.stdin.read()
@@ -44,48 +48,49 @@ def first_line(process: subprocess.Popen[str]) -> Path:
 
 
 def test_keeps_facts_and_what_is_added_to_them() -> None:
-    journal = Journal.create({"experiment": "é", "params": {"a": "1"}})
-    journal.amend(run_id="x")
+    facts = make_facts(experiment="é", ui=MlflowUI("http://host/", "make ui"))
+    journal = Journal.create(facts)
+    journal.note_ids(run_id="x", experiment_id="1")
 
-    assert Journal(journal.path).facts() == {"experiment": "é", "params": {"a": "1"}, "run_id": "x"}
+    assert Journal(journal.path).facts() == replace(facts, run_id="x", experiment_id="1")
 
 
 def test_is_readable_by_its_user_alone() -> None:
-    assert stat.S_IMODE(Journal.create({}).path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(Journal.create(make_facts()).path.stat().st_mode) == 0o700
 
 
 def test_lies_in_the_users_state_folder(state: Path) -> None:
-    assert Journal.create({}).path.parent == journals_folder() == state / "boostlab" / "runs"
+    assert Journal.create(make_facts()).path.parent == journals_folder() == state / "boostlab" / "runs"
 
 
 def test_gives_entries_in_the_order_in_which_they_were_added() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     kinds = ["metrics", "tags", "end", "files"] * 3
     for number, kind in enumerate(kinds):
         journal.add(kind, {"number": number})
 
-    assert [entry.kind for entry in journal.entries()] == kinds
+    assert [entry.type for entry in journal.entries()] == kinds
     assert [entry.read()["number"] for entry in journal.entries()] == list(range(12))
 
 
 def test_moves_files_into_an_entry(tmp_path: Path) -> None:
     (tmp_path / "made" / "plots").mkdir(parents=True)
     (tmp_path / "made" / "plots" / "a.png").write_bytes(b"a")
-    entry = Journal.create({}).add("files", {}, tmp_path / "made")
+    entry = Journal.create(make_facts()).add("files", {}, tmp_path / "made")
 
     assert (entry.files / "plots" / "a.png").read_bytes() == b"a"
     assert not (tmp_path / "made").exists()
 
 
 def test_does_not_show_an_entry_that_is_being_written() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     (journal.path / ".draft-of-an-entry").mkdir()
 
     assert list(journal.entries()) == []
 
 
 def test_remembers_whether_an_entry_was_sent() -> None:
-    entry = Journal.create({}).add("model", {})
+    entry = Journal.create(make_facts()).add("model", {})
     assert entry.receipt is None
 
     entry.settle({"version": 3})
@@ -96,14 +101,14 @@ def test_remembers_whether_an_entry_was_sent() -> None:
 
 
 def test_takes_entries_from_many_threads() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda _: journal.add("tags", {}), range(300)))
     assert [entry.path.name for entry in journal.entries()] == [f"{number:05d}-tags" for number in range(1, 301)]
 
 
 def test_waits_for_the_receipt_that_another_thread_writes() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     entry = journal.add("model", {})
     sender = threading.Timer(0.1, entry.settle, [{"version": 1}])
     sender.start()
@@ -113,7 +118,7 @@ def test_waits_for_the_receipt_that_another_thread_writes() -> None:
 
 
 def test_does_not_wait_for_a_store_that_is_lost() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     entry = journal.add("model", {})
     journal.mark_lost()
 
@@ -121,26 +126,26 @@ def test_does_not_wait_for_a_store_that_is_lost() -> None:
 
 
 def test_stops_waiting_in_the_end() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
 
     assert journal.wait(journal.add("model", {}), 0.05) is None
 
 
 def test_is_not_owned_twice_in_one_process() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
 
     assert not Journal(journal.path).own()
 
 
 def test_can_be_owned_again_after_it_was_disowned() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     journal.disown()
 
     assert Journal(journal.path).own()
 
 
 def test_leaves_nothing_behind_when_it_is_removed() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     journal.add("tags", {})
     journal.remove()
 
@@ -148,7 +153,7 @@ def test_leaves_nothing_behind_when_it_is_removed() -> None:
 
 
 def test_cannot_be_owned_once_it_is_removed() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
     journal.remove()
 
     assert not Journal(journal.path).own()
@@ -156,7 +161,7 @@ def test_cannot_be_owned_once_it_is_removed() -> None:
 
 
 def test_never_finds_the_callers_own_journal_orphaned() -> None:
-    journal = Journal.create({})
+    journal = Journal.create(make_facts())
 
     assert list(orphaned_journals()) == []
     assert journal.path.exists()
@@ -181,7 +186,7 @@ def test_finds_the_journal_of_a_process_that_was_killed(owner: subprocess.Popen[
     (orphan,) = orphaned_journals()
 
     assert orphan.path == path
-    assert [entry.kind for entry in orphan.entries()] == ["tags"]
+    assert [entry.type for entry in orphan.entries()] == ["tags"]
     assert not Journal(path).own()
 
 
@@ -189,4 +194,4 @@ def test_refuses_a_state_folder_that_cannot_be_made(state: Path) -> None:
     state.write_text("a file")
 
     with pytest.raises(LabError, match=r"cannot be made: .*Make it writable, or set XDG_STATE_HOME"):
-        Journal.create({})
+        Journal.create(make_facts())

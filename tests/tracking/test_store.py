@@ -87,7 +87,7 @@ def test_makes_a_local_address_absolute(tmp_path: Path, address: str, uri: str, 
 def test_shows_a_remote_address_without_its_password(address: str, kind: str, shown: str) -> None:
     store = find_store(address, project=Path("/project"))
 
-    assert (store.uri, store.kind, store.shown) == (address.rstrip("/"), kind, shown)
+    assert (store.uri, store.scheme, store.shown) == (address.rstrip("/"), kind, shown)
 
 
 def test_prefers_the_parameter_then_the_environment_then_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +179,7 @@ def test_places_artifacts_beside_the_database_wherever_it_runs(tmp_path: Path, m
         (tmp_path / name).mkdir()
     store = find_store("sqlite:///a b/runs.db", project=tmp_path)
     monkeypatch.chdir("elsewhere")
-    client = open_store(store)
+    client = open_store(store).client
     client.log_text(client.create_run("0").info.run_id, "text", "note.txt")
 
     assert len([*(tmp_path / "a b" / "mlartifacts").rglob("note.txt")]) == 1
@@ -188,7 +188,7 @@ def test_places_artifacts_beside_the_database_wherever_it_runs(tmp_path: Path, m
 
 def test_opens_a_store_of_plain_files_that_mlflow_takes_on_demand_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_ALLOW_FILE_STORE")
-    client = open_store(find_store("mlruns", project=tmp_path))
+    client = open_store(find_store("mlruns", project=tmp_path)).client
     run = client.create_run("0")
 
     assert (tmp_path / "mlruns" / "0" / run.info.run_id).is_dir()

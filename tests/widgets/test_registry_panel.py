@@ -22,7 +22,7 @@ EVIL = "sugar <img src=x onerror=alert(1)> **b** $x$"
 
 @pytest.fixture
 def client(tmp_path: Path) -> Any:
-    client = open_store(find_store(f"sqlite:///{tmp_path}/mlflow.db", project=tmp_path))
+    client = open_store(find_store(f"sqlite:///{tmp_path}/mlflow.db", project=tmp_path)).client
     for rounds in (WEAK, STRONG):
         add_version(client, EVIL, rounds=rounds, why="<b>run</b>")
     return client
@@ -118,5 +118,5 @@ def test_headless_and_without_models_it_is_a_table(client: Any, tmp_path: Path, 
     monkeypatch.setenv("BOOSTLAB_JOURNAL", "somewhere")
     assert isinstance(make_panel(client, tmp_path), Table)
     monkeypatch.delenv("BOOSTLAB_JOURNAL")
-    empty = open_store(find_store(f"sqlite:///{tmp_path}/empty.db", project=tmp_path))
+    empty = open_store(find_store(f"sqlite:///{tmp_path}/empty.db", project=tmp_path)).client
     assert "papermill notebooks/train.ipynb out.ipynb -p register_as NAME" in repr(make_panel(empty, tmp_path))

@@ -24,7 +24,7 @@ EVIL = 'because <img src=x onerror="window.hurt=1"> $\\href{javascript:alert(1)}
 @pytest.fixture
 def _versions(store: str, tmp_path: Path) -> None:
     """Register a weak version and a strong one."""
-    client = open_store(find_store(store, project=tmp_path))
+    client = open_store(find_store(store, project=tmp_path)).client
     for rounds in (WEAK, STRONG):
         add_version(client, "sugar", rounds=rounds)
 

@@ -26,7 +26,7 @@ def _nothing_chosen() -> Iterator[None]:
 @pytest.fixture
 def selection(store: str, tmp_path: Any) -> Selection:
     """Return four runs, a to d."""
-    client = open_store(find_store(store, project=tmp_path))
+    client = open_store(find_store(store, project=tmp_path)).client
     for name in "abcd":
         run = client.create_run("0", run_name=f"{name} <b>")
         client.log_metric(run.info.run_id, "test_rmse", ord(name))

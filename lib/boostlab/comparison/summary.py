@@ -5,8 +5,8 @@ Names from the store stand in the words as code, so that none of them is ever ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from boostlab.comparison.paired import Difference, compare_pair, pair_runs
 from boostlab.comparison.selection import Selection
@@ -14,7 +14,7 @@ from boostlab.comparison.tables import list_values
 from boostlab.display.markdown import format_code, format_link, format_table
 from boostlab.errors import LabError
 from boostlab.models.registration import register_run
-from boostlab.tracking.ui import link_run, link_version
+from boostlab.tracking.facts import RunFacts
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -90,7 +90,7 @@ def register_best(client: MlflowClient, selection: Selection, register_as: str) 
 
 
 def describe_result(
-    selection: Selection, finding: str, *, facts: Mapping[str, Any], register_as: str = "", version: int | None = None
+    selection: Selection, finding: str, *, facts: RunFacts, register_as: str = "", version: int | None = None
 ) -> str:
     """Return in Markdown the result: one table and one sentence.
 
@@ -98,7 +98,7 @@ def describe_result(
     ----------
     finding : str
         How one of two runs does against the other.
-    facts : mapping
+    facts : RunFacts
         Those of the comparison's own run.
     version : int, optional
         What the best run's model was registered as.
@@ -106,7 +106,7 @@ def describe_result(
     if not selection.runs:
         return NOTHING
     winner = selection.runs[0]
-    page = link_run({**facts, "experiment_id": winner.info.experiment_id, "run_id": winner.info.run_id})
+    page = facts.ui.run_url(winner.info.experiment_id, winner.info.run_id)
     rows = {
         "data": format_code(str(selection.data)),
         "runs compared": str(len(selection.runs)),
@@ -114,8 +114,8 @@ def describe_result(
         selection.metric: f"{winner.data.metrics[selection.metric]:.5g}",
     }
     if version:
-        rows["registered as"] = format_link(f"{register_as} version {version}", link_version(facts, register_as, version))
-    rows["this comparison"] = format_link(facts["run_name"], link_run(facts))
-    if facts["ui"]["command"]:
-        rows["links"] = f"work while this runs: {format_code(facts['ui']['command'])}"
+        rows["registered as"] = format_link(f"{register_as} version {version}", facts.ui.version_url(register_as, version))
+    rows["this comparison"] = format_link(facts.run_name, facts.run_url)
+    if facts.ui.command:
+        rows["links"] = f"work while this runs: {format_code(facts.ui.command)}"
     return f"{format_table(rows)}\n\n{finding}"

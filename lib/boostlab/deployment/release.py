@@ -92,7 +92,7 @@ def make_image(candidate: Candidate, run: Run, settings: Deploy) -> Image:
     started = time.monotonic()
     reference = candidate.reference
     if settings.build:
-        reference = f"{candidate.repository}:candidate-{run.facts['run_id'][:8]}"
+        reference = f"{candidate.repository}:candidate-{run.facts.run_id[:8]}"
         _build(engine, candidate, run, settings, reference)
     found = builds.find_image(engine, reference)
     return Image(reference, str(found.id), found.attrs["Size"] / 1e6, time.monotonic() - started)

@@ -90,11 +90,11 @@ def execute(
             store = find_store(settings.get("tracking_uri", ""), project=project, folder=folder)
             configure_mlflow(store)
             kernel = WarmKernel(nb, kernel_name)
-            client = open_store(store)
+            opened = open_store(store)
             output = nb.metadata.papermill.get("output_path")
             target = str(folder / output) if _is_local(output) else None
             _prepare_output(target)
-            recovery.complete_orphans(client, store)
+            recovery.complete_orphans(opened)
             facts = describe_run(settings, store=store, notebook=source, origin="papermill", output_path=target)
             record = Record(
                 nb,
@@ -104,7 +104,7 @@ def execute(
                 log_output=log_output,
                 autosave_cell_every=autosave_cell_every,
             )
-            owner = Owner(facts, client, store, secrets=record.secrets)
+            owner = Owner(facts, opened, secrets=record.secrets)
             return _Execution(record, owner, label).conduct(kernel, handlers, log_output=log_output, **client_options)
         except (RefusedError, CellError):
             raise
@@ -189,8 +189,8 @@ class _Execution:
         env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)}
         return env | {
             JOURNAL_VARIABLE: str(self._owner.journal.path),
-            "MLFLOW_RUN_ID": facts["run_id"],
-            "MLFLOW_EXPERIMENT_ID": facts["experiment_id"],
+            "MLFLOW_RUN_ID": facts.run_id,
+            "MLFLOW_EXPERIMENT_ID": facts.experiment_id,
             "MLFLOW_TRACKING_URI": self._owner.store.uri,
         }
 

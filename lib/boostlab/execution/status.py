@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boostlab.tracking.facts import RunFacts
+
 VARIABLE = "BOOSTLAB_STATUS"
-RUN_FACTS = ("run_id", "run_name", "experiment", "experiment_id", "store")
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Status:
         Cells that are done, and all cells.
     note : str
         The line that the running cell shows of its own progress, such as a training's rounds.
-    run : dict
+    run : RunFacts or None
         The facts of its run, once there is one.
     """
 
     cell: int = 0
     cells: int = 0
     note: str = ""
-    run: dict[str, Any] = field(default_factory=dict)
+    run: RunFacts | None = None
 
 
 class StatusFile:
@@ -43,9 +43,9 @@ class StatusFile:
         self._path = Path(given) if given else None
         self._status = Status()
 
-    def note_run(self, facts: Mapping[str, Any]) -> None:
+    def note_run(self, facts: RunFacts) -> None:
         """Report that the run was made."""
-        self._write(run={name: facts[name] for name in RUN_FACTS})
+        self._write(run=facts)
 
     def note_cell(self, done: int, cells: int) -> None:
         """Report how many cells are done."""
@@ -67,4 +67,7 @@ class StatusFile:
 
 def read_status(path: Path) -> Status:
     """Return the status that an execution has reported last."""
-    return Status(**json.loads(path.read_text())) if path.exists() else Status()
+    if not path.exists():
+        return Status()
+    values = json.loads(path.read_text())
+    return Status(**values | {"run": values["run"] and RunFacts.from_json(values["run"])})

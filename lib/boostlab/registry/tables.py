@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ from boostlab.registry.gate import Finding
 from boostlab.registry.history import Transition
 from boostlab.registry.stages import ALIASES
 from boostlab.registry.view import ModelView, Version, describe_age, list_models, read_run
+from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.store import Store
-from boostlab.tracking.ui import find_ui, link_run, link_version
+from boostlab.tracking.ui import find_ui
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,8 +51,7 @@ def tabulate_versions(client: MlflowClient, view: ModelView) -> Table:
     rows = []
     for version in shown:
         name, metrics, experiment = runs[version.number]
-        facts = {"ui": ui, "experiment_id": experiment, "run_id": version.run_id}
-        link = Link(name, link_run(facts)) if name else "its run is gone"
+        link = Link(name, ui.run_url(experiment, version.run_id)) if name else "its run is gone"
         figures = [metrics.get(metric) for metric in names]
         stage = "★ production" if version.stage == "production" else version.stage
         rows.append([version.number, stage, *figures, f"{describe_age(version.created_ms)} ago", link, version.image or "–"])
@@ -106,10 +106,10 @@ def describe_outcome(asked: str, name: str, version: int, done: Transition | Non
     return f"Version {version} of {format_code(name)} is registered." if asked == "register" else "Nothing was to be moved."
 
 
-def where_to_look(facts: Mapping[str, Any], name: str, done: Transition | None) -> str:
+def where_to_look(facts: RunFacts, name: str, done: Transition | None) -> str:
     """Return, as Markdown, where MLflow's UI shows what this run did: the version that moved, else the run itself."""
-    address = link_version(facts, name, done.version) if done else link_run(facts)
-    command = facts["ui"]["command"]
+    address = facts.ui.version_url(name, done.version) if done else facts.run_url
+    command = facts.ui.command
     return f"[See it in MLflow's UI]({address}){f', while this runs: `{command}`' if command else ''}."
 
 

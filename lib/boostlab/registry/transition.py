@@ -114,9 +114,9 @@ def locked(client: MlflowClient, name: str) -> Iterator[None]:
 
 def _lock_path(store: Store, name: str) -> Path:
     digest = hashlib.sha256(f"{store.uri}\0{name}".encode()).hexdigest()[:16]
-    if store.kind == "sqlite":
+    if store.scheme == "sqlite":
         return store.path.with_name(f"{store.path.name}.{digest}.lock")
-    folder = store.path if store.kind == "file" else user_state_path("boostlab", ensure_exists=True)
+    folder = store.path if store.scheme == "file" else user_state_path("boostlab", ensure_exists=True)
     return folder / f".registry-{digest}.lock"
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import StoreError
 from boostlab.models.registration import register_model
+from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Entry, Journal
-from boostlab.tracking.store import Store, as_store_error, check_reachable
+from boostlab.tracking.store import OpenStore, Store, as_store_error, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,7 +29,7 @@ REFUSAL_LENGTH = 600  # characters of MLflow's words that are passed on
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
 
 
-def create_run(journal: Journal, client: MlflowClient, store: Store) -> str:
+def create_run(journal: Journal, store: OpenStore) -> str:
     """Make the run that a journal describes, note its id in the journal and return it.
 
     Raises
@@ -38,14 +39,14 @@ def create_run(journal: Journal, client: MlflowClient, store: Store) -> str:
     """
     facts = journal.facts()
     with as_store_error(store):
-        experiment_id = _find_experiment(client, facts["experiment"], store)
-        run = client.create_run(experiment_id, start_time=facts["start_time"], tags=facts["tags"], run_name=facts["run_name"])
-        journal.amend(run_id=run.info.run_id, experiment_id=experiment_id)
-        _log_params(client, run.info.run_id, facts["params"])
-    return str(run.info.run_id)
+        experiment_id = _find_experiment(facts.experiment, store)
+        run = store.client.create_run(experiment_id, start_time=facts.start_time, tags=facts.tags, run_name=facts.run_name)
+        facts = journal.note_ids(run_id=run.info.run_id, experiment_id=experiment_id)
+        _log_params(store.client, facts)
+    return facts.run_id
 
 
-def send(journal: Journal, client: MlflowClient, store: Store) -> int:
+def send(journal: Journal, store: OpenStore) -> int:
     """Send what the journal holds and the store does not have yet, in order; return how many entries that were.
 
     An entry that the store refuses for what it says is settled with the refusal, for the notebook to raise.
@@ -62,11 +63,11 @@ def send(journal: Journal, client: MlflowClient, store: Store) -> int:
     with as_store_error(store):
         check_reachable(store)
         for entry in pending:
-            entry.settle(_send_entry(client, facts, entry))
+            entry.settle(_send_entry(store.client, facts, entry))
     return len(pending)
 
 
-def complete(journal: Journal, client: MlflowClient, store: Store) -> str:
+def complete(journal: Journal, store: OpenStore) -> str:
     """Send all that is left of a run that ended, making the run anew if the store has lost it; remove the journal.
 
     Returns
@@ -81,13 +82,13 @@ def complete(journal: Journal, client: MlflowClient, store: Store) -> str:
     """
     with as_store_error(store):
         check_reachable(store)
-        known = _knows_run(client, journal.facts().get("run_id"))
+        known = _knows_run(store.client, journal.facts().run_id)
     if not known:
-        create_run(journal, client, store)
+        create_run(journal, store)
         for entry in journal.entries():
             entry.unsettle()
-    send(journal, client, store)
-    run_id = str(journal.facts()["run_id"])
+    send(journal, store)
+    run_id = journal.facts().run_id
     journal.remove()
     return run_id
 
@@ -99,10 +100,10 @@ def add_end(journal: Journal, status: str, tags: dict[str, str], *, seen: float 
     journal.add("end", {"status": status, "end_time": int((seen or time.time()) * 1000)})
 
 
-def _send_entry(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def _send_entry(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
     from mlflow.exceptions import MlflowException
 
-    senders: dict[str, Callable[[MlflowClient, dict[str, Any], Entry], dict[str, Any]]] = {
+    senders: dict[str, Callable[[MlflowClient, RunFacts, Entry], dict[str, Any]]] = {
         "metrics": _send_metrics,
         "tags": _send_tags,
         "files": _send_files,
@@ -111,44 +112,44 @@ def _send_entry(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> di
         "end": _send_end,
     }
     try:
-        return senders[entry.kind](client, facts, entry)
+        return senders[entry.type](client, facts, entry)
     except MlflowException as error:
         if error.error_code not in REFUSALS:
             raise
         return {"refused": error.message[:REFUSAL_LENGTH]}
 
 
-def _send_metrics(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def _send_metrics(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
     from mlflow.entities import Metric
 
     metrics = [Metric(*point) for point in entry.read()["points"]]
     for start in range(0, len(metrics), METRICS_PER_CALL):
-        client.log_batch(facts["run_id"], metrics=metrics[start : start + METRICS_PER_CALL])
+        client.log_batch(facts.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
     return {}
 
 
-def _send_tags(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def _send_tags(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
     from mlflow.entities import RunTag
 
-    client.log_batch(facts["run_id"], tags=[RunTag(key, str(value)) for key, value in entry.read().items()])
+    client.log_batch(facts.run_id, tags=[RunTag(key, str(value)) for key, value in entry.read().items()])
     return {}
 
 
-def _send_files(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
-    client.log_artifacts(facts["run_id"], str(entry.files))
+def _send_files(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
+    client.log_artifacts(facts.run_id, str(entry.files))
     return {}
 
 
-def _send_dataset(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def _send_dataset(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     dataset = entry.read()
     context = InputTag("mlflow.data.context", dataset.pop("context"))
-    client.log_inputs(facts["run_id"], [DatasetInput(Dataset(**dataset), [context])])
+    client.log_inputs(facts.run_id, [DatasetInput(Dataset(**dataset), [context])])
     return {}
 
 
-def _send_model(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def _send_model(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
@@ -156,43 +157,44 @@ def _send_model(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> di
 
     wanted = entry.read()
     logged = client.create_logged_model(
-        facts["experiment_id"], name=wanted["name"], source_run_id=facts["run_id"], model_type="boostlab"
+        facts.experiment_id, name=wanted["name"], source_run_id=facts.run_id, model_type="boostlab"
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
         description = Model(
             artifact_path=logged.artifact_location,
-            run_id=facts["run_id"],
+            run_id=facts.run_id,
             model_uuid=logged.model_id,
             model_id=logged.model_id,
         )
         package_model(entry.files, folder, mlflow_model=description)
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(facts["run_id"], [LoggedModelOutput(logged.model_id, step=0)])
+    client.log_outputs(facts.run_id, [LoggedModelOutput(logged.model_id, step=0)])
     receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
     if wanted["register_as"]:
         receipt["version"] = register_model(client, logged, wanted["register_as"])
     return receipt
 
 
-def _send_end(client: MlflowClient, facts: dict[str, Any], entry: Entry) -> dict[str, Any]:
+def _send_end(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
     end = entry.read()
-    client.set_terminated(facts["run_id"], end["status"], end["end_time"])
+    client.set_terminated(facts.run_id, end["status"], end["end_time"])
     return {}
 
 
-def _log_params(client: MlflowClient, run_id: str, params: dict[str, str]) -> None:
+def _log_params(client: MlflowClient, facts: RunFacts) -> None:
     from mlflow.entities import Param
 
-    items = [Param(name, value[:PARAM_LENGTH]) for name, value in params.items()]
+    items = [Param(name, value[:PARAM_LENGTH]) for name, value in facts.params.items()]
     for start in range(0, len(items), PARAMS_PER_CALL):
-        client.log_batch(run_id, params=items[start : start + PARAMS_PER_CALL])
+        client.log_batch(facts.run_id, params=items[start : start + PARAMS_PER_CALL])
 
 
-def _find_experiment(client: MlflowClient, name: str, store: Store) -> str:
+def _find_experiment(name: str, store: OpenStore) -> str:
     from mlflow.exceptions import MlflowException
 
+    client = store.client
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         try:
@@ -216,11 +218,11 @@ def _artifact_location(name: str, store: Store) -> str | None:
     return (store.artifact_root / (slug or "_")).as_uri()
 
 
-def _knows_run(client: MlflowClient, run_id: str | None) -> bool:
+def _knows_run(client: MlflowClient, run_id: str) -> bool:
     from mlflow.exceptions import MlflowException
 
     try:
-        return run_id is not None and client.get_run(run_id) is not None
+        return bool(run_id) and client.get_run(run_id) is not None
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False

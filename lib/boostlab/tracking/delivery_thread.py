@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
 
 from boostlab.errors import StoreError
 from boostlab.gc_pause import uncollected
@@ -12,10 +11,7 @@ from boostlab.models import packaging as model
 from boostlab.notebook import document as documents
 from boostlab.tracking import delivery
 from boostlab.tracking.journal import Journal
-from boostlab.tracking.store import Store
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from boostlab.tracking.store import OpenStore
 
 SEND_INTERVAL_S = 0.05
 IDLE_INTERVAL_S = 0.5  # a long training needs its cores more than a look at an empty journal
@@ -25,10 +21,9 @@ LAST_SEND_TIMEOUT_S = 60.0
 class Sender(threading.Thread):
     """Sends a journal's entries while the notebook runs."""
 
-    def __init__(self, journal: Journal, client: MlflowClient, store: Store) -> None:
+    def __init__(self, journal: Journal, store: OpenStore) -> None:
         super().__init__(name="boostlab-sender", daemon=True)
-        self._journal = journal
-        self._arguments = journal, client, store
+        self._journal, self._store = journal, store
         self._stop_asked = threading.Event()
 
     def run(self) -> None:
@@ -39,7 +34,7 @@ class Sender(threading.Thread):
                 model.preload()
                 documents.preload()
             while not self._stop_asked.wait(interval_s):
-                sent = delivery.send(*self._arguments)
+                sent = delivery.send(self._journal, self._store)
                 interval_s = SEND_INTERVAL_S if sent else min(interval_s * 1.2, IDLE_INTERVAL_S)
         except StoreError as error:
             logging.getLogger(__name__).warning("%s What the notebook records is kept.", error)

@@ -55,7 +55,7 @@ class Exploration:
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self._note_cell)
         facts = owner.journal.facts()
-        names = {"MLFLOW_RUN_ID": facts["run_id"], "MLFLOW_EXPERIMENT_ID": facts["experiment_id"]}
+        names = {"MLFLOW_RUN_ID": facts.run_id, "MLFLOW_EXPERIMENT_ID": facts.experiment_id}
         environment.lend({**names, "MLFLOW_TRACKING_URI": owner.store.uri})
         type(self).current = self
 
@@ -96,7 +96,7 @@ class Exploration:
                 document, state = self._read_notebook(last_cell, stop)
                 if status == "FINISHED" and (broken := self._count_broken(document)):
                     status, reason = "FAILED", f"{broken} cell(s) failed and were not run again."
-                _end_fluent_run(self._owner.journal.facts()["run_id"], status)
+                _end_fluent_run(self._owner.journal.facts().run_id, status)
                 tags = {"boostlab.notebook_state": state} | ({"boostlab.reason": reason} if reason else {})
                 self._owner.note_end(document, status, tags)
                 self._owner.deliver()
@@ -111,7 +111,7 @@ class Exploration:
             stream.flush()  # what the cell has printed last must reach the screen before its picture is taken
         session = frontend.find_session()
         saved = bool(last_cell) and frontend.save_notebook(session, stop=stop)
-        begun = self._owner.journal.facts()["output_path"]  # what a server that is stopping does not tell any more
+        begun = self._owner.journal.facts().output_path  # what a server that is stopping does not tell any more
         document, state = _read_saved(session.notebook or (Path(begun) if begun else None))
         if document is None or not saved:
             return document, state

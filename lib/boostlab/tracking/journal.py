@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from boostlab.errors import LabError
+from boostlab.tracking.facts import RunFacts
 
 DONE = "done.json"
 POLL_S = 0.02
@@ -29,12 +30,12 @@ POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to send: a folder ``<number>-<kind>`` with its facts in ``entry.json`` and its files in ``files``."""
+    """One thing to send: a folder ``<number>-<type>`` with its facts in ``entry.json`` and its files in ``files``."""
 
     path: Path
 
     @property
-    def kind(self) -> str:
+    def type(self) -> str:
         """What the entry holds, such as ``metrics`` or ``model``."""
         return self.path.name.partition("-")[2]
 
@@ -78,13 +79,8 @@ class Journal:
         self._numbering = threading.Lock()  # widgets' callbacks may run in a thread of their own
 
     @classmethod
-    def create(cls, facts: Mapping[str, Any]) -> Journal:
-        """Make a journal of a run that begins, and own it.
-
-        Parameters
-        ----------
-        facts : mapping
-            What is needed to find the run again, or to make it anew: store, experiment, name, tags, parameters.
+    def create(cls, facts: RunFacts) -> Journal:
+        """Make the journal of a run that begins, and own it.
 
         Raises
         ------
@@ -102,7 +98,7 @@ class Journal:
             ) from None
         journal = cls(draft)
         journal.own()
-        _write(draft / "run.json", facts)
+        _write(draft / "run.json", asdict(facts))
         journal.path = draft.rename(folder / draft.name.removeprefix("."))  # with its lock held: never seen as orphaned
         return journal
 
@@ -125,8 +121,8 @@ class Journal:
         shutil.rmtree(self.path, ignore_errors=True)
         self.disown()
 
-    def facts(self) -> dict[str, Any]:
-        """Return what was given to :meth:`create`, with later :meth:`amend` s.
+    def facts(self) -> RunFacts:
+        """Return the run's facts.
 
         Raises
         ------
@@ -134,16 +130,17 @@ class Journal:
             If the file was cut off, as by a loss of power.
         """
         try:
-            facts: dict[str, Any] = json.loads((self.path / "run.json").read_text())
-        except ValueError:
+            return RunFacts.from_json(json.loads((self.path / "run.json").read_text()))
+        except (ValueError, TypeError):
             raise LabError(f"The journal {self.path} cannot be read. Nothing can be made of it: delete the folder.") from None
+
+    def note_ids(self, *, run_id: str, experiment_id: str) -> RunFacts:
+        """Add the ids that the store has given to the run, and return all facts."""
+        facts = replace(self.facts(), run_id=run_id, experiment_id=experiment_id)
+        _write(self.path / "run.json", asdict(facts))
         return facts
 
-    def amend(self, **facts: Any) -> None:
-        """Add to the journal's facts, such as the run's id once the store has given it."""
-        _write(self.path / "run.json", self.facts() | facts)
-
-    def add(self, kind: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
+    def add(self, entry_type: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
         """Append an entry; it appears whole or not at all.
 
         Parameters
@@ -158,7 +155,7 @@ class Journal:
             shutil.move(files, draft / "files")
         with self._numbering:
             number = sum(1 for _ in self.entries()) + 1
-            return Entry(draft.rename(self.path / f"{number:05d}-{kind}"))
+            return Entry(draft.rename(self.path / f"{number:05d}-{entry_type}"))
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries in the order in which they were added."""

@@ -10,19 +10,17 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from boostlab.errors import StoreError
 from boostlab.notebook.document import stage_notebook
 from boostlab.redaction import redact
 from boostlab.tracking import delivery
 from boostlab.tracking.delivery_thread import Sender
+from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Journal
-from boostlab.tracking.store import Store
+from boostlab.tracking.store import OpenStore
 from boostlab.tracking.watchdog import start_keeper
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 
 class Owner:
@@ -30,8 +28,8 @@ class Owner:
 
     Parameters
     ----------
-    facts : mapping
-        What the run is, as :func:`boostlab.tracking.run.describe_run` tells it.
+    facts : RunFacts
+        As :func:`boostlab.tracking.run.describe_run` returns them.
     secrets : frozenset of str
         What must stay out of the run's record.
 
@@ -41,11 +39,11 @@ class Owner:
         What the run records, until the store has all of it.
     """
 
-    def __init__(self, facts: Mapping[str, Any], client: MlflowClient, store: Store, *, secrets: frozenset[str]) -> None:
+    def __init__(self, facts: RunFacts, store: OpenStore, *, secrets: frozenset[str]) -> None:
         self.journal = Journal.create(facts)
         self.store = store
-        self._client, self._secrets = client, secrets
-        self._sender = Sender(self.journal, client, store)
+        self._secrets = secrets
+        self._sender = Sender(self.journal, store)
         self._keeper: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> str:
@@ -57,7 +55,7 @@ class Owner:
             If the store refuses the run; nothing of it is left then.
         """
         try:
-            run_id = delivery.create_run(self.journal, self._client, self.store)
+            run_id = delivery.create_run(self.journal, self.store)
         except StoreError:
             self.journal.remove()
             raise
@@ -71,7 +69,7 @@ class Owner:
         if notebook is not None:
             with tempfile.TemporaryDirectory() as folder:
                 shown = redact(notebook, self._secrets)
-                self.journal.add("files", {}, stage_notebook(shown, self.journal.facts()["notebook"], Path(folder)))
+                self.journal.add("files", {}, stage_notebook(shown, self.journal.facts().notebook, Path(folder)))
         delivery.add_end(self.journal, status, redact(dict(tags), self._secrets))
 
     def deliver(self) -> None:
@@ -84,7 +82,7 @@ class Owner:
         """
         try:
             self._sender.check_stopped()
-            delivery.complete(self.journal, self._client, self.store)
+            delivery.complete(self.journal, self.store)
         finally:
             self.release()
 

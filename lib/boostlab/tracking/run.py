@@ -22,6 +22,7 @@ from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import Settings, to_text
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.redaction import find_secrets, redact_parameters
+from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Entry, Journal
 from boostlab.tracking.store import Store, find_project, find_store, open_store
 from boostlab.tracking.ui import find_ui
@@ -43,8 +44,8 @@ DISPLAY_SCALE = 0.5  # pictures are drawn at twice the size at which they are sh
 
 def describe_run(
     values: Mapping[str, Any], *, store: Store, notebook: str | None, origin: str, output_path: str | None = None
-) -> dict[str, Any]:
-    """Return the facts of a run that begins now, as its journal keeps them.
+) -> RunFacts:
+    """Return the facts of a run that begins now.
 
     Parameters
     ----------
@@ -67,17 +68,17 @@ def describe_run(
         "boostlab.host": socket.gethostname(),
         "boostlab.pid": str(os.getpid()),
     }
-    return {
-        "store": store.shown,
-        "ui": find_ui(store),
-        "experiment": values.get("experiment") or name,
-        "run_name": run_name,
-        "notebook": name,
-        "output_path": output_path,
-        "start_time": int(time.time() * 1000),
-        "tags": tags | _git_tags(source),
-        "params": {key: to_text(value) for key, value in redact_parameters(values).items()},
-    }
+    return RunFacts(
+        store=store.shown,
+        ui=find_ui(store),
+        experiment=values.get("experiment") or name,
+        run_name=run_name,
+        notebook=name,
+        output_path=output_path,
+        start_time=int(time.time() * 1000),
+        tags=tags | _git_tags(source),
+        params={key: to_text(value) for key, value in redact_parameters(values).items()},
+    )
 
 
 def start_run(settings: Settings) -> Run:
@@ -111,8 +112,8 @@ class Run:
 
     Attributes
     ----------
-    facts : dict
-        What is known of the run: ``run_id``, ``run_name``, ``experiment``, ``store``, ``tags``, ``params`` and more.
+    facts : RunFacts
+        What is known of the run, such as its id and its name.
     """
 
     def __init__(self, journal: Journal, *, exploration: Exploration | None = None) -> None:
@@ -236,7 +237,7 @@ class Run:
     def _receipt(self, entry: Entry) -> dict[str, Any] | None:
         receipt = self._journal.wait(entry, RECEIPT_TIMEOUT_S)
         if receipt and "refused" in receipt:
-            raise StoreError(f"The tracking store refuses this {entry.kind}: {receipt['refused']}")
+            raise StoreError(f"The tracking store refuses this {entry.type}: {receipt['refused']}")
         return receipt
 
 
@@ -252,12 +253,11 @@ def _begin_exploration(values: Mapping[str, Any]) -> Run:
         Exploration.current.leave()
     environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = frontend.find_session().notebook
-    store = find_store(values.get("tracking_uri", ""), project=find_project(notebook))
-    client = open_store(store)
-    recovery.complete_orphans(client, store)
+    store = open_store(find_store(values.get("tracking_uri", ""), project=find_project(notebook)))
+    recovery.complete_orphans(store)
     source = str(notebook) if notebook else None
     facts = describe_run(values, store=store, notebook=source, origin="jupyter", output_path=source)
-    owner = Owner(facts, client, store, secrets=find_secrets({**values, "store": store.uri}))
+    owner = Owner(facts, store, secrets=find_secrets({**values, "store": store.uri}))
     with sigint_noted() as asked:  # a run that was made must have somebody who ends it
         owner.begin()
         run = Run(owner.journal, exploration=Exploration(owner))

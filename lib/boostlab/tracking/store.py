@@ -13,7 +13,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -59,7 +59,7 @@ class Store:
     artifact_root: Path | None = None
 
     @property
-    def kind(self) -> str:
+    def scheme(self) -> str:
         """One of ``sqlite``, ``file``, ``http``, ``https`` and the names of database servers."""
         return self.uri.partition(":")[0].partition("+")[0]
 
@@ -71,7 +71,20 @@ class Store:
     @property
     def path(self) -> Path:
         """The file or folder of a local store."""
-        return Path(self.uri.removeprefix("sqlite:///") if self.kind == "sqlite" else unquote(urlsplit(self.uri).path))
+        return Path(self.uri.removeprefix("sqlite:///") if self.scheme == "sqlite" else unquote(urlsplit(self.uri).path))
+
+
+@dataclass(frozen=True)
+class OpenStore(Store):
+    """A store that was opened, with its client.
+
+    Attributes
+    ----------
+    client : mlflow.MlflowClient
+        Client of the store's runs and of its registry.
+    """
+
+    client: MlflowClient = field(kw_only=True, compare=False, repr=False)
 
 
 def find_project(notebook: Path | None = None) -> Path:
@@ -123,8 +136,8 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
     raise StoreError(f"The tracking address {redact(address, ())!r} is of no known kind. It takes: {ALLOWED}.")
 
 
-def open_store(store: Store) -> MlflowClient:
-    """Return a client of the store, making a local one that is not there yet.
+def open_store(store: Store) -> OpenStore:
+    """Open a store; a local one that does not exist yet is made.
 
     A lock lets one process at a time make or upgrade the tables: processes that all met a fresh database would crash.
 
@@ -139,18 +152,18 @@ def open_store(store: Store) -> MlflowClient:
         with uncollected(), FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
             from mlflow import MlflowClient
 
-            if store.kind == "sqlite" and not store.path.exists():
+            if store.scheme == "sqlite" and not store.path.exists():
                 _make_tables(store)
             client = MlflowClient(store.uri, store.uri)
             client.search_experiments(max_results=1)
-        return client
+        return OpenStore(store.uri, store.artifact_root, client=client)
     except Exception as error:  # whatever MLflow, SQLAlchemy or a driver raises: the address is what the user can mend
         fault = error if isinstance(error, StoreError) else _unusable(store, f"{type(error).__name__}: {error}")
         raise StoreError(f"{fault} Correct tracking_uri or MLFLOW_TRACKING_URI. It takes: {ALLOWED}.") from None
 
 
-def open_current() -> MlflowClient:
-    """Return a client of the store that this notebook's run is in: who made the run names it in ``MLFLOW_TRACKING_URI``.
+def open_current() -> OpenStore:
+    """Open the store of this notebook's run, which ``MLFLOW_TRACKING_URI`` names once the run has begun.
 
     Raises
     ------
@@ -167,7 +180,7 @@ def configure_mlflow(store: Store) -> None:
     """
     for name, value in MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    if store.kind == "file":
+    if store.scheme == "file":
         os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
 
 
@@ -179,9 +192,9 @@ def check_reachable(store: Store, *, fresh: bool = False) -> None:
     fresh : bool
         Whether a local store may be absent as yet, if only the folder that it goes into is there.
     """
-    if store.kind in ("sqlite", "file"):
+    if store.scheme in ("sqlite", "file"):
         _check_local(store, fresh=fresh)
-    elif store.kind in ("http", "https"):
+    elif store.scheme in ("http", "https"):
         _check_server(store)
     else:
         _check_database(store)
@@ -219,9 +232,9 @@ def _check_local(store: Store, *, fresh: bool) -> None:
         raise _unusable(store, f"the folder {path.parent} does not exist")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise _unusable(store, f"{path} is not writable")
-    if store.kind == "sqlite" and path.is_dir():
+    if store.scheme == "sqlite" and path.is_dir():
         raise _unusable(store, f"{path} is a folder")
-    if store.kind == "sqlite" and path.exists():
+    if store.scheme == "sqlite" and path.exists():
         try:
             with closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA schema_version")
@@ -261,7 +274,7 @@ def _make_tables(store: Store) -> None:
 
 
 def _lock_path(store: Store) -> Path:
-    if store.kind == "sqlite":
+    if store.scheme == "sqlite":
         return store.path.with_name(store.path.name + ".lock")
     folder = user_state_path("boostlab", ensure_exists=True)
     return folder / f"store-{hashlib.sha256(store.uri.encode()).hexdigest()[:16]}.lock"

@@ -9,19 +9,19 @@ from typing import Any
 from boostlab.display.markdown import format_link, format_table
 from boostlab.errors import LabError
 from boostlab.redaction import MASK
+from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store
-from boostlab.tracking.ui import link_experiment, link_model, link_run, link_version
 
 
 def describe_outcome(journal: Journal, status: str, reason: str) -> str:
     """Return some lines on a run that ended, for papermill's log."""
     facts = journal.facts()
-    seconds = time.time() - facts["start_time"] / 1000
-    lines = [f"Run {facts['run_name']}: {status} after {seconds:.1f} s. {reason}".rstrip()]
+    seconds = time.time() - facts.start_time / 1000
+    lines = [f"Run {facts.run_name}: {status} after {seconds:.1f} s. {reason}".rstrip()]
     lines += [f"  {name:<28}{value:.6g}" for name, value in final_metrics(journal).items()]
     lines += [f"  registered as {name} version {version}" for name, version in registered_versions(journal)]
-    lines += [f"  experiment {facts['experiment']}, run {facts['run_id']}", f"  {how_to_look(facts)}"]
+    lines += [f"  experiment {facts.experiment}, run {facts.run_id}", f"  {how_to_look(facts)}"]
     return "\n".join(lines)
 
 
@@ -30,27 +30,27 @@ def describe_loss(journal: Journal, store: Store, status: str, error: LabError) 
     facts = journal.facts()
     prefix = "MLFLOW_TRACKING_URI=ADDRESS " if MASK in store.shown else ""
     return (
-        f"{error}\nThe run {facts['run_name']} ended {status}. Nothing of it is lost: it is kept in {journal.path}, and the "
+        f"{error}\nThe run {facts.run_name} ended {status}. Nothing of it is lost: it is kept in {journal.path}, and the "
         f"output notebook is on disk.\nWhen the store is back: {prefix}boostlab deliver {journal.path.name}"
     )
 
 
 def final_metrics(journal: Journal) -> dict[str, float]:
     """Return the metrics that were logged as results, without those per round."""
-    entries = [entry.read() for entry in journal.entries() if entry.kind == "metrics"]
+    entries = [entry.read() for entry in journal.entries() if entry.type == "metrics"]
     return {name: value for entry in entries if entry["final"] for name, value, *_ in entry["points"]}
 
 
 def registered_versions(journal: Journal) -> list[tuple[str, int]]:
     """Return name and version of each model that was registered."""
-    models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.kind == "model"]
+    models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.type == "model"]
     return [(name, receipt["version"]) for name, receipt in models if "version" in receipt]
 
 
-def how_to_look(facts: Mapping[str, Any]) -> str:
-    """Return how to see the run of a journal's facts in MLflow's UI."""
-    command = facts["ui"]["command"]
-    return f"see {link_run(facts)}{f' while this runs: {command}' if command else ''}"
+def how_to_look(facts: RunFacts) -> str:
+    """Return how to see a run in MLflow's UI."""
+    command = facts.ui.command
+    return f"see {facts.run_url}{f' while this runs: {command}' if command else ''}"
 
 
 def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:
@@ -64,21 +64,22 @@ def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], 
     )
 
 
-def tabulate_run(facts: Mapping[str, Any], model: Mapping[str, Any], register_as: str) -> str:
+def tabulate_run(facts: RunFacts, model: Mapping[str, Any], register_as: str) -> str:
     """Return a Markdown table of where the run and its model are, and where to click next."""
+    ui = facts.ui
     rows = {
-        "experiment": format_link(facts["experiment"], link_experiment(facts)),
-        "run": f"{format_link(facts['run_name'], link_run(facts))} (`{facts['run_id']}`)",
-        "model": f"`runs:/{facts['run_id']}/model`",
+        "experiment": format_link(facts.experiment, ui.experiment_url(facts.experiment_id)),
+        "run": f"{format_link(facts.run_name, facts.run_url)} (`{facts.run_id}`)",
+        "model": f"`runs:/{facts.run_id}/model`",
     }
     if "model_id" in model:
-        rows["model"] = f"{format_link('model', link_model(facts, model['model_id']))} ({rows['model']})"
+        rows["model"] = f"{format_link('model', ui.model_url(facts.experiment_id, model['model_id']))} ({rows['model']})"
     if register_as and "version" in model:
         rows["registered as"] = format_link(
-            f"{register_as} version {model['version']}", link_version(facts, register_as, model["version"])
+            f"{register_as} version {model['version']}", ui.version_url(register_as, model["version"])
         )
     elif register_as:
         rows["registered as"] = f"`{register_as}`, version to come: the store is lost for now"
-    if facts["ui"]["command"]:
-        rows["links"] = f"work while this runs: `{facts['ui']['command']}`"
+    if ui.command:
+        rows["links"] = f"work while this runs: `{ui.command}`"
     return format_table(rows)

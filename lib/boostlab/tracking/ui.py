@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from boostlab.tracking.store import Store, find_project, find_store
 
@@ -21,29 +22,56 @@ DEFAULT_ADDRESS = "http://127.0.0.1:5000/"
 START_TIMEOUT_S = 60
 
 
-def find_ui(store: Store) -> dict[str, str]:
-    """Return where the UI shows a store (``address``) and the command to give first (``command``; empty: none).
+@dataclass(frozen=True)
+class MlflowUI:
+    """MLflow's UI on one store.
 
-    Returns
-    -------
-    dict of str to str
+    Attributes
+    ----------
+    address : str
+        Where it answers, with a slash at the end.
+    command : str
+        The command that starts it; empty where it is always there.
     """
-    if store.kind in ("http", "https"):
-        return {"address": re.sub("//[^/@]*@", "//", store.uri) + "/", "command": ""}
+
+    address: str = DEFAULT_ADDRESS
+    command: str = ""
+
+    def experiment_url(self, experiment_id: str) -> str:
+        """Return the address of an experiment's page."""
+        return f"{self.address}#/experiments/{experiment_id}/runs"
+
+    def run_url(self, experiment_id: str, run_id: str) -> str:
+        """Return the address of a run's page."""
+        return f"{self.experiment_url(experiment_id)}/{run_id}"
+
+    def model_url(self, experiment_id: str, model_id: str) -> str:
+        """Return the address of the page of a logged model."""
+        return f"{self.address}#/experiments/{experiment_id}/models/{model_id}"
+
+    def version_url(self, name: str, version: int) -> str:
+        """Return the address of the page of a registered version."""
+        return f"{self.address}#/models/{quote(name, safe='')}/versions/{version}"
+
+
+def find_ui(store: Store) -> MlflowUI:
+    """Return the UI that shows a store."""
+    if store.scheme in ("http", "https"):
+        return MlflowUI(re.sub("//[^/@]*@", "//", store.uri) + "/")
     if os.environ.get(PROXY_VARIABLE) == store.shown:
         from boostlab.notebook.session import find_session
 
         server = find_session().server
         if server:
-            return {"address": f"{server}{PROXY_NAME}/", "command": ""}
-    return {"address": DEFAULT_ADDRESS, "command": name_command(store)}
+            return MlflowUI(f"{server}{PROXY_NAME}/")
+    return MlflowUI(DEFAULT_ADDRESS, name_command(store))
 
 
 def name_command(store: Store) -> str:
     """Return the command that opens the UI on a store: the Makefile's for a project's own, else MLflow's."""
-    if store.kind == "sqlite" and store.path.name == "mlflow.db" and (store.path.parent / "Makefile").exists():
+    if store.scheme == "sqlite" and store.path.name == "mlflow.db" and (store.path.parent / "Makefile").exists():
         return "make ui"
-    allow = "MLFLOW_ALLOW_FILE_STORE=true " if store.kind == "file" else ""
+    allow = "MLFLOW_ALLOW_FILE_STORE=true " if store.scheme == "file" else ""
     return f"{allow}mlflow ui --backend-store-uri {store.shown}"
 
 
@@ -51,28 +79,6 @@ def build_command(store: Store) -> list[str]:
     """Return the command that serves the UI of a local store or a database, without host and port."""
     root = ["--default-artifact-root", store.artifact_root.as_uri()] if store.artifact_root else []
     return [sys.executable, "-P", "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *root]
-
-
-def link_run(facts: Mapping[str, Any]) -> str:
-    """Return the address of a run's page, of the facts of its journal."""
-    return f"{facts['ui']['address']}#/experiments/{facts['experiment_id']}/runs/{facts['run_id']}"
-
-
-def link_experiment(facts: Mapping[str, Any]) -> str:
-    """Return the address of the page of a run's experiment."""
-    return f"{facts['ui']['address']}#/experiments/{facts['experiment_id']}/runs"
-
-
-def link_model(facts: Mapping[str, Any], model_id: str) -> str:
-    """Return the address of the page of a model that a run has logged."""
-    return f"{facts['ui']['address']}#/experiments/{facts['experiment_id']}/models/{model_id}"
-
-
-def link_version(facts: Mapping[str, Any], name: str, version: object) -> str:
-    """Return the address of the page of a registered version."""
-    from urllib.parse import quote
-
-    return f"{facts['ui']['address']}#/models/{quote(name, safe='')}/versions/{version}"
 
 
 def describe_proxy() -> dict[str, Any]:

@@ -62,9 +62,9 @@ def _complete(path: Path, order: dict[str, object]) -> bool:
     try:
         store = Store(str(order["store"]), Path(str(order["artifact_root"])) if order["artifact_root"] else None)
         check_reachable(store)  # a local store that is gone must not be made anew
-        client = open_store(store)
+        opened = open_store(store)
         recovery.end_abandoned(journal, secrets=frozenset(order["secrets"]))  # type: ignore[call-overload]
-        delivery.complete(journal, client, store)
+        delivery.complete(journal, opened)
     except LabError:
         pass  # the store is gone too: the next execution, or `boostlab deliver`, tries again
     finally:

@@ -24,7 +24,7 @@ from boostlab.notebook.parameters import Settings, describe_limits, find_schema,
 from boostlab.notebook.session import JOURNAL_VARIABLE, is_headless
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store, find_project
-from boostlab.tracking.ui import find_ui, link_run
+from boostlab.tracking.ui import MlflowUI, find_ui
 from boostlab.widgets.fields import Field
 
 POLL_S = 0.5
@@ -153,7 +153,7 @@ class JobRow:
         self.stop_button = ipywidgets.Button(description="Stop", icon="stop", layout={"width": "6em"})
         self.stop_button.on_click(lambda _: job.stop())
         self.widget = ipywidgets.HBox([self._bar, self.stop_button, self.text], layout={"align_items": "center"})
-        self._ui: dict[str, str] = {}
+        self._ui: MlflowUI | None = None
 
     def follow(self) -> None:
         """Show the progress of the run until it ends."""
@@ -163,10 +163,10 @@ class JobRow:
     def _show(self) -> jobs.State:
         state, progress = self.job.state, self.job.progress
         self._bar.max, self._bar.value = progress.cells or 1, progress.cell
-        name = html.escape(progress.run.get("run_name", name_notebook(self.job.notebook)))
+        name = html.escape(progress.run.run_name if progress.run else name_notebook(self.job.notebook))
         if progress.run:
-            self._ui = self._ui or find_ui(Store(progress.run["store"]))
-            address = html.escape(link_run({**progress.run, "ui": self._ui}))
+            self._ui = self._ui or find_ui(Store(progress.run.store))
+            address = html.escape(self._ui.run_url(progress.run.experiment_id, progress.run.run_id))
             name = f'<a href="{address}" target="_blank" style="text-decoration: underline">{name}</a>'
         running = progress.note or (f"cell {progress.cell} of {progress.cells}" if progress.cells else "")
         words = html.escape(self.job.message or (running if state == "running" else ""))
@@ -197,5 +197,5 @@ def _find_notebook(given: str | Path) -> Path:
 
 def _find_executed() -> Path | None:
     """Return the file of the notebook that the engine executes in this kernel, or None if it has no file."""
-    source = Path(Journal(Path(os.environ[JOURNAL_VARIABLE])).facts()["tags"]["mlflow.source.name"])
+    source = Path(Journal(Path(os.environ[JOURNAL_VARIABLE])).facts().source)
     return source if source.is_file() else None

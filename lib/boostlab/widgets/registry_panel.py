@@ -218,7 +218,7 @@ class Panel(widgets.VBox):
         self._safely(self._view_model)
         if job.state == "finished":
             self.reason.value, self.override.value = "", False
-            run_name = job.progress.run["run_name"]
+            run_name = job.progress.run.run_name if job.progress.run else ""
             self._say(f"Done: version {job.parameters['version']} is in {job.parameters['stage']} now (run {run_name}).")
         else:
             self._say(job.message or "The run was stopped: look at the history for what it did.", tone="error")

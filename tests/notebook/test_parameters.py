@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from boostlab.errors import ParameterError
-from boostlab.notebook.parameters import Parameter, Settings, check_parameters, read_parameters, to_text
+from boostlab.notebook.parameters import Parameter, check_parameters, read_parameters, to_text
 
 
 def notebook(source: str | list[str], **metadata: Any) -> dict[str, Any]:
@@ -95,82 +95,12 @@ def test_accepts_a_value_of_the_type(annotation: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotation", "value", "message"),
-    [
-        ("int", True, "x takes a whole number, not True."),
-        ("int", 2.0, "x takes a whole number, not 2.0."),
-        ("int", "3", "x takes a whole number, not '3'."),
-        ("float", False, "x takes a number, not False."),
-        ("float", "high", "x takes a number, not 'high'."),
-        ("float | None", "none", "x takes a number or None, not 'none'."),
-        ("bool", 1, "x takes True or False, not 1. Write True or False."),
-        ("str", 7, "x takes text, not 7. papermill reads numbers and True or False as such: pass text with -r x 7."),
-        ("list[int]", "1", "x takes a list, not '1'. Pass it with -y 'x: [a, b]'."),
-        ("dict[str, object]", "a", "x takes a mapping, not 'a'. Pass it with -y 'x: {key: value}'."),
-        ("float", float("nan"), "x = nan is not a finite number."),
-        ("list[float]", [1.0, float("-inf")], "x[1] = -inf is not a finite number."),
-    ],
-)
-def test_refuses_a_value_of_another_type(annotation: str, value: Any, message: str) -> None:
-    with pytest.raises(ParameterError) as caught:
-        check(f"x: {annotation} = None", x=value)
-
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize(
-    ("annotation", "value", "words"),
-    [
-        ("list[str]", [1], "text"),
-        ("list[int]", ["a"], "a whole number"),
-        ("dict[str, int]", {"a": "b"}, "a whole number"),
-        ("dict[str, int]", {1: 2}, "text"),
-        ("int | str", None, "a whole number or text"),
-    ],
-)
-def test_says_what_an_inner_value_takes(annotation: str, value: Any, words: str) -> None:
-    with pytest.raises(ParameterError) as caught:
-        check(f"x: {annotation} = 0", x=value)
-
-    assert f"takes {words}, not" in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_names_every_value_that_is_wrong() -> None:
-    with pytest.raises(ParameterError, match=r"^a takes .*\nb takes "):
-        check("a: int = 1\nb: int = 2", a="x", b="y")
-
-
-def test_ignores_names_beyond_the_fields_when_it_checks_globals() -> None:
-    class One(Settings):
-        a: int
-
-    assert One.check({"a": 1, "__name__": "__main__"}).model_dump() == {"a": 1}
-
-
-def test_does_not_change_once_it_is_checked() -> None:
-    settings = check_parameters(notebook("a: int = 1"), {})
-
-    with pytest.raises(ValueError, match="frozen"):
-        settings.a = 2  # type: ignore[attr-defined]
-
-
-def test_refuses_to_check_what_has_no_value_yet() -> None:
-    class Two(Settings):
-        a: int
-        b: int
-
-    with pytest.raises(ParameterError, match=r"No value for b: run the notebook's parameters cell"):
-        Two.check({"a": 1})
-
-
-@pytest.mark.parametrize(
     ("schema", "words"),
     [
-        ("boostlab.training.settings:Nope", "is not there"),
-        ("nowhere.schemas:Train", "is not there"),
-        ("boostlab.training.settings", "is not there"),
-        ("boostlab.training.settings:Count", "is no boostlab Settings class"),
+        ("boostlab.training.settings:Nope", "cannot be imported"),
+        ("nowhere.schemas:Train", "cannot be imported"),
+        ("boostlab.training.settings", "cannot be imported"),
+        ("boostlab.training.settings:Count", "is not a Settings class"),
     ],
 )
 def test_refuses_metadata_that_names_no_schema(schema: str, words: str) -> None:

@@ -20,7 +20,7 @@ from tests.support.common import TIMEOUT_S, all_runs, artifacts, wait_until
 
 Look = Callable[..., Any]
 START = """\
-from boostlab.notebook.parameters import Settings
+from boostlab.notebook.settings import Settings
 from boostlab.tracking.run import start_run
 class Tiny(Settings):
     experiment: str = "tiny"

@@ -1,140 +1,25 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import Any
-
-import numpy as np
 import pytest
-import xgboost as xgb
 
 from boostlab.errors import ParameterError
-from boostlab.notebook.parameters import check_parameters
-from boostlab.training.settings import Hyperparameters, Train
-
-NOTEBOOK = json.loads((Path(__file__).parents[2] / "notebooks" / "train.ipynb").read_text(encoding="utf-8"))
-TINY = 1e-9
-NOT_NEGATIVE = ([0, 0.5, 1e6], [-TINY])
-FRACTION = ([TINY, 1], [0, 1 + TINY])
-INNER_FRACTION = ([TINY, 0.79], [0, 1])
-COUNT = ([0, 1], [-1])
-TABLE = {"target", "features", "drop", "sample_weight", "group", "time", "split", "stratify"}  # checked against one another
-FREE = {"run_name", "tracking_uri", "xgb_params"} | TABLE
-VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and just beyond them
-    "eta": ([0, 1], [-TINY, 1 + TINY]),
-    "max_depth": COUNT,
-    "min_child_weight": NOT_NEGATIVE,
-    "max_delta_step": NOT_NEGATIVE,
-    "gamma": NOT_NEGATIVE,
-    "subsample": FRACTION,
-    "colsample_bytree": FRACTION,
-    "colsample_bylevel": FRACTION,
-    "colsample_bynode": FRACTION,
-    "reg_lambda": NOT_NEGATIVE,
-    "reg_alpha": NOT_NEGATIVE,
-    "scale_pos_weight": NOT_NEGATIVE,
-    "tree_method": (["auto", "hist", "approx", "exact"], ["gpu_hist", ""]),
-    "grow_policy": (["depthwise", "lossguide"], ["Depthwise"]),
-    "max_leaves": COUNT,
-    "max_bin": ([2, 512], [1]),
-    "num_parallel_tree": ([1, 3], [0]),
-    "seed": ([0, 2**31 - 1], [-1, 2**31]),
-    "nthread": COUNT,
-    "device": (["cpu", "cuda", "cuda:1", "gpu"], ["tpu", "cuda:", "cuda:x", "CPU", ""]),
-    "dataset": (["breast_cancer", "diabetes", "digits", "iris", "wine"], ["boston"]),
-    "task": (["auto", "regression", "classification"], ["ranking"]),
-    "test_size": INNER_FRACTION,
-    "valid_size": INNER_FRACTION,
-    "num_boost_round": ([1], [0]),
-    "early_stopping_rounds": COUNT,
-    "register_as": (["", "my model-1.0"], ["a/b", "a:b"]),
-    "experiment": (["a"], [""]),
-}
+from boostlab.notebook.settings import Settings
 
 
-def train(**given: Any) -> Train:
-    settings = check_parameters(NOTEBOOK, given)
-    assert isinstance(settings, Train)
-    return settings
+class Pair(Settings):
+    a: int
+    b: int
 
 
-def cases(side: int) -> list[tuple[str, Any]]:
-    return [(name, value) for name, sides in VALUES.items() for value in sides[side]]
+def test_ignores_names_that_are_no_fields() -> None:
+    assert Pair.check({"a": 1, "b": 2, "__name__": "__main__"}).model_dump() == {"a": 1, "b": 2}
 
 
-def test_limits_every_field_but_free_text_and_mappings() -> None:
-    assert set(Train.model_fields) - set(VALUES) == FREE
+def test_is_immutable() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Pair(a=1, b=2).a = 3
 
 
-@pytest.mark.parametrize(("name", "value"), cases(0))
-def test_accepts_a_value_at_its_bounds(name: str, value: Any) -> None:
-    assert getattr(train(**{name: value}), name) == value
-
-
-@pytest.mark.parametrize(("name", "value"), cases(1))
-def test_refuses_a_value_beyond_its_bounds(name: str, value: Any) -> None:
-    with pytest.raises(ParameterError, match=rf"^{name} "):
-        train(**{name: value})
-
-
-@pytest.mark.parametrize(("name", "value"), [case for case in cases(0) if case[0] in Hyperparameters.model_fields])
-def test_xgboost_takes_what_is_accepted(name: str, value: Any) -> None:
-    params = train(**({"nthread": 1} | {name: value})).booster_params() | {"device": "cpu"}
-
-    assert xgb.train(params, xgb.DMatrix(np.eye(4), label=np.arange(4)), num_boost_round=1).num_boosted_rounds() == 1
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "allowed"),
-    [
-        ("eta", 2, "0 <= eta <= 1"),
-        ("subsample", 0, "0 < subsample <= 1"),
-        ("max_bin", 1, "2 <= max_bin"),
-        ("seed", 2**31, "0 <= seed < 2147483648"),
-    ],
-)
-def test_says_which_range_is_allowed(name: str, value: float, allowed: str) -> None:
-    with pytest.raises(ParameterError) as caught:
-        train(**{name: value})
-
-    assert str(caught.value) == f"{name} = {value!r} is out of range. Allowed: {allowed}."
-
-
-def test_says_which_type_and_range_are_allowed() -> None:
-    with pytest.raises(ParameterError, match=r"^eta takes a number with 0 <= eta <= 1, not 'high'\.$"):
-        train(eta="high")
-
-
-@pytest.mark.parametrize(("name", "value"), [("device", "tpu"), ("register_as", "a/b"), ("experiment", "")])
-def test_does_not_tell_that_text_is_no_text(name: str, value: str) -> None:
-    with pytest.raises(ParameterError) as caught:
-        train(**{name: value})
-
-    assert "takes text, not" not in str(caught.value)
-
-
-def test_names_the_nearest_choice() -> None:
-    with pytest.raises(ParameterError, match=r"^task has no choice 'regresion'\. Did you mean 'regression'\? It takes: auto,"):
-        train(task="regresion")
-
-
-@pytest.mark.parametrize(("test_size", "valid_size"), [(0.5, 0.5), (0.9, 0.2), (0.7, 0.3)])
-def test_refuses_shares_that_leave_no_rows_for_training(test_size: float, valid_size: float) -> None:
-    with pytest.raises(ParameterError, match=r"leave no rows for training\. .* their sum is below 1\.$"):
-        train(test_size=test_size, valid_size=valid_size)
-
-
-def test_refuses_an_own_parameter_among_xgb_params() -> None:
-    with pytest.raises(ParameterError, match=r"^xgb_params names eta: set it by its own parameter, as -p eta"):
-        train(xgb_params={"eta": 0.1, "num_boost_round": 5})
-
-
-def test_hands_xgboost_its_parameters_and_nothing_else() -> None:
-    params = train(eta=0.3, xgb_params={"sampling_method": "uniform"}).booster_params()
-
-    assert set(params) == set(Hyperparameters.model_fields) - {"xgb_params", "scale_pos_weight"} | {"sampling_method"}
-    assert params["eta"] == 0.3
-
-
-def test_hands_on_a_weight_of_the_second_class_that_changes_something() -> None:
-    assert train(scale_pos_weight=2).booster_params()["scale_pos_weight"] == 2
+def test_refuses_a_missing_value() -> None:
+    with pytest.raises(ParameterError, match=r"No value for b: run the notebook's parameters cell"):
+        Pair.check({"a": 1})

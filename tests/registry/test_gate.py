@@ -55,15 +55,15 @@ def test_the_kits_gate_asks_every_rule_and_leads_to_production_through_staging()
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("beats_champio: {}", "'beats_champio' is no rule. Did you mean 'beats_champion'?"),
-        ("beats_champion: {demands: better}", "'demands' is no option of beats_champion. Did you mean 'demand'?"),
-        ("beats_champion: {demand: beter}", "beats_champion.demand = 'beter' is no choice. Did you mean 'better'?"),
-        ("model_answers: {stages: [prod]}", "model_answers.stages.0 = 'prod' is no choice"),
+        ("beats_champio: {}", "No rule 'beats_champio'. Did you mean 'beats_champion'?"),
+        ("beats_champion: {demands: better}", "beats_champion has no option 'demands'. Did you mean 'demand'?"),
+        ("beats_champion: {demand: beter}", "beats_champion.demand has no choice 'beter'. Did you mean 'better'?"),
+        ("model_answers: {stages: [prod]}", "model_answers.stages[0] has no choice 'prod'"),
         ("metric_thresholds: {all_tasks: {test_r2: '0.5'}}", "'0.5' is no bound. Write one such as '>= 0.8'"),
-        ("metric_thresholds: {all_tasks: {test_r2: 0.5}}", "metric_thresholds.all_tasks.test_r2 = 0.5 does not fit"),
+        ("metric_thresholds: {all_tasks: {test_r2: 0.5}}", "metric_thresholds.all_tasks['test_r2'] takes text, not 0.5"),
         ("- a", "is no mapping of rules"),
         ("a: [", "cannot be read"),
-        ("1: {}", "'1' is no rule"),
+        ("1: {}", "No rule '1'"),
     ],
 )
 def test_refuses_a_file_that_says_what_it_does_not_know(tmp_path: Path, text: str, said: str) -> None:

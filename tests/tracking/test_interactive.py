@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 Look = Callable[..., Any]
 START = """\
-from boostlab.notebook.parameters import Settings
+from boostlab.notebook.settings import Settings
 from boostlab.tracking.run import start_run
 class Tiny(Settings):
     x: int

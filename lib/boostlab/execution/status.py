@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from boostlab.atomic import write_text
 from boostlab.tracking.facts import RunFacts
 
 VARIABLE = "BOOSTLAB_STATUS"
@@ -59,10 +60,8 @@ class StatusFile:
         if self._path is None:
             return
         self._status = dataclasses.replace(self._status, **changes)
-        draft = self._path.with_suffix(".draft")
-        with contextlib.suppress(OSError):  # who started it is gone: the run goes on
-            draft.write_text(json.dumps(dataclasses.asdict(self._status)))
-            draft.replace(self._path)
+        with contextlib.suppress(OSError):  # the parent process and its folder are gone: the run goes on
+            write_text(self._path, json.dumps(dataclasses.asdict(self._status)))
 
 
 def read_status(path: Path) -> Status:

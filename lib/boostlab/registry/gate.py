@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from boostlab.errors import LabError, suggest
+from boostlab.errors import LabError
+from boostlab.notebook.explanation import explain_errors
 from boostlab.registry.stages import Stage
 from boostlab.tracking.store import find_project
 
@@ -120,30 +121,4 @@ def load_gate(path: Path) -> Gate:
     try:
         return Gate(**given)
     except ValidationError as error:
-        raise LabError("\n".join(f"The gate {path}: {_explain(fault)}" for fault in error.errors())) from None
-
-
-def _explain(fault: Any) -> str:
-    place = [str(part) for part in fault["loc"]]
-    where, value = ".".join(place), fault["input"]
-    if fault["type"] == "extra_forbidden":
-        known = _options(place[:-1])
-        kind = "rule" if len(place) == 1 else f"option of {place[0]}"
-        return f"{place[-1]!r} is no {kind}.{suggest(place[-1], known)} It takes: {', '.join(known)}."
-    if fault["type"] == "literal_error":
-        choices = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
-        return f"{where} = {value!r} is no choice.{suggest(str(value), choices)} It takes: {', '.join(choices)}."
-    if fault["type"] == "value_error":
-        return f"{where}: {fault['ctx']['error']}"
-    return f"{where} = {value!r} does not fit: {fault['msg'][0].lower()}{fault['msg'][1:]}."
-
-
-def _options(place: list[str]) -> list[str]:
-    if not place:
-        return list(Gate.model_fields)
-    rules: dict[str, type[BaseModel]] = {
-        "allowed_transitions": Transitions,
-        "metric_thresholds": Thresholds,
-        "beats_champion": Champion,
-    }
-    return list(rules.get(place[0], Rule).model_fields)
+        raise LabError(f"The gate {path}: {explain_errors(Gate, error, noun='rule')}") from None

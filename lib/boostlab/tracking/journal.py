@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
+from boostlab.atomic import write_text
 from boostlab.errors import LabError
 from boostlab.tracking.facts import RunFacts
 
@@ -189,6 +190,4 @@ def orphaned_journals() -> Iterator[Journal]:
 
 
 def _write(path: Path, facts: Mapping[str, Any]) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(facts, default=str))
-    draft.replace(path)
+    write_text(path, json.dumps(facts, default=str))

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError, StoreError
 from boostlab.notebook.document import name_notebook
-from boostlab.notebook.parameters import Settings, to_text
+from boostlab.notebook.parameters import to_text
 from boostlab.notebook.session import JOURNAL_VARIABLE
+from boostlab.notebook.settings import Settings
 from boostlab.redaction import find_secrets, redact_parameters
 from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Entry, Journal

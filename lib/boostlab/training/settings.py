@@ -14,8 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from boostlab.data.datasets import Dataset
 from boostlab.errors import suggest
-from boostlab.notebook.parameters import Settings
-from boostlab.notebook.settings import Count, ModelName, Tracked
+from boostlab.notebook.settings import Count, ModelName, Settings, Tracked
 
 ALIASES = {
     "learning_rate": "eta",

@@ -16,7 +16,8 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from boostlab.errors import ParameterError
-from boostlab.notebook.parameters import Parameter, describe_limits, find_bounds
+from boostlab.notebook.explanation import describe_limits, find_bounds
+from boostlab.notebook.parameters import Parameter
 from boostlab.redaction import SECRET_NAME
 
 FRACTION_STEP = 0.01

@@ -20,8 +20,10 @@ from boostlab.errors import LabError
 from boostlab.execution import jobs
 from boostlab.notebook import session as frontend
 from boostlab.notebook.document import is_lab_notebook, name_notebook
-from boostlab.notebook.parameters import Settings, describe_limits, find_schema, read_parameters, to_text
+from boostlab.notebook.explanation import describe_limits
+from boostlab.notebook.parameters import find_schema, read_parameters, to_text
 from boostlab.notebook.session import JOURNAL_VARIABLE, is_headless
+from boostlab.notebook.settings import Settings
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store, find_project
 from boostlab.tracking.ui import MlflowUI, find_ui

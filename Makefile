@@ -57,7 +57,7 @@ lock: $(READY) ## lock again after a change in pyproject.toml; versions locked b
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links $(ARGS) pyproject.toml
 
 clean: ## remove the environment, caches and builds; runs and the store stay
-	rm -rf $(VENV) build lib/*.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache
 
 # Without the mark .ready, the set-up was cut off: make the environment anew. With it, bring it up to the lock.
 # uv does not read pip's settings: hand over the package index that they name.

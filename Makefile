@@ -36,11 +36,11 @@ lint: $(READY) ## check form, types, imports between packages, and that notebook
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-timing
-	@$(BIN)/nbstripout --verify --drop-empty-cells notebooks/*.ipynb
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/nbstripout --verify --keep-id --drop-empty-cells notebooks/*.ipynb
 
 fix: $(READY) ## repair what `make lint` says, as far as tools can
-	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && $(BIN)/nbstripout --drop-empty-cells notebooks/*.ipynb
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && $(BIN)/nbstripout --keep-id --drop-empty-cells notebooks/*.ipynb
 
 docs: $(READY) ## build the documentation into build/docs
 	@$(BIN)/sphinx-build -W -n --keep-going docs build/docs $(ARGS)

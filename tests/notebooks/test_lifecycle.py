@@ -36,11 +36,12 @@ def test_a_promoted_model_answers_alike_where_it_is_served_and_where_it_scores(
         assert done.returncode == 0, done.stderr
 
     run("train.ipynb", dataset="wine", num_boost_round=20, register_as="wine")
-    run("registry.ipynb", model="wine", version=1, stage="production", reason="first")
+    for stage in ("staging", "production"):
+        run("registry.ipynb", model="wine", version=1, stage=stage)
     run("score.ipynb", model="wine", rows="rows.csv", output="scored.csv")
     scored = pd.read_csv(tmp_path / "scored.csv")
 
-    assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 3
+    assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 4
     assert look().get_model_version_by_alias("wine", "production").version == "1"
     folder = download_artifacts("models:/wine@production", dst_path=str(tmp_path / "model"), tracking_uri=store)
     assert _served(folder, rows) == scored["prediction"].tolist()

@@ -123,10 +123,10 @@ def _convert_dates(values: Sequence[Any]) -> Array:
 
 def _convert_date(value: Any) -> np.datetime64:
     if value is None or value != value:
-        return np.datetime64("NaT")
+        return np.datetime64("NaT", "ns")
     if isinstance(value, str):
         if value in MISSING_MARKERS or value == "NaT":
-            return np.datetime64("NaT")
+            return np.datetime64("NaT", "ns")
         if value[-1] == "Z" or "+" in value or value.count("-") > 2:
             raise SchemaError(f"{value[:40]!r} has a time zone. The model takes dates without one.")
         return parse_date(value)

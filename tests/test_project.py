@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 from tests.support.common import PROJECT, TIMEOUT_S
 
 LOCK = (PROJECT / "requirements.txt").read_text()
+MAKEFILES = (PROJECT / "Makefile").read_text() + (PROJECT / "lab.mk").read_text()
 README = (PROJECT / "README.md").read_text()
 ENVIRONMENT_STANDS = "--assume-old=.venv/.ready"
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
@@ -103,8 +104,7 @@ def test_what_ci_runs_lies_in_the_repository() -> None:
 
 @MAKE_IS_HERE
 def test_make_alone_lists_each_target() -> None:
-    makefile = (PROJECT / "Makefile").read_text()
-    (phony,) = re.findall(r"^\.PHONY: (.*)", makefile, re.MULTILINE)
+    phony = " ".join(re.findall(r"^\.PHONY: (.*)", MAKEFILES, re.MULTILINE))
     done = subprocess.run(["make"], cwd=PROJECT, capture_output=True, text=True, check=True)
     listed = re.findall(r"^make (\w+) +\S.*$", done.stdout, re.MULTILINE)
     assert sorted(listed) == sorted(set(phony.split()) - {"environment"})

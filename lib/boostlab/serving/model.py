@@ -83,10 +83,9 @@ class ServedModel:
         self.booster.set_param({"nthread": threads})
         self.features, self.labels = self.contract.features, self.contract.labels
         self._positions = {item.name: index_categories(item) for item in self.features if item.type == "category"}
-        self._widths = [item.width for item in self.features]
         self._names, self._types = safe_names(self.features), input_types(self.features)
-        starts = [0, *accumulate(self._widths)][:-1]
-        self._starts = {item.name: start for item, start in zip(self.features, starts, strict=True)}
+        ends = accumulate(item.width for item in self.features)
+        self._slices = {item.name: slice(end - item.width, end) for item, end in zip(self.features, ends, strict=True)}
         self._fast_columns = list_fast_columns(self.features)
         self._numbers = [item for item in self.features if item.type == "number" and item.mlflow_type == "double"]
         configuration = json.loads(self.booster.save_config())
@@ -126,15 +125,14 @@ class ServedModel:
         at_once = [item for item in self._numbers if item.name in rows.columns] if rows.count else []
         try:  # all numbers in one call: a third of the time for a row of ten
             stacked = narrow_numbers(np.array([rows.columns[item.name] for item in at_once]), "")
-            matrix[:, [self._starts[item.name] for item in at_once]] = stacked.T if at_once else stacked
+            matrix[:, [self._slices[item.name].start for item in at_once]] = stacked.T if at_once else stacked
         except ValueError:  # convert one by one, so that the error names the column
             at_once = []
         done = {item.name for item in at_once}
-        for item, width in zip(self.features, self._widths, strict=True):
+        for item in self.features:
             values = rows.columns.get(item.name)
             if values is not None and rows.count and item.name not in done:
-                start = self._starts[item.name]
-                matrix[:, start : start + width] = self._encode_column(values, item).reshape(rows.count, width)
+                matrix[:, self._slices[item.name]] = self._encode_column(values, item).reshape(rows.count, -1)
         return matrix
 
     def predict(self, matrix: Array, *, probabilities: bool = False) -> list[Any]:

@@ -24,6 +24,11 @@ from boostlab.serving.schema import CONVERSION_ERRORS, convert_column, convert_t
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 ONE_FORMAT = f"The input must be a JSON dictionary with exactly one of the input fields {{{', '.join(map(repr, FORMATS))}}}"
+WRONG_SPLIT = "Invalid input. Provided dataframe_split field is not a valid dataframe representation in 'split' format. Error: "
+WRONG_CSV = (
+    "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame "
+    "produced using the `pandas.DataFrame.to_csv()` method. Error: "
+)
 UNEQUAL_LENGTHS = "Invalid input. The length of values for each input/column name are not the same"
 
 
@@ -51,8 +56,7 @@ def read_request(body: bytes, content_type: str | None, features: Sequence[Featu
     RequestError
         If the body does not have its content type's format, or does not match the features.
     """
-    kind = _check_type(content_type)
-    if kind == CSV:
+    if _check_type(content_type) == CSV:
         return _read_csv(body, features), None
     content = _decode(body)
     found = [name for name in FORMATS if name in content]
@@ -67,15 +71,15 @@ def _check_type(content_type: str | None) -> str:
     """Return the media type if the server reads it."""
     if content_type is None:
         raise MediaTypeError(f"The request has no content type. Send {JSON} or {CSV}.")
-    kind, *pairs = [part.strip() for part in content_type.split(";")]
-    given = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
-    if given.pop("charset", "utf-8").lower() != "utf-8":
+    media_type, *pairs = [part.strip() for part in content_type.split(";")]
+    parameters = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
+    if parameters.pop("charset", "utf-8").lower() != "utf-8":
         raise MediaTypeError("The scoring server only supports UTF-8")
-    if given:
-        raise MediaTypeError(f"Unrecognized content type parameters: {', '.join(given)}.")
-    if kind not in (JSON, CSV):
+    if parameters:
+        raise MediaTypeError(f"Unrecognized content type parameters: {', '.join(parameters)}.")
+    if media_type not in (JSON, CSV):
         raise MediaTypeError(f"This predictor only supports the following content types: {JSON}, {CSV}. Got '{content_type}'.")
-    return kind
+    return media_type
 
 
 def _decode(body: bytes) -> dict[str, Any]:
@@ -95,8 +99,8 @@ def _decode(body: bytes) -> dict[str, Any]:
 
 def _read_records(records: Any, features: Sequence[Feature]) -> Rows:
     if not isinstance(records, list):
-        kind = "dictionary" if isinstance(records, dict) else f"type {type(records)}"
-        raise RequestError(f"Invalid input. Dataframe records format must be a list of records. Got {kind}.")
+        received = "dictionary" if isinstance(records, dict) else f"type {type(records)}"
+        raise RequestError(f"Invalid input. Dataframe records format must be a list of records. Got {received}.")
     named = [record if isinstance(record, dict) else {} for record in records]
     sent = set().union(*named)
     # a column that a record lacks is NaN, not null: pandas converts NaN to True and null to False
@@ -105,39 +109,40 @@ def _read_records(records: Any, features: Sequence[Feature]) -> Rows:
 
 
 def _read_split(split: Any, features: Sequence[Feature]) -> Rows:
+    names, data = _check_split(split)
+    table = [row if isinstance(row, list) else [row] for row in data]
+    width = max(map(len, table), default=0)
+    if names is not None and table and len(names) != width:
+        raise RequestError(f"{WRONG_SPLIT}'{len(names)} columns passed, passed data had {width} columns'")
+    sent = [name for name in names or [] if isinstance(name, str)]
+    if len(set(sent)) < len(sent):
+        raise SchemaError("Two columns have the same name.")
+    by_column = zip_longest(*table) if table else iter([()] * len(sent))
+    columns = {name: list(values) for name, values in zip(names or [], by_column, strict=False) if isinstance(name, str)}
+    return _convert(columns, features, sent, len(data))
+
+
+def _check_split(split: Any) -> tuple[list[Any] | None, list[Any]]:
+    """Return the column names, if there are any, and the rows."""
     if not isinstance(split, dict):
-        kind = "list" if isinstance(split, list) else f"type {type(split)}"
-        raise RequestError(f"Invalid input. Dataframe split format must be a dictionary. Got {kind}.")
+        received = "list" if isinstance(split, list) else f"type {type(split)}"
+        raise RequestError(f"Invalid input. Dataframe split format must be a dictionary. Got {received}.")
     if "data" not in split or not split.keys() <= {"columns", "data", "index"}:
         raise RequestError(
             "Invalid input. Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. "
             f"Got {set(split)}.'"
         )
     names, data, index = split.get("columns"), split["data"], split.get("index")
-    wrong = "Invalid input. Provided dataframe_split field is not a valid dataframe representation in 'split' format. Error: "
     if not isinstance(data, list) or not (names is None or isinstance(names, list)):
-        raise RequestError(f"{wrong}'data is a list of rows, and columns a list of names'")
+        raise RequestError(f"{WRONG_SPLIT}'data must be a list of rows, and columns a list of names'")
     if index is not None and not (isinstance(index, list) and len(index) == len(data)):
-        raise RequestError(f"{wrong}'{len(data)} rows, and an index of another length'")
+        raise RequestError(f"{WRONG_SPLIT}'the index must have one entry for each of the {len(data)} rows'")
     if any(isinstance(row, dict) for row in data):
-        raise RequestError(f"{wrong}'a row is a dictionary: send dataframe_records'")
-    table = [row if isinstance(row, list) else [row] for row in data]
-    width = max(map(len, table), default=0)
-    if names is not None and table and len(names) != width:
-        raise RequestError(f"{wrong}'{len(names)} columns passed, passed data had {width} columns'")
-    sent = [name for name in names or [] if isinstance(name, str)]
-    if len(set(sent)) < len(sent):
-        raise SchemaError("A column is named twice.")
-    by_column = zip_longest(*table) if table else iter([()] * len(sent))
-    columns = {name: list(values) for name, values in zip(names or [], by_column, strict=False) if isinstance(name, str)}
-    return _convert(columns, features, sent, len(data))
+        raise RequestError(f"{WRONG_SPLIT}'a row is a dictionary: send dataframe_records instead'")
+    return names, data
 
 
 def _read_csv(body: bytes, features: Sequence[Feature]) -> Rows:
-    wrong = (
-        "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame "
-        "produced using the `pandas.DataFrame.to_csv()` method. Error: "
-    )
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -145,12 +150,12 @@ def _read_csv(body: bytes, features: Sequence[Feature]) -> Rows:
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
-        raise RequestError(f"{wrong}'{error}'") from None
+        raise RequestError(f"{WRONG_CSV}'{error}'") from None
     if not lines:
-        raise RequestError(f"{wrong}'No columns to parse from file'")
+        raise RequestError(f"{WRONG_CSV}'No columns to parse from file'")
     names, *table = lines
     if any(len(line) > len(names) for line in table):
-        raise RequestError(f"{wrong}'a row has more fields than the {len(names)} of the header'")
+        raise RequestError(f"{WRONG_CSV}'a row has more fields than the {len(names)} of the header'")
     by_column: Iterable[tuple[Any, ...]] = zip_longest(names, *table)
     columns: dict[str, Array] = {}
     types = {item.name: item.mlflow_type for item in features}
@@ -159,7 +164,7 @@ def _read_csv(body: bytes, features: Sequence[Feature]) -> Rows:
             try:
                 columns[name] = convert_text(values, types[name], name)
             except RequestError as error:
-                raise RequestError(f"{wrong}'{error}'") from None
+                raise RequestError(f"{WRONG_CSV}'{error}'") from None
     return _check_required(columns, features, names, len(table))
 
 

@@ -34,7 +34,12 @@ def convert_column(values: Sequence[Any], mlflow_type: MLflowType, name: str) ->
         If a value does not have the signature's type.
     """
     try:
-        return TABLE_CONVERTERS[mlflow_type](_widen(values))
+        widened = _widen(values)
+        if mlflow_type == "string":
+            return _check_text(widened)
+        if mlflow_type == "datetime":
+            return _convert_dates(widened)
+        return to_objects(widened).astype(DTYPES[mlflow_type])
     except CONVERSION_ERRORS as error:
         raise _conversion_error(name, mlflow_type, error) from None
 
@@ -42,7 +47,12 @@ def convert_column(values: Sequence[Any], mlflow_type: MLflowType, name: str) ->
 def convert_text(values: Sequence[str | None], mlflow_type: MLflowType, name: str) -> Array:
     """Convert the fields of a CSV column as pandas reads them."""
     try:
-        return TEXT_CONVERTERS[mlflow_type]([None if value is None or value in MISSING_MARKERS else value for value in values])
+        known = [None if value is None or value in MISSING_MARKERS else value for value in values]
+        if mlflow_type == "string":
+            return to_objects(known)
+        if mlflow_type == "datetime":
+            return _convert_dates(known)
+        return np.array([TEXT_PARSERS[mlflow_type](value) for value in known], DTYPES[mlflow_type])
     except CONVERSION_ERRORS as error:
         raise _conversion_error(name, mlflow_type, error) from None
 
@@ -153,17 +163,8 @@ def _parse_boolean(text: str | None) -> bool:
     return BOOLEANS[text]
 
 
-TABLE_CONVERTERS: dict[MLflowType, Callable[[Sequence[Any]], Array]] = {
-    "double": lambda values: to_objects(values).astype(np.float64),
-    "long": lambda values: to_objects(values).astype(np.int64),
-    "boolean": lambda values: to_objects(values).astype(np.bool_),
-    "string": _check_text,
-    "datetime": _convert_dates,
-}
-TEXT_CONVERTERS: dict[MLflowType, Callable[[Sequence[str | None]], Array]] = {
-    "double": lambda values: np.array([_parse_number(value) for value in values], np.float64),
-    "long": lambda values: np.array([_parse_whole(value) for value in values], np.int64),
-    "boolean": lambda values: np.array([_parse_boolean(value) for value in values], np.bool_),
-    "string": to_objects,
-    "datetime": _convert_dates,
+TEXT_PARSERS: dict[MLflowType, Callable[[str | None], object]] = {
+    "double": _parse_number,
+    "long": _parse_whole,
+    "boolean": _parse_boolean,
 }

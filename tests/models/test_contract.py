@@ -50,10 +50,10 @@ def test_a_model_of_version_0_1_answers_everywhere(logged: Path, tmp_path: Path)
     check_model(logged)
     rows, expected = pd.read_parquet(LOGGED / "rows.parquet"), json.loads((LOGGED / "answers.json").read_text())
     model = mlflow.pyfunc.load_model(str(logged))
-    features = Contract.read_model(logged).features
     rows.to_csv(tmp_path / "rows.csv", index=False)
+    contract = Contract.read_model(logged)
     scored = score_file(
-        model, features, str(tmp_path / "rows.csv"), tmp_path / "out.csv", chunk_rows=7, labels=("cheap", "dear"), watch=ignore
+        model, contract, rows=str(tmp_path / "rows.csv"), output=tmp_path / "out.csv", probabilities=True, chunk_rows=7
     )
     split = json.loads(rows.to_json(orient="split", index=False, date_format="iso", date_unit="us"))
     served, _ = ServedModel(logged).answer(json.dumps({"dataframe_split": split}).encode(), "application/json")

@@ -1,4 +1,4 @@
-"""Scoring a file with a registered model, and the drift of its columns."""
+"""Scoring of a file by a registered model, and the drift of its columns."""
 
 import lazy_loader
 

@@ -1,12 +1,12 @@
-"""How rows compare to those that a model was tested on: gaps, categories that training did not see, and drift, per column.
+"""Drift of each column against the holdout of the model: its values, its missing values, and unseen categories.
 
-Counts alone are kept, so that a file of any length is judged a chunk at a time. Drift is the population stability index
-(PSI), the sum of (p - q) ln(p / q) over bins: tenths of the reference for numbers and dates, categories for text.
+Drift is the population stability index (PSI), the sum of (p - q) ln(p / q) over bins: deciles of the reference for numbers and
+dates, categories for text. Only counts are kept, so a file of any length can be compared in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,22 +19,22 @@ from boostlab.models.contract import Feature
 from boostlab.models.predictor import ENCODERS, find_codes, index_categories
 
 BINS = 10
-SMALLEST = 1e-4  # share of a bin that nobody is in: the index is infinite otherwise
-WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary marks
-MOST_BARS = 30
+MIN_SHARE = 1e-4  # share of an empty bin: with 0 the index is infinite
+WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary thresholds
+MAX_BARS = 30
 
 Array = np.ndarray[Any, Any]
 
 
 class Drift:
-    """Counts of a model's columns in a reference and in new rows.
+    """Counts of a model's columns in reference rows and in new rows.
 
     Parameters
     ----------
     features : sequence of Feature
-        The model's contract.
+        The model's features.
     reference : DataFrame
-        Rows that the model was tested on.
+        The holdout rows.
     """
 
     def __init__(self, features: Sequence[Feature], reference: pd.DataFrame) -> None:
@@ -54,17 +54,17 @@ class Drift:
             self._new[name] += self._count(frame[name], name)
             if item.type == "category":
                 values = frame[name].dropna()
-                odd = values[np.isnan(find_codes(values, index_categories(item)))]
-                self._unseen_rows[name] += len(odd)
-                self._unseen[name] |= set(map(str, odd.unique()[:3])) if len(self._unseen[name]) < 3 else set()
+                unseen = values[np.isnan(find_codes(values, index_categories(item)))]
+                self._unseen_rows[name] += len(unseen)
+                self._unseen[name] |= set(map(str, unseen.unique()[:3])) if len(self._unseen[name]) < 3 else set()
 
     def tabulate(self) -> pd.DataFrame:
-        """Return a row for each column, the most drifted first."""
+        """Return a row for each column, with the largest drift first."""
         rows = []
         for name in self._features:
             old, new = self._reference[name], self._new[name]
             index = stability_index(old, new)
-            unseen = self._unseen_rows[name] / max(new.sum(), 1)
+            unseen_share = self._unseen_rows[name] / max(new.sum(), 1)
             rows.append(
                 {
                     "column": name,
@@ -73,14 +73,14 @@ class Drift:
                     "verdict": judge(index, expect_index(old, new)),
                     "missing before": f"{old[-1] / max(old.sum(), 1):.1%}",
                     "missing now": f"{new[-1] / max(new.sum(), 1):.1%}",
-                    "unseen": f"{unseen:.1%}" + (f" ({', '.join(sorted(self._unseen[name])[:3])})" if unseen else ""),
+                    "unseen": f"{unseen_share:.1%}" + (f" ({', '.join(sorted(self._unseen[name])[:3])})" if unseen_share else ""),
                 }
             )
         table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["column"])
         return table.sort_values("drift (PSI)", ascending=False, ignore_index=True).set_index("column")
 
     def _count(self, values: pd.Series, name: str) -> Array:
-        """Return how many values are in each bin; the last counts the missing, the one before it what no category knows."""
+        """Return the counts per bin; the last bin is for missing values. For a category, the one before is for unseen values."""
         item = self._features[name]
         if item.type == "category":
             known = len(item.categories)
@@ -88,48 +88,48 @@ class Drift:
             places = np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
             return np.bincount(places, minlength=known + 2).astype(float)
         numbers = _to_numbers(values, item)
-        gaps = np.isnan(numbers)
-        places = np.digitize(numbers[~gaps], self._edges[name])
+        missing = np.isnan(numbers)
+        places = np.digitize(numbers[~missing], self._edges[name])
         counts = np.bincount(places, minlength=len(self._edges[name]) + 1)
-        return np.append(counts, gaps.sum()).astype(float)
+        return np.append(counts, missing.sum()).astype(float)
 
 
 def stability_index(reference: Array, new: Array) -> float:
-    """Return the population stability index of two rows of counts.
+    """Return the population stability index of two arrays of counts.
 
     Examples
     --------
     >>> stability_index(np.array([50.0, 50.0]), np.array([5.0, 5.0]))
     0.0
     """
-    old = np.maximum(reference / max(reference.sum(), 1), SMALLEST)
-    now = np.maximum(new / max(new.sum(), 1), SMALLEST)
+    old = np.maximum(reference / max(reference.sum(), 1), MIN_SHARE)
+    now = np.maximum(new / max(new.sum(), 1), MIN_SHARE)
     return float(((now - old) * np.log(now / old)).sum())
 
 
 def expect_index(reference: Array, new: Array) -> float:
-    """Return the index that two samples of one population have on average: (bins - 1) (1/n + 1/m) for large samples."""
+    """Return the mean index of two samples of one population: (bins - 1) (1/n + 1/m), for large samples n and m."""
     bins = int(((reference + new) > 0).sum())
     total, added = float(reference.sum()), float(new.sum())
     return (bins - 1) * (1 / max(total, 1) + 1 / max(added, 1))
 
 
 def judge(index: float, by_chance: float) -> str:
-    """Say what an index means, beyond what chance gives."""
+    """Return the verdict on an index, after the part that chance explains."""
     beyond = index - by_chance
     if beyond < WORTH_A_LOOK:
         return "as before"
     return "worth a look" if beyond < LARGE else "drifted"
 
 
-def plot_drift(indices: Mapping[str, float]) -> Figure:
-    """Draw each column's index as a bar, the largest on top, at most 30, with the customary marks."""
-    shown = sorted(indices.items(), key=lambda item: item[1])[-MOST_BARS:]
+def plot_drift(indices: pd.Series) -> Figure:
+    """Draw a bar for each column's index, the largest on top, at most 30, with the customary thresholds."""
+    shown = indices.sort_values().tail(MAX_BARS)
     figure, axes = make_figure(1.4 + 0.26 * len(shown))
-    axes.barh([name for name, _ in shown], [value for _, value in shown], color=BLUE)
-    for mark, colour, words in ((WORTH_A_LOOK, GREY, "worth a look"), (LARGE, ORANGE, "drifted")):
-        axes.axvline(mark, color=colour, linestyle=":", label=f"{words} from {mark:g}")
-    title = "Drift against the test rows" + (f" (largest {len(shown)} of {len(indices)})" if len(shown) < len(indices) else "")
+    axes.barh(shown.index.astype(str), shown, color=BLUE)
+    for threshold, colour, verdict in ((WORTH_A_LOOK, GREY, "worth a look"), (LARGE, ORANGE, "drifted")):
+        axes.axvline(threshold, color=colour, linestyle=":", label=f"{verdict} from {threshold:g}")
+    title = "Drift against the holdout" + (f" (largest {len(shown)} of {len(indices)})" if len(shown) < len(indices) else "")
     axes.set(title=title, xlabel="population stability index")
     axes.legend(frameon=False, loc="lower right")
     return figure

@@ -11,23 +11,23 @@ from pydantic import AfterValidator, Field, model_validator
 from boostlab.registry.settings import Versioned
 
 
-def _find_rows(name: str) -> str:
-    """Refuse a file that is not there, before anything runs."""
+def _check_rows(name: str) -> str:
+    """Check that the file exists before anything runs."""
     if name and not Path(name).expanduser().exists() and not glob.glob(str(Path(name).expanduser()), recursive=True):
-        raise ValueError("there is no such file. Paths count from the folder in which the command starts.")
+        raise ValueError("there is no such file. A relative path starts at the folder in which the command runs.")
     return name
 
 
 class Score(Versioned):
     """The parameters of ``score.ipynb``."""
 
-    rows: Annotated[str, AfterValidator(_find_rows)]
+    rows: Annotated[str, AfterValidator(_check_rows)]
     output: Annotated[str, Field(pattern=r"^$|\.(csv|parquet)$", description="a file that ends in .csv or .parquet")]
     probabilities: bool
     chunk_rows: Annotated[int, Field(ge=1, le=10_000_000)]
 
     @model_validator(mode="after")
-    def _rows_and_model_go_together(self) -> Self:
+    def _need_rows_and_model(self) -> Self:
         if bool(self.model) != bool(self.rows):
             raise ValueError(f"{'rows' if self.model else 'model'} is missing: name both, as -p model NAME -p rows FILE.")
         return self

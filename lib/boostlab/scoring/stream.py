@@ -1,11 +1,11 @@
-"""Files of rows a chunk at a time: read by the types of a model's signature, and written whole or not at all."""
+"""Files of rows in chunks: read with the types of a model's signature, and written completely or not at all."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,18 +22,18 @@ from boostlab.models.packaging import cast_to_signature
 
 ARROW_TYPES = {name: pa.from_numpy_dtype(dtype) for name, dtype in DTYPES.items() if dtype != "object"}
 ARROW_TYPES |= {"string": pa.string(), "datetime": pa.timestamp("us")}  # microseconds reach years that nanoseconds do not
-PLAIN = csv.WriteOptions(quoting_style="needed")
+CSV = csv.WriteOptions(quoting_style="needed")
 
 
 def read_chunks(paths: Sequence[Path], features: Sequence[Feature], chunk_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of files in their order, at most so many at a time.
+    """Yield the rows of files in order, at most `chunk_rows` at a time.
 
-    In CSV the columns of features are read by their type in the model's signature, others as the text that they are.
+    In CSV, features have their type in the model's signature, and other columns stay text.
 
     Raises
     ------
     DataError
-        If a file cannot be read, or a value is not of its column's type.
+        If a file cannot be read, or a value does not have its column's type.
     """
     for path in paths:
         try:
@@ -44,13 +44,13 @@ def read_chunks(paths: Sequence[Path], features: Sequence[Feature], chunk_rows: 
             raise DataError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from None
 
 
-def to_signed_frame(chunk: pa.Table, features: Sequence[Feature], *, first_row: int = 1) -> pd.DataFrame:
-    """Return the features of a chunk with the types that the model's signature names.
+def convert_chunk(chunk: pa.Table, features: Sequence[Feature], *, first_row: int = 1) -> pd.DataFrame:
+    """Return the features of a chunk with the types of the model's signature.
 
     Raises
     ------
     DataError
-        If a value is not of its column's type.
+        If a value does not have its column's type.
     """
     columns = {}
     for feature in features:
@@ -68,16 +68,16 @@ def to_signed_frame(chunk: pa.Table, features: Sequence[Feature], *, first_row: 
 
 
 @contextmanager
-def write_whole(output: Path) -> Iterator[Callable[[pa.Table], None]]:
-    """Open a file for chunks that takes its name when the block ends well, and is gone otherwise.
+def write_chunks(output: Path) -> Iterator[Callable[[pa.Table], None]]:
+    """Open a file for chunks. The file appears under its name when the block ends without an error.
 
-    Until then it stands beside its place under a hidden name. What a killed process left there goes when the same output is
-    written again.
+    Until then it is a hidden file in the same folder. If the process is killed, this file remains; the next write of the same
+    output removes it.
 
     Raises
     ------
     DataError
-        If it cannot be written, or there was no chunk.
+        If the file cannot be written, or no chunk was written.
     """
     writer: Any = None
     schema: Any = None
@@ -85,26 +85,24 @@ def write_whole(output: Path) -> Iterator[Callable[[pa.Table], None]]:
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         _remove_parts(output)
-        with part.open("wb") as sink:
+        with part.open("wb") as sink, ExitStack() as writers:
 
             def write(chunk: pa.Table) -> None:
                 nonlocal writer, schema
                 if writer is None:
                     schema = chunk.schema
-                    writer = (
-                        csv.CSVWriter(sink, schema, write_options=PLAIN) if is_text(output) else pq.ParquetWriter(sink, schema)
-                    )
+                    made = csv.CSVWriter(sink, schema, write_options=CSV) if is_text(output) else pq.ParquetWriter(sink, schema)
+                    writer = writers.enter_context(made)
                 writer.write_table(chunk.cast(schema))
 
             yield write
             if writer is None:
-                raise DataError("The input has no rows, so there is nothing to write.")
-            writer.close()
+                raise DataError("The input has no rows, so no output was written.")
         part.replace(output)
     except OSError as error:
         raise DataError(f"{output} cannot be written: {error.strerror or error}.") from None
     finally:
-        with suppress(OSError):  # such as a folder that is none
+        with suppress(OSError):  # such as a parent that is not a folder
             part.unlink(missing_ok=True)
 
 
@@ -116,15 +114,15 @@ def _read_csv(path: Path, features: Sequence[Feature]) -> Iterator[pa.RecordBatc
 
 
 def _name_parts(output: Path) -> str:
-    """Return how the names begin of what this host writes of an output."""
+    """Return the first part of the names of this host's unfinished files for an output."""
     return f".{output.name}.{socket.gethostname()}-"
 
 
 def _remove_parts(output: Path) -> None:
-    """Remove what processes of this host left of an output when they were killed."""
+    """Remove unfinished files of killed processes on this host."""
     start = _name_parts(output)
     for path in output.parent.iterdir():
         owner = path.name.removeprefix(start).removesuffix(".part")
         if path.name == f"{start}{owner}.part" and owner.isdigit() and not psutil.pid_exists(int(owner)):
-            with suppress(OSError):  # such as another user's: the output can be written all the same
+            with suppress(OSError):  # such as another user's file: it does not prevent the write
                 path.unlink()

@@ -1,0 +1,114 @@
+"""Scoring of a file: the same rows in the same order, with the model's own predictions, in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.support.packages import Packaged
+
+from boostlab.errors import DataError
+from boostlab.models.contract import Contract
+from boostlab.scoring.scorer import name_output, score_file
+
+IRIS = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n"
+
+
+def load(packaged: Packaged) -> tuple[Any, Contract, pd.DataFrame]:
+    """Return a model, its contract and rows that training did not see."""
+    import mlflow.pyfunc
+
+    return mlflow.pyfunc.load_model(str(packaged[0])), packaged[1].contract, packaged[2].test.head(60)
+
+
+@pytest.mark.parametrize("name", ["own", "own_classes", "iris"])
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_keeps_rows_and_order_and_adds_the_models_predictions(
+    package: Callable[[str], Packaged], tmp_path: Path, name: str, suffix: str
+) -> None:
+    model, contract, rows = load(package(name))
+    rows = rows.assign(**{"order no": [f"A-{number:03d}" for number in range(len(rows))]})
+    path, output = tmp_path / f"rows{suffix}", tmp_path / f"out{suffix}"
+    rows.to_csv(path, index=False) if suffix == ".csv" else rows.to_parquet(path, index=False)
+    expected = package(name)[1].predict(rows)
+
+    scored = score_file(model, contract, rows=str(path), output=output, probabilities=bool(contract.labels), chunk_rows=17)
+    out = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
+
+    assert scored.rows == len(out) == len(rows)
+    assert scored.columns == ["prediction", *(f"probability of {label}" for label in contract.labels)]
+    assert list(out.columns) == [*rows.columns, *scored.columns]
+    assert out["order no"].tolist() == rows["order no"].tolist()
+    assert out["prediction"].tolist() == list(np.asarray(expected).tolist())
+    if suffix == ".parquet":
+        pd.testing.assert_frame_equal(out[rows.columns], rows, check_dtype=False)
+
+
+def test_holds_at_most_a_chunk_in_memory(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("iris"))
+    path = tmp_path / "rows.csv"
+    rows.to_csv(path, index=False)
+    sizes: list[int] = []
+
+    score_file(
+        model, contract, rows=str(path), output=tmp_path / "out.csv", chunk_rows=7, watch=lambda chunk: sizes.append(len(chunk))
+    )
+
+    assert max(sizes) == 7 and sum(sizes) == len(rows)
+
+
+def test_scores_a_folder_of_files_in_order(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("iris"))
+    (tmp_path / "parts").mkdir()
+    rows.iloc[:10].to_parquet(tmp_path / "parts" / "a.parquet")
+    rows.iloc[10:].to_parquet(tmp_path / "parts" / "b.parquet")
+
+    scored = score_file(model, contract, rows=str(tmp_path / "parts"), output=tmp_path / "out.parquet")
+
+    assert scored.rows == len(rows)
+    assert pd.read_parquet(scored.path)[rows.columns].to_numpy().tolist() == rows.to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sepal length (cm),x\n1,2\n", "lacks columns that the model needs: sepal width"),
+        ("a,b,c,d\n", "lacks columns"),
+        (IRIS + "1,2,3,4\n1,2,three,4\n", "cannot be read: .*three"),
+        (IRIS + "1,2,3\n", "cannot be read"),
+        (IRIS, "has no rows"),
+        (IRIS + "1,2,3,inf\n", "does not take rows 1 to 1: .*infinite"),
+    ],
+)
+def test_writes_nothing_for_an_input_that_it_cannot_score(
+    package: Callable[[str], Packaged], tmp_path: Path, content: str, message: str
+) -> None:
+    model, contract, _ = load(package("iris"))
+    (tmp_path / "rows.csv").write_text(content)
+
+    with pytest.raises(DataError, match=message):
+        score_file(model, contract, rows=str(tmp_path / "rows.csv"), output=tmp_path / "out.csv")
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_never_overwrites_the_input(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("iris"))
+    path = tmp_path / "rows.csv"
+    rows.to_csv(path, index=False)
+    before = path.read_bytes()
+
+    with pytest.raises(DataError, match="is the input"):
+        score_file(model, contract, rows=str(path), output=path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "expected"), [("a.csv.gz", "a-scored.csv"), ("a.parquet", "a-scored.parquet")])
+def test_names_the_output_after_the_input(tmp_path: Path, name: str, expected: str) -> None:
+    (tmp_path / name).touch()
+
+    assert name_output(str(tmp_path / name), "") == tmp_path / expected
+    assert name_output(str(tmp_path / name), str(tmp_path / "b.csv")) == tmp_path / "b.csv"

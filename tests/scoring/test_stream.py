@@ -1,0 +1,88 @@
+"""Files in chunks: written completely or not at all, also when the process is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from tests.support.common import TIMEOUT_S
+
+from boostlab.errors import DataError
+from boostlab.models.contract import Feature
+from boostlab.scoring.stream import convert_chunk, read_chunks, write_chunks
+
+CHUNK = pa.table({"a": [1.5, 2.5]})
+WRITE_AND_DIE = """
+import os, sys
+from pathlib import Path
+import pyarrow as pa
+from boostlab.scoring.stream import write_chunks
+with write_chunks(Path(sys.argv[1])) as write:
+    for _ in range(3):
+        write(pa.table({"a": [1.5, 2.5]}))
+    os.kill(os.getpid(), int(sys.argv[2]))
+"""
+
+
+def test_reads_features_by_their_type_and_other_columns_as_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("code,size,rooms\n007,1,3\nNA,,4\n")
+    features = [Feature("size", "number", "double", optional=True), Feature("rooms", "number", "long")]
+
+    chunks = list(read_chunks([tmp_path / "a.csv"], features, 1))
+    frames = [convert_chunk(chunk, features) for chunk in chunks]
+
+    assert [chunk.to_pylist() for chunk in chunks] == [
+        [{"code": "007", "size": 1.0, "rooms": 3}],
+        [{"code": None, "size": None, "rooms": 4}],
+    ]
+    assert {name: str(dtype) for name, dtype in frames[1].dtypes.items()} == {"size": "float64", "rooms": "int64"}
+
+
+def test_names_the_column_and_the_rows_of_a_wrong_value() -> None:
+    chunk = pa.table({"rooms": ["3", "three"]})
+
+    with pytest.raises(DataError, match=r"'rooms' is not what the model takes \(long\) in rows 11 to 12: .*three"):
+        convert_chunk(chunk, [Feature("rooms", "number", "long")], first_row=11)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_leaves_no_partial_output_when_the_process_is_stopped(tmp_path: Path, number: int) -> None:
+    output = tmp_path / "out.csv"
+    output.write_text("old content")
+
+    command = [sys.executable, "-c", WRITE_AND_DIE, str(output), str(int(number))]
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+
+    assert done.returncode != 0
+    assert output.read_text() == "old content"
+    assert len([*tmp_path.glob(".out.csv.*.part")]) == (number == signal.SIGKILL)
+
+    other = tmp_path / f".out.csv.{socket.gethostname()}-{os.getppid()}.part"  # of a running process
+    other.write_text("")
+    with write_chunks(output) as write:
+        write(CHUNK)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "out.csv"]
+    assert output.read_text().splitlines() == ['"a"', "1.5", "2.5"]
+
+
+def test_keeps_the_old_output_after_an_error(tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    output.write_text("old content")
+
+    with pytest.raises(pa.ArrowInvalid), write_chunks(output) as write:
+        for chunk in (CHUNK, pa.table({"a": ["text"]})):
+            write(chunk)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.parquet", "old content")]
+
+
+def test_says_that_the_output_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(DataError, match="cannot be written"), write_chunks(tmp_path / "file" / "out.csv") as write:
+        write(CHUNK)

@@ -27,10 +27,6 @@ def logged(tmp_path: Path) -> Path:
     return Path(shutil.copytree(LOGGED / "model", tmp_path / "model"))
 
 
-def ignore(frame: pd.DataFrame) -> None:
-    """Take a chunk of rows, as the notebook's progress bar does."""
-
-
 def test_writes_the_contract_as_version_0_1_did(tmp_path: Path) -> None:
     contract = Contract.read_model(LOGGED / "model")
     contract.write(tmp_path)

@@ -30,6 +30,12 @@ with write_chunks(Path(sys.argv[1])) as write:
 """
 
 
+def write_all(output: Path, *chunks: pa.Table) -> None:
+    with write_chunks(output) as write:
+        for chunk in chunks:
+            write(chunk)
+
+
 def test_reads_features_by_their_type_and_other_columns_as_text(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("code,size,rooms\n007,1,3\nNA,,4\n")
     features = [Feature("size", "number", "double", optional=True), Feature("rooms", "number", "long")]
@@ -65,8 +71,7 @@ def test_leaves_no_partial_output_when_the_process_is_stopped(tmp_path: Path, nu
 
     other = tmp_path / f".out.csv.{socket.gethostname()}-{os.getppid()}.part"  # of a running process
     other.write_text("")
-    with write_chunks(output) as write:
-        write(CHUNK)
+    write_all(output, CHUNK)
     assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "out.csv"]
     assert output.read_text().splitlines() == ['"a"', "1.5", "2.5"]
 
@@ -75,14 +80,13 @@ def test_keeps_the_old_output_after_an_error(tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
     output.write_text("old content")
 
-    with pytest.raises(pa.ArrowInvalid), write_chunks(output) as write:
-        for chunk in (CHUNK, pa.table({"a": ["text"]})):
-            write(chunk)
+    with pytest.raises(pa.ArrowInvalid):
+        write_all(output, CHUNK, pa.table({"a": ["text"]}))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.parquet", "old content")]
 
 
 def test_says_that_the_output_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(DataError, match="cannot be written"), write_chunks(tmp_path / "file" / "out.csv") as write:
-        write(CHUNK)
+    with pytest.raises(DataError, match="cannot be written"):
+        write_all(tmp_path / "file" / "out.csv", CHUNK)

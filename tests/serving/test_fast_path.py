@@ -1,4 +1,4 @@
-"""Rows of numbers alone: read at once if they are plain, left alone if anything is out of the ordinary."""
+"""The fast path reads rows of numbers only, and leaves all other requests to the parser."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from boostlab.models.contract import Feature
 from boostlab.serving.fast_path import list_fast_columns, read_fast
 
 NAMES = ["a", "b"]
-NO_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
-NO_NUMBERS: list[Any] = [None, True, "1", [1], {}, 1e300]
-NO_SPLITS: list[Any] = [[1], None, "ab", {}]
+WRONG_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
+WRONG_NUMBERS: list[Any] = [None, True, "1", [1], {}, 1e300]
+WRONG_SPLITS: list[Any] = [[1], None, "ab", {}]
 
 
-def read(content: Any, kind: str | None = "application/json") -> np.ndarray | None:
-    return read_fast(json.dumps(content).encode(), kind, NAMES)
+def read(content: Any, content_type: str | None = "application/json") -> np.ndarray | None:
+    return read_fast(json.dumps(content).encode(), content_type, NAMES)
 
 
 @pytest.mark.parametrize(
@@ -38,36 +38,36 @@ def test_reads_numbers_row_by_row(content: Any) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        *({"dataframe_records": rows} for rows in NO_ROWS),
-        *({"dataframe_records": [{"a": value, "b": 1}]} for value in NO_NUMBERS),
+        *({"dataframe_records": rows} for rows in WRONG_ROWS),
+        *({"dataframe_records": [{"a": value, "b": 1}]} for value in WRONG_NUMBERS),
         {"dataframe_records": [{"a": 1, "b": 2}], "params": {}},
         *({"dataframe_split": {"columns": NAMES, "data": data}} for data in ([], None, 1, "ab", [1], ["ab"], [[1]], [[1, 2, 3]])),
         *({"dataframe_split": {"columns": NAMES, "data": [row]}} for row in ({"a": 1, "b": 2}, [[1], [2]], [None, 1])),
         {"dataframe_split": {"columns": ["b", "a"], "data": [[1, 2]]}},
         {"dataframe_split": {"columns": NAMES, "data": [[1, 2]], "index": [0]}},
-        *({"dataframe_split": split} for split in NO_SPLITS),
+        *({"dataframe_split": split} for split in WRONG_SPLITS),
         *({form: [{"a": 1, "b": 2}]} for form in ("instances", "inputs")),
         *([], [0], ["dataframe_records"], {}, None, 1, "a"),
     ],
 )
-def test_leaves_what_is_out_of_the_ordinary_to_others(content: Any) -> None:
+def test_leaves_other_content_to_the_parser(content: Any) -> None:
     assert read(content) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"dataframe_records": [{"a": NaN, "b": 1}]}'])
-def test_leaves_broken_json_to_others(body: bytes) -> None:
+def test_leaves_broken_json_to_the_parser(body: bytes) -> None:
     assert read_fast(body, "application/json", NAMES) is None
 
 
-@pytest.mark.parametrize("kind", [None, "text/csv", "application/json; charset=latin-1"])
-def test_leaves_other_types_to_others(kind: str | None) -> None:
-    assert read({"dataframe_records": [{"a": 1, "b": 2}]}, kind) is None
+@pytest.mark.parametrize("content_type", [None, "text/csv", "application/json; charset=latin-1"])
+def test_leaves_other_content_types_to_the_parser(content_type: str | None) -> None:
+    assert read({"dataframe_records": [{"a": 1, "b": 2}]}, content_type) is None
 
 
-def test_a_model_with_a_column_that_is_no_number_takes_no_plain_rows() -> None:
-    plain = [Feature(name, "number", "double") for name in NAMES]
+def test_a_model_with_a_column_that_is_not_a_number_has_no_fast_path() -> None:
+    numbers = [Feature(name, "number", "double") for name in NAMES]
 
-    assert list_fast_columns(plain) == NAMES
-    assert list_fast_columns([*plain, Feature("c", "category", "string", optional=True)]) == []
-    assert list_fast_columns([*plain, Feature("c", "number", "long")]) == []
+    assert list_fast_columns(numbers) == NAMES
+    assert list_fast_columns([*numbers, Feature("c", "category", "string", optional=True)]) == []
+    assert list_fast_columns([*numbers, Feature("c", "number", "long")]) == []
     assert read_fast(b'{"dataframe_records": [{}]}', "application/json", []) is None

@@ -165,13 +165,11 @@ class ServedModel:
 
     def _read_params(self, params: Any) -> bool:
         """Tell whether probabilities are requested; a regression model has no parameters and ignores them."""
-        if self.contract.task == "regression":
-            return False
-        if params is None:
+        if self.contract.task == "regression" or params is None:
             return False
         if not isinstance(params, dict):
-            kind = type(params).__name__
-            raise RequestError(f"Parameters must be a dictionary. Got type '{kind}'.", code="INVALID_PARAMETER_VALUE")
+            message = f"Parameters must be a dictionary. Got type '{type(params).__name__}'."
+            raise RequestError(message, code="INVALID_PARAMETER_VALUE")
         wanted = params.get("probabilities")
         if wanted is not None and not isinstance(wanted, bool):
             reason = f"Can not safely convert `{type(wanted)}` to `boolean` for value `{str(wanted)[:40]}`"

@@ -56,11 +56,11 @@ def describe_api(model: ServedModel) -> dict[str, Any]:
             }
         }
     }
-    plain = {"/metrics": "text/plain", "/version": "application/json", "/ping": "application/json", "/health": "application/json"}
-    for path, kind in plain.items():
-        fine = {"description": "The response", "content": {kind: {}}}
+    pages = {"/metrics": "text/plain", "/version": "application/json", "/ping": "application/json", "/health": "application/json"}
+    for path, content_type in pages.items():
+        success = {"description": "The response", "content": {content_type: {}}}
         paths[path] = {
-            "get": {"summary": path[1:].capitalize(), "responses": {"200": fine, "503": {"description": MEANINGS[503]}}}
+            "get": {"summary": path[1:].capitalize(), "responses": {"200": success, "503": {"description": MEANINGS[503]}}}
         }
     return {
         "openapi": "3.1.0",
@@ -146,10 +146,9 @@ def _describe_request(model: ServedModel) -> dict[str, Any]:
 
 
 def _describe_value(item: Feature) -> dict[str, Any]:
-    kind: dict[str, Any] = TYPES[item.mlflow_type]
     if item.mlflow_type == "string" and item.type != "category":
-        kind = TYPES["datetime"] if item.type == "date" else {"enum": ["true", "false"]}
-    return kind
+        return TYPES["datetime"] if item.type == "date" else {"enum": ["true", "false"]}
+    return TYPES[item.mlflow_type]
 
 
 def _describe_answer(model: ServedModel) -> dict[str, Any]:

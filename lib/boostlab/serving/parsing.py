@@ -193,15 +193,15 @@ def _read_dictionaries(records: list[dict[str, Any]], features: Sequence[Feature
     columns = {}
     for item in _find_sent(features, sent):
         name, mlflow_type = item.name, item.mlflow_type
-        given = [record[name] for record in records if name in record]
-        if any(isinstance(value, list) for value in given):
+        present = [record[name] for record in records if name in record]
+        if any(isinstance(value, list) for value in present):
             raise SchemaError(f"Incompatible input types for column {name}. A value is a list.")
-        values = convert_tensor(given, mlflow_type)
-        if len(given) < len(records):
+        values = convert_tensor(present, mlflow_type)
+        if len(present) < len(records):
             if mlflow_type == "long":
                 raise SchemaError(f"Incompatible input types for column {name}. Can not safely convert float64 to int64.")
-            present = iter(values.tolist() if mlflow_type in ("boolean", "double") else values)
-            filled = [next(present) if name in record else None for record in records]
+            converted = iter(values.tolist() if mlflow_type in ("boolean", "double") else values)
+            filled = [next(converted) if name in record else None for record in records]
             values = to_objects(filled) if mlflow_type in ("boolean", "string") else np.array(filled, values.dtype)
         columns[name] = values
     return _check_required(columns, features, sent, len(records))

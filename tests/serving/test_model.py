@@ -1,0 +1,69 @@
+"""A served model: its encoding, its boosters, and folders that hold no model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost as xgb
+from tests.support.packages import Packaged
+
+from boostlab.models.predictor import encode_date
+from boostlab.serving.model import ServedModel
+from boostlab.serving.parsing import Rows
+from boostlab.serving.settings import ServingError
+
+
+def test_encodes_dates_in_text_as_the_predictor_does(folder: Path) -> None:
+    texts = ["2020-02-29T23:59:59.999999", None, "1969-12-31", "2024-01-01T00:00+05:30", "2020-01-01T00:00:00.123456789"]
+    model = ServedModel(folder)
+    (feature,) = [item for item in model.features if item.name == "sold_gap"]
+
+    matrix = model.encode(Rows({"sold_gap": np.array(texts, object)}, len(texts)))
+
+    encoded = matrix[:, ~np.isnan(matrix).all(axis=0)]  # the columns of the other features are missing
+    assert np.array_equal(encoded, encode_date(pd.Series(texts), feature), equal_nan=True)
+
+
+@pytest.mark.parametrize("missing", ["MLmodel", "serving_input_example.json", "data/model_data/contract.json"])
+def test_refuses_a_folder_that_lacks_a_file(folder: Path, tmp_path: Path, missing: str) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / missing).unlink()
+
+    with pytest.raises(ServingError, match=f"does not hold a model made by boostlab: .*{Path(missing).name}"):
+        ServedModel(tmp_path / "model")
+
+
+def test_knows_its_origin_from_mlmodel(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "model")
+    text = (folder / "MLmodel").read_text()
+    kept = "".join(line for line in text.splitlines(True) if not line.startswith(("run_id:", "model_id:")))
+    (tmp_path / "model" / "MLmodel").write_text(kept + "run_id: abc\nmodel_id: null\n")
+
+    info = ServedModel(tmp_path / "model").info
+
+    assert (info.run_id, info.model_id) == ("abc", "")
+    assert f"mlflow_version: {info.mlflow_version}\n" in text
+
+
+def test_predicts_with_boosters_that_do_not_predict_in_place(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    """DART rounds differently without a DMatrix, and a linear model cannot predict without one."""
+    folder, predictor, split = package("diabetes")
+    shutil.copytree(folder, tmp_path / "model")
+    rows = split.test.head(50)
+    for booster in ("dart", "gblinear"):
+        matrix = xgb.DMatrix(rows.to_numpy(np.float32), label=np.arange(50.0), feature_names=predictor.booster.feature_names)
+        made = xgb.train({"booster": booster, "nthread": 1}, matrix, 5)
+        made.save_model(tmp_path / "model" / "data" / "model_data" / "model.ubj")
+        served = ServedModel(tmp_path / "model")
+        body = json.dumps(
+            {"dataframe_split": json.loads(rows.to_json(orient="split", index=False, double_precision=15))}
+        ).encode()
+        assert (
+            json.loads(served.answer(body, "application/json")[0])["predictions"] == made.predict(matrix).astype(float).tolist()
+        )

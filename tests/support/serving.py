@@ -1,0 +1,62 @@
+"""The lean server on loopback, and requests for the model that :func:`tests.support.packages.package` calls ``own_classes``."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from tests.support.common import TIMEOUT_S
+
+JSON, CSV = "application/json", "text/csv"
+ROW = {
+    "size": 0.5, "rooms": 30, "new": True, "city": "Faro", "sold": "2020-04-23T06:30:15.250000",
+    "size_gap": None, "rooms_gap": 20.0, "new_gap": "true", "city_gap": None, "sold_gap": "2021-04-23T06:30:15.250000",
+}  # fmt: skip
+BODY = json.dumps({"dataframe_records": [ROW]}).encode()
+
+
+@contextmanager
+def start_server(model: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the server on a free port; yield its process and its address."""
+    environment = {f"BOOSTLAB_{name.upper()}": str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "boostlab.serving", str(model), "--port", "0"],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process, f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
+
+
+@contextmanager
+def serve(model: Path, **settings: object) -> Iterator[str]:
+    """Serve a model by our server on a free port, and yield its address."""
+    with start_server(model, **settings) as (_, address):
+        yield address
+
+
+def predict(address: str, body: bytes = BODY, *, request_id: str = "") -> requests.Response:
+    """Send a request for predictions."""
+    headers = {"Content-Type": JSON} | ({"X-Request-ID": request_id} if request_id else {})
+    return requests.post(f"{address}/invocations", data=body, headers=headers, timeout=60)
+
+
+def run_server(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the server's command until it ends by itself."""
+    command: list[Any] = [sys.executable, "-m", "boostlab.serving", *arguments]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)

@@ -19,8 +19,14 @@ from boostlab.serving.parsing import Rows
 from boostlab.serving.settings import ServingError
 
 
-def test_encodes_dates_in_text_as_the_predictor_does(folder: Path) -> None:
-    texts = ["2020-02-29T23:59:59.999999", None, "1969-12-31", "2024-01-01T00:00+05:30", "2020-01-01T00:00:00.123456789"]
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2020-02-29T23:59:59.999999", None, "1969-12-31", "2024-01-01T00:00+05:30", "2020-01-01T00:00:00.123456789"],
+        ["1600-01-01", None, "2300-12-31"],  # beyond the range of nanoseconds
+    ],
+)
+def test_encodes_dates_in_text_as_the_predictor_does(folder: Path, texts: list[str | None]) -> None:
     model = ServedModel(folder)
     (feature,) = [item for item in model.features if item.name == "sold_gap"]
 

@@ -183,7 +183,7 @@ class ServedModel:
 def _read_dates(values: Array, feature: Feature) -> Array:
     """Parse dates of a column that the signature declares as text."""
     try:
-        dates = [np.datetime64("NaT", "ns") if value is None or value != value else parse_date(str(value)) for value in values]
+        dates = [np.datetime64("NaT", "us") if value is None or value != value else parse_date(str(value)) for value in values]
     except ValueError:
         raise ValueError(f"Column {feature.name!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00.") from None
     return np.array(dates, "M8[us]") if not dates or np.result_type(*dates) == "M8[us]" else np.array(dates, "M8[ns]")

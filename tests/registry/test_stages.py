@@ -15,6 +15,6 @@ def test_reads_a_stage_in_english_and_portuguese(text: str, stage: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "nearest"), [("prodution", "production"), ("stagin", "staging"), ("none", ""), ("", "")])
-def test_refuses_what_is_no_stage_and_names_the_nearest(text: str, nearest: str) -> None:
+def test_refuses_an_unknown_stage_and_names_the_nearest(text: str, nearest: str) -> None:
     with pytest.raises(ValueError, match=f"no stage.*{nearest}.*It takes: test"):
         read_stage(text)

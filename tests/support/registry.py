@@ -1,18 +1,23 @@
-"""Registered versions to test with: real trainings, recorded as the notebook records them, without a kernel."""
+"""Registered versions for tests: real models, recorded as the notebook records them, without a kernel."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pyarrow.parquet as pq
+from tests.support.common import PROJECT
 from tests.support.runs import make_facts
 
 from boostlab.data import columns, splits, table as data
 from boostlab.models.packaging import write_model
+from boostlab.models.registration import register_model
+from boostlab.notebook.parameters import check_parameters
+from boostlab.registry.settings import Registry
 from boostlab.tracking import delivery
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store
@@ -22,13 +27,31 @@ STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
 
 
 def add_version(client: Any, name: str, *, rounds: int = STRONG, dataset: str = "diabetes", why: str = "") -> int:
-    """Train, record a run with its test rows, and register its model; return the version."""
+    """Record a run of its own with a model and its holdout, register the model, and return the version."""
     return int(_record(client, _train(dataset, rounds), register_as=name, why=why)["version"])
+
+
+def copy_version(client: Any, name: str) -> int:
+    """Register the model of one run, which all calls for a client share, and return the version: fast, for tests of stages."""
+    return register_model(client, client.get_logged_model(_shared_model(client)), name)
+
+
+def registry_settings(**values: Any) -> Registry:
+    """Return the settings of ``registry.ipynb``: its defaults, replaced by the given values."""
+    settings = check_parameters(nbformat.read(PROJECT / "notebooks" / "registry.ipynb", as_version=4), values)
+    assert isinstance(settings, Registry)
+    return settings
 
 
 def add_run(client: Any, *, with_model: bool = True) -> str:
     """Record a run, and return its id."""
     return str(_record(client, _train("diabetes", STRONG), with_model=with_model)["run_id"])
+
+
+@lru_cache(maxsize=8)
+def _shared_model(client: Any) -> str:
+    run = client.get_run(add_run(client))
+    return str(run.outputs.model_outputs[0].model_id)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The panel's Python side, driven by its controls on a real store; the browser's side is in test_panel_browser.py."""
+"""The panel in Python, driven by its controls on a real store; test_registry_panel_browser.py tests it in a browser."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from typing import Any
 
 import pytest
 from tests.support.common import PROJECT
-from tests.support.registry import STRONG, WEAK, add_version
+from tests.support.registry import STRONG, WEAK, add_version, registry_settings
 
 from boostlab.display.tables import Table
-from boostlab.registry.gate import load_gate
 from boostlab.tracking.store import find_store, open_store
 from boostlab.widgets.registry_panel import Panel, show_panel
 
-WRITTEN = '{"from": "none", "to": "test", "why": "<u>why</u>", "who": "<s>"}'
 EVIL = "sugar <img src=x onerror=alert(1)> **b** $x$"
 
 
@@ -29,20 +27,19 @@ def client(tmp_path: Path) -> Any:
 
 
 def make_panel(client: Any, folder: Path) -> Any:
-    """Return a panel whose runs leave their notebooks in a folder of the test's own."""
+    """Return a panel on a copy of the notebook in a folder."""
     shutil.copy(PROJECT / "notebooks" / "registry.ipynb", folder)
     (folder / "pyproject.toml").touch()
-    gate = load_gate(PROJECT / "parameters" / "registry" / "gate.yaml")
-    parameters = {"tracking_uri": client.tracking_uri, "experiment": "registry"}
-    return show_panel(client, gate, notebook=str(folder / "registry.ipynb"), parameters=parameters)
+    gate_file = PROJECT / "parameters" / "registry" / "gate.yaml"
+    return show_panel(client, registry_settings(), gate_file=gate_file, notebook=str(folder / "registry.ipynb"))
 
 
-def test_offers_the_newest_version_for_its_next_stage_and_shows_findings_at_once(client: Any, tmp_path: Path) -> None:
+def test_offers_the_newest_version_for_its_next_stage_and_shows_the_gates_results(client: Any, tmp_path: Path) -> None:
     panel = make_panel(client, tmp_path)
     assert (panel.version.value, panel.stage.value, panel.promote.disabled) == (2, "staging", False)
-    assert "none to staging is allowed" in panel.findings.value
+    assert "none to staging is allowed" in panel.results.value
     panel.stage.value = "production"
-    assert "none to production is not allowed" in panel.findings.value
+    assert "none to production is not allowed" in panel.results.value
     assert panel.promote.disabled
 
 
@@ -57,12 +54,12 @@ def test_an_override_needs_a_written_reason(client: Any, tmp_path: Path) -> None
     assert not panel.promote.disabled
     panel.promote.click()
     assert "The gate is overridden: now" in panel.question.value
-    assert panel._asking.layout.display == ""
-    panel.override.value = False  # the question was about something else
-    assert panel._asking.layout.display == "none" and panel.promote.disabled
+    assert panel.confirmation.layout.display == ""
+    panel.override.value = False  # closes the confirmation
+    assert panel.confirmation.layout.display == "none" and panel.promote.disabled
 
 
-def test_archiving_and_rolling_back_say_so_on_the_button(client: Any, tmp_path: Path) -> None:
+def test_the_button_names_the_action(client: Any, tmp_path: Path) -> None:
     panel = make_panel(client, tmp_path)
     panel.stage.value = "archived"
     assert panel.promote.description == "Archive"
@@ -70,38 +67,38 @@ def test_archiving_and_rolling_back_say_so_on_the_button(client: Any, tmp_path: 
     assert "has nothing to roll back to" in panel.status.value
 
 
-def test_text_of_the_store_is_never_markup(client: Any, tmp_path: Path) -> None:
+def test_text_from_the_store_is_never_markup(client: Any, tmp_path: Path) -> None:
     client.set_model_version_tag(EVIL, "1", "boostlab.image", "<i>image</i>")
     client.set_model_version_tag(
         EVIL, "2", "boostlab.transition.5-1", '{"from":"none","to":"test","why":"<u>why</u>","who":"<s>"}'
     )
     panel = make_panel(client, tmp_path)
-    shown = panel.versions.value + panel.history.value + panel.findings.value
+    shown = panel.versions.value + panel.history.value + panel.results.value
     for text in ("<img", "<i>", "<u>", "<s>", "<b>"):
         assert text not in shown
     assert "&lt;i&gt;image" in shown and "&lt;u&gt;why" in shown and "&lt;b&gt;run" in shown and "sugar &lt;img" in shown
     panel.promote.click()
     assert "&lt;img" in panel.question.value and "<img" not in panel.question.value
-    assert all("mathjax_ignore" in part.value for part in (panel.versions, panel.history, panel.findings, panel.question))
+    assert all("mathjax_ignore" in part.value for part in (panel.versions, panel.history, panel.results, panel.question))
 
 
 @pytest.mark.slow
-def test_a_confirmed_move_is_a_run_and_its_failure_is_shown_in_place(client: Any, tmp_path: Path) -> None:
+def test_a_confirmed_transition_is_a_run_and_the_panel_shows_its_failure(client: Any, tmp_path: Path) -> None:
     async def use(panel: Any, stage: str) -> None:
         panel.stage.value = stage
         panel.promote.click()
         panel.confirm.click()
         assert panel.promote.disabled
-        await panel._task
+        await panel.watcher
 
     panel = make_panel(client, tmp_path)
     asyncio.run(use(panel, "staging"))
-    assert "Done: version 2 is in staging now" in panel.status.value
+    assert "Done: version 2 is now in staging" in panel.status.value
     assert client.get_model_version_by_alias(EVIL, "staging").version == 2
     stale = make_panel(client, tmp_path)
     asyncio.run(use(panel, "production"))
     asyncio.run(use(stale, "production"))
-    assert "Version 2 of" in stale.status.value and "was in staging and is in production now" in stale.status.value
+    assert "Version 2 of" in stale.status.value and "was in staging and is now in production" in stale.status.value
     assert "--jp-error" in stale.status.value
     assert "★ production" in stale.versions.value
 
@@ -113,7 +110,7 @@ def test_an_error_of_the_store_is_shown_in_the_panel(client: Any, tmp_path: Path
     assert "mlflow.db is not there any more" in panel.status.value
 
 
-def test_headless_and_without_models_it_is_a_table(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_a_table_in_a_headless_run_or_without_models(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(make_panel(client, tmp_path), Panel)
     monkeypatch.setenv("BOOSTLAB_JOURNAL", "somewhere")
     assert isinstance(make_panel(client, tmp_path), Table)

@@ -1,4 +1,4 @@
-"""The panel as people use it, in a real JupyterLab; what it did is looked at through a plain MLflow client."""
+"""The panel in a real JupyterLab, verified through a plain MLflow client."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def press(page: Any, name: str) -> None:
 
 def promote(page: Any, version: str, stage: str) -> None:
     choose(page, "Version", version)
-    choose(page, "Move to", stage)
+    choose(page, "Stage", stage)
     press(page, "Promote")
     press(page, "Confirm")
 
@@ -73,21 +73,21 @@ def transitions(client: Any, version: int) -> list[dict[str, Any]]:
 
 def test_promotes_through_staging_into_production(panel: Any, look: Look) -> None:
     promote(panel, "2 · none", "staging")
-    wait_for_text(panel, "Done: version 2 is in staging now")
+    wait_for_text(panel, "Done: version 2 is now in staging")
     promote(panel, "2 · staging", "production")
-    wait_for_text(panel, "Done: version 2 is in production now")
+    wait_for_text(panel, "Done: version 2 is now in production")
     wait_for_text(panel, "★ production")
     assert look().get_model_version_by_alias("sugar", "production").version == 2
     assert set(look().get_registered_model("sugar").aliases) == {"production"}
     first, second = transitions(look(), 2)
     assert (first["from"], first["to"], second["from"], second["to"]) == ("none", "staging", "staging", "production")
     run = look().get_run(second["run_id"])
-    assert run.info.status == "FINISHED" and run.data.params["seen"] == "2:staging production:0"
+    assert run.info.status == "FINISHED" and run.data.params["expected_state"] == "2:staging production:0"
 
 
 def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Look) -> None:
     choose(panel, "Version", "1 · none")
-    choose(panel, "Move to", "production")
+    choose(panel, "Stage", "production")
     wait_for_text(panel, "none to production is not allowed")
     button = panel.page.locator(".boostlab-panel").get_by_role("button", name="Promote", exact=True)
     assert button.is_disabled()
@@ -97,12 +97,12 @@ def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Lo
     reason = panel.page.locator(".boostlab-panel").get_by_role("textbox", name="Reason")
     reason.fill(EVIL)
     wait_until(button.is_enabled)
-    reason.press("Tab")  # from here by keyboard alone: over the box to the button
+    reason.press("Tab")  # from here on by keyboard alone: over the checkbox to the button
     panel.page.keyboard.press("Tab")
     panel.page.keyboard.press("Enter")
     wait_for_text(panel, "The gate is overridden")
     panel.page.keyboard.press("Enter")  # Confirm has the focus
-    wait_for_text(panel, "Done: version 1 is in production now")
+    wait_for_text(panel, "Done: version 1 is now in production")
     assert look().get_registered_model("sugar").aliases == {"production": 1}
     (transition,) = transitions(look(), 1)
     assert transition["why"] == EVIL
@@ -113,35 +113,35 @@ def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Lo
     assert panel.page.evaluate("window.hurt") is None
 
 
-def test_rolls_back_to_the_version_that_was_there_before(panel: Any, look: Look) -> None:
+def test_rolls_back_to_the_previous_version(panel: Any, look: Look) -> None:
     for version in ("1", "2"):
         promote(panel, f"{version} · none", "staging")
-        wait_for_text(panel, f"Done: version {version} is in staging now")
+        wait_for_text(panel, f"Done: version {version} is now in staging")
         promote(panel, f"{version} · staging", "production")
-        wait_for_text(panel, f"Done: version {version} is in production now")
+        wait_for_text(panel, f"Done: version {version} is now in production")
     press(panel, "Roll back production")
     wait_for_text(panel, "a rollback to a version that was in production before")
     press(panel, "Roll back")
     press(panel, "Confirm")
-    wait_for_text(panel, "Done: version 1 is in production now")
+    wait_for_text(panel, "Done: version 1 is now in production")
     assert look().get_model_version_by_alias("sugar", "production").version == 1
     assert [item["action"] for item in transitions(look(), 1)] == ["promote", "promote", "rollback"]
 
 
-def test_refuses_what_stands_on_an_outdated_view_and_says_what_changed(panel: Any, look: Look) -> None:
+def test_refuses_a_transition_if_the_state_has_changed(panel: Any, look: Look) -> None:
     choose(panel, "Version", "2 · none")
-    choose(panel, "Move to", "staging")
+    choose(panel, "Stage", "staging")
     press(panel, "Promote")
-    look().set_registered_model_alias("sugar", "staging", "1")  # somebody else, by another client
+    look().set_registered_model_alias("sugar", "staging", "1")  # another user, with another MLflow client
     press(panel, "Confirm")
-    wait_for_text(panel, "In staging of sugar was no version, and version 1 is now")
+    wait_for_text(panel, "Stage staging of sugar had no version and now has version 1")
     wait_for_text(panel, "another MLflow client changed the alias")
     assert look().get_registered_model("sugar").aliases == {"staging": 1}
     assert transitions(look(), 2) == []
     choose(panel, "Version", "2 · none")
     press(panel, "Promote")
-    wait_for_text(panel, "Version 1, which is there, is archived by that.")
+    wait_for_text(panel, "This archives version 1, which is there now.")
     press(panel, "Confirm")
-    wait_for_text(panel, "Done: version 2 is in staging now")
+    wait_for_text(panel, "Done: version 2 is now in staging")
     assert look().get_registered_model("sugar").aliases == {"staging": 2}
     assert [item["action"] for item in transitions(look(), 1)] == ["outside"]

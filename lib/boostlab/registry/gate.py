@@ -1,4 +1,4 @@
-"""The gate: which rules a version must pass before it moves to a stage, as a file says that people can read and change."""
+"""The gate: the file of rules that a version must pass before it enters a stage."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from boostlab.errors import LabError
 from boostlab.notebook.explanation import explain_errors
+from boostlab.notebook.kit import find_kit
 from boostlab.registry.stages import Stage
 from boostlab.tracking.store import find_project
 
@@ -21,7 +22,7 @@ BOUND = re.compile(r"(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE]-?\d+)?)")
 
 def _check_bound(text: str) -> str:
     if not BOUND.fullmatch(text.strip()):
-        raise ValueError(f"{text!r} is no bound. Write one such as '>= 0.8' or '< 12'.")
+        raise ValueError(f"{text!r} is no bound. Write a bound such as '>= 0.8' or '< 12'.")
     return text.strip()
 
 
@@ -29,14 +30,14 @@ Bounds = dict[str, Annotated[str, AfterValidator(_check_bound)]]
 
 
 class Rule(BaseModel):
-    """What every rule of the gate says: for which stages it stands."""
+    """The options of every rule: the target stages to which it applies."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
     stages: tuple[Stage, ...] = Field(default=("staging", "production"), strict=False)
 
 
 class Transitions(BaseModel):
-    """Which stage may follow on which."""
+    """The stages that may follow on each stage."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
     none: list[Stage] = []
@@ -47,7 +48,7 @@ class Transitions(BaseModel):
 
 
 class Thresholds(Rule):
-    """Bounds of the run's metrics, for all tasks and for one."""
+    """Bounds of the run's metrics, for all tasks and per task."""
 
     all_tasks: Bounds = {}
     regression: Bounds = {}
@@ -55,14 +56,14 @@ class Thresholds(Rule):
 
 
 class Champion(Rule):
-    """How a challenger must do against the version that is in production."""
+    """The comparison with the version in production (the champion)."""
 
     metric: str = "auto"
     demand: Literal["better", "not worse"] = "better"
 
 
 class Gate(BaseModel):
-    """The rules; one that is absent is not asked."""
+    """The rules; a rule that is None is skipped."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
     allowed_transitions: Transitions | None = None
@@ -73,8 +74,8 @@ class Gate(BaseModel):
     beats_champion: Champion | None = None
 
 
-class Finding(BaseModel):
-    """What a rule found: ``pass``, ``fail`` or ``not applicable``, and by what evidence."""
+class RuleResult(BaseModel):
+    """The outcome of a rule, with its evidence."""
 
     model_config = ConfigDict(frozen=True)
     rule: str
@@ -83,40 +84,39 @@ class Finding(BaseModel):
 
 
 def find_gate(given: str, *, notebook: str) -> Path:
-    """Return the gate's file: the one given, else that of the notebook's project, else the kit's.
+    """Return the gate's file: the given one, else the file of the notebook's project, else the kit's.
 
     Raises
     ------
     LabError
-        If there is none at the given path.
+        If the given path is no file, or neither the project nor the kit has a gate.
     """
     if given:
         path = Path(given).expanduser()
         if not path.is_file():
-            raise LabError(f"There is no gate {given}. Paths count from the folder in which the command starts. Empty: {FILE}.")
+            raise LabError(f"There is no gate file {given}. Paths start at the working directory. Empty means {FILE}.")
         return path.resolve()
     project = find_project(Path(notebook))
-    kit = Path(__file__).resolve().parents[3]
-    found = [folder / FILE for folder in (project, kit) if (folder / FILE).is_file()]
+    found = [(folder / FILE).resolve() for folder in (project, find_kit()) if (folder / FILE).is_file()]
     if not found:
-        raise LabError(f"The project {project} has no {FILE}. Write one, or name another: -p gate FILE.")
+        raise LabError(f"The project {project} has no {FILE}. Write one, or choose another file: -p gate_file FILE.")
     return found[0]
 
 
 def load_gate(path: Path) -> Gate:
-    """Return the gate that a YAML file describes.
+    """Read a gate from a YAML file.
 
     Raises
     ------
     LabError
-        If the file is no YAML mapping, or names a rule, an option or a value that is not known.
+        If the file is no YAML mapping, or has an unknown rule, option or value.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LabError(f"The gate {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
-        raise LabError(f"The gate {path} is no mapping of rules. It takes: {', '.join(Gate.model_fields)}.")
+        raise LabError(f"The gate {path} is not a mapping of rules. It takes: {', '.join(Gate.model_fields)}.")
     given = {str(name): {} if options is None else options for name, options in content.items()}
     try:
         return Gate(**given)

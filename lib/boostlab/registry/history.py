@@ -1,8 +1,8 @@
-"""The history of a registered model: one tag per transition, on the version that it moved.
+"""The history of a registered model: one tag per transition, on the version that changed its stage.
 
-A registered model's transitions, ordered by time and id, are all that is needed to tell which version is in which stage:
-whoever enters a stage displaces the version that was there, which is archived by that. Every reader derives the same
-from the same tags, in whatever order several hosts wrote them.
+The transitions of a model, replayed in order of time and id, give the version in each stage. A version that enters a stage
+displaces the previous version of this stage, which becomes archived. Every reader derives the same history from the same
+tags, in whatever order several hosts wrote them.
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from typing import Any
 from boostlab.registry.stages import ALIASES, ARCHIVED, STAGES, Stage
 
 PREFIX = "boostlab.transition."
+INFERRED = "outside"  # as the tags name it
 
 
 @dataclass(frozen=True)
 class Transition:
-    """One version that moved from a stage to another.
+    """A change of a version's stage.
 
     Attributes
     ----------
     version : int
     time_ms : int
-        When, in milliseconds since 1970; in one model's history no two of boostlab's are alike on a host.
+        Milliseconds since 1970. On one host, the transitions of a model have different times.
     id : str
-        Eight hexadecimal digits, which order transitions of the same time.
+        Eight hexadecimal digits. They order transitions of the same time.
     action : str
-        ``promote``, ``archive`` or ``rollback``; ``outside``: found to be done by another MLflow client;
-        ``displaced``: archived because another version took its stage (this one is derived, and has no tag).
+        ``promote``, ``archive`` or ``rollback``; ``outside``: inferred from an alias change made outside boostlab;
+        ``displaced``: another version entered the stage (derived from that transition, without a tag).
     from_stage, to_stage : str
     who, why : str
     run_id : str
-        The run that made it; empty if none did.
+        The run that applied the transition; empty if none.
     gate : mapping
-        ``verdict`` (``passed``, ``overridden``, ``not asked``) and, by rule, ``rules`` (outcomes) and ``evidence``.
+        ``verdict`` (``passed``, ``overridden``, ``no rules``) and, per rule, ``rules`` (outcomes) and ``evidence``.
     """
 
     version: int
@@ -54,93 +55,102 @@ class Transition:
 
     @property
     def order(self) -> tuple[int, str]:
-        """What transitions are sorted by."""
+        """The sort key."""
         return self.time_ms, self.id
 
     @property
     def key(self) -> str:
-        """The name of the tag that keeps it."""
+        """The name of the transition's tag."""
         return f"{PREFIX}{self.time_ms}-{self.id}"
 
+    @property
+    def verdict(self) -> str:
+        """The gate's verdict, or a dash."""
+        return str(self.gate.get("verdict", "–"))
+
     def to_tag(self) -> str:
-        """Return the value of the tag that keeps it, as JSON."""
+        """Return the value of the transition's tag, as JSON."""
         facts = {"from": self.from_stage, "to": self.to_stage, "action": self.action, "who": self.who, "why": self.why}
         return json.dumps({**facts, "run_id": self.run_id, "gate": self.gate}, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
-class Chronicle:
-    """What a model's transitions amount to.
+class StageHistory:
+    """The replayed transitions of a registered model.
 
     Attributes
     ----------
-    events : tuple of Transition
-        In order, with those that were displaced.
-    holders : mapping of stage to version
-        Which version is in ``test``, ``staging`` and ``production``.
-    stages : mapping of version to stage
-        Where each version is that ever moved.
+    transitions : tuple of Transition
+        In order, including the displaced versions.
+    version_by_stage : mapping of stage to version
+        The version in ``test``, ``staging`` and ``production``.
+    stage_by_version : mapping of version to stage
+        The stage of each version that has a transition.
     """
 
-    events: tuple[Transition, ...]
-    holders: Mapping[Stage, int]
-    stages: Mapping[int, Stage]
+    transitions: tuple[Transition, ...]
+    version_by_stage: Mapping[Stage, int]
+    stage_by_version: Mapping[int, Stage]
 
-    def last(self, version: int) -> Transition | None:
+    @property
+    def written(self) -> list[Transition]:
+        """The transitions that have a tag of their own, or will have one."""
+        return [transition for transition in self.transitions if transition.action != "displaced"]
+
+    def last_transition(self, version: int) -> Transition | None:
         """Return a version's last transition."""
-        return next((event for event in reversed(self.events) if event.version == version), None)
+        return next((item for item in reversed(self.transitions) if item.version == version), None)
 
-    def before(self, stage: Stage) -> int | None:
-        """Return the version to go back to: who was in a stage before its holder came; after a rollback, one further back."""
+    def rollback_target(self, stage: Stage) -> int | None:
+        """Return the stage's previous version; after a rollback, the one before that; None if there is none."""
         path: list[int] = []
-        for event in self.events:
-            if event.to_stage == stage and event.action == "rollback" and event.version in path:
-                path = path[: len(path) - path[::-1].index(event.version)]
-            elif event.to_stage == stage:
-                path.append(event.version)
-        return next((version for version in reversed(path) if version != self.holders.get(stage)), None)
+        for item in self.transitions:
+            if item.to_stage == stage and item.action == "rollback" and item.version in path:
+                path = path[: len(path) - path[::-1].index(item.version)]
+            elif item.to_stage == stage:
+                path.append(item.version)
+        return next((version for version in reversed(path) if version != self.version_by_stage.get(stage)), None)
 
 
-def new_transition(events: Iterable[Transition], **facts: Any) -> Transition:
-    """Return a transition that happens now: after all events, even where another host's clock is ahead."""
-    latest = max((event.time_ms for event in events), default=0)
+def new_transition(earlier: Iterable[Transition], **facts: Any) -> Transition:
+    """Return a transition of now, or just after the earlier ones if another host's clock is ahead."""
+    latest = max((transition.time_ms for transition in earlier), default=0)
     return Transition(time_ms=max(int(time.time() * 1000), latest + 1), id=os.urandom(4).hex(), **facts)
 
 
 def read_transitions(version: int, tags: Mapping[str, str]) -> list[Transition]:
-    """Return the transitions that a version's tags keep; tags that read as none are left alone."""
+    """Return the transitions in a version's tags; other tags are ignored, and so are malformed ones."""
     found = []
     for key, value in tags.items():
         when, _, identity = key.removeprefix(PREFIX).partition("-")
         if not (key.startswith(PREFIX) and when.isdigit()):
             continue
         try:
-            facts = json.loads(value)
-            found.append(_from_facts(version, int(when), identity, facts))
+            found.append(_from_facts(version, int(when), identity, json.loads(value)))
         except (ValueError, KeyError, TypeError):  # written by hand
             continue
     return found
 
 
-def tell(transitions: Iterable[Transition]) -> Chronicle:
-    """Return what transitions amount to, in order of time and id."""
-    events: list[Transition] = []
-    holders: dict[Stage, int] = {}
-    stages: dict[int, Stage] = {}
+def replay(transitions: Iterable[Transition]) -> StageHistory:
+    """Return the history that results from transitions, ordered by time and id."""
+    history: list[Transition] = []
+    version_by_stage: dict[Stage, int] = {}
+    stage_by_version: dict[int, Stage] = {}
     for transition in sorted(transitions, key=lambda item: item.order):
         version, to_stage = transition.version, transition.to_stage
-        came_from = stages.get(version, transition.from_stage)
-        events.append(replace(transition, from_stage=came_from))
-        if holders.get(came_from) == version:
-            del holders[came_from]
-        former = holders.get(to_stage)
+        from_stage = stage_by_version.get(version, transition.from_stage)
+        history.append(replace(transition, from_stage=from_stage))
+        if version_by_stage.get(from_stage) == version:
+            del version_by_stage[from_stage]
+        previous = version_by_stage.get(to_stage)
         if to_stage in ALIASES:
-            if former is not None and former != version:
-                stages[former] = ARCHIVED
-                events.append(_displaced(former, by=transition))
-            holders[to_stage] = version
-        stages[version] = to_stage
-    return Chronicle(tuple(events), holders, stages)
+            if previous is not None and previous != version:
+                stage_by_version[previous] = ARCHIVED
+                history.append(_displaced(previous, by=transition))
+            version_by_stage[to_stage] = version
+        stage_by_version[version] = to_stage
+    return StageHistory(tuple(history), version_by_stage, stage_by_version)
 
 
 def _displaced(version: int, *, by: Transition) -> Transition:

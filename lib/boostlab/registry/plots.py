@@ -1,4 +1,4 @@
-"""The timeline of a registered model: which version was in which stage, and when."""
+"""The timeline of a registered model: the stage of each version over time."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from matplotlib.figure import Figure
 from boostlab.display.figures import BLUE, GREEN, ORANGE, make_figure, shorten_label
 from boostlab.registry.history import Transition
 from boostlab.registry.stages import ALIASES, Stage
+from boostlab.registry.view import ModelView
 
 COLOURS: dict[Stage, str] = {"test": ORANGE, "staging": BLUE, "production": GREEN}
-MOST_VERSIONS = 12
-Spell = tuple[int, Stage, float, float]  # version, stage, and from when to when in seconds since 1970
+MAX_VERSIONS = 12
+Period = tuple[int, Stage, float, float]  # version, stage, start and end in seconds since 1970
 
 
-def plot_timeline(events: Sequence[Transition], *, name: str) -> Figure:
-    """Draw a line per version, coloured by stage, over time; the 12 versions that moved last, the newest on top."""
-    now = time.time()
-    spells = find_spells(events, now)
-    last = {event.version: event.time_ms for event in events}
-    versions = sorted(sorted(last, key=lambda version: -last[version])[:MOST_VERSIONS])
+def plot_timeline(view: ModelView) -> Figure:
+    """Draw one line per version over time, coloured by stage: the 12 versions with the latest transitions, the newest on top."""
+    transitions = view.history.transitions
+    periods = find_periods(transitions, now=time.time())
+    last = {transition.version: transition.time_ms for transition in transitions}
+    versions = sorted(sorted(last, key=lambda version: -last[version])[:MAX_VERSIONS])
     figure, axes = make_figure(1.5 + 0.36 * max(len(versions), 2))
     for stage in ALIASES:
-        chosen = [spell for spell in spells if spell[1] == stage and spell[0] in versions]
-        starts, ends = [_date(spell[2]) for spell in chosen], [_date(spell[3]) for spell in chosen]
-        rows = [versions.index(spell[0]) for spell in chosen]
+        chosen = [period for period in periods if period[1] == stage and period[0] in versions]
+        starts, ends = [_date(period[2]) for period in chosen], [_date(period[3]) for period in chosen]
+        rows = [versions.index(period[0]) for period in chosen]
         axes.hlines(rows, starts, ends, color=COLOURS[stage], linewidth=9, label=stage)
         axes.plot(starts, rows, "|", color=COLOURS[stage], markersize=16, markeredgewidth=2)
     axes.set_yticks(range(len(versions)), [f"version {version}" for version in versions])
-    axes.set(title=f"{shorten_label(name, 60)}: versions in their stages", xlabel="local time", ylim=(-0.7, len(versions) - 0.3))
+    axes.set(title=f"{shorten_label(view.name, 60)}: stages by version", xlabel="local time", ylim=(-0.7, len(versions) - 0.3))
     locator = AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -40,16 +41,16 @@ def plot_timeline(events: Sequence[Transition], *, name: str) -> Figure:
     return figure
 
 
-def find_spells(events: Sequence[Transition], now: float) -> list[Spell]:
-    """Return how long each version was in a stage, up to `now` (seconds since 1970) for those that still are."""
-    spells: list[Spell] = []
+def find_periods(transitions: Sequence[Transition], *, now: float) -> list[Period]:
+    """Return the periods of each version in each stage; the last period of a version ends at `now` (seconds since 1970)."""
+    periods: list[Period] = []
     since: dict[int, tuple[Stage, float]] = {}
-    for event in events:
-        stage, start = since.pop(event.version, (event.from_stage, 0.0))
+    for transition in transitions:
+        stage, start = since.pop(transition.version, (transition.from_stage, 0.0))
         if start:
-            spells.append((event.version, stage, start, event.time_ms / 1000))
-        since[event.version] = event.to_stage, event.time_ms / 1000
-    return spells + [(version, stage, start, max(now, start)) for version, (stage, start) in since.items()]
+            periods.append((transition.version, stage, start, transition.time_ms / 1000))
+        since[transition.version] = transition.to_stage, transition.time_ms / 1000
+    return periods + [(version, stage, start, max(now, start)) for version, (stage, start) in since.items()]
 
 
 def _date(seconds: float) -> float:

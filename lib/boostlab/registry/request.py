@@ -1,121 +1,130 @@
-"""Moves: what a person asks of the registry, planned on what that person saw."""
+"""Requests for a transition, checked against the state that the user expects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from boostlab.errors import LabError, OutdatedError
+from boostlab.registry.gate import RuleResult
+from boostlab.registry.settings import TransitionAction
 from boostlab.registry.stages import ARCHIVED, Stage
-from boostlab.registry.view import ModelView, describe_age
-
-Action = Literal["promote", "archive", "rollback"]
-MOST_NAMES = 20  # that a message lists
+from boostlab.registry.view import MAX_NAMES, ModelView, describe_age
 
 
 @dataclass(frozen=True)
-class Move:
-    """A move that was asked for.
+class TransitionRequest:
+    """A requested transition, with the gate's results on it.
 
     Attributes
     ----------
-    seen : str
-        What it depends on, as :meth:`ModelView.seen` writes it.
+    expected_state : str
+        The precondition, as :meth:`ModelView.state` writes it: the transition is refused if the state has changed.
+    results : tuple of RuleResult
+        Empty until the gate has judged the request.
     """
 
     view: ModelView
     version: int
-    action: Action
+    action: TransitionAction
     to_stage: Stage
-    seen: str
+    expected_state: str
     reason: str = ""
     override: bool = False
+    results: tuple[RuleResult, ...] = ()
 
     @property
     def from_stage(self) -> Stage:
-        """Where the version is."""
+        """The version's present stage."""
         return self.view.version(self.version).stage
 
+    @property
+    def failed(self) -> list[RuleResult]:
+        """The results of the rules that fail. They block the transition unless it overrides the gate."""
+        return [result for result in self.results if result.outcome == "fail"]
+
     def describe(self) -> str:
-        """Return the move in words."""
+        """Return the request in words."""
         return f"version {self.version} of {self.view.name} from {self.from_stage} to {self.to_stage}"
 
 
-def plan_move(
+def request_transition(
     view: ModelView,
-    action: Action,
+    action: TransitionAction,
     *,
     version: int = 0,
     stage: Stage | None = None,
     reason: str = "",
     override: bool = False,
-    seen: str = "",
-) -> Move:
-    """Return the move that a person asks for.
+    expected_state: str = "",
+) -> TransitionRequest:
+    """Return a request for a transition of a model as read.
 
     Parameters
     ----------
     version : int
-        Which version; 0 for a rollback, which finds its own.
+        0 for a rollback: the history gives the version.
     stage : str, optional
-        Where to; for a rollback, in which stage (default: production).
-    seen : str
-        What the person saw, as :meth:`ModelView.seen` writes it; empty: what is now.
+        The target stage; for a rollback, the stage to roll back (default: production).
+    expected_state : str
+        The state that the user saw, as :meth:`ModelView.state` writes it; empty: the present state.
 
     Raises
     ------
     LabError
-        If the version is not there or stands there already, there is nothing to roll back to, or a reason is wanting.
+        If the version does not exist or is in that stage, there is no rollback target, or an override has no reason.
     OutdatedError
-        If what the person saw has changed.
+        If the state is not the expected one.
     """
     to_stage: Stage = ARCHIVED if action == "archive" else stage or "production"
-    check_seen(view, seen)
+    check_state(view, expected_state)
     if action == "rollback":
-        former = _find_former(view, to_stage)
-        if version not in (0, former):
-            raise OutdatedError(f"A rollback of {view.name} now leads to version {former}, not {version}{by_whom(view, former)}")
-        version = former
+        target = _find_rollback_target(view, to_stage)
+        if version not in (0, target):
+            changed = describe_last_change(view, target)
+            raise OutdatedError(f"A rollback of {view.name} now leads to version {target}, not {version}{changed}")
+        version = target
     elif not version:
-        known = ", ".join(str(item.number) for item in view.versions[:MOST_NAMES])
-        raise LabError(f"version = 0 names none. Choose a version of {view.name}: {known or 'it has none'}.")
+        known = ", ".join(str(item.number) for item in view.versions[:MAX_NAMES])
+        raise LabError(f"version = 0 is no version. Choose a version of {view.name}: {known or 'it has none'}.")
     current = view.version(version).stage
     if current == to_stage:
         raise LabError(f"Version {version} of {view.name} is in {current} already. Choose another version or stage.")
     if override and not reason.strip():
-        raise LabError("override = True needs a reason. Say why the gate is to be overridden: -p reason '…'.")
-    return Move(view, version, action, to_stage, view.seen(version, to_stage), reason.strip(), override)
+        raise LabError("override = True needs a reason. Give the reason for overriding the gate: -p reason '…'.")
+    return TransitionRequest(view, version, action, to_stage, view.state(version, to_stage), reason.strip(), override)
 
 
-def check_seen(view: ModelView, seen: str) -> None:
-    """Raise an OutdatedError, which says what changed, if a model is no longer as it was seen."""
-    for fact in seen.split():
+def check_state(view: ModelView, expected: str) -> None:
+    """Raise an OutdatedError, which names the change, if a model is not in the expected state."""
+    for fact in expected.split():
         left, _, right = fact.partition(":")
         if left.isdigit():
-            now = view.version(int(left)).stage
-            if now != right:
-                raise OutdatedError(f"Version {left} of {view.name} was in {right} and is in {now} now{by_whom(view, int(left))}")
+            stage = view.version(int(left)).stage
+            if stage != right:
+                changed = describe_last_change(view, int(left))
+                raise OutdatedError(f"Version {left} of {view.name} was in {right} and is now in {stage}{changed}")
         else:
-            holder = next((number for stage, number in view.holders.items() if stage == left), 0)
-            if str(holder) != right:
-                was, held = (f"version {number}" if number != "0" else "no version" for number in (right, str(holder)))
-                raise OutdatedError(f"In {left} of {view.name} was {was}, and {held} is now{by_whom(view, holder or int(right))}")
+            number = next((number for stage, number in view.version_by_stage.items() if stage == left), 0)
+            if str(number) != right:
+                was, now = (f"version {each}" if each != "0" else "no version" for each in (right, str(number)))
+                changed = describe_last_change(view, number or int(right))
+                raise OutdatedError(f"Stage {left} of {view.name} had {was} and now has {now}{changed}")
 
 
-def by_whom(view: ModelView, number: int) -> str:
-    """Return who moved a version last, when and why, as the end of a sentence."""
-    last = view.current.last(number)
+def describe_last_change(view: ModelView, number: int) -> str:
+    """Return the author, age and reason of a version's last transition, as the end of a sentence."""
+    last = view.history.last_transition(number)
     if last is None:
-        return ". Look at the history, then decide again."
+        return ". Read the history, then decide again."
     why = f": {last.why!r}" if last.why else ""
-    return f" ({last.who}, {describe_age(last.time_ms)} ago{why}). Look at the history, then decide again."
+    return f" ({last.who}, {describe_age(last.time_ms)} ago{why}). Read the history, then decide again."
 
 
-def _find_former(view: ModelView, stage: Stage) -> int:
-    former = view.current.before(stage)
-    if former is None:
+def _find_rollback_target(view: ModelView, stage: Stage) -> int:
+    target = view.history.rollback_target(stage)
+    if target is None:
         raise LabError(
-            f"{view.name} has nothing to roll back to: no {'other ' if stage in view.holders else ''}version was in {stage} "
-            "before. Promote one instead."
+            f"{view.name} has nothing to roll back to: no {'other ' if stage in view.version_by_stage else ''}version was in "
+            f"{stage} before. Promote a version instead."
         )
-    return former
+    return target

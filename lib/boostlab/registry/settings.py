@@ -1,4 +1,4 @@
-"""Settings of ``registry.ipynb``, and those of every notebook that takes one version of a registered model."""
+"""Settings of ``registry.ipynb``, and the shared settings of notebooks that use one version of a registered model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pydantic import AfterValidator, Field, model_validator
 from boostlab.notebook.settings import Count, ModelName, Tracked
 from boostlab.registry.stages import ARCHIVED, read_stage
 
-SEEN = "what was seen, such as 5:staging production:3"
+EXPECTED = "a state such as 5:staging production:3"
+TransitionAction = Literal["promote", "archive", "rollback"]
+Action = Literal["show", "register", TransitionAction]
+NEEDS: dict[str, tuple[str, ...]] = {
+    "register": ("model", "run_id"),
+    "promote": ("model", "version", "stage"),
+    "archive": ("model", "version"),
+    "rollback": ("model",),
+}
 
 
 class Registry(Tracked):
@@ -22,12 +30,12 @@ class Registry(Tracked):
     run_id: str
     reason: Annotated[str, Field(max_length=2000, description="a text of at most 2,000 characters")]
     override: bool
-    seen: Annotated[str, Field(pattern=r"^([a-z]+:\d+|\d+:[a-z]+)?( ([a-z]+:\d+|\d+:[a-z]+))*$", description=SEEN)]
+    expected_state: Annotated[str, Field(pattern=r"^([a-z]+:\d+|\d+:[a-z]+)?( ([a-z]+:\d+|\d+:[a-z]+))*$", description=EXPECTED)]
     gate_file: str
 
     @property
-    def asked(self) -> str:
-        """What is to be done: `action`, or what the other parameters ask for."""
+    def requested(self) -> Action:
+        """The requested action: `action`, or for ``auto`` the action that the other parameters imply."""
         if self.action != "auto":
             return "archive" if self.action == "promote" and self.stage == ARCHIVED else self.action
         if self.run_id:
@@ -35,34 +43,27 @@ class Registry(Tracked):
         return ("archive" if self.stage == ARCHIVED else "promote") if self.version and self.stage else "show"
 
     @property
-    def move(self) -> Literal["promote", "archive", "rollback"]:
-        """How a version is to be moved, if it is."""
-        if self.asked == "rollback":
-            return "rollback"
-        return "archive" if self.asked == "archive" or self.stage == ARCHIVED else "promote"
-
-    @property
-    def moves(self) -> bool:
-        """Whether a version is to be moved: a model that is registered can be moved at once."""
-        return self.asked in ("promote", "archive", "rollback") or (self.asked == "register" and self.stage != "")
+    def transition(self) -> TransitionAction | None:
+        """The requested transition, or None; ``register`` with a stage includes one."""
+        if self.requested == "register":
+            return None if not self.stage else "archive" if self.stage == ARCHIVED else "promote"
+        return None if self.requested == "show" else self.requested
 
     @model_validator(mode="after")
-    def _request_is_whole(self) -> Self:
-        needs = {"register": ("model", "run_id"), "promote": ("model", "version", "stage"), "archive": ("model", "version")}
-        needs |= {"rollback": ("model",)}
-        missing = [name for name in needs.get(self.asked, ()) if not getattr(self, name)]
+    def _check_request(self) -> Self:
+        missing = [name for name in NEEDS.get(self.requested, ()) if not getattr(self, name)]
         if missing:
             options = " ".join(f"-p {name} …" for name in missing)
-            raise ValueError(f"action {self.asked} lacks {' and '.join(missing)}. Add {options}.")
-        if self.action == "auto" and (self.version or self.stage) and self.asked == "show":
-            raise ValueError("version and stage go together: give both to move a version, or neither.")
+            raise ValueError(f"action {self.requested} lacks {' and '.join(missing)}. Add {options}.")
+        if self.action == "auto" and (self.version or self.stage) and self.requested == "show":
+            raise ValueError("version and stage go together: give both for a transition, or neither.")
         if self.override and not self.reason.strip():
-            raise ValueError("override = True needs a reason. Say why the gate is to be overridden: -p reason '…'.")
+            raise ValueError("override = True needs a reason. Give the reason for overriding the gate: -p reason '…'.")
         return self
 
 
 class Versioned(Tracked):
-    """Which version of which registered model: the one of that number, else the one in that stage."""
+    """Which version of which registered model: the version of that number, else the version in that stage."""
 
     model: ModelName
     stage: Annotated[str, AfterValidator(read_stage)]

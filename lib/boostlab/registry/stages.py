@@ -1,4 +1,4 @@
-"""Stages: their names, as people write them and as aliases on a registered model."""
+"""Stages: their names, as users write them and as aliases on a registered model."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal, get_args
 from boostlab.errors import suggest
 
 Stage = Literal["none", "test", "staging", "production", "archived"]
-NONE: Stage = "none"  # registered, and nowhere yet
-ARCHIVED: Stage = "archived"  # it left: no alias, known by its last transition
+NONE: Stage = "none"  # registered and not yet in a stage
+ARCHIVED: Stage = "archived"  # has no alias: its last transition names this stage
 ALIASES: tuple[Stage, ...] = ("test", "staging", "production")  # from the least to the most advanced
 TARGETS: tuple[Stage, ...] = (*ALIASES, ARCHIVED)
 STAGES: tuple[Stage, ...] = get_args(Stage)
-NEXT: dict[Stage, Stage] = {  # where a version usually goes
+NEXT: dict[Stage, Stage] = {  # the stage that usually follows
     "none": "staging",
     "test": "staging",
     "staging": "production",
@@ -29,7 +29,7 @@ def read_stage(text: str) -> Stage:
     Raises
     ------
     ValueError
-        If it names none that a version can be moved to.
+        If the text names no stage that a version can enter.
 
     Examples
     --------

@@ -1,13 +1,14 @@
-"""Apply a transition: check its precondition under a lock, set the alias, write the history tag.
+"""Apply a transition: check the precondition under a lock, write the history tag, set the aliases.
 
-Hosts that share a server have no common lock. There each writes its tag first and then makes the aliases agree with all tags.
-The last transition by time and id wins on every host, and the other host's user is told.
+Processes that use a local store share a lock. Hosts that share a server have no common lock. Each of them writes its tag first
+and then makes the aliases agree with all tags. On every host, the last transition by time and id wins, and the other host's
+user gets an error.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,8 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from boostlab.errors import GateError, LabError, OutdatedError
-from boostlab.registry.gate import Finding
-from boostlab.registry.history import Transition, new_transition
-from boostlab.registry.request import Move, by_whom, check_seen
+from boostlab.registry.history import Transition, new_transition, replay
+from boostlab.registry.request import TransitionRequest, check_state, describe_last_change
 from boostlab.registry.stages import ALIASES
 from boostlab.registry.view import ModelView, view_model
 from boostlab.tracking.store import Store, as_store_error, check_reachable
@@ -27,89 +27,87 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_TIMEOUT_S = 60.0
-GRACE_MS = 30_000  # a transition this young may still be on its way from tag to alias, on another host
-MOST_ROUNDS = 10
-MOST_EVIDENCE = 400  # characters of a finding that the history keeps
+GRACE_MS = 30_000  # another host may still be setting the alias of a transition this young
+MAX_ROUNDS = 10
+MAX_EVIDENCE = 400  # characters of a rule's evidence that the history keeps
 OVERRIDE = "-p override True -p reason '…'"
 
 
-def carry_out(client: MlflowClient, move: Move, findings: Sequence[Finding], *, who: str, run_id: str = "") -> Transition:
-    """Move a version as planned, if the gate lets it pass or is overridden and nothing has changed since.
+def apply_transition(
+    client: MlflowClient, request: TransitionRequest, *, who: str, run_id: str = ""
+) -> tuple[Transition, ModelView]:
+    """Apply a judged request, if no rule fails or the gate is overridden, and if the state is the expected one.
 
     Returns
     -------
-    Transition
-        As it stands in the history.
+    tuple of Transition and ModelView
+        The transition in the history, and the model after it.
 
     Raises
     ------
     GateError
-        If a finding blocks and is not overridden.
+        If a rule fails and the request does not override the gate.
     OutdatedError
-        If what the move depends on has changed, or another host moved another version to that stage at the same moment.
+        If the state has changed, or another host applied another transition to that stage at the same time.
     StoreError
         If the store is lost.
     """
-    blocking = [finding for finding in findings if finding.outcome == "fail"]
-    if blocking and not move.override:
-        reasons = "\n".join(f"  {finding.rule}: {finding.evidence}" for finding in blocking)
-        raise GateError(f"The gate blocks {move.describe()}.\n{reasons}\nMend it, or override: {OVERRIDE}")
-    store, name = Store(client.tracking_uri), move.view.name
+    if request.failed and not request.override:
+        reasons = "\n".join(f"  {result.rule}: {result.evidence}" for result in request.failed)
+        raise GateError(f"The gate blocks {request.describe()}.\n{reasons}\nFix it, or override the gate: {OVERRIDE}")
+    store, name = Store(client.tracking_uri), request.view.name
     check_reachable(store)
-    with locked(client, name), as_store_error(store):
+    with hold_lock(client, name), as_store_error(store):
         view = view_model(client, name)
-        check_seen(view, move.seen)
-        _adopt(client, view)
+        check_state(view, request.expected_state)
+        written = [*view.recorded.written, *_record_inferred(client, view)]
         transition = new_transition(
-            view.current.events,
-            version=move.version,
-            action=move.action,
-            from_stage=move.from_stage,
-            to_stage=move.to_stage,
+            written,
+            version=request.version,
+            action=request.action,
+            from_stage=request.from_stage,
+            to_stage=request.to_stage,
             who=who,
-            why=move.reason,
+            why=request.reason,
             run_id=run_id,
-            gate=_summarise(findings, overridden=bool(blocking)),
+            gate=_summarise(request),
         )
         write_transition(client, name, transition)
-        _check_outcome(settle(client, name), transition)
-    return transition
+        view = settle(client, view.replace_history(replay([*written, transition]), view.aliases))
+        _check_outcome(view, transition)
+    return transition, view
 
 
-def settle(client: MlflowClient, name: str) -> ModelView:
-    """Make a model's aliases agree with its history, and return it as it is then.
+def settle(client: MlflowClient, view: ModelView) -> ModelView:
+    """Make a model's aliases agree with its recorded history, and return the model after that.
 
-    It looks again after each change: when the last writer of several hosts has looked, all of them agree.
+    On a server, it reads the model again after each change: the last host that writes then finds all hosts' tags.
     """
-    for _ in range(MOST_ROUNDS):
-        view = view_model(client, name)
-        wanted = view.chronicle.holders
-        changed = [stage for stage in ALIASES if view.aliases.get(stage) != wanted.get(stage)]
-        for stage in sorted(
-            changed, key=lambda stage: stage not in wanted
-        ):  # set first, then delete: no stage is empty meanwhile
-            if stage in wanted:
-                client.set_registered_model_alias(name, stage, str(wanted[stage]))
-            else:
-                client.delete_registered_model_alias(name, stage)
-        if not changed:
+    is_local = Store(client.tracking_uri).scheme in ("sqlite", "file")
+    for _ in range(MAX_ROUNDS):
+        view = _set_aliases(client, view)
+        if is_local:  # the lock keeps all other writers out
             return view
-    raise OutdatedError(f"Others keep moving versions of {name}. Look at its history, and try again.")
+        view = view_model(client, view.name)
+        if view.aliases == view.recorded.version_by_stage:
+            return view
+    raise OutdatedError(f"Others keep changing stages of {view.name}. Read its history, then try again.")
 
 
 def write_transition(client: MlflowClient, name: str, transition: Transition) -> None:
-    """Write a transition down, on the version that it moves."""
+    """Write a transition's tag on its version."""
     client.set_model_version_tag(name, str(transition.version), transition.key, transition.to_tag())
 
 
 @contextmanager
-def locked(client: MlflowClient, name: str) -> Iterator[None]:
-    """Hold the lock on a registered model: beside a local store for all who use it, else this user's on this host."""
+def hold_lock(client: MlflowClient, name: str) -> Iterator[None]:
+    """Hold the lock on a registered model: next to a local store for all its users, else for this user on this host."""
     try:
         with FileLock(_lock_path(Store(client.tracking_uri), name), timeout=LOCK_TIMEOUT_S):
             yield
     except Timeout:
-        raise LabError(f"Another process on this host has been moving {name} for {LOCK_TIMEOUT_S:.0f} s. Try again.") from None
+        message = f"Another process on this host has held the lock on {name} for {LOCK_TIMEOUT_S:.0f} s. Try again."
+        raise LabError(message) from None
 
 
 def _lock_path(store: Store, name: str) -> Path:
@@ -120,33 +118,44 @@ def _lock_path(store: Store, name: str) -> Path:
     return folder / f".registry-{digest}.lock"
 
 
-def _adopt(client: MlflowClient, view: ModelView) -> None:
-    """Write down what another MLflow client did to the aliases, so that the history goes on from what is."""
-    outside = view.outside
-    latest = max((event.time_ms for event in view.chronicle.events), default=0)
-    if outside and outside[0].time_ms - latest < GRACE_MS:
-        last = view.chronicle.events[-1]
-        raise OutdatedError(f"{last.who} is moving version {last.version} of {view.name} just now. Try again in half a minute.")
-    for transition in outside:
+def _record_inferred(client: MlflowClient, view: ModelView) -> list[Transition]:
+    """Write and return the inferred transitions, so that the history continues from the present stages."""
+    inferred = view.inferred
+    latest = max((transition.time_ms for transition in view.recorded.transitions), default=0)
+    if inferred and inferred[0].time_ms - latest < GRACE_MS:
+        last = view.recorded.transitions[-1]
+        raise OutdatedError(
+            f"{last.who} is changing the stage of version {last.version} of {view.name} now. Try again in half a minute."
+        )
+    for transition in inferred:
         write_transition(client, view.name, transition)
+    return inferred
+
+
+def _set_aliases(client: MlflowClient, view: ModelView) -> ModelView:
+    wanted = view.recorded.version_by_stage
+    for stage in [stage for stage in ALIASES if stage in wanted and view.aliases.get(stage) != wanted[stage]]:
+        client.set_registered_model_alias(view.name, stage, str(wanted[stage]))
+    for stage in [stage for stage in view.aliases if stage not in wanted]:  # after the others: a version never lacks an alias
+        client.delete_registered_model_alias(view.name, stage)
+    return view.replace_history(view.recorded, wanted)
 
 
 def _check_outcome(view: ModelView, transition: Transition) -> None:
-    """Raise an OutdatedError where another host's transition came out on top of this one."""
-    now = view.chronicle.stages.get(transition.version)
-    if now != transition.to_stage:
+    """Raise an OutdatedError if another host's transition overtook this one."""
+    stage = view.recorded.stage_by_version.get(transition.version)
+    if stage != transition.to_stage:
         raise OutdatedError(
-            f"Version {transition.version} of {view.name} was moved to {transition.to_stage}, and at the same moment somebody "
-            f"else moved another: it is in {now} now{by_whom(view, transition.version)}"
+            f"Version {transition.version} of {view.name} entered {transition.to_stage}, but another host changed that stage at "
+            f"the same time. The version is now in {stage}{describe_last_change(view, transition.version)}"
         )
 
 
-def _summarise(findings: Sequence[Finding], *, overridden: bool) -> dict[str, object]:
-    """Return what the history keeps of the gate's findings; all of it is among the run's artifacts."""
-    verdict = "overridden" if overridden else "passed" if findings else "not asked"
-    asked = [finding for finding in findings if finding.outcome != "not applicable"]
+def _summarise(request: TransitionRequest) -> dict[str, object]:
+    """Return the part of the gate's results that the history keeps. The run's artifacts have all of it."""
+    applied = [result for result in request.results if result.outcome != "not applicable"]
     return {
-        "verdict": verdict,
-        "rules": {finding.rule: finding.outcome for finding in findings},
-        "evidence": {finding.rule: finding.evidence[:MOST_EVIDENCE] for finding in asked},
+        "verdict": "overridden" if request.failed else "passed" if request.results else "no rules",
+        "rules": {result.rule: result.outcome for result in request.results},
+        "evidence": {result.rule: result.evidence[:MAX_EVIDENCE] for result in applied},
     }

@@ -1,7 +1,7 @@
-"""A registered model as it stands: its versions, who is in which stage, and the history; read, never written.
+"""A registered model as the registry has it: its versions, the version in each stage, and the history. Nothing is written.
 
-A stage is an alias, whoever set it. Where the history tells something else, another MLflow client moved the alias, and
-the aliases are right.
+A stage is an alias, whoever set it. Where the recorded history disagrees, another MLflow client changed the alias, and the
+alias is right.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError, suggest
-from boostlab.registry.history import Chronicle, Transition, new_transition, read_transitions, tell
+from boostlab.registry.history import INFERRED, StageHistory, Transition, new_transition, read_transitions, replay
 from boostlab.registry.stages import ALIASES, NONE, Stage
 from boostlab.tracking.store import Store, as_store_error, check_reachable
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
 
 PAGE = 100
-MOST_NAMES = 20  # that a message lists
-OUTSIDE = "another MLflow client changed the alias"
+MAX_NAMES = 20  # that a message lists
+INFERRED_WHY = "another MLflow client changed the alias"
 UNITS_S = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a registered model; `tags` are those that are no transitions."""
+    """A version of a registered model; `tags` excludes the transitions."""
 
     number: int
     stage: Stage
@@ -40,13 +40,13 @@ class Version:
 
     @property
     def image(self) -> str:
-        """The image that was built of it, or an empty text."""
+        """The image that was built of this version, or an empty text."""
         return self.tags.get("boostlab.image", "")
 
 
 @dataclass(frozen=True)
 class ModelView:
-    """A registered model at one moment.
+    """A registered model, as read at one time.
 
     Attributes
     ----------
@@ -54,51 +54,72 @@ class ModelView:
     versions : tuple of Version
         The newest first.
     aliases : mapping of stage to version
-        The registered model's aliases, of those that are stages.
-    chronicle : Chronicle
-        What the history's tags amount to; :attr:`current` completes it.
+        The registered model's aliases that are stages.
+    recorded : StageHistory
+        The history in the tags; :attr:`history` adds the inferred transitions.
     """
 
     name: str
     versions: tuple[Version, ...]
     aliases: Mapping[Stage, int]
-    chronicle: Chronicle
+    recorded: StageHistory
 
     @property
-    def holders(self) -> Mapping[Stage, int]:
-        """Which version is in ``test``, ``staging`` and ``production``; one with several aliases, in the most advanced."""
-        return find_holders(self.aliases)
+    def version_by_stage(self) -> dict[Stage, int]:
+        """The version in ``test``, ``staging`` and ``production``; a version with several aliases is in the most advanced."""
+        stages = {self.aliases[stage]: stage for stage in ALIASES if stage in self.aliases}
+        return {stage: number for number, stage in stages.items()}
 
     @property
-    def outside(self) -> list[Transition]:
-        """What another MLflow client did to the aliases since the last transition, as transitions that are seen now."""
-        return find_outside(self.chronicle, self.holders)
+    def inferred(self) -> list[Transition]:
+        """Transitions inferred from alias changes made outside boostlab; their time is now."""
+        current, recorded = self.version_by_stage, self.recorded
+        changed: dict[int, Stage] = {number: NONE for stage, number in recorded.version_by_stage.items() if stage not in current}
+        changed |= {number: stage for stage, number in current.items() if recorded.version_by_stage.get(stage) != number}
+        found: list[Transition] = []
+        for number, stage in changed.items():
+            facts: dict[str, Any] = {"from_stage": recorded.stage_by_version.get(number, NONE), "to_stage": stage}
+            facts |= {"who": "unknown", "why": INFERRED_WHY}
+            found.append(new_transition([*recorded.transitions, *found], version=number, action=INFERRED, **facts))
+        return found
 
     @property
-    def current(self) -> Chronicle:
-        """The history up to now."""
-        written = [event for event in self.chronicle.events if event.action != "displaced"]
-        return tell([*written, *self.outside])
+    def history(self) -> StageHistory:
+        """The history up to now: the recorded and the inferred transitions."""
+        return replay([*self.recorded.written, *self.inferred])
 
     def version(self, number: int) -> Version:
-        """Return a version by its number, or raise a LabError that names those there are."""
+        """Return a version by its number.
+
+        Raises
+        ------
+        LabError
+            If the model has no such version. The message names those that it has.
+        """
         for version in self.versions:
             if version.number == number:
                 return version
         known = [str(version.number) for version in self.versions]
         raise LabError(
-            f"{self.name} has no version {number}. It has: {', '.join(known[:MOST_NAMES]) or 'none'}"
-            f"{f' and {len(known) - MOST_NAMES} older ones' if len(known) > MOST_NAMES else ''}."
+            f"{self.name} has no version {number}. It has: {', '.join(known[:MAX_NAMES]) or 'none'}"
+            f"{f' and {len(known) - MAX_NAMES} older ones' if len(known) > MAX_NAMES else ''}."
         )
 
-    def seen(self, number: int, stage: Stage) -> str:
-        """Return what a move of this version to this stage depends on, such as ``5:staging production:3``."""
+    def state(self, number: int, stage: Stage) -> str:
+        """Return the state that a transition of this version to this stage depends on, such as ``5:staging production:3``."""
         facts = [f"{number}:{self.version(number).stage}"]
-        return " ".join([*facts, f"{stage}:{self.holders.get(stage, 0)}"] if stage in ALIASES else facts)
+        return " ".join([*facts, f"{stage}:{self.version_by_stage.get(stage, 0)}"] if stage in ALIASES else facts)
+
+    def replace_history(self, recorded: StageHistory, aliases: Mapping[Stage, int]) -> ModelView:
+        """Return the model with another recorded history and other aliases; the versions' stages follow from them."""
+        view = replace(self, aliases=aliases, recorded=recorded)
+        stages = view.history.stage_by_version
+        versions = tuple(replace(version, stage=stages.get(version.number, NONE)) for version in self.versions)
+        return replace(view, versions=versions)
 
 
 def view_model(client: MlflowClient, name: str) -> ModelView:
-    """Return a registered model as it stands.
+    """Read a registered model from the registry.
 
     Raises
     ------
@@ -117,37 +138,30 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
                 raise
             raise _unknown_model(client, name) from None
         found = list(_search_versions(client, name))
-    chronicle = tell(each for item in found for each in read_transitions(int(item.version), item.tags))
+    recorded = replay(each for item in found for each in read_transitions(int(item.version), item.tags))
     numbers = {int(item.version) for item in found}
-    held: dict[Stage, int] = {stage: int(aliases[stage]) for stage in ALIASES if int(aliases.get(stage, 0)) in numbers}
-    view = ModelView(name, (), held, chronicle)
-    stages = view.current.stages
-    versions = [_read_version(item, stages.get(int(item.version), NONE)) for item in found]
-    return replace(view, versions=tuple(sorted(versions, key=lambda version: -version.number)))
+    staged: dict[Stage, int] = {stage: int(aliases[stage]) for stage in ALIASES if int(aliases.get(stage, 0)) in numbers}
+    versions = sorted(map(_read_version, found), key=lambda version: -version.number)
+    return ModelView(name, tuple(versions), {}, recorded).replace_history(recorded, staged)
 
 
 def choose_version(client: MlflowClient, name: str, *, stage: Stage, number: int = 0) -> Version:
-    """Return the version that is named by its number, or the one that is in a stage.
+    """Return the version of the given number, or the version in a stage.
 
     Raises
     ------
     LabError
-        If there is none.
+        If the model has no such version, or none in the stage.
     """
     view = view_model(client, name)
-    chosen = number or view.holders.get(stage, 0)
+    chosen = number or view.version_by_stage.get(stage, 0)
     if not chosen:
-        held = ", ".join(f"{stage}: version {version}" for stage, version in view.holders.items()) or "no stage has a version"
+        staged = ", ".join(f"{stage}: version {version}" for stage, version in view.version_by_stage.items())
         raise LabError(
-            f"{name} has no version in {stage} ({held}). Promote one with registry.ipynb, or name it as -p version NUMBER."
+            f"{name} has no version in {stage} ({staged or 'no stage has a version'}). Promote a version with registry.ipynb, "
+            "or choose one: -p version NUMBER."
         )
     return view.version(chosen)
-
-
-def find_holders(aliases: Mapping[Stage, int]) -> dict[Stage, int]:
-    """Return who is in which stage by a model's aliases: a version is in one, the most advanced of those that name it."""
-    stages = {aliases[stage]: stage for stage in ALIASES if stage in aliases}
-    return {stage: number for number, stage in stages.items()}
 
 
 def list_models(client: MlflowClient) -> list[RegisteredModel]:
@@ -163,20 +177,8 @@ def list_models(client: MlflowClient) -> list[RegisteredModel]:
             return sorted(models, key=lambda model: str(model.name))
 
 
-def find_outside(chronicle: Chronicle, holders: Mapping[Stage, int]) -> list[Transition]:
-    """Return the transitions that explain why the stages are not as the history has them: others set aliases."""
-    moved: dict[int, Stage] = {number: NONE for stage, number in chronicle.holders.items() if stage not in holders}
-    moved |= {number: stage for stage, number in holders.items() if chronicle.holders.get(stage) != number}
-    found: list[Transition] = []
-    for number, stage in moved.items():
-        events = [*chronicle.events, *found]
-        facts = {"from_stage": chronicle.stages.get(number, NONE), "to_stage": stage, "who": "unknown", "why": OUTSIDE}
-        found.append(new_transition(events, version=number, action="outside", **facts))
-    return found
-
-
 def read_run(client: MlflowClient, run_id: str) -> Run | None:
-    """Return a version's run, or None where it is gone or there was none."""
+    """Return a version's run, or None if the version has none or the run was deleted."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -188,7 +190,7 @@ def read_run(client: MlflowClient, run_id: str) -> Run | None:
 
 
 def describe_age(time_ms: int) -> str:
-    """Return how long ago a moment was, in its largest unit.
+    """Return the time since a timestamp, in its largest unit.
 
     Examples
     --------
@@ -201,11 +203,11 @@ def describe_age(time_ms: int) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _read_version(item: Any, stage: Stage) -> Version:
+def _read_version(item: Any) -> Version:
     number = int(item.version)
     return Version(
         number=number,
-        stage=stage,
+        stage=NONE,
         created_ms=int(item.creation_timestamp),
         run_id=item.run_id or "",
         tags={key: value for key, value in item.tags.items() if not read_transitions(number, {key: value})},
@@ -214,7 +216,7 @@ def _read_version(item: Any, stage: Stage) -> Version:
 
 @contextmanager
 def _reaching(client: MlflowClient) -> Iterator[None]:
-    """Turn a store that is lost, or answers nothing, into a StoreError."""
+    """Raise a StoreError if the store is lost or does not answer."""
     store = Store(client.tracking_uri)
     check_reachable(store)
     with as_store_error(store):
@@ -240,5 +242,5 @@ def _unknown_model(client: MlflowClient, name: str) -> LabError:
         return LabError(
             f"No model {name!r}: the registry is empty. Register one first: papermill train.ipynb out.ipynb -p register_as {name}"
         )
-    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-    return LabError(f"The registry has no model {name!r}.{suggest(name, names)} It has: {', '.join(names[:MOST_NAMES])}{more}.")
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return LabError(f"The registry has no model {name!r}.{suggest(name, names)} It has: {', '.join(names[:MAX_NAMES])}{more}.")

@@ -1,13 +1,13 @@
-"""The panel: the registry's face in JupyterLab. It shows and asks; what it asks for is done by a headless run.
+"""The promotion panel in JupyterLab.
 
-A move that a person confirms here is the same execution of ``registry.ipynb`` as from the command line, with the same
-checks, its own MLflow run and its own notebook. No rule lives here.
+The panel shows versions and the gate's results. A confirmed transition is a headless execution of ``registry.ipynb``, as from
+the command line: with the same checks, an MLflow run and a notebook of its own. The panel itself has no rules.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -17,13 +17,15 @@ import ipywidgets as widgets
 
 from boostlab.display.tables import Table
 from boostlab.errors import LabError
-from boostlab.execution import jobs as launch
+from boostlab.execution import jobs
+from boostlab.notebook.kit import find_kit
 from boostlab.notebook.session import is_headless
-from boostlab.registry import tables as catalogue
-from boostlab.registry.gate import Finding, Gate
-from boostlab.registry.request import Action, Move, plan_move
+from boostlab.registry.gate import load_gate
+from boostlab.registry.request import TransitionRequest, request_transition
 from boostlab.registry.rules import judge
+from boostlab.registry.settings import Registry, TransitionAction
 from boostlab.registry.stages import ARCHIVED, NEXT, TARGETS
+from boostlab.registry.tables import tabulate_history, tabulate_models, tabulate_results, tabulate_versions
 from boostlab.registry.view import ModelView, list_models, view_model
 from boostlab.tracking.store import Store, as_store_error, check_reachable
 
@@ -35,34 +37,40 @@ WIDE = widgets.Layout(width="100%", max_width="60em")
 TONES = {"info": "var(--jp-content-font-color1, #222)", "error": "var(--jp-error-color0, #b3261e)"}
 
 
-def show_panel(client: MlflowClient, gate: Gate, *, notebook: str, parameters: Mapping[str, Any]) -> Panel | Table:
-    """Return the panel in JupyterLab; in a headless run, or while there is no model, the table of models.
+def show_panel(client: MlflowClient, settings: Registry, *, gate_file: Path, notebook: str) -> Panel | Table:
+    """Return the panel; in a headless run, or without registered models, return the table of models.
 
     Parameters
     ----------
     notebook : str
-        The path of ``registry.ipynb``, which the panel runs.
-    parameters : mapping
-        What each of its runs is given besides the move: store, experiment, gate.
+        The path of ``registry.ipynb``, which the panel executes.
     """
-    models = catalogue.tabulate_models(client)
+    load_gate(gate_file)  # a faulty file is an error at once, in a headless run too
+    models = tabulate_models(client)
     if is_headless() or not models.rows:
         return models
-    kit = Path(__file__).resolve().parents[3] / "notebooks" / "registry.ipynb"
-    return Panel(client, gate, notebook=Path(notebook) if Path(notebook).is_file() else kit, parameters=parameters)
+    path = Path(notebook)
+    path = path if path.is_file() else (find_kit() / "notebooks" / "registry.ipynb").resolve()
+    return Panel(client, settings, gate_file=gate_file, notebook=path)
 
 
 class Panel(widgets.VBox):
-    """Choose a model, a version and a stage; see what the gate finds; confirm."""
+    """Choose a model, a version and a stage; read the gate's results; confirm.
 
-    def __init__(self, client: MlflowClient, gate: Gate, *, notebook: Path, parameters: Mapping[str, Any]) -> None:
-        self._client, self._gate, self._notebook, self._parameters = client, gate, notebook, dict(parameters)
+    Attributes
+    ----------
+    watcher : asyncio.Task or None
+        Ends when the panel shows the outcome of the last confirmed transition.
+    """
+
+    def __init__(self, client: MlflowClient, settings: Registry, *, gate_file: Path, notebook: Path) -> None:
+        self._client, self._gate, self._notebook = client, load_gate(gate_file), notebook
+        self._parameters = {"tracking_uri": client.tracking_uri, "experiment": settings.experiment, "gate_file": str(gate_file)}
         self._view: ModelView | None = None
-        self._move: Move | None = None
-        self._findings: list[Finding] = []
+        self._request: TransitionRequest | None = None
         self._is_filling = False
-        self._job: launch.Job | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._job: jobs.Job | None = None
+        self.watcher: asyncio.Task[None] | None = None
         self._make_controls()
         super().__init__(self._arrange())
         self.add_class("boostlab-panel")
@@ -73,8 +81,8 @@ class Panel(widgets.VBox):
         style = {"description_width": "5em"}
         self.model = widgets.Dropdown(description="Model", style=style, layout=WIDE)
         self.version = widgets.Dropdown(description="Version", style=style)
-        self.stage = widgets.Dropdown(description="Move to", options=TARGETS, style=style)
-        self.reason = widgets.Text(description="Reason", placeholder="why: it stays in the history", style=style, layout=WIDE)
+        self.stage = widgets.Dropdown(description="Stage", options=TARGETS, style=style)
+        self.reason = widgets.Text(description="Reason", placeholder="kept in the history", style=style, layout=WIDE)
         self.override = widgets.Checkbox(description="Override the gate (needs a reason)", indent=False)
         self.promote = widgets.Button(description="Promote", button_style="primary")
         self.rollback = widgets.Button(description="Roll back production", layout=widgets.Layout(width="auto"))
@@ -82,33 +90,33 @@ class Panel(widgets.VBox):
         self.confirm = widgets.Button(description="Confirm", button_style="primary")
         self.cancel = widgets.Button(description="Cancel")
         self.stop = widgets.Button(description="Stop")
-        self.versions, self.findings, self.history, self.question, self.status = (widgets.HTML() for _ in range(5))
-        self._asking = widgets.VBox([self.question, widgets.HBox([self.confirm, self.cancel])])
+        self.versions, self.results, self.history, self.question, self.status = (widgets.HTML() for _ in range(5))
+        self.confirmation = widgets.VBox([self.question, widgets.HBox([self.confirm, self.cancel])])
 
     def _arrange(self) -> list[Any]:
         choice = widgets.HBox([self.version, self.stage], layout=widgets.Layout(flex_flow="row wrap"))
         buttons = widgets.HBox([self.promote, self.rollback, self.refresh], layout=widgets.Layout(flex_flow="row wrap"))
         running = widgets.HBox([self.status, self.stop])
-        self._show(self._asking, visible=False)
+        self._show(self.confirmation, visible=False)
         self._show(self.stop, visible=False)
-        decision = [self.reason, self.override, buttons, self._asking, running]
-        return [self.model, self.versions, choice, self.findings, *decision, self.history]
+        decision = [self.reason, self.override, buttons, self.confirmation, running]
+        return [self.model, self.versions, choice, self.results, *decision, self.history]
 
     def _listen(self) -> None:
         self.model.observe(lambda _: self._safely(self._view_model), "value")
         for control in (self.version, self.stage):
             control.observe(lambda _: self._safely(self._choose), "value")
         for control in (self.reason, self.override):
-            control.observe(lambda _: self._reconsider(), "value")
-        self.promote.on_click(lambda _: self._safely(self._ask))
+            control.observe(lambda _: self._allow(), "value")
+        self.promote.on_click(lambda _: self._safely(self._ask_confirmation))
         self.rollback.on_click(lambda _: self._safely(self._choose_rollback))
         self.refresh.on_click(lambda _: self._safely(self._fill_models))
         self.confirm.on_click(lambda _: self._safely(self._start))
-        self.cancel.on_click(lambda _: self._withdraw())
+        self.cancel.on_click(lambda _: self._show(self.confirmation, visible=False))
         self.stop.on_click(lambda _: self._job.stop() if self._job else None)
 
     def _safely(self, act: Any) -> None:
-        """Do what a control asks for, unless it was set from here, and show what goes wrong."""
+        """Run a control's action and show its errors; do nothing while the panel itself sets the controls."""
         if self._is_filling:
             return
         try:
@@ -127,10 +135,10 @@ class Panel(widgets.VBox):
         self._view_model()
 
     def _view_model(self) -> None:
-        """Look at the chosen model anew."""
+        """Read and show the chosen model."""
         self._view = view = view_model(self._client, self.model.value)
-        self.versions.value = catalogue.tabulate_versions(self._client, view)._repr_html_()
-        self.history.value = catalogue.tabulate_history(view)._repr_html_()
+        self.versions.value = tabulate_versions(self._client, view)._repr_html_()
+        self.history.value = tabulate_history(view)._repr_html_()
         numbers = [item.number for item in view.versions]
         waiting = [item.number for item in view.versions if item.stage != "production"]
         chosen = self.version.value if self.version.value in numbers else next(iter([*waiting, *numbers]), None)
@@ -141,73 +149,63 @@ class Panel(widgets.VBox):
         self._choose()
 
     def _choose(self) -> None:
-        """Judge the move that the controls show."""
+        """Judge the transition that the controls show."""
         self._judge("archive" if self.stage.value == ARCHIVED else "promote")
 
     def _choose_rollback(self) -> None:
-        """Set the controls to the version that was in production before, and judge that."""
+        """Set the controls to the version that was in production before, and judge the rollback."""
         assert self._view is not None
-        move = plan_move(self._view, "rollback")
+        request = request_transition(self._view, "rollback")
         with self._silently():
-            self.version.value, self.stage.value = move.version, move.to_stage
+            self.version.value, self.stage.value = request.version, request.to_stage
         self._judge("rollback")
 
-    def _judge(self, action: Action) -> None:
-        self._withdraw()
-        self._move, self._findings = None, []
+    def _judge(self, action: TransitionAction) -> None:
+        self._request = None
         self.promote.description = {"promote": "Promote", "archive": "Archive", "rollback": "Roll back"}[action]
-        if self._view is None or self.version.value is None:
-            return
-        try:
-            self._move = plan_move(self._view, action, version=self.version.value, stage=self.stage.value)
-            self._findings = judge(self._client, self._move, self._gate)
-            self.findings.value = catalogue.tabulate_findings(self._findings)._repr_html_()
-        except LabError as error:
-            self.findings.value = _write(str(error))
-        self._allow()
-
-    def _reconsider(self) -> None:
-        """Ask anew: a question that stands was about something else."""
-        self._withdraw()
+        if self._view is not None and self.version.value is not None:
+            try:
+                request = request_transition(self._view, action, version=self.version.value, stage=self.stage.value)
+                self._request = judge(self._client, request, self._gate)
+                self.results.value = tabulate_results(self._request.results)._repr_html_()
+            except LabError as error:
+                self.results.value = _write(str(error))
         self._allow()
 
     def _allow(self) -> None:
-        """Let the button be pressed unless something blocks."""
+        """Enable the button unless a failed rule blocks, and close the confirmation: it was for another request."""
+        self._show(self.confirmation, visible=False)
         is_overridden = self.override.value and self.reason.value.strip()
-        is_free = self._move is not None and (not self._blocks() or is_overridden)
-        self.promote.disabled = self._is_running() or not is_free
-        self.rollback.disabled = self._is_running()
+        is_free = self._request is not None and (not self._request.failed or is_overridden)
+        self.promote.disabled = self._job is not None or not is_free
+        self.rollback.disabled = self._job is not None
 
-    def _ask(self) -> None:
-        """Ask, in place, whether the move is meant."""
-        move = self._move
-        if move is None or self.promote.disabled:
+    def _ask_confirmation(self) -> None:
+        request = self._request
+        if request is None or self.promote.disabled:
             return
-        former = move.view.holders.get(move.to_stage)
-        displaced = f" Version {former}, which is there, is archived by that." if former else ""
-        overridden = f" The gate is overridden: {self.reason.value.strip()}" if self._blocks() else ""
-        self.question.value = _write(f"Move {move.describe()}?{displaced}{overridden}")
+        previous = request.view.version_by_stage.get(request.to_stage)
+        displaced = f" This archives version {previous}, which is there now." if previous else ""
+        overridden = f" The gate is overridden: {self.reason.value.strip()}" if request.failed else ""
+        self.question.value = _write(f"Change {request.describe()}?{displaced}{overridden}")
         self._say("")
-        self._show(self._asking, visible=True)
+        self._show(self.confirmation, visible=True)
         self.confirm.focus()
 
-    def _withdraw(self) -> None:
-        self._show(self._asking, visible=False)
-
     def _start(self) -> None:
-        """Start the run that moves the version, as the command line would."""
-        self._withdraw()
-        move = self._move
-        if move is None or self._is_running():
+        """Start the run that applies the transition, as the command line would."""
+        self._show(self.confirmation, visible=False)
+        request = self._request
+        if request is None or self._job is not None:
             return
-        asked = {"action": move.action, "model": move.view.name, "version": move.version, "stage": move.to_stage}
-        asked |= {"reason": self.reason.value.strip(), "override": self._blocks(), "seen": move.seen}
-        self._job = launch.start(self._notebook, {**self._parameters, **asked})
-        self._task = asyncio.get_running_loop().create_task(self._watch(self._job))
+        chosen = {"action": request.action, "model": request.view.name, "version": request.version, "stage": request.to_stage}
+        chosen |= {"reason": self.reason.value.strip(), "override": bool(request.failed)}
+        self._job = jobs.start(self._notebook, {**self._parameters, **chosen, "expected_state": request.expected_state})
+        self.watcher = asyncio.get_running_loop().create_task(self._watch(self._job))
         self._allow()
 
-    async def _watch(self, job: launch.Job) -> None:
-        """Show how far the run is, then how it ended and what became of the model."""
+    async def _watch(self, job: jobs.Job) -> None:
+        """Show the run's progress, then its outcome and the model after it."""
         self._show(self.stop, visible=True)
         while job.state in ("starting", "running"):
             cells = f"cell {job.progress.cell} of {job.progress.cells}" if job.progress.cells else "starting"
@@ -219,16 +217,10 @@ class Panel(widgets.VBox):
         if job.state == "finished":
             self.reason.value, self.override.value = "", False
             run_name = job.progress.run.run_name if job.progress.run else ""
-            self._say(f"Done: version {job.parameters['version']} is in {job.parameters['stage']} now (run {run_name}).")
+            self._say(f"Done: version {job.parameters['version']} is now in {job.parameters['stage']} (run {run_name}).")
         else:
-            self._say(job.message or "The run was stopped: look at the history for what it did.", tone="error")
+            self._say(job.message or "The run was stopped. The history shows whether the transition was applied.", tone="error")
         self._allow()
-
-    def _blocks(self) -> bool:
-        return any(finding.outcome == "fail" for finding in self._findings)
-
-    def _is_running(self) -> bool:
-        return self._job is not None
 
     def _say(self, text: str, *, tone: str = "info") -> None:
         self.status.value = _write(text, tone=tone)
@@ -239,7 +231,7 @@ class Panel(widgets.VBox):
 
     @contextmanager
     def _silently(self) -> Iterator[None]:
-        """Set controls without answering to it."""
+        """Set controls without running their actions."""
         self._is_filling = True
         try:
             yield
@@ -248,6 +240,6 @@ class Panel(widgets.VBox):
 
 
 def _write(text: str, *, tone: str = "info") -> str:
-    """Return text as HTML that shows it as it is, line by line, and that a screen reader announces."""
+    """Return text as HTML that shows it unchanged, keeps its lines, and is announced by screen readers."""
     style = f"color: {TONES[tone]}; white-space: pre-wrap; line-height: 1.4; max-width: 60em; overflow-wrap: anywhere"
     return f'<div class="mathjax_ignore tex2jax_ignore" role="status" aria-live="polite" style="{style}">{escape(text)}</div>'

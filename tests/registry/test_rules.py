@@ -1,0 +1,142 @@
+"""The gate's rules on real versions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.common import PROJECT
+from tests.support.registry import HOPELESS, STRONG, WEAK, add_version
+
+from boostlab.models.loading import fetch_version, load_version
+from boostlab.registry.gate import Gate, load_gate
+from boostlab.registry.request import request_transition
+from boostlab.registry.rules import judge
+from boostlab.registry.stages import Stage
+from boostlab.registry.transition import apply_transition
+from boostlab.registry.view import view_model
+from boostlab.tracking.store import find_store, open_store
+
+OWN = PROJECT / "parameters" / "registry" / "gate.yaml"
+
+
+@pytest.fixture(scope="module", params=["sqlite", "file"])
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("store")
+    address = f"sqlite:///{folder}/mlflow.db" if request.param == "sqlite" else str(folder / "mlruns")
+    return open_store(find_store(address, project=folder)).client
+
+
+def promote(client: Any, name: str, version: int, stage: Stage) -> None:
+    apply_transition(client, request_transition(view_model(client, name), "promote", version=version, stage=stage), who="ana")
+
+
+def check(client: Any, name: str, version: int, stage: Stage, gate: Gate | None = None) -> dict[str, tuple[str, str]]:
+    request = request_transition(view_model(client, name), "promote", version=version, stage=stage)
+    return {item.rule: (item.outcome, item.evidence) for item in judge(client, request, gate or load_gate(OWN)).results}
+
+
+def read(tmp_path: Path, text: str) -> Gate:
+    (tmp_path / "gate.yaml").write_text(text)
+    return load_gate(tmp_path / "gate.yaml")
+
+
+def test_a_gate_without_rules_has_no_results(client: Any, name: str, tmp_path: Path) -> None:
+    add_version(client, name)
+    assert check(client, name, 1, "production", read(tmp_path, "{}")) == {}
+
+
+def test_a_sound_version_passes_into_staging_and_production(client: Any, name: str) -> None:
+    add_version(client, name)
+    found = check(client, name, 1, "staging")
+    passed = ("allowed_transitions", "signature_and_example", "model_answers", "pinned_requirements")
+    assert {rule for rule, (outcome, _) in found.items() if outcome == "pass"} == set(passed)
+    promote(client, name, 1, "staging")
+    found = check(client, name, 1, "production")
+    assert found["metric_thresholds"][0] == "pass" and "test_r2 = 0.3" in found["metric_thresholds"][1]
+    assert found["beats_champion"] == ("not applicable", "No other version is in production.")
+
+
+def test_production_requires_staging_before(client: Any, name: str) -> None:
+    add_version(client, name)
+    expected = "none to production is not allowed. From none a version may go to: test, staging, archived."
+    assert check(client, name, 1, "production")["allowed_transitions"] == ("fail", expected)
+
+
+def test_a_challenger_must_beat_the_champion_on_the_same_rows(client: Any, name: str, tmp_path: Path) -> None:
+    for rounds in (WEAK, STRONG, STRONG):
+        add_version(client, name, rounds=rounds)
+    promote(client, name, 1, "production")
+    outcome, evidence = check(client, name, 2, "production")["beats_champion"]
+    assert outcome == "pass" and "Version 2 is better than version 1" in evidence
+    assert "95 % interval" in evidence and "on 177 rows" in evidence and "both runs held out" in evidence
+    promote(client, name, 2, "production")
+    assert check(client, name, 1, "production")["beats_champion"][0] == "fail"
+    outcome, evidence = check(client, name, 3, "production")["beats_champion"]
+    assert outcome == "fail" and "version 2" in evidence
+    lenient = read(tmp_path, "beats_champion: {demand: not worse, metric: mae}")
+    outcome, evidence = check(client, name, 3, "production", lenient)["beats_champion"]
+    assert outcome == "pass" and "mae" in evidence
+
+
+def test_a_champion_that_cannot_be_compared_fails_with_the_reason(client: Any, name: str) -> None:
+    add_version(client, name, dataset="iris")
+    add_version(client, name)
+    promote(client, name, 1, "production")
+    outcome, evidence = check(client, name, 2, "production")["beats_champion"]
+    assert outcome == "fail" and "Only models that predict the same can be compared" in evidence
+    client.delete_run(view_model(client, name).version(1).run_id)
+    assert check(client, name, 2, "production")["beats_champion"][0] == "fail"
+
+
+def test_metrics_below_a_bound_or_absent_fail_with_the_nearest_name(client: Any, name: str, tmp_path: Path) -> None:
+    add_version(client, name, rounds=HOPELESS)
+    outcome, evidence = check(client, name, 1, "production")["metric_thresholds"]
+    assert outcome == "fail" and "required >= 0.1" in evidence
+    wrong = read(tmp_path, "metric_thresholds: {all_tasks: {test_rmsle: '< 1'}, regression: {test_r2: '>= -9'}}")
+    outcome, evidence = check(client, name, 1, "production", wrong)["metric_thresholds"]
+    expected = "The run has no metric 'test_rmsle'. Did you mean 'test_rmse'? It has: test_mae, test_r2, test_rmse."
+    assert (outcome, evidence) == ("fail", expected)
+
+
+def test_a_version_without_its_artifacts_fails_and_says_so(client: Any, name: str) -> None:
+    add_version(client, name)
+    shutil.rmtree(fetch_version(client, name, 1))
+    fetch_version.cache_clear()
+    found = check(client, name, 1, "staging")
+    for rule in ("signature_and_example", "model_answers", "pinned_requirements"):
+        outcome, evidence = found[rule]
+        assert outcome == "fail" and f"The artifacts of version 1 of {name} are gone" in evidence
+        assert "Restore them, or train and register again." in evidence
+
+
+def test_a_model_without_signature_example_or_pins_fails(client: Any, name: str) -> None:
+    add_version(client, name)
+    folder = fetch_version(client, name, 1)
+    (folder / "requirements.txt").write_text("mlflow==3.17.2  # pinned\nxgboost>=3\npandas==2.*\nnumpy\n")
+    outcome, evidence = check(client, name, 1, "staging")["pinned_requirements"]
+    assert (outcome, evidence) == ("fail", "Not pinned: xgboost>=3, pandas==2.*, numpy. Write each as name==version.")
+    lines = (folder / "MLmodel").read_text().split("\n")
+    (folder / "MLmodel").write_text("\n".join(_without(_without(lines, "signature"), "saved_input_example_info")))
+    found = check(client, name, 1, "staging")
+    missing = "a signature of its inputs and a signature of its outputs and an input example"
+    assert found["signature_and_example"] == ("fail", f"The model lacks {missing}. Log it with both, as train.ipynb does.")
+    assert found["model_answers"][0] == "fail"
+
+
+def test_a_model_that_does_not_load_fails_with_its_error(client: Any, name: str) -> None:
+    add_version(client, name)
+    (booster,) = fetch_version(client, name, 1).rglob("model.ubj")
+    booster.write_bytes(b"broken")
+    load_version.cache_clear()
+    outcome, evidence = check(client, name, 1, "staging")["model_answers"]
+    assert outcome == "fail" and "The model fails on its input example" in evidence
+
+
+def _without(lines: list[str], key: str) -> list[str]:
+    """Return a YAML file's lines without one of its top keys."""
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"{key}:"))
+    end = next(number for number in range(start + 1, len(lines)) if lines[number][:1] not in (" ", "-"))
+    return lines[:start] + lines[end:]

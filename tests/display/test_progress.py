@@ -1,4 +1,4 @@
-"""Progress of a training: what it shows where it is watched, and where it is not."""
+"""Progress of a training, in JupyterLab and headless."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def test_says_rounds_time_left_and_metric(monkeypatch: pytest.MonkeyPatch) -> No
     assert re.fullmatch(r"round 5 of 5 · valid rmse [\d.]+ · [\d.]+ s", bundles[-1]["text/plain"])
 
 
-def test_draws_no_more_often_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_updates_no_more_often_than_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(train(monkeypatch, interval_s=1000.0)) == 1  # the last
 
 
-def test_is_plain_text_where_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_plain_text_when_headless(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all("text/html" in bundle for bundle in train(monkeypatch))
     monkeypatch.setenv("BOOSTLAB_JOURNAL", "somewhere")
     assert all(set(bundle) == {"text/plain"} for bundle in train(monkeypatch))
 
 
-def test_draws_both_curves_with_axes_and_words() -> None:
+def test_draws_both_curves_with_axes_and_labels() -> None:
     page = draw_progress(CURVES, metric="rmse", line="round 3 <of> 9", share=1 / 3)
     tree = ElementTree.fromstring(page)
     lines = {line.get("points"): line for line in tree.iter("polyline")}

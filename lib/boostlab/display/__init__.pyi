@@ -1,2 +1,2 @@
 from .progress import RoundProgress as RoundProgress, RowProgress as RowProgress
-from .tables import Table as Table
+from .tables import Link as Link, Table as Table

@@ -5,10 +5,12 @@ A figure here is never on matplotlib's global canvas: it is made, drawn on and r
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 
 # Okabe and Ito's colours, which people with colour blindness can tell apart (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
@@ -42,14 +44,16 @@ def make_message(text: str) -> Figure:
 
 
 def shorten_label(text: object, most: int = 30) -> str:
-    r"""Return a text as matplotlib shows it literally: at most `most` characters, in one line, without formulas.
+    r"""Return a text as matplotlib shows it literally: in one line of at most `most` characters, without formulas.
+
+    Characters that the font does not have are replaced.
 
     Examples
     --------
     >>> shorten_label("a$b"), shorten_label("a long name", 7)
     ('a\\$b', 'a long…')
     """
-    words = " ".join(str(text).split())
+    words = "".join(sign if ord(sign) in _read_font() else "\ufffd" for sign in " ".join(str(text).split()))
     short = words if len(words) <= most else f"{words[: most - 1]}…"
     return short.replace("$", r"\$")
 
@@ -58,3 +62,9 @@ def choose_line(position: int) -> dict[str, str]:
     """Return the colour and the line style of the line at a position; 28 lines differ."""
     style = LINE_STYLES[position // len(COLOURS) % len(LINE_STYLES)]
     return {"color": COLOURS[position % len(COLOURS)], "linestyle": style}
+
+
+@cache
+def _read_font() -> frozenset[int]:
+    """Return the code points that the default font can draw."""
+    return frozenset(get_font(findfont(FontProperties())).get_charmap())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import quote
 
 PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII punctuation: all that Markdown can read as markup
-BARE_PIPE = re.compile(r"(?<!\\)\|")
 
 
 def escape(text: str) -> str:
@@ -29,17 +29,18 @@ def format_code(text: str) -> str:
     ('`a`', '`` a`b ``')
     """
     words = " ".join(text.split())
+    if "|" in words:  # a table's cell ends there, and Markdown's dialects differ in how code escapes it
+        return f"<code>{escape(words)}</code>"
     fence = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
     return f"{fence} {words} {fence}" if "`" in words or not words else f"`{words}`"
 
 
 def format_link(text: str, address: str) -> str:
     """Return a link whose text is shown literally."""
-    target = address.replace(" ", "%20").replace("(", "%28").replace(")", "%29")
-    return f"[{escape(text)}]({target})"
+    return f"[{escape(text)}]({quote(address, safe='/:?#&=%@+,;~!$*[]')})"
 
 
 def format_table(rows: Mapping[str, str]) -> str:
     """Return a table of two columns without a heading: a name and a Markdown value in each row."""
-    lines = [f"| {name} | {value} |" for name, value in ((escape(name), BARE_PIPE.sub(r"\|", rows[name])) for name in rows)]
+    lines = [f"| {escape(name)} | {value} |" for name, value in rows.items()]
     return "\n".join(["| | |", "| --- | --- |", *lines])

@@ -1,7 +1,6 @@
-"""Progress of a training while one watches: a bar, and a learning curve that draws itself.
+"""Progress of a training or of scoring, as an output that is updated at most twice a second.
 
-It is one output that is written over a few times a second, kept in the notebook as it was last. It is no widget: it
-needs no kernel to be seen again, and each front end shows it. Headless it is one line of text.
+It is not a widget: the notebook keeps its last state, and each front end shows it without a kernel. Headless it is one line.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class RoundProgress(xgb.callback.TrainingCallback):
 
 
 class RowProgress:
-    """Says how many rows are done, and how fast, at most twice a second: one line that is written over."""
+    """Shows the number of rows done and the speed in one line, at most twice a second."""
 
     def __init__(self) -> None:
         self._rows = 0
@@ -73,7 +72,7 @@ class RowProgress:
         self._handle: Any = display({"text/plain": "0 rows"}, raw=True, display_id=True)
 
     def add(self, rows: int) -> None:
-        """Count rows that are done."""
+        """Count finished rows."""
         self._rows += rows
         now = time.monotonic()
         if now - self._shown >= INTERVAL_S:
@@ -81,7 +80,7 @@ class RowProgress:
             self.show()
 
     def show(self) -> None:
-        """Write the line."""
+        """Update the line."""
         seconds = max(time.monotonic() - self._started, 1e-6)
         line = f"{self._rows:,} rows in {seconds:.1f} s ({self._rows / seconds:,.0f} rows/s)"
         if self._handle is not None:
@@ -91,14 +90,14 @@ class RowProgress:
 def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: str, share: float) -> str:
     """Return a bar and curves as HTML in the colours of the page around it.
 
-    Drawn by a template: a figure by Matplotlib would take the training's time for each frame.
+    A template draws them: a matplotlib figure for each update would slow the training.
 
     Parameters
     ----------
     curves : mapping of str to sequence of float
         ``train`` and ``valid``, a value per round.
     share : float
-        How much is done, from 0 to 1.
+        The finished share, from 0 to 1.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -132,6 +131,6 @@ def _read_template() -> Any:
 
 
 def _spread(count: int) -> list[int]:
-    """Return positions of `count`, evenly spread, the first and the last among them: no more than can be told apart."""
+    """Return at most 280 evenly spaced positions, with the first and the last."""
     step = max(1, -(-count // MOST_POINTS))
     return sorted({*range(0, count, step), count - 1})

@@ -1,4 +1,4 @@
-"""Tables to look at, in a notebook and in a panel alike: what they show is text, whatever it contains."""
+"""Tables for notebooks and widgets. Every cell is shown as plain text, whatever it contains."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPENING = f'{STYLE}<div class="boostlab-table mathjax_ignore tex2jax_ignore">'
 
 @dataclass(frozen=True)
 class Link:
-    """Text that leads to a page."""
+    """Text with the address of a page."""
 
     text: str
     address: str
@@ -36,7 +36,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a heading each; `marked` are the positions of rows that stand out."""
+    """Rows with a heading for each column; `marked` are the positions of highlighted rows."""
 
     title: str
     columns: Sequence[str]
@@ -45,7 +45,7 @@ class Table:
     empty: str = "none"
 
     def _repr_html_(self) -> str:
-        """Return the table as HTML that neither a browser nor MathJax reads a cell of as anything but text."""
+        """Return HTML in which neither a browser nor MathJax interprets the content of a cell."""
         if not self.rows:
             return f"{OPENING}<p>{escape(self.title)}: {escape(self.empty)}</p></div>"
         figures = [all(isinstance(row[n], int | float | None) for row in self.rows) for n in range(len(self.columns))]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
+from typing import cast
 
 from benchmarks.compare_many.memory import report, start
 
-from boostlab.comparison.tables import tabulate_runs
 from boostlab.comparison.selection import select_runs
+from boostlab.comparison.settings import SelectionSettings
+from boostlab.comparison.tables import tabulate_runs
+from boostlab.notebook.parameters import check_parameters
 from boostlab.tracking.store import find_store, open_store
 
 import mlflow  # noqa: F401  # loaded before the clock starts, as on the other side
 
+notebook = json.loads((Path(__file__).parents[2] / "notebooks" / "compare.ipynb").read_text(encoding="utf-8"))
+settings = cast(SelectionSettings, check_parameters(notebook, {"metric": "test_rmse"}))
+
 begun = start()
 client = open_store(find_store(sys.argv[1], project=Path.cwd())).client
-selection = select_runs(client, notebook="train", metric="test_rmse")
-table = tabulate_runs(selection)
-report(begun, best=table.loc[1, "run"], value=table.loc[1, "test_rmse"])
+selection = select_runs(client, settings)
+tabulate_runs(selection)
+report(begun, best=selection.runs[0].info.run_name, value=selection.values[0])

@@ -14,13 +14,12 @@ from boostlab.errors import LabError
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import Predictor
 from boostlab.training.holdout import Rows
-from boostlab.training.metrics import is_higher_better
 
 DRAW = np.random.default_rng(5)
 
 
 def pair(count: int = 500, champion: float = 1.0, challenger: float = 1.0) -> Pair:
-    """Return a pair whose models err by that much."""
+    """Return a pair whose models have these errors."""
     true = DRAW.standard_normal(count)
     noise = DRAW.standard_normal((2, count))
     return Pair(true, true + champion * noise[0], true + challenger * noise[1], "regression", [], "Made rows.")
@@ -51,7 +50,7 @@ def predictor(labels: tuple[str, ...] = (), feature: str = "a") -> Predictor:
         ((0.8, 1.0), "rmse", "worse"),
         ((1.0, 0.8), "r2", "better"),
         ((0.8, 1.0), "r2", "worse"),
-        ((1.0, 1.0), "mae", "not to be told apart"),
+        ((1.0, 1.0), "mae", "no significant difference"),
     ],
 )
 def test_judges_in_the_metrics_own_direction(errors: tuple[float, float], metric: str, verdict: str) -> None:
@@ -64,10 +63,10 @@ def test_judges_in_the_metrics_own_direction(errors: tuple[float, float], metric
 def test_covers_a_true_difference_of_zero_about_as_often_as_it_says() -> None:
     verdicts = [compare_pair(pair(100), metric="rmse", draws=400, seed=n).verdict for n in range(200)]
 
-    assert 0.85 < np.mean([verdict == "not to be told apart" for verdict in verdicts]) < 0.99
+    assert 0.85 < np.mean([verdict == "no significant difference" for verdict in verdicts]) < 0.99
 
 
-def test_says_in_one_sentence_what_was_found_on_which_rows() -> None:
+def test_describes_the_difference_and_its_rows() -> None:
     found = compare_pair(replace(pair(1000, 1.0, 0.8), caution="Mind this."), metric="rmse")
 
     words = found.describe("run a", "Run b")
@@ -75,22 +74,22 @@ def test_says_in_one_sentence_what_was_found_on_which_rows() -> None:
     assert words.endswith("Made rows. Mind this.")
 
 
-def test_the_same_answers_are_not_to_be_told_apart() -> None:
+def test_equal_predictions_are_no_significant_difference() -> None:
     one = pair(100)
     found = compare_pair(replace(one, challenger=one.champion), metric="rmse")
 
-    assert (found.verdict, found.low, found.high) == ("not to be told apart", 0, 0)
+    assert (found.verdict, found.low, found.high) == ("no significant difference", 0, 0)
 
 
-def test_few_rows_decide_nothing() -> None:
+def test_needs_twenty_rows_for_a_verdict() -> None:
     found = compare_pair(pair(5, 100.0, 0.01), metric="rmse")
 
-    assert found.verdict == "not to be told apart"
-    assert "Fewer than 20 rows decide nothing." in found.describe()
+    assert found.verdict == "no significant difference"
+    assert "Fewer than 20 rows are too few for a verdict." in found.describe()
 
 
-def test_refuses_a_metric_that_cannot_be_told_row_by_row() -> None:
-    with pytest.raises(LabError, match="cannot be compared row by row in 'test_rmsle'"):
+def test_refuses_a_metric_without_a_paired_form() -> None:
+    with pytest.raises(LabError, match="'test_rmsle' cannot compare two models on the same rows"):
         compare_pair(pair(), metric="test_rmsle")
 
 
@@ -124,34 +123,34 @@ def test_brings_classes_into_one_order() -> None:
 
 
 @pytest.mark.parametrize("other", [rows(range(90, 140)), rows(range(100), digest="other")])
-def test_has_no_common_rows_where_too_few_or_other_data_were_held_out(other: Rows) -> None:
+def test_finds_no_common_rows_if_too_few_or_of_other_data(other: Rows) -> None:
     assert pair_rows(rows(range(100)), other) is None
 
 
 @pytest.mark.parametrize("other", [rows(range(9), target="z"), rows(range(9), labels=("n", "y"))])
 def test_refuses_runs_that_predict_different_things(other: Rows) -> None:
-    with pytest.raises(LabError, match="Only models that predict the same can be compared"):
+    with pytest.raises(LabError, match="Only models of the same target can be compared"):
         pair_rows(rows(range(9)), other)
 
 
 @pytest.mark.parametrize(
     ("kept", "caution"),
     [
-        (None, "Whether the champion learned from some of these rows is not known"),
-        (rows(range(100), digest="other"), "is not known"),
-        (rows(range(90, 140)), "The champion learned from up to 90 of these 100 rows, which favours it."),
-        (rows(range(90, 140), test_rows=60), "The champion may have learned from some of these rows"),
+        (None, "It is unknown whether the champion was trained on some of these rows"),
+        (rows(range(100), digest="other"), "It is unknown"),
+        (rows(range(90, 140)), "The champion was trained on up to 90 of these 100 rows, which favours it."),
+        (rows(range(90, 140), test_rows=60), "The champion may have been trained on some of these rows"),
     ],
 )
-def test_says_where_the_champion_may_know_the_rows(kept: Rows | None, caution: str) -> None:
+def test_cautions_if_the_champion_may_know_the_rows(kept: Rows | None, caution: str) -> None:
     found = pair_predictor(predictor(), rows(range(100)), kept=kept)
 
     assert caution in found.caution
-    assert "predicted anew by the champion's model" in found.basis
+    assert "predicted again by the champion's model" in found.basis
     assert found.champion.tolist() == np.asarray(predictor().predict(rows(range(100)).frame)).tolist()
 
 
-def test_a_champion_answers_in_the_challengers_order_of_classes() -> None:
+def test_orders_a_champions_classes_as_the_challenger_does() -> None:
     new = rows(range(30), labels=("y", "n"))
     found = pair_predictor(predictor(("n", "y")), new)
 
@@ -165,19 +164,6 @@ def test_a_champion_answers_in_the_challengers_order_of_classes() -> None:
         (predictor(feature="b"), "cannot read the challenger's test rows: Columns missing: b"),
     ],
 )
-def test_says_why_a_champion_cannot_answer(champion: Predictor, message: str) -> None:
+def test_explains_why_a_champion_cannot_predict(champion: Predictor, message: str) -> None:
     with pytest.raises(LabError, match=message):
         pair_predictor(champion, rows(range(30)))
-
-
-@pytest.mark.parametrize(
-    ("metric", "higher"),
-    [("test_rmse", False), ("r2", True), ("valid_error:0.7", False), ("test_roc_auc", True), ("baseline_log_loss", False)],
-)
-def test_each_metric_has_a_direction(metric: str, higher: bool) -> None:
-    assert is_higher_better(metric) == higher
-
-
-def test_says_which_metrics_have_a_known_direction() -> None:
-    with pytest.raises(LabError, match="'test_acuracy' is better is not known"):
-        is_higher_better("test_acuracy")

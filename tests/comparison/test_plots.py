@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from boostlab.comparison.configurations import Configuration
 from boostlab.comparison.paired import Difference
 from boostlab.comparison.plots import plot_curves, plot_difference, plot_importances, plot_parallel, plot_parameters, plot_spread
-from boostlab.comparison.tables import Configuration
 
 VARYING: dict[str, list[Any]] = {
     "eta": [0.001, 0.1, 0.3],
@@ -73,7 +73,7 @@ def test_difference_says_which_side_is_better() -> None:
         plot_parameters({}, [1.0], metric="m"),
         plot_curves({}),
         plot_importances({}),
-        plot_difference("no rows"),
+        plot_difference(None),
     ],
 )
 def test_says_that_there_is_too_little_to_draw(figure: Figure) -> None:

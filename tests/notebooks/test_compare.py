@@ -1,4 +1,4 @@
-"""``compare.ipynb`` as people run it: on a store with no run, one, fifty and ten thousand, and with wrong input."""
+"""``compare.ipynb`` by papermill: on a store with no run, one, three and ten thousand, and with wrong input."""
 
 from __future__ import annotations
 
@@ -16,8 +16,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.common import PAPERMILL, PROJECT, all_runs, artifacts
+from tests.support.comparison import compare_settings
 
+from boostlab.comparison import Comparison
+from boostlab.comparison.configurations import MOST_CONFIGURATIONS
 from boostlab.comparison.paired import FEWEST_ROWS, pair_runs
+from boostlab.comparison.selection import SPARE_RUNS
 from boostlab.models.packaging import fetch_predictor
 from boostlab.training.holdout import fetch_rows
 
@@ -34,12 +38,17 @@ Look = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a SQLite store with two trainings; tests copy it."""
+    """Return the folder of a SQLite store with three trainings; tests that write more than a comparison copy it."""
     folder = tmp_path_factory.mktemp("trained")
-    for eta in ("0.1", "0.3"):
-        command = [PAPERMILL, "--no-progress-bar", str(TRAIN), str(folder / "out.ipynb")]
-        options = ["-p", "num_boost_round", "20", "-p", "eta", eta, "-p", "tracking_uri", f"sqlite:///{folder}/mlflow.db"]
-        subprocess.run([*command, *options], check=True, capture_output=True)
+    trainings: dict[str, list[str]] = {
+        "plain": [],
+        "sampled": ["-p", "eta", "0.3", "-y", "xgb_params: {sampling_method: uniform}"],
+        "other-seed": ["-p", "seed", "5"],
+    }
+    for name, given in trainings.items():
+        command = [PAPERMILL, "--no-progress-bar", str(TRAIN), str(folder / "out.ipynb"), "-p", "run_name", name]
+        options = ["-p", "num_boost_round", "20", "-p", "tracking_uri", f"sqlite:///{folder}/mlflow.db"]
+        subprocess.run([*command, *options, *given], check=True, capture_output=True)
     return folder
 
 
@@ -55,68 +64,68 @@ def compared(client: Any) -> Any:
     return client.search_runs([number], order_by=["start_time DESC"], max_results=1)[0]
 
 
-@pytest.mark.parametrize("runs", [0, 1])
-def test_says_what_to_do_first(papermill: Papermill, store: str, look: Look, tmp_path: Path, runs: int) -> None:
-    for _ in range(runs):
-        papermill(TRAIN, "train.ipynb", "-p", "tracking_uri", store, "-p", "num_boost_round", 5)
+def test_says_what_to_do_first_without_runs(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
     done = papermill(COMPARE, "out.ipynb", "-p", "tracking_uri", store)
     again = papermill(COMPARE, "again.ipynb", "-p", "tracking_uri", store)
 
     assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
     assert 'make train ARGS="-p eta 0.3"' in words(tmp_path / "out.ipynb")
-    assert (
-        len(set(re.findall(r"compare-\w+", words(tmp_path / "again.ipynb")))) == 1
-    )  # its own name: the first comparison is not compared
-    assert compared(look()).data.metrics["runs_compared"] == runs
+    assert len(set(re.findall(r"compare-\w+", words(tmp_path / "again.ipynb")))) == 1  # the first comparison is not compared
+    assert compared(look()).data.metrics["runs_compared"] == 0
     assert artifacts(look(), compared(look()).info.run_id) == FILES
 
 
-def test_compares_two_trainings_row_by_row_and_registers_the_better(
+def test_asks_for_another_run_with_one(papermill: Papermill, trained: Path, look: Look, tmp_path: Path) -> None:
+    address = f"sqlite:///{trained}/mlflow.db"
+    done = papermill(COMPARE, "out.ipynb", "-p", "tracking_uri", address, "-y", "runs: [plain]")
+
+    assert done.returncode == 0, done.stderr
+    assert 'train another one, as `make train ARGS="-p eta 0.3"`' in words(tmp_path / "out.ipynb")
+    assert compared(look(address)).data.metrics["runs_compared"] == 1
+
+
+def test_compares_two_models_on_the_same_rows_and_registers_the_better(
     papermill: Papermill, trained: Path, look: Look, tmp_path: Path
 ) -> None:
     client = look(f"sqlite:///{trained}/mlflow.db")
-    first, second = sorted(
-        (run for run in all_runs(client) if "test_rmse" in run.data.metrics), key=lambda run: run.data.metrics["test_rmse"]
-    )
-    options = ["-p", "register_as", "sugar", "-p", "tracking_uri", f"sqlite:///{trained}/mlflow.db"]
-    done = papermill(COMPARE, "out.ipynb", *options)
+    runs = [run for run in all_runs(client) if run.info.run_name in ("plain", "sampled")]
+    first, second = sorted(runs, key=lambda run: run.data.metrics["test_rmse"])
+    options = ["-p", "search", "params.seed = '0'", "-p", "register_as", "sugar"]
+    done = papermill(COMPARE, "out.ipynb", *options, "-p", "tracking_uri", f"sqlite:///{trained}/mlflow.db")
 
     assert done.returncode == 0, done.stderr
     said = words(tmp_path / "out.ipynb")
-    assert f"The challenger `{first.info.run_name}`" in said and f"the champion `{second.info.run_name}`" in said
+    assert f"challenger `{first.info.run_name}`" in said and f"the champion `{second.info.run_name}`" in said
     assert "The rows are all 88 of the test part, which both runs held out." in said
     assert client.get_model_version("sugar", "1").run_id == first.info.run_id
-    figures = compared(client).data.metrics
-    gap = first.data.metrics["test_rmse"] - second.data.metrics["test_rmse"]
-    assert figures["difference"] == pytest.approx(gap)
-    assert figures["low"] < gap < figures["high"]
+    metrics = compared(client).data.metrics
+    difference = first.data.metrics["test_rmse"] - second.data.metrics["test_rmse"]
+    assert metrics["difference"] == pytest.approx(difference)
+    assert metrics["low"] < difference < metrics["high"]
     assert artifacts(client, compared(client).info.run_id) == FILES
 
 
-def test_a_champion_that_held_other_rows_out_predicts_the_challengers(
-    papermill: Papermill, trained: Path, look: Look, tmp_path: Path
-) -> None:
-    shutil.copytree(trained, tmp_path / "seeds")
-    address = f"sqlite:///{tmp_path}/seeds/mlflow.db"
-    done = papermill(TRAIN, "train.ipynb", "-p", "tracking_uri", address, "-p", "seed", 5, "-p", "num_boost_round", 20)
-    assert done.returncode == 0, done.stderr
-    challenger, champion, _ = (run.info.run_id for run in all_runs(look(address)) if "test_rmse" in run.data.metrics)
+def test_a_champion_with_other_held_out_rows_predicts_the_challengers(trained: Path, look: Look) -> None:
+    client = look(f"sqlite:///{trained}/mlflow.db")
+    ids = {run.info.run_name: run.info.run_id for run in all_runs(client)}
 
-    mine, theirs = (fetch_rows(look(address), run_id) for run_id in (challenger, champion))
-    found = pair_runs(look(address), champion=champion, challenger=challenger)
+    mine, theirs = (fetch_rows(client, ids[name]) for name in ("other-seed", "plain"))
+    found = pair_runs(client, champion=ids["plain"], challenger=ids["other-seed"])
 
     shared = len(set(mine.positions) & set(theirs.positions))
     assert shared < FEWEST_ROWS
-    assert found.caution == f"The champion learned from up to {88 - shared} of these 88 rows, which favours it."
-    answers = np.asarray(fetch_predictor(look(address), champion).predict(mine.frame))
+    assert found.caution == f"The champion was trained on up to {88 - shared} of these 88 rows, which favours it."
+    answers = np.asarray(fetch_predictor(client, ids["plain"]).predict(mine.frame))
     assert found.champion.tolist() == answers.tolist()
     assert found.challenger.tolist() == mine.answers.tolist()
 
 
-@pytest.mark.parametrize("count", [48, pytest.param(9998, marks=pytest.mark.timeout(600))])
-def test_many_runs_do_not_hurt(papermill: Papermill, trained: Path, look: Look, tmp_path: Path, count: int) -> None:
+@pytest.mark.timeout(600)
+def test_reads_few_of_ten_thousand_runs(
+    papermill: Papermill, trained: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(trained, tmp_path / "many")
-    runpy.run_path(str(MADE))["make_runs"](tmp_path / "many" / "mlflow.db", count)
+    runpy.run_path(str(MADE))["make_runs"](tmp_path / "many" / "mlflow.db", 9998)
     address = f"sqlite:///{tmp_path}/many/mlflow.db"
     done = papermill(COMPARE, "out.ipynb", "-p", "tracking_uri", address, "-p", "how_many", 10)
 
@@ -125,6 +134,19 @@ def test_many_runs_do_not_hurt(papermill: Papermill, trained: Path, look: Look, 
     with closing(sqlite3.connect(tmp_path / "many" / "mlflow.db")) as database:
         (best,) = database.execute("SELECT min(value) FROM latest_metrics WHERE key = 'test_rmse'").fetchone()
     assert compared(look(address)).data.metrics["best_test_rmse"] == best
+
+    client = look(address)
+    pages: list[Any] = []
+    search = client.search_runs
+
+    def search_and_count(*given: Any, **named: Any) -> Any:
+        pages.append(search(*given, **named))
+        return pages[-1]
+
+    monkeypatch.setattr(client, "search_runs", search_and_count)
+    Comparison(client, compare_settings(how_many=10)).plot_spread()
+    assert len(pages) <= 3 + MOST_CONFIGURATIONS  # the newest run, the ranking, other data; the seeds of each configuration
+    assert sum(map(len, pages)) <= 1 + (10 + SPARE_RUNS) + SPARE_RUNS + 100 * MOST_CONFIGURATIONS
 
 
 @pytest.mark.parametrize(
@@ -148,14 +170,11 @@ def test_refuses_before_anything_runs(papermill: Papermill, tmp_path: Path, opti
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["-y", "runs: [train-nothing]"], "The store has no run of the id or name 'train-nothing'."),
-        (["-y", "experiments: [trian]"], "The store has no experiment 'trian'. Did you mean 'train'?"),
-        (["-p", "metric", "test_rmsee"], "Did you mean 'rmse'?"),
         (["-p", "search", "metrics.test_rmse >"], "It takes MLflow's search syntax, such as"),
         (["-p", "champion", "nobody"], "The store has no run of the id or name 'nobody'."),
     ],
 )
-def test_what_only_the_store_can_know_fails_with_one_message(
+def test_fails_with_one_message_if_the_store_lacks_a_run_or_refuses_the_search(
     papermill: Papermill, trained: Path, look: Look, options: list[object], message: str
 ) -> None:
     address = f"sqlite:///{trained}/mlflow.db"

@@ -10,11 +10,13 @@ import xgboost as xgb
 
 from boostlab.data.splits import Part
 from boostlab.data.table import Roles, Table
+from boostlab.errors import LabError
 from boostlab.models.contract import Contract, Feature, Task
 from boostlab.models.predictor import Predictor
 from boostlab.training.metrics import (
     evaluate_answers,
     evaluate_constant,
+    is_higher_better,
     predict_part,
     prefix_names,
     score_classification,
@@ -117,3 +119,16 @@ def test_tabulates_a_model_beside_the_constant_with_units() -> None:
 
 def test_prefixes_names() -> None:
     assert prefix_names({"rmse": 1.0, "r2": 0.5}, "test") == {"test_rmse": 1.0, "test_r2": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher"),
+    [("test_rmse", False), ("r2", True), ("valid_error:0.7", False), ("test_roc_auc", True), ("baseline_log_loss", False)],
+)
+def test_each_metric_has_a_direction(metric: str, higher: bool) -> None:
+    assert is_higher_better(metric) == higher
+
+
+def test_says_which_metrics_have_a_known_direction() -> None:
+    with pytest.raises(LabError, match="'test_acuracy' is better is not known"):
+        is_higher_better("test_acuracy")

@@ -8,68 +8,68 @@ import pytest
 from tests.support.common import PROJECT, all_runs
 from tests.support.jupyterlab import Lab
 
-from boostlab.comparison.selection import Selection, find_named
+from boostlab.comparison.search import find_named
+from boostlab.comparison.selection import Selection
 from boostlab.tracking.store import find_store, open_store
-from boostlab.widgets.run_picker import Picker
+from boostlab.widgets.run_picker import RunPicker
 
 TRAIN = PROJECT / "notebooks" / "train.ipynb"
 COMPARE = PROJECT / "notebooks" / "compare.ipynb"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_chosen() -> Iterator[None]:
-    Picker.last = None
+def _no_choice() -> Iterator[None]:
+    RunPicker.last = None
     yield
-    Picker.last = None
+    RunPicker.last = None
 
 
-@pytest.fixture
-def selection(store: str, tmp_path: Any) -> Selection:
+@pytest.fixture(scope="module")
+def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
     """Return four runs, a to d."""
-    client = open_store(find_store(store, project=tmp_path)).client
+    folder = tmp_path_factory.mktemp("picker")
+    client = open_store(find_store(f"sqlite:///{folder}/mlflow.db", project=folder)).client
     for name in "abcd":
         run = client.create_run("0", run_name=f"{name} <b>")
         client.log_metric(run.info.run_id, "test_rmse", ord(name))
     return Selection(tuple(find_named(client, [f"{name} <b>" for name in "abcd"])), "test_rmse")
 
 
-def chosen(picker: Picker) -> tuple[str, str]:
+def chosen(picker: RunPicker) -> tuple[str, str]:
     """Return the first letters of the runs that a picker chose."""
-    closely, pair = ("".join(run.info.run_name[0] for run in runs) for runs in (picker.closely, picker.pair))
-    return closely, pair
+    inspected, pair = ("".join(run.info.run_name[0] for run in runs) for runs in (picker.inspected, picker.pair))
+    return inspected, pair
 
 
-def test_begins_with_what_the_parameters_say(selection: Selection) -> None:
-    picker = Picker(selection, pair=selection.runs[1::-1], top=3)
+def test_starts_with_the_choice_of_the_parameters(selection: Selection) -> None:
+    picker = RunPicker(selection, pair=selection.runs[1::-1], top=3)
 
     assert chosen(picker) == ("abc", "ba")
-    assert (
-        picker.describe() == "looked at closely: a <b>, b <b>, c <b>\nset against one another: champion b <b>, challenger a <b>"
-    )
+    assert picker.describe() == "inspect: a <b>, b <b>, c <b>\ncompare: champion b <b>, challenger a <b>"
 
 
-def test_what_is_chosen_in_the_widget_counts_and_outlives_it(selection: Selection) -> None:
-    first = Picker(selection, pair=selection.runs[1::-1], top=3)
-    closely, champion, _challenger = first.make_widget().children[:3]
-    closely.value = closely.value[:1]
+def test_a_choice_in_the_widget_outlives_it(selection: Selection) -> None:
+    first = RunPicker(selection, pair=selection.runs[1::-1], top=3)
+    inspected, champion, _challenger = first.make_widget().children[:3]
+    inspected.value = inspected.value[:1]
     champion.value = selection.runs[3].info.run_id
 
     assert chosen(first) == ("a", "da")
-    assert chosen(Picker(selection, pair=selection.runs[1::-1], top=3)) == ("a", "da")
+    assert chosen(RunPicker(selection, pair=selection.runs[1::-1], top=3)) == ("a", "da")
 
 
-def test_other_parameters_undo_the_choice(selection: Selection) -> None:
-    first = Picker(selection, pair=selection.runs[1::-1], top=3)
+def test_other_parameters_reset_the_choice(selection: Selection) -> None:
+    first = RunPicker(selection, pair=selection.runs[1::-1], top=3)
     first.make_widget().children[1].value = selection.runs[3].info.run_id
 
-    assert chosen(Picker(selection, pair=selection.runs[1::-1], top=2)) == ("ab", "ba")
-    assert chosen(Picker(Selection(selection.runs[:3]), pair=selection.runs[1::-1], top=2)) == ("ab", "ba")
+    assert chosen(RunPicker(selection, pair=selection.runs[1::-1], top=2)) == ("ab", "ba")
+    assert chosen(RunPicker(Selection(selection.runs[:3]), pair=selection.runs[1::-1], top=2)) == ("ab", "ba")
 
 
-def test_without_two_runs_there_is_nothing_to_choose() -> None:
-    picker = Picker(Selection(), pair=(), top=3)
+def test_with_fewer_than_two_runs_there_is_no_choice() -> None:
+    picker = RunPicker(Selection(), pair=(), top=3)
 
-    assert (picker.closely, picker.pair, picker.describe()) == ([], [], "looked at closely: no run")
+    assert (picker.inspected, picker.pair, picker.describe()) == ([], [], "inspect: no run")
 
 
 @pytest.mark.slow

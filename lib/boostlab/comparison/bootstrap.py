@@ -1,7 +1,7 @@
-"""A metric on many draws of the same rows: how much of a difference is chance.
+"""Metrics on bootstrap samples of the same rows.
 
-A draw is a column of counts, how often each row is in it, so that thousands of draws are a few products of matrices.
-The metrics are those of :mod:`boostlab.training.metrics`; on all rows, each once, both modules give the same figures.
+A sample is a column of counts: how often each row is in it. Thousands of samples are then a few matrix products.
+The metrics are those of :mod:`boostlab.training.metrics`; on all rows, each once, both modules return the same values.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
-Score = Callable[[Array], Array]  # counts of shape (n_rows, n_draws) in, a figure per draw out
+Score = Callable[[Array], Array]  # counts of shape (n_rows, n_draws) in, a value per draw out
 
-BLOCK_CELLS = 400_000  # counts that are held at once: what fits into a cache
+BLOCK_CELLS = 400_000  # counts held at once: they fit into a processor's cache
 
 
 def score_draws(
@@ -27,25 +27,25 @@ def score_draws(
     draws: int = 2000,
     seed: int = 0,
 ) -> Array:
-    """Return a metric of several models' answers to the same rows, on all rows and on draws of as many with replacement.
+    """Return a metric of several models on the same rows: on all rows, and on bootstrap samples of them.
 
     Parameters
     ----------
     true : ndarray of shape (n_rows,)
         Numbers, or positions of classes.
     answers : sequence of ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or probabilities; one for each model. All models are scored on the same draws.
+        Predictions, or probabilities, of each model. All models are scored on the same samples.
     metric : str
         One of :data:`REGRESSION` or :data:`CLASSIFICATION`.
     labels : int
         The number of classes.
     weight : ndarray of shape (n_rows,), optional
-        How much each row counts; default: all alike.
+        Default: all equal.
 
     Returns
     -------
     ndarray of shape (n_models, 1 + draws)
-        The first column is of all rows. NaN where a draw does not define the metric, as the AUC of one class.
+        The first column is of all rows. NaN where a sample does not define the metric, such as the AUC of one class.
     """
     if metric in REGRESSION:
         scores = [REGRESSION[metric](true, answer.astype(float)) for answer in answers]
@@ -81,7 +81,7 @@ def _rmse(true: Array, predicted: Array) -> Score:
 
 def _r2(true: Array, predicted: Array) -> Score:
     error = _mean((true - predicted) ** 2)
-    centred = true - true.mean()  # else the variance drowns in rounding where the mean is large
+    centred = true - true.mean()  # avoids cancellation if the mean is large
     first, second = _mean(centred), _mean(centred**2)
     return lambda counts: 1 - error(counts) / (second(counts) - first(counts) ** 2)
 
@@ -103,7 +103,7 @@ def _balanced_accuracy(members: Array, probabilities: Array) -> Score:
 def _f1(members: Array, probabilities: Array) -> Score:
     chosen = _chosen(probabilities)
     hits, sizes = (members & chosen).astype(float), members.astype(float) + chosen
-    if len(members) == 2:  # that of the second class
+    if len(members) == 2:  # of the second class
         return lambda counts: np.nan_to_num(2 * (hits[1] @ counts) / (sizes[1] @ counts))
     return lambda counts: _mean_of_defined(2 * (hits @ counts) / (sizes @ counts))
 
@@ -115,7 +115,7 @@ def _roc_auc(members: Array, probabilities: Array) -> Score:
 
 
 def _area(member: Array, score: Array) -> Score:
-    """Return the area under the ROC curve as Mann and Whitney have it: how often a member outranks another, ties by half."""
+    """Return the area under the ROC curve as the Mann–Whitney statistic; ties count one half."""
     inside = np.flatnonzero(member)
     outside = np.flatnonzero(~member)[np.argsort(score[~member], kind="stable")]
     lower, upper = (np.searchsorted(score[outside], score[inside], side) for side in ("left", "right"))
@@ -133,10 +133,10 @@ def _chosen(probabilities: Array) -> Array:
     return np.asarray(probabilities.argmax(axis=1) == np.arange(probabilities.shape[1])[:, np.newaxis])
 
 
-def _mean_of_defined(figures: Array) -> Array:
-    """Return the mean over classes, of those that the draw defines; NaN where it defines none."""
-    defined = np.isfinite(figures)
-    return np.asarray(np.where(defined, figures, 0).sum(axis=0) / defined.sum(axis=0))
+def _mean_of_defined(values: Array) -> Array:
+    """Return the mean over the classes that the sample defines; NaN if it defines none."""
+    defined = np.isfinite(values)
+    return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
 
 
 REGRESSION: dict[str, Callable[[Array, Array], Score]] = {

@@ -1,7 +1,6 @@
-"""Two models on the same rows: which rows those can be, how far apart the models are, and whether that is chance.
+"""Paired comparison of two models on the same rows, for the comparison and the registry's gate.
 
-Comparison and the registry's gate both ask here: `champion` is the model that is there, `challenger` the one that is
-set against it.
+`champion` is the present model, `challenger` the one that may replace it.
 """
 
 from __future__ import annotations
@@ -25,9 +24,10 @@ if TYPE_CHECKING:
     from boostlab.models.predictor import Predictor
 
 LEVEL = 0.95
-FEWEST_ROWS = 20  # below that, a bootstrap's interval is too narrow to be believed
+FEWEST_ROWS = 20  # with fewer, a bootstrap interval is too narrow
 
 Array = np.ndarray[Any, Any]
+Verdict = Literal["better", "worse", "no significant difference"]
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Pair:
     champion, challenger : ndarray of shape (n_rows,) or (n_rows, n_classes)
         Predictions, or probabilities in the order of `labels`.
     basis : str
-        Which rows these are.
+        Which rows these are, as a sentence.
     caution : str
-        Why the rows may favour one of the two; empty: neither learned from them.
+        Why the rows may favour one model; empty: neither was trained on them.
     weight : ndarray of shape (n_rows,), optional
     """
 
@@ -62,7 +62,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far a challenger is from a champion, in one metric.
+    """The difference between challenger and champion in one metric.
 
     Attributes
     ----------
@@ -70,8 +70,8 @@ class Difference:
         The metric of each on all rows.
     low, high : float
         The 95 % bootstrap interval of challenger − champion.
-    verdict : {"better", "worse", "not to be told apart"}
-        What the challenger is. The first two only if the whole interval lies on one side of zero.
+    verdict : {"better", "worse", "no significant difference"}
+        "better" or "worse" (the challenger) only if the whole interval lies on one side of zero.
     basis, caution : str
         As the :class:`Pair` has them.
     """
@@ -82,53 +82,58 @@ class Difference:
     low: float
     high: float
     rows: int
-    verdict: Literal["better", "worse", "not to be told apart"]
+    verdict: Verdict
     basis: str
     caution: str
 
-    def describe(self, champion: str = "the champion", challenger: str = "The challenger") -> str:
-        """Return the finding in plain words."""
-        gap = self.challenger - self.champion
-        interval = f"a difference of {gap:+.3g} (95 % interval {self.low:+.3g} to {self.high:+.3g})"
-        figures = f"{self.metric} {self.challenger:.4g} against {self.champion:.4g} on {self.rows} rows, {interval}"
-        said = f"{challenger} is {self.verdict} than {champion}" if gap and self.verdict in ("better", "worse") else ""
-        said = said or f"{challenger} and {champion} are not to be told apart"
-        few = f" Fewer than {FEWEST_ROWS} rows decide nothing." if self.rows < FEWEST_ROWS else ""
-        return f"{said}: {figures}.{few} {self.basis}{' ' if self.caution else ''}{self.caution}"
+    @property
+    def value(self) -> float:
+        """Challenger − champion."""
+        return self.challenger - self.champion
+
+    def describe(self, champion: str = "the champion", challenger: str = "the challenger") -> str:
+        """Return the verdict, the metric of each and the interval in words."""
+        interval = f"a difference of {self.value:+.3g} (95 % interval {self.low:+.3g} to {self.high:+.3g})"
+        metrics = f"{self.metric} {self.challenger:.4g} against {self.champion:.4g} on {self.rows} rows, {interval}"
+        said = f"{challenger[0].upper()}{challenger[1:]} is {self.verdict} than {champion}"
+        if self.verdict == "no significant difference":
+            said = f"No significant difference between {challenger} and {champion}"
+        few = f" Fewer than {FEWEST_ROWS} rows are too few for a verdict." if self.rows < FEWEST_ROWS else ""
+        return f"{said}: {metrics}.{few} {self.basis} {self.caution}".rstrip()
 
 
 def compare_pair(pair: Pair, *, metric: str, draws: int = 2000, seed: int = 0) -> Difference:
-    """Return how far the challenger is from the champion, with the interval of a paired bootstrap over rows.
+    """Return the difference between challenger and champion, with the interval of a paired bootstrap over rows.
 
     Parameters
     ----------
     metric : str
         A metric of the test part, as ``test_rmse`` or ``rmse``.
     draws : int
-        How often the rows are drawn anew, with replacement.
+        How many bootstrap samples of the rows, with replacement.
 
     Raises
     ------
     LabError
-        If the metric cannot be told row by row, or the rows do not define it.
+        If the metric has no paired form, or the rows do not define it.
 
     Notes
     -----
-    The percentile interval of B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. It takes
-    rows for independent of one another.
+    The percentile interval of B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. It
+    assumes independent rows.
     """
     name = strip_part(metric)
     known = REGRESSION if pair.task == "regression" else CLASSIFICATION
     if name not in known:
         raise LabError(
-            f"Two models cannot be compared row by row in {metric!r}.{suggest(name, known)} "
-            f"For {pair.task} they can in: {', '.join(known)}."
+            f"{metric!r} cannot compare two models on the same rows.{suggest(name, known)} "
+            f"For {pair.task}, use one of: {', '.join(known)}."
         )
     answers = [pair.champion, pair.challenger]
     scores = score_draws(pair.true, answers, metric=name, labels=len(pair.labels), weight=pair.weight, draws=draws, seed=seed)
     champion, challenger = (float(score) for score in scores[:, 0])
     if not np.isfinite([champion, challenger]).all():
-        raise LabError(f"{name} is not defined on these {len(pair)} rows, as where all are of one class. Choose another metric.")
+        raise LabError(f"{name} is not defined on these {len(pair)} rows, as if all have one class. Choose another metric.")
     tail = (1 - LEVEL) / 2
     low, high = (float(bound) for bound in np.nanquantile(scores[1, 1:] - scores[0, 1:], [tail, 1 - tail]))
     verdict = _judge(low, high, rows=len(pair), higher_is_better=is_higher_better(name))
@@ -136,10 +141,10 @@ def compare_pair(pair: Pair, *, metric: str, draws: int = 2000, seed: int = 0) -
 
 
 def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
-    """Return two runs' answers to rows that both can be judged by.
+    """Return two runs' predictions of the same rows.
 
-    These are the rows that both runs held out, where their data is the same and there are at least 20; else all test rows
-    of the challenger, which the champion's model then predicts.
+    These are the rows that both runs held out, if their data is the same and there are at least 20; else all test rows of the
+    challenger, which the champion's model then predicts.
 
     Parameters
     ----------
@@ -149,13 +154,12 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     Raises
     ------
     LabError
-        If the challenger kept no test rows, the runs predict different things, or the champion's model is gone or cannot
-        read those rows.
+        If the challenger has no stored test rows, the targets differ, or the champion's model is missing or cannot read the rows.
     """
     new = fetch_rows(client, challenger)
     try:
         old = fetch_rows(client, champion)
-    except LabError:  # from before rows were kept: its model can still answer
+    except LabError:  # an old run without stored rows: its model can still predict
         old = None
     if old is not None:
         pair = pair_rows(old, new)
@@ -165,12 +169,12 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
 
 
 def pair_rows(old: Rows, new: Rows) -> Pair | None:
-    """Return two models' answers to the rows that both held out, or None where the data differs or those are too few.
+    """Return two models' predictions of the rows that both held out, or None if the data differs or the rows are too few.
 
     Raises
     ------
     LabError
-        If the models predict different things.
+        If the models predict different targets.
     """
     _check_alike(old, new)
     if old.digest != new.digest:
@@ -188,23 +192,23 @@ def pair_rows(old: Rows, new: Rows) -> Pair | None:
 
 
 def pair_predictor(champion: Predictor, rows: Rows, *, kept: Rows | None = None) -> Pair:
-    """Return a model's answers to the challenger's test rows beside the challenger's own.
+    """Return a model's predictions of the challenger's test rows next to the challenger's own.
 
     Parameters
     ----------
     kept : Rows, optional
-        The champion's own test rows: they tell what it did not learn from.
+        The champion's own test rows, on which it was not trained.
 
     Raises
     ------
     LabError
-        If the champion predicts something else, or cannot read the rows.
+        If the champion predicts another target, or cannot read the rows.
     """
     labels = champion.contract.labels
     if champion.contract.task != rows.task or set(labels) != set(rows.labels):
         raise LabError(
             f"The champion's model does {_describe(champion.contract.task, labels)}, the challenger's "
-            f"{_describe(rows.task, rows.labels)}. Only models that predict the same can be compared."
+            f"{_describe(rows.task, rows.labels)}. Only models of the same target can be compared."
         )
     try:
         if labels:
@@ -215,7 +219,7 @@ def pair_predictor(champion: Predictor, rows: Rows, *, kept: Rows | None = None)
         raise LabError(
             f"The champion's model cannot read the challenger's test rows: {error} Train both on the same columns."
         ) from None
-    basis = f"The rows are {_all_or_some(rows)} of the challenger's test part, predicted anew by the champion's model."
+    basis = f"The rows are {_all_or_some(rows)} of the challenger's test part, predicted again by the champion's model."
     return Pair(rows.true, answers, rows.answers, rows.task, rows.labels, basis, _warn(rows, kept), rows.weight)
 
 
@@ -223,23 +227,23 @@ def _check_alike(old: Rows, new: Rows) -> None:
     if (old.task, set(old.labels)) != (new.task, set(new.labels)) or old.target.name != new.target.name:
         raise LabError(
             f"The champion does {_describe(old.task, old.labels)} of {str(old.target.name)!r}, the challenger "
-            f"{_describe(new.task, new.labels)} of {str(new.target.name)!r}. Only models that predict the same can be compared."
+            f"{_describe(new.task, new.labels)} of {str(new.target.name)!r}. Only models of the same target can be compared."
         )
 
 
 def _warn(rows: Rows, kept: Rows | None) -> str:
-    """Return what is to be said where the champion may know the challenger's test rows already."""
+    """Return a caution if the champion may have been trained on the challenger's test rows."""
     if kept is None or kept.digest != rows.digest:
-        return "Whether the champion learned from some of these rows is not known; if it did, that favours it."
+        return "It is unknown whether the champion was trained on some of these rows, which would favour it."
     unseen = np.isin(rows.positions, kept.positions).sum()
     if kept.test_rows > len(kept):
-        return "The champion may have learned from some of these rows, which favours it."
-    return f"The champion learned from up to {len(rows) - unseen} of these {len(rows)} rows, which favours it."
+        return "The champion may have been trained on some of these rows, which favours it."
+    return f"The champion was trained on up to {len(rows) - unseen} of these {len(rows)} rows, which favours it."
 
 
-def _judge(low: float, high: float, *, rows: int, higher_is_better: bool) -> Literal["better", "worse", "not to be told apart"]:
+def _judge(low: float, high: float, *, rows: int, higher_is_better: bool) -> Verdict:
     if rows < FEWEST_ROWS or not (low > 0 or high < 0):
-        return "not to be told apart"
+        return "no significant difference"
     return "better" if (low > 0) == higher_is_better else "worse"
 
 

@@ -1,7 +1,4 @@
-"""Figures that set runs against one another; one function, one figure, in the manner of :mod:`boostlab.training.plots`.
-
-Where there is too little to draw, the figure says so.
-"""
+"""Figures that compare runs; one function, one figure. With too little to draw, the figure says so."""
 
 from __future__ import annotations
 
@@ -10,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from boostlab.comparison.configurations import Configuration
 from boostlab.comparison.paired import Difference
-from boostlab.comparison.tables import Configuration
 from boostlab.display.figures import (
     BLUE,
+    COLOURS,
     GREEN,
     GREY,
     ORANGE,
@@ -35,35 +35,35 @@ from boostlab.training.metrics import UNITS, is_higher_better, strip_part
 MOST_AXES = 7  # parameters side by side
 MOST_FEATURES = 10
 COLUMNS = 3
-WIDE = 20  # a parameter whose values span more than this factor is drawn on a logarithmic scale
+LOG_RATIO = 20  # a parameter whose largest and smallest value differ by a larger factor has a logarithmic axis
 
 
 def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figure:
-    """Draw the metric of each configuration: its runs, and their mean ± standard deviation where there are several."""
+    """Draw the metric of each configuration: its runs, and mean ± standard deviation if there are several."""
     if not configurations:
         return make_message("No runs to draw.")
     figure, axes = make_figure(1.4 + 0.42 * len(configurations), width_in=9.0)
-    for place, item in enumerate(configurations):
-        values = np.array(list(item.values.values()))
-        axes.plot(values, np.full(len(values), place), "o", color=BLUE, alpha=0.55, markersize=6, markeredgewidth=0)
-        if len(values) > 1:
-            spread = values.std(ddof=1)
-            axes.errorbar(values.mean(), place, xerr=spread, fmt="D", color=ORANGE, markersize=6, capsize=4, linewidth=1.5)
+    rows = [(place, value) for place, item in enumerate(configurations) for value in item.values.values()]
+    frame = pd.DataFrame(rows, columns=["place", "value"])
+    shared: dict[str, Any] = {"x": "value", "y": "place", "orient": "h", "order": range(len(configurations)), "ax": axes}
+    sns.stripplot(frame, **shared, color=BLUE, alpha=0.55, size=6, jitter=False, label="one run", legend=False)
+    several = frame[frame.groupby("place")["value"].transform("size") > 1]
+    if len(several):
+        mean = "mean ± standard deviation over seeds"
+        marks: dict[str, Any] = {"color": ORANGE, "marker": "D", "linestyle": "none", "capsize": 0.15, "markersize": 6}
+        sns.pointplot(several, **shared, **marks, errorbar="sd", err_kws={"linewidth": 1.5}, label=mean, legend=False)
     labels = [f"{shorten_label(item.label, 110)} (n = {len(item.values)})" for item in configurations]
     axes.set_yticks(range(len(configurations)), [textwrap.fill(label, 48) for label in labels], fontsize="small")
-    axes.set_ylim(len(configurations) - 0.5, -0.5)
-    axes.plot([], [], "o", color=BLUE, alpha=0.55, markeredgewidth=0, label="one run")
-    if any(len(item.values) > 1 for item in configurations):
-        axes.errorbar([], [], xerr=[], fmt="D", color=ORANGE, capsize=4, label="mean ± standard deviation over seeds")
-    axes.set(title="Configurations, the best mean on top", xlabel=_name(metric))
-    figure.legend(frameon=False, fontsize="small", loc="outside lower right", ncols=2)
+    axes.set(title="Configurations, the best mean on top", xlabel=_name(metric), ylabel="", ylim=(len(labels) - 0.5, -0.5))
+    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles, frameon=False, fontsize="small", loc="outside lower right", ncols=2)
     return figure
 
 
 def plot_parallel(
     varying: Mapping[str, Sequence[Any]], values: Sequence[float], *, metric: str, higher_is_better: bool
 ) -> Figure:
-    """Draw each run as a line across its hyperparameters, coloured by its metric; the best is dark and thick.
+    """Draw each run as a line across its hyperparameters, coloured by its metric; the best run has a thick line.
 
     Parameters
     ----------
@@ -82,17 +82,16 @@ def plot_parallel(
     lines = LineCollection(segments[::-1], array=np.asarray(values)[::-1], cmap="viridis_r" if higher_is_better else "viridis")
     lines.set(alpha=0.75, linewidth=[1.5] * (len(values) - 1) + [4.0])
     axes.add_collection(lines)
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.0}
     for place, (_, ticks) in enumerate(columns):
         axes.axvline(place, color=GREY, linewidth=0.8)
         for height, text in ticks:
-            axes.text(place + 0.03, height, shorten_label(text, 14), fontsize="small", va="center", color="black", bbox=_paper())
+            axes.text(place + 0.03, height, shorten_label(text, 14), fontsize="small", va="center", color="black", bbox=box)
     axes.set_xticks(range(len(columns)), [*map(shorten_label, names), metric])
-    axes.set(
-        title="Hyperparameters and what they gave (thick: the best run)", xlim=(-0.1, len(columns) - 0.6), ylim=(-0.08, 1.08)
-    )
+    axes.set(title="Hyperparameters and metric (thick: the best run)", xlim=(-0.1, len(columns) - 0.6), ylim=(-0.08, 1.08))
     axes.set_yticks([])
     figure.colorbar(lines, ax=axes, label=_name(metric))
-    axes.spines[["left", "bottom", "top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
     return figure
 
 
@@ -101,8 +100,7 @@ def plot_parameters(varying: Mapping[str, Sequence[Any]], values: Sequence[float
     names = [name for name in varying if len(set(varying[name]) - {None}) > 1][: COLUMNS * 3]
     if len(values) < 2 or not names:
         return make_message("The metric against a hyperparameter takes two runs in which it differs.")
-    rows = -(-len(names) // COLUMNS)
-    width = min(len(names), COLUMNS)
+    rows, width = -(-len(names) // COLUMNS), min(len(names), COLUMNS)
     figure, grid = make_grid(rows, width, width_in=max(5.0, 3.6 * width), height_in=3.0 * rows + 0.3, share_y=True)
     for axes, name in zip(grid.flat, names, strict=False):
         _draw_parameter(axes, varying[name], values)
@@ -116,7 +114,7 @@ def plot_parameters(varying: Mapping[str, Sequence[Any]], values: Sequence[float
 
 
 def plot_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Draw the validation curves of some runs on one axis, their best rounds marked; an axis for each metric."""
+    """Draw the validation curves of some runs with their best rounds marked; one axes for each metric."""
     if not curves:
         return make_message("None of these runs recorded learning curves.")
     figure, grid = make_grid(len(curves), 1, height_in=4.0 * len(curves))
@@ -132,37 +130,32 @@ def plot_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
 
 
 def plot_importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Draw each feature's share of the gain, a bar per run side by side; the ten features with the largest mean share."""
+    """Draw each feature's share of the gain, one bar per run, for the ten features with the largest mean share."""
     if not shares:
         return make_message("None of these runs has a model whose features can be ranked.")
-    features = dict.fromkeys(name for share in shares.values() for name in share)
-    mean = {name: np.mean([share.get(name, 0.0) for share in shares.values()]) for name in features}
-    shown = sorted(mean, key=lambda name: -mean[name])[:MOST_FEATURES]
-    figure, axes = make_figure(1.6 + 0.16 * len(shown) * (len(shares) + 1))
-    height = 0.8 / len(shares)
-    for place, (run, share) in enumerate(shares.items()):
-        heights = np.arange(len(shown)) + (place - (len(shares) - 1) / 2) * height
-        percents, colour = [100 * share.get(name, 0.0) for name in shown], choose_line(place)["color"]
-        axes.barh(heights, percents, height, color=colour, label=shorten_label(run, 40))
-    axes.set_yticks(range(len(shown)), [shorten_label(name, 30) for name in shown])
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    left_out = f" (largest {len(shown)} of {len(features)})" if len(features) > len(shown) else ""
-    axes.set(title=f"Feature importance side by side{left_out}", xlabel="share of the mean gain of all features (%)")
-    axes.legend(frameon=False, fontsize="small")
+    frame = 100 * pd.DataFrame(shares).fillna(0.0)
+    features = frame.loc[frame.mean(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_FEATURES]]
+    figure, axes = make_figure(1.6 + 0.16 * len(features) * (len(shares) + 1))
+    tidy = features.rename_axis("feature").reset_index().melt("feature", var_name="run", value_name="share")
+    palette = [COLOURS[place % len(COLOURS)] for place in range(len(shares))]
+    sns.barplot(tidy, x="share", y="feature", hue="run", orient="h", palette=palette, saturation=1, ax=axes)
+    axes.set_yticks(range(len(features)), [shorten_label(name) for name in features.index])
+    left_out = f" (largest {len(features)} of {len(frame)})" if len(frame) > len(features) else ""
+    axes.set(title=f"Feature importance{left_out}", xlabel="share of the mean gain of all features (%)", ylabel="")
+    axes.legend(axes.get_legend_handles_labels()[0], [shorten_label(run, 40) for run in shares], frameon=False, fontsize="small")
     return figure
 
 
-def plot_difference(difference: Difference | str) -> Figure:
-    """Draw the difference of two models with its interval, beside the zero that would mean no difference."""
-    if isinstance(difference, str):
+def plot_difference(difference: Difference | None) -> Figure:
+    """Draw the difference of two models with its interval, and zero, which would be no difference."""
+    if difference is None:
         return make_message("There is no difference to draw.")
     colour = {"better": GREEN, "worse": ORANGE}.get(difference.verdict, GREY)
-    gap = difference.challenger - difference.champion
     figure, axes = make_figure(1.9)
     axes.axvline(0, color="black", linewidth=1, linestyle="--")
     axes.plot([difference.low, difference.high], [0, 0], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.6)
-    axes.plot(gap, 0, "D", color=colour, markersize=9)
-    reach = 1.15 * max(abs(difference.low), abs(difference.high), abs(gap)) or 1.0
+    axes.plot(difference.value, 0, "D", color=colour, markersize=9)
+    reach = 1.15 * max(abs(difference.low), abs(difference.high), abs(difference.value)) or 1.0
     axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[], title=f"Challenger against champion: {difference.verdict}")
     side = "right" if _is_higher_better(difference.metric) else "left"
     axes.set_xlabel(f"difference in {_name(difference.metric)}, with its 95 % interval; further {side} is better")
@@ -174,7 +167,7 @@ def _draw_parameter(axes: Axes, given: Sequence[Any], values: Sequence[float]) -
     numbers = [value for value in given if isinstance(value, int | float)]
     if len(numbers) == len(given):
         places = np.asarray(given, float)
-        if places.min() > 0 and places.max() / places.min() > WIDE:
+        if places.min() > 0 and places.max() / places.min() > LOG_RATIO:
             axes.set_xscale("log")
         elif all(isinstance(value, int) for value in given):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -188,7 +181,7 @@ def _draw_parameter(axes: Axes, given: Sequence[Any], values: Sequence[float]) -
 
 
 def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float, str]]]:
-    """Return each value's height from 0 to 1, and the ticks to write at the axis."""
+    """Return each value's height from 0 to 1, and the ticks of the axis."""
     if not all(isinstance(value, int | float) for value in given):
         distinct = sorted({str(value) for value in given})
         step = max(1, len(distinct) - 1)
@@ -196,7 +189,7 @@ def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float
         return heights, [(place / step, text) for place, text in enumerate(distinct)]
     numbers = np.asarray(given, float)
     low, high = numbers.min(), numbers.max()
-    wide = low > 0 and high / low > WIDE
+    wide = low > 0 and high / low > LOG_RATIO
     scaled = np.log(numbers / low) / np.log(high / low) if wide else (numbers - low) / ((high - low) or 1.0)
     ticks = sorted(set(given)) if len(set(given)) <= 6 else []
     heights_of = dict(zip(numbers, scaled, strict=True))
@@ -208,15 +201,11 @@ def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float
 def _is_higher_better(metric: str) -> bool:
     try:
         return is_higher_better(metric)
-    except LabError:  # a metric of the user's own: XGBoost's early stopping, too, then takes lower for better
+    except LabError:  # a metric of the user's own: XGBoost's early stopping then also takes lower for better
         return False
 
 
 def _name(metric: str) -> str:
-    """Return a metric's name with its unit, where that is known."""
+    """Return a metric's name with its unit, if that is known."""
     unit = UNITS.get(strip_part(metric))
     return f"{metric} ({unit})" if unit else metric
-
-
-def _paper() -> dict[str, Any]:
-    return {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.0}

@@ -1,15 +1,16 @@
-"""Which runs are compared: found in the store, the best first, and never those of different data together.
+"""Selection of the runs to compare: the best on one data set, never runs on different data together.
 
-The store ranks and filters; only the runs that are shown are fetched, however many there are.
+The store ranks and filters, so that few runs are fetched, however many it has.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from boostlab.comparison.search import HAS_VALUE, NO_DATASET, Dataset, RunSearch, find_named, read_dataset, search_experiments
+from boostlab.comparison.settings import SelectionSettings
 from boostlab.errors import LabError, suggest
 from boostlab.training.metrics import is_higher_better
 
@@ -17,27 +18,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-EXISTS = "> -1.7e308"
 TASK_METRICS = {"regression": "test_rmse", "classification": "test_log_loss"}
 SPARE_RUNS = 100  # runs that are fetched beyond those that are shown, as some are on other data
-KNOWN_RUNS = 1000  # the newest runs, among which a misspelt one is looked for
-SEARCH_HELP = "It takes MLflow's search syntax, such as: metrics.test_r2 > 0.4 AND params.max_depth = '4'"
-
-
-@dataclass(frozen=True)
-class Data:
-    """The data set that a run says it used; both empty where it says none."""
-
-    name: str = ""
-    digest: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name} · {self.digest[:8]}" if self.digest else "data not recorded"
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Runs that are compared.
+    """The runs of a comparison.
 
     Attributes
     ----------
@@ -45,227 +32,126 @@ class Selection:
         All on one data set, the best first.
     metric : str
     higher_is_better : bool
-    data : Data
+    dataset : Dataset
     has_more : bool
-        Whether more runs on this data match than are here.
-    others : dict of Data to mlflow.entities.Run
-        A run on each other data set, of the newest: told apart, not ranked together.
+        Whether more runs on this data match.
+    others : dict of Dataset to mlflow.entities.Run
+        A recent run on each other data set. These are not ranked.
     lacking : tuple of str
-        Names of runs that were asked for and do not have the metric.
+        Names of requested runs that do not have the metric.
     """
 
     runs: tuple[Run, ...] = ()
     metric: str = ""
     higher_is_better: bool = False
-    data: Data = Data()
+    dataset: Dataset = NO_DATASET
     has_more: bool = False
-    others: dict[Data, Run] = field(default_factory=dict)
+    others: dict[Dataset, Run] = field(default_factory=dict)
     lacking: tuple[str, ...] = ()
 
-    def find(self, client: MlflowClient, asked: str) -> Run:
-        """Return the run of that id or name, from the store if it is not among these."""
-        among = [run for run in self.runs if asked in (run.info.run_id, run.info.run_name)]
-        return among[0] if among else find_named(client, [asked])[0]
+    @property
+    def values(self) -> list[float]:
+        """The metric of each run."""
+        return [run.data.metrics[self.metric] for run in self.runs]
+
+    def find(self, client: MlflowClient, name: str) -> Run:
+        """Return the run of that id or name, from the store if it is not in the selection."""
+        found = [run for run in self.runs if name in (run.info.run_id, run.info.run_name)]
+        return found[0] if found else find_named(client, [name])[0]
 
 
-def select_runs(
-    client: MlflowClient,
-    *,
-    experiments: Sequence[str] = (),
-    runs: Sequence[str] = (),
-    notebook: str = "",
-    search: str = "",
-    metric: str = "",
-    direction: str = "auto",
-    how_many: int = 20,
-    without: str = "",
-) -> Selection:
-    """Return the best runs on one data set: that of the newest run that matches.
-
-    Parameters
-    ----------
-    experiments : sequence of str
-        Names; empty: all.
-    runs : sequence of str
-        Ids or names of the runs to compare, whatever experiment, notebook or end they have; empty: those that finished.
-    notebook : str
-        Only runs of the notebook of that name; empty: of any.
-    search : str
-        A condition in MLflow's search syntax.
-    metric : str
-        Empty: what the newest run's task is judged by.
-    direction : {"auto", "lower", "higher"}
-        Which value of the metric is better; needed for metrics that boostlab does not know.
-    without : str
-        An experiment to leave out, unless it is named.
+def select_runs(client: MlflowClient, settings: SelectionSettings) -> Selection:
+    """Return the best runs on one data set: that of the newest run that matches, or that of most of the named runs.
 
     Raises
     ------
     LabError
-        If an experiment or a run is not there, the condition cannot be read, or no run that matches has the metric.
+        If an experiment or a run does not exist, the condition cannot be read, or no run that matches has the metric.
     """
-    if runs:
-        return _rank(find_named(client, runs), metric, direction)
-    ids = _find_experiments(client, experiments, without)
-    conditions = [f"tags.`boostlab.notebook` = '{_quote(notebook)}'"] if notebook else []
-    conditions += ["attributes.status = 'FINISHED'", *([search] if search else [])]
-    newest = _search(client, ids, conditions, order="attributes.start_time DESC", most=1)
+    if settings.runs:
+        return _rank(find_named(client, settings.runs), settings)
+    search = search_experiments(client, settings.experiments, without=settings.experiment).where("attributes.status = 'FINISHED'")
+    search = search.equal("tags", "boostlab.notebook", settings.notebook) if settings.notebook else search
+    search = search.where(settings.search) if settings.search else search
+    newest, _ = search.fetch(1)
     if not newest:
-        return Selection(metric=metric)
-    metric = metric or _judge_by(newest[0])
-    higher = _direct(metric, direction)
-    conditions.append(f"metrics.`{metric}` {EXISTS}")
-    found = newest if metric in newest[0].data.metrics else []
-    found = found or _search(client, ids, conditions, order="attributes.start_time DESC", most=1)
+        return Selection(metric=settings.metric)
+    metric = settings.metric or _choose_metric(newest[0])
+    higher = _is_higher_better(metric, settings)
+    search = search.where(f"metrics.`{metric}` {HAS_VALUE}")
+    found = newest if metric in newest[0].data.metrics else search.fetch(1)[0]
     if not found:
-        raise _lacks(metric, newest)
-    data = describe_data(found[0])
+        raise _explain_lack(metric, newest)
+    dataset = read_dataset(found[0])
     order = f"metrics.`{metric}` {'DESC' if higher else 'ASC'}"
-    ranked, has_more = _search_ranked(client, ids, conditions, data, order=order, most=how_many)
-    elsewhere = [f"dataset.digest != '{_quote(data.digest)}'"] if data.digest else []
-    rest = _search(client, ids, [*conditions, *elsewhere], most=SPARE_RUNS)
-    return Selection(tuple(ranked), metric, higher, data, has_more, _choose_elsewhere(rest, data))
+    ranked, has_more = _fetch_ranked(search, dataset, order=order, most=settings.how_many)
+    others = _choose_others(search.without(dataset).fetch(SPARE_RUNS)[0], dataset)
+    return Selection(tuple(ranked), metric, higher, dataset, has_more, others)
 
 
-def find_named(client: MlflowClient, names: Sequence[str]) -> list[Run]:
-    """Return the runs of the given ids or names, in that order; of several runs of one name, the newest.
-
-    Raises
-    ------
-    LabError
-        If there is none of that id or name.
-    """
-    ids = _find_experiments(client, (), "")
-    wanted = ", ".join(f"'{_quote(name)}'" for name in names)
-    known = {run.info.run_id: run for run in _search(client, ids, [f"attributes.run_id IN ({wanted})"], most=len(names))}
-    found = [known.get(name) or _find_by_name(client, ids, name) for name in names]
-    return list({run.info.run_id: run for run in found}.values())
-
-
-def find_siblings(client: MlflowClient, run: Run, *, metric: str, params: Sequence[str], most: int = 100) -> list[Run]:
-    """Return the finished runs of a run's experiment and data whose given parameters are the same, itself among them."""
-    conditions = [f"params.`{name}` = '{_quote(run.data.params[name])}'" for name in params if name in run.data.params]
-    conditions += ["attributes.status = 'FINISHED'", f"metrics.`{metric}` {EXISTS}"]
-    found = _search(client, [run.info.experiment_id], conditions, most=most)
-    return [other for other in found if describe_data(other) == describe_data(run)]
-
-
-def describe_data(run: Run) -> Data:
-    """Return the data set that a run says it used."""
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    return Data(inputs[0].dataset.name, inputs[0].dataset.digest) if inputs else Data()
-
-
-def _rank(runs: list[Run], metric: str, direction: str) -> Selection:
-    """Return a selection of runs that are all at hand."""
-    metric = metric or _judge_by(runs[0])
-    higher = _direct(metric, direction)
-    having = [run for run in runs if metric in run.data.metrics]
-    if not having:
-        raise _lacks(metric, runs)
-    having.sort(key=lambda run: run.data.metrics[metric], reverse=higher)
-    data = max(map(describe_data, having), key=[describe_data(run) for run in having].count)
-    kept = tuple(run for run in having if describe_data(run) == data)
+def _rank(runs: list[Run], settings: SelectionSettings) -> Selection:
+    """Return a selection of the given runs."""
+    metric = settings.metric or _choose_metric(runs[0])
+    higher = _is_higher_better(metric, settings)
+    ranked = [run for run in runs if metric in run.data.metrics]
+    if not ranked:
+        raise _explain_lack(metric, runs)
+    ranked.sort(key=lambda run: run.data.metrics[metric], reverse=higher)
+    datasets = [read_dataset(run) for run in ranked]
+    dataset = max(datasets, key=datasets.count)
+    kept = tuple(run for run in ranked if read_dataset(run) == dataset)
     lacking = tuple(run.info.run_name for run in runs if metric not in run.data.metrics)
-    return Selection(kept, metric, higher, data, False, _choose_elsewhere(having, data), lacking)
+    return Selection(kept, metric, higher, dataset, False, _choose_others(ranked, dataset), lacking)
 
 
-def _choose_elsewhere(runs: Sequence[Run], data: Data) -> dict[Data, Run]:
-    """Return the first run on each data set but one."""
-    first = {describe_data(run): run for run in reversed(runs)}
-    first.pop(data, None)
-    return dict(reversed(first.items()))
-
-
-def _search_ranked(
-    client: MlflowClient, ids: list[str], conditions: list[str], data: Data, *, order: str, most: int
-) -> tuple[list[Run], bool]:
+def _fetch_ranked(search: RunSearch, dataset: Dataset, *, order: str, most: int) -> tuple[list[Run], bool]:
     """Return the first runs on one data set, and whether there are more.
 
-    SQLite takes time that grows with the square of the runs to sort those of one data set. It is therefore asked to sort
-    all, which is fast, and only if few of the first are on that data, to look for those.
+    SQLite sorts the runs of one data set in quadratic time. It therefore sorts all runs, which is fast; those of the data set are
+    searched only if the first runs have few of them.
     """
-    page = _search(client, ids, conditions, order=order, most=most + SPARE_RUNS)
-    if data.digest and page.token and sum(describe_data(run) == data for run in page) < most:
-        page = _search(client, ids, [*conditions, f"dataset.digest = '{_quote(data.digest)}'"], order=order, most=most)
-    found = [run for run in page if describe_data(run) == data]
-    return found[:most], len(found) > most or bool(page.token)
+    runs, has_more = search.fetch(most + SPARE_RUNS, order=order)
+    if dataset.digest and has_more and sum(read_dataset(run) == dataset for run in runs) < most:
+        runs, has_more = search.equal("dataset", "digest", dataset.digest).fetch(most, order=order)
+    found = [run for run in runs if read_dataset(run) == dataset]
+    return found[:most], len(found) > most or has_more
 
 
-def _search(
-    client: MlflowClient, ids: list[str], conditions: Sequence[str], *, order: str = "attributes.start_time DESC", most: int
-) -> Any:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.search_runs(ids, " AND ".join(conditions), max_results=most, order_by=[order])
-    except MlflowException as error:
-        reason = error.message.strip().splitlines()[0]
-        if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-            raise LabError(f"The store cannot read the search {' AND '.join(conditions)!r}: {reason} {SEARCH_HELP}") from None
-        raise LabError(f"The store fails to search its runs: {reason}") from None
+def _choose_others(runs: Sequence[Run], dataset: Dataset) -> dict[Dataset, Run]:
+    """Return the first run on each other data set."""
+    first: dict[Dataset, Run] = {}
+    for run in runs:
+        first.setdefault(read_dataset(run), run)
+    first.pop(dataset, None)
+    return first
 
 
-def _find_experiments(client: MlflowClient, names: Sequence[str], without: str) -> list[str]:
-    known: dict[str, str] = {}
-    token = None
-    while True:
-        page = client.search_experiments(max_results=1000, page_token=token)
-        known |= {experiment.name: experiment.experiment_id for experiment in page}
-        token = page.token
-        if not token:
-            break
-    for name in names:
-        if name not in known:
-            raise LabError(
-                f"The store has no experiment {name!r}.{suggest(name, known)} It has: {', '.join(sorted(known)[:30])}."
-            )
-    return [known[name] for name in names] if names else [number for name, number in known.items() if name != without]
-
-
-def _find_by_name(client: MlflowClient, ids: list[str], name: str) -> Run:
-    found = _search(client, ids, [f"attributes.run_name = '{_quote(name)}'"], most=1)
-    if found:
-        return found[0]
-    newest = _search(client, ids, [], most=KNOWN_RUNS)
-    known = [text for run in newest for text in (run.info.run_name, run.info.run_id)]
-    raise LabError(f"The store has no run of the id or name {name!r}.{suggest(name, known)} Copy one from the run's page.")
-
-
-def _judge_by(run: Run) -> str:
-    """Return the metric that a run's task is judged by."""
-    named = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
-    fitting = [name for name in (named, *TASK_METRICS.values()) if name in run.data.metrics]
-    if not fitting:
+def _choose_metric(run: Run) -> str:
+    """Return the metric of a run's task."""
+    of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
+    found = [name for name in (of_task, *TASK_METRICS.values()) if name in run.data.metrics]
+    if not found:
         raise LabError(
             f"The newest run, {run.info.run_name}, has none of {', '.join(TASK_METRICS.values())}. "
-            f"Name a metric, as -p metric NAME. It has: {_list(run)}."
+            f"Name a metric, as -p metric NAME. It has: {_list_metrics(run)}."
         )
-    return fitting[0]
+    return found[0]
 
 
-def _direct(metric: str, direction: str) -> bool:
-    if direction != "auto":
-        return direction == "higher"
+def _is_higher_better(metric: str, settings: SelectionSettings) -> bool:
+    if settings.direction != "auto":
+        return settings.direction == "higher"
     try:
         return is_higher_better(metric)
     except LabError as error:
-        raise LabError(f"{error} For another one, say which: -p direction lower, or higher.") from None
+        raise LabError(f"{error} For another metric, give the direction: -p direction lower, or higher.") from None
 
 
-def _lacks(metric: str, runs: Sequence[Run]) -> LabError:
+def _explain_lack(metric: str, runs: Sequence[Run]) -> LabError:
     names = {name for run in runs for name in run.data.metrics}
-    return LabError(
-        f"No run that matches has the metric {metric!r}.{suggest(metric, names)} {runs[0].info.run_name} has: {_list(runs[0])}."
-    )
+    first = f"{runs[0].info.run_name} has: {_list_metrics(runs[0])}."
+    return LabError(f"No run that matches has the metric {metric!r}.{suggest(metric, names)} {first}")
 
 
-def _list(run: Run) -> str:
-    return ", ".join(sorted(run.data.metrics)) or "no metric at all"
-
-
-def _quote(text: str) -> str:
-    """Return a text as it may stand between single quotes in a search, which knows no escape for them."""
-    if re.search("['\"`]", text):
-        raise LabError(f"The name {text!r} holds a quotation mark, which MLflow's search cannot look for. Use the run's id.")
-    return text
+def _list_metrics(run: Run) -> str:
+    return ", ".join(sorted(run.data.metrics)) or "no metric"

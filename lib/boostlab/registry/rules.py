@@ -144,7 +144,7 @@ def check_champion(client: MlflowClient, request: TransitionRequest, rule: Champ
     metric = FIRST_METRIC[pair.task] if rule.metric == "auto" else rule.metric
     difference = compare_pair(pair, metric=metric)
     is_accepted = difference.verdict == "better" if rule.demand == "better" else difference.verdict != "worse"
-    evidence = difference.describe(f"version {champion} (in production)", f"Version {request.version}")
+    evidence = difference.describe(f"version {champion} (in production)", f"version {request.version}")
     return ("pass" if is_accepted else "fail"), f"{evidence} The gate requires: {rule.demand}."
 
 

@@ -1,6 +1,6 @@
-"""The ipywidgets face of a choice of runs: which to look at closely, and which two to set against one another.
+"""A widget that chooses runs: those to inspect, and the champion and challenger to compare.
 
-What was chosen by parameters stands at first. Where nobody is there to choose it is shown as text, and nothing waits.
+It starts with the choice of the parameters. Headless it shows this choice as text and never waits.
 """
 
 from __future__ import annotations
@@ -15,84 +15,75 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SHOWN_ROWS = 8
-HINT = "Choose, then run the cells below. Once the last one ended the run, run the whole notebook again: the choice stands."
+HINT = "Choose, then run the cells below. After the last cell has ended the run, run the whole notebook again: the choice stays."
 
 
-class Picker:
+class RunPicker:
     """A choice among the runs of a selection.
 
     Parameters
     ----------
     pair : sequence of Run
-        Champion and challenger to begin with; empty where there are fewer than two runs.
+        Champion and challenger of the initial choice; empty if there are fewer than two runs.
     top : int
-        How many of the best runs to look at closely to begin with.
+        How many of the best runs the initial choice inspects.
 
     Notes
     -----
-    A choice outlives its widget: where a notebook is run again with the same parameters, it is what the next one begins with.
+    A choice outlives its widget: if the notebook runs again with the same parameters, the next picker starts with it.
     """
 
-    last: ClassVar[Picker | None] = None
+    last: ClassVar[RunPicker | None] = None
 
     def __init__(self, selection: Selection, *, pair: Sequence[Run], top: int) -> None:
         self._runs = {run.info.run_id: run for run in (*selection.runs, *pair)}
         self._labels = [(_label(run, selection.metric), run_id) for run_id, run in self._runs.items()]
-        self._given = [run.info.run_id for run in selection.runs[:top]], [run.info.run_id for run in pair]
-        self._closely, self._pair = self._given
+        self._initial = [run.info.run_id for run in selection.runs[:top]], [run.info.run_id for run in pair]
+        self._inspected, self._pair = self._initial
         self._boxes: Any = None
         last, type(self).last = self.last, self
-        if last is not None and last._given == self._given:
-            chosen = [run.info.run_id for run in last.closely], [run.info.run_id for run in last.pair]
+        if last is not None and last._initial == self._initial:
+            chosen = [run.info.run_id for run in last.inspected], [run.info.run_id for run in last.pair]
             if {*chosen[0], *chosen[1]} <= set(self._runs):
-                self._closely, self._pair = chosen
+                self._inspected, self._pair = chosen
 
     @property
-    def closely(self) -> list[Run]:
-        """The runs to look at closely."""
-        chosen = self._boxes[0].value if self._boxes else self._closely
+    def inspected(self) -> list[Run]:
+        """The runs to inspect."""
+        chosen = self._boxes[0].value if self._boxes else self._inspected
         return [self._runs[run_id] for run_id in chosen]
 
     @property
     def pair(self) -> list[Run]:
-        """Champion and challenger; empty where there are fewer than two runs."""
+        """Champion and challenger; empty if there are fewer than two runs."""
         chosen = [box.value for box in self._boxes[1:]] if self._boxes else self._pair
         return [self._runs[run_id] for run_id in chosen]
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        if is_headless() or not self._pair:  # an engine runs this notebook, or there is no choice
+        if is_headless() or not self._pair:
             display({"text/plain": self.describe()}, raw=True)
         else:
             display(self.make_widget())
 
     def describe(self) -> str:
         """Return the choice as text."""
-        lines = [f"looked at closely: {', '.join(run.info.run_name for run in self.closely) or 'no run'}"]
+        lines = [f"inspect: {', '.join(run.info.run_name for run in self.inspected) or 'no run'}"]
         if self._pair:
             champion, challenger = (run.info.run_name for run in self.pair)
-            lines.append(f"set against one another: champion {champion}, challenger {challenger}")
+            lines.append(f"compare: champion {champion}, challenger {challenger}")
         return "\n".join(lines)
 
     def make_widget(self) -> Any:
-        """Return the widget; what is chosen in it counts from then on."""
+        """Return the widget; from now on its state is the choice."""
         import ipywidgets as widgets
 
-        style, wide = {"description_width": "9em"}, widgets.Layout(width="42em")
-        closely = widgets.SelectMultiple(
-            options=self._labels,
-            value=self._closely,
-            rows=min(SHOWN_ROWS, len(self._labels)),
-            description="look closely at",
-            style=style,
-            layout=wide,
-        )
-        champion, challenger = (
-            widgets.Dropdown(options=self._labels, value=value, description=name, style=style, layout=wide)
-            for name, value in zip(("champion", "challenger"), self._pair, strict=True)
-        )
-        self._boxes = [closely, champion, challenger]
+        shared = {"options": self._labels, "style": {"description_width": "9em"}, "layout": widgets.Layout(width="42em")}
+        rows = min(SHOWN_ROWS, len(self._labels))
+        inspected = widgets.SelectMultiple(value=self._inspected, rows=rows, description="inspect", **shared)
+        pair = zip(("champion", "challenger"), self._pair, strict=True)
+        self._boxes = [inspected, *(widgets.Dropdown(value=value, description=name, **shared) for name, value in pair)]
         return widgets.VBox([*self._boxes, widgets.Label(HINT)])
 
 

@@ -1,0 +1,110 @@
+"""Configurations: runs that differ at most in their seed, and what differs between configurations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from boostlab.comparison.search import find_siblings
+from boostlab.comparison.selection import Selection
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+BOOKKEEPING = ("experiment", "run_name", "tracking_uri", "register_as", "nthread")  # parameters that change no model
+MOST_CONFIGURATIONS = 8
+MOST_CONDITIONS = 12  # parameters by which the store is asked for runs of one configuration
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ at most in their seed.
+
+    Attributes
+    ----------
+    label : str
+        The parameters by which it differs from the others.
+    values : dict of str to float
+        The metric of each run, by run id.
+    """
+
+    label: str
+    values: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """The mean over its runs."""
+        return sum(self.values.values()) / len(self.values)
+
+
+def find_differing(runs: Sequence[Run]) -> list[str]:
+    """Return the parameters that do not have one value in all runs, in the notebook's order, without bookkeeping."""
+    names = dict.fromkeys(name for run in runs for name in run.data.params)
+    return [name for name in names if name not in BOOKKEEPING and len({run.data.params.get(name) for run in runs}) > 1]
+
+
+def list_varying(selection: Selection) -> dict[str, list[Any]]:
+    """Return the values of each parameter that differs, one per run: numbers where all of the text is a number."""
+    return {name: [to_value(run.data.params.get(name)) for run in selection.runs] for name in find_differing(selection.runs)}
+
+
+def group_seeds(client: MlflowClient, selection: Selection) -> list[Configuration]:
+    """Return the best configurations, at most eight, each with all finished runs that differ from it at most in their seed.
+
+    Runs outside the selection count too: the best of many seeds alone would flatter a configuration.
+    """
+    varying = [name for name in find_differing(selection.runs) if name != "seed"]
+    found: dict[tuple[tuple[str, str], ...], Configuration] = {}
+    for run in selection.runs:
+        key = configure(run)
+        if key in found or len(found) >= MOST_CONFIGURATIONS:
+            continue
+        siblings = find_siblings(client, run, metric=selection.metric, params=varying[:MOST_CONDITIONS])
+        runs = {one.info.run_id: one for one in (run, *siblings) if configure(one) == key}
+        values = {run_id: one.data.metrics[selection.metric] for run_id, one in runs.items()}
+        label = " · ".join(f"{name} {run.data.params[name]}" for name in varying if name in run.data.params)
+        found[key] = Configuration(label or "one configuration", values)
+    return sorted(found.values(), key=lambda item: item.mean, reverse=selection.higher_is_better)
+
+
+def choose_pair(client: MlflowClient, selection: Selection, *, champion: str = "", challenger: str = "") -> tuple[Run, ...]:
+    """Return the champion and the challenger, or nothing if there are fewer than two runs.
+
+    Parameters
+    ----------
+    champion : str
+        Id or name; empty: the best run of another configuration than the challenger's, else the next best run.
+    challenger : str
+        Id or name; empty: the best run.
+    """
+    if not selection.runs:
+        return ()
+    new = selection.find(client, challenger) if challenger else selection.runs[0]
+    if champion:
+        return selection.find(client, champion), new
+    rest = [run for run in selection.runs if run.info.run_id != new.info.run_id]
+    old = next((run for run in rest if configure(run) != configure(new)), rest[0] if rest else None)
+    return (old, new) if old else ()
+
+
+def configure(run: Run) -> tuple[tuple[str, str], ...]:
+    """Return the parameters that runs of one configuration share."""
+    return tuple(sorted((name, value) for name, value in run.data.params.items() if name not in (*BOOKKEEPING, "seed")))
+
+
+def to_value(text: str | None) -> Any:
+    """Return a parameter as a number if all of its text is one, else as it is.
+
+    Examples
+    --------
+    >>> to_value("4"), to_value("0.1"), to_value("1e999"), to_value("hist")
+    (4, 0.1, '1e999', 'hist')
+    """
+    try:
+        number = math.nan if text is None else float(text)
+    except ValueError:
+        return text
+    return text if not math.isfinite(number) else int(number) if str(text).lstrip("-").isdecimal() else number

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support.comparison import compare_settings, read_names, record_run, scores
+
+from boostlab.comparison.configurations import choose_pair, group_seeds
+from boostlab.comparison.selection import select_runs
+
+
+def test_groups_all_seeds_of_a_configuration(client: Any) -> None:
+    for seed, value in enumerate((2.0, 5.0, 5.0)):
+        record_run(client, f"lucky-{seed}", metrics=scores(value), eta=0.3, seed=seed)
+        record_run(client, f"steady-{seed}", metrics=scores(3.0 + seed / 10), eta=0.1, seed=seed)
+
+    groups = group_seeds(client, select_runs(client, compare_settings(how_many=2)))
+
+    assert [(group.label, sorted(group.values.values())) for group in groups] == [
+        ("eta 0.1", [3.0, 3.1, 3.2]),
+        ("eta 0.3", [2.0, 5.0, 5.0]),
+    ]
+
+
+def test_groups_configurations_that_differ_in_quotation_marks(client_of_each_store: Any) -> None:
+    texts = ["{}", "{'sampling_method': 'uniform'}", '{"sampling_method": "uniform"}']
+    for place, text in enumerate(texts):
+        for seed in range(2):
+            record_run(client_of_each_store, f"{place}-{seed}", metrics=scores(1 + place), seed=seed, xgb_params=text)
+
+    groups = group_seeds(client_of_each_store, select_runs(client_of_each_store, compare_settings()))
+
+    assert [(group.label, len(group.values)) for group in groups] == [(f"xgb_params {text}", 2) for text in texts]
+
+
+def test_chooses_the_best_run_and_the_best_of_another_configuration(client: Any) -> None:
+    for name, value, eta in (("a", 2.0, 0.1), ("b", 3.0, 0.1), ("c", 4.0, 0.3)):
+        record_run(client, name, metrics=scores(value), eta=eta)
+    selection = select_runs(client, compare_settings())
+
+    assert read_names(choose_pair(client, selection)) == ["c", "a"]
+    assert read_names(choose_pair(client, selection, challenger="b")) == ["c", "b"]
+    assert read_names(choose_pair(client, selection, champion="a", challenger="b")) == ["a", "b"]

@@ -1,0 +1,60 @@
+"""Recorded runs and the settings of a comparison, for tests."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from tests.support.common import PROJECT
+
+from boostlab.comparison.settings import Compare
+from boostlab.notebook.parameters import check_parameters
+
+CLOCK_MS = itertools.count(1000, 1000)
+
+
+def record_run(
+    client: Any,
+    name: str,
+    *,
+    metrics: Mapping[str, float] | None = None,
+    digest: str = "d1",
+    notebook: str = "train",
+    experiment: str = "train",
+    status: str = "FINISHED",
+    **params: object,
+) -> str:
+    """Record a run as the train notebook does, without files, and return its id. Each run starts a second later."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
+
+    known = client.get_experiment_by_name(experiment)
+    number = known.experiment_id if known else client.create_experiment(experiment)
+    start_ms = next(CLOCK_MS)
+    tags = {"boostlab.notebook": notebook, "boostlab.task": "regression"}
+    run_id = client.create_run(number, start_time=start_ms, tags=tags, run_name=name).info.run_id
+    values = {"eta": 0.1, "seed": 0, "run_name": name, **params}
+    points = [Metric(key, value, start_ms, 0) for key, value in (metrics or {}).items()]
+    client.log_batch(run_id, metrics=points, params=[Param(key, str(value)) for key, value in values.items()])
+    if digest:
+        dataset = Dataset(name=f"table {digest}", digest=digest, source_type="local", source="{}")
+        client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    client.set_terminated(run_id, status, start_ms + 2500)
+    return str(run_id)
+
+
+def scores(rmse: float) -> dict[str, float]:
+    """Return the test metrics of a run."""
+    return {"test_rmse": rmse, "test_r2": 1 - rmse / 10}
+
+
+def compare_settings(**given: object) -> Compare:
+    """Return the settings of ``compare.ipynb``, with its own defaults."""
+    notebook = json.loads((PROJECT / "notebooks" / "compare.ipynb").read_text(encoding="utf-8"))
+    return cast(Compare, check_parameters(notebook, given))
+
+
+def read_names(runs: Any) -> list[str]:
+    """Return the names of runs."""
+    return [run.info.run_name for run in runs]

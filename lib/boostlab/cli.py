@@ -1,4 +1,4 @@
-"""The command ``boostlab``: what papermill's command cannot do."""
+"""The command ``boostlab``: make a lab, deliver runs, open MLflow's UI."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from boostlab.tracking.ui import build_command
 
 @click.group()
 def main() -> None:
-    """Tools around boostlab's runs. Notebooks are run by papermill or JupyterLab."""
+    """Tools for boostlab's labs and runs. Run notebooks with papermill or JupyterLab."""
 
 
 @main.command()
@@ -34,11 +34,11 @@ def init(folder: Path) -> None:
 
 @main.command()
 @click.argument("name", required=False)
-@click.option("--tracking-uri", default="", help="The store's address, where the run's own was noted without password.")
+@click.option("--tracking-uri", default="", help="The store's address; needed if the run's own address has a password.")
 def deliver(name: str | None, tracking_uri: str) -> None:
-    """Put runs into the tracking store that had lost it, or whose process was killed.
+    """Deliver runs to the tracking store that was lost, and runs whose process was killed.
 
-    NAME is the journal that a message named; without it, all that wait on this host are delivered.
+    NAME is the journal from the error message. Without it, all waiting journals of this host are delivered.
     """
     folder = journals_folder()
     waiting = [Journal(path) for path in sorted(folder.glob("*")) if (path / "run.json").exists() and path.name[0] != "."]
@@ -57,7 +57,7 @@ def deliver(name: str | None, tracking_uri: str) -> None:
 @click.option("--tracking-uri", default="", help="The store; default: MLFLOW_TRACKING_URI, else mlflow.db of the project.")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
-    """Open MLflow's UI on the store that the notebooks write to. OPTIONS are those of `mlflow ui`, such as --port 5001."""
+    """Open MLflow's UI on the notebooks' store. OPTIONS are those of `mlflow ui`, such as --port 5001."""
     try:
         store = find_store(tracking_uri, project=find_project(Path.cwd() / "any"))
         open_store(store)
@@ -66,13 +66,13 @@ def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
     if store.scheme in ("http", "https"):
         click.echo(f"The store has a UI of its own: {store.shown}")
         return
-    os.execv(sys.executable, [*build_command(store), *options])  # noqa: S606  # no shell is wanted: the server takes this process's place
+    os.execv(sys.executable, [*build_command(store), *options])  # noqa: S606  # the server replaces this process, without a shell
 
 
 def _deliver(journal: Journal, tracking_uri: str) -> str | None:
-    """Deliver one journal; return why not, if not."""
-    if not journal.own():
-        return f"{journal.path.name} belongs to an execution that still runs. Wait for its end."
+    """Deliver one journal; return the error message if that fails."""
+    if not journal.acquire():
+        return f"{journal.path.name} belongs to a running execution. Wait for its end."
     try:
         facts = journal.facts()
         address = tracking_uri or (facts.store if "***" not in facts.store else os.environ.get("MLFLOW_TRACKING_URI", ""))
@@ -85,7 +85,7 @@ def _deliver(journal: Journal, tracking_uri: str) -> str | None:
     except LabError as error:
         return f"{journal.path.name} is kept: {error}"
     finally:
-        journal.disown()
+        journal.release()
     click.echo(f"Delivered {facts.run_name} to {store.shown}: run {run_id}.")
     return None
 

@@ -1,7 +1,7 @@
-"""The plug through which papermill finds boostlab. Only papermill loads this module.
+"""The papermill engine of boostlab, as papermill's entry point loads it.
 
-papermill imports it while its own engines are being set up; importing it makes :class:`LabEngine` papermill's default.
-Notebooks that are not boostlab's pass through to papermill's own engine, at the cost of one look at their metadata.
+papermill imports this module while it sets up its own engines; the import makes :class:`LabEngine` papermill's default.
+Other notebooks go to papermill's own engine after one look at their metadata.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from boostlab.notebook.document import is_lab_notebook
 
 
 class LabEngine(NBClientEngine):
-    """Executes a boostlab notebook as an MLflow run, and any other notebook as papermill does."""
+    """Executes a boostlab notebook as an MLflow run, and any other notebook with papermill's own engine."""
 
     @classmethod
     def execute_notebook(cls, nb: Any, kernel_name: str, **options: Any) -> Any:

@@ -1,7 +1,6 @@
-"""What a person got wrong, said once and clearly.
+"""Errors of the user: each states in one message what is wrong, what is allowed and what to do.
 
-Every error of ours derives from :class:`LabError`; anything else that surfaces is a defect and keeps its traceback.
-How an error reaches a terminal is the concern of who runs the command, not of this module.
+Every such error derives from :class:`LabError`. Any other exception is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 
 class LabError(Exception):
-    """State what was wrong, what is allowed and what to do next."""
+    """An error of the user; its message says what is wrong, what is allowed and what to do."""
 
     def _render_traceback_(self) -> list[str]:
-        """Tell IPython to show the message alone: a mistake in the input needs no traceback."""
+        """Return what IPython shows: the message without a traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -23,32 +22,32 @@ class ParameterError(LabError):
 
 
 class DataError(LabError):
-    """A table, its target or its split cannot be used as asked."""
+    """A table, its target or its split cannot be used as requested."""
 
 
 class TrainingError(LabError):
-    """XGBoost refuses what it was asked to train."""
+    """XGBoost refuses the data or the parameters of a training."""
 
 
 class StoreError(LabError):
-    """The tracking store cannot be opened, or was lost on the way."""
+    """The tracking store cannot be opened, refuses a record, or is lost."""
 
 
 class GateError(LabError):
-    """A version does not pass the gate of the stage that it was meant for."""
+    """A version does not pass the gate of its target stage."""
 
 
 class OutdatedError(LabError):
-    """A registered model changed since the person, or the gate, looked at it."""
+    """A registered model has changed since its expected state was read."""
 
 
 def is_lab_error(name: str, traceback: Sequence[str]) -> bool:
-    """Tell whether an error in a notebook's output is a user's mistake: ours by name, and shown without a traceback."""
+    """Tell whether an error in a notebook's output is a LabError: by its name, and shown without a traceback."""
     return len(traceback) == 1 and name in {cls.__name__ for cls in _family(LabError)}
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the nearest of `known`, or an empty string if none is near.
+    """Return a question with the nearest name in `known`; empty if no name is near.
 
     Examples
     --------

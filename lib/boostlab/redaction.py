@@ -1,4 +1,4 @@
-"""Secrets: how they are recognised among a notebook's parameters, and how they are kept out of every record."""
+"""Secrets: find them among a notebook's parameters, and mask them in every record."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MASK = "***"
 SECRET_NAME = re.compile(r"passw(or)?d|secret|token|credential|(api|access|private)_?key", re.IGNORECASE)
 ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):([^/\s]+)@")
 QUERY_PASSWORD = re.compile(r"(?<=[?&])(\w*(?:password|token|secret|key)=)([^&\s#]+)", re.IGNORECASE)
-SHORTEST = 4  # characters: a shorter secret is masked within its address alone, or it would mask half of the notebook
+SHORTEST = 4  # characters; a shorter secret is masked in addresses only, because its text occurs everywhere
 
 
 def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
-    """Return the texts that must not be recorded, of a notebook's parameter values.
+    """Return the secret texts among parameter values.
 
-    They are the values of parameters that are named like a secret (``db_password``, ``api_key``), and the passwords in
-    addresses (``postgresql://user:password@host``), each also as it reads when escaped.
+    These are the values of parameters with a name like ``db_password`` or ``api_key``, and passwords in addresses
+    (``postgresql://user:password@host``), each also in its escaped forms.
     """
     found: set[str] = set()
     for name, text in _texts(values):
@@ -44,7 +44,7 @@ def redact(value: Any, secrets: Iterable[str]) -> Any:
 
 
 def redact_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of parameter values that may be recorded, nested ones included."""
+    """Return a copy of parameter values with all secrets masked, in nested values too."""
     secrets = find_secrets(values)
     return {name: _redact_named(name, value, secrets) for name, value in values.items()}
 
@@ -69,7 +69,7 @@ def _redact(value: Any, secrets: list[str]) -> Any:
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each value within a value as text, with the name under which it stands."""
+    """Yield each nested value as text, with its name."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _texts(item, str(key) if not SECRET_NAME.search(name) else name)

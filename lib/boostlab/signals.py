@@ -1,4 +1,4 @@
-"""Signals that ask for an end: of an execution, as one exception; of a training, as a wish."""
+"""Signals that stop the process: raised as one exception in an execution, noted as an event in a training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked for the end of the execution."""
+    """A signal stopped the execution."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
@@ -22,12 +22,12 @@ class Stopped(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def signals_raised(at_stop: Callable[[], None]) -> Iterator[dict[int, Any]]:
-    """Call `at_stop` and raise Stopped for signals that would end the process; yield the handlers that stood before."""
+    """Call `at_stop` and raise Stopped on the first signal that would end the process; yield the previous handlers."""
     stopping = False
 
     def stop(signum: int, _frame: FrameType | None) -> None:
         nonlocal stopping
-        if not stopping:  # a second one must not cut off the record of the first
+        if not stopping:  # a second signal must not interrupt the record of the first
             stopping = True
             at_stop()
             raise Stopped(signum)
@@ -44,7 +44,7 @@ def signals_raised(at_stop: Callable[[], None]) -> Iterator[dict[int, Any]]:
     except Stopped as stopped:
         if stopped.signum == signal.SIGINT:
             raise
-        raise SystemExit(128 + stopped.signum) from None  # as a shell reports a process that a signal ended
+        raise SystemExit(128 + stopped.signum) from None  # the exit status that shells use
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
@@ -52,7 +52,7 @@ def signals_raised(at_stop: Callable[[], None]) -> Iterator[dict[int, Any]]:
 
 @contextlib.contextmanager
 def sigint_noted() -> Iterator[threading.Event]:
-    """Yield an event that the first SIGINT sets, instead of being raised; a second one does what it would have done."""
+    """Yield an event that the first SIGINT sets; a second SIGINT goes to the previous handler."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked

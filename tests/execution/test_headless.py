@@ -232,7 +232,7 @@ def test_a_stray_run_of_the_notebooks_own_stays_in_its_experiment(
     assert {run.info.experiment_id for run in all_runs(look())} == {look().get_experiment_by_name("tiny").experiment_id}
 
 
-def test_a_run_whose_owner_was_killed_is_ended_by_its_keeper(
+def test_a_run_whose_owner_was_killed_is_ended_by_its_watchdog(
     write_notebook: Write, start_papermill: Start, store: str, look: Look
 ) -> None:
     path = write_notebook(SLEEPER)
@@ -247,14 +247,14 @@ def test_a_run_whose_owner_was_killed_is_ended_by_its_keeper(
     assert artifacts(look(), run.info.run_id) == NOTEBOOK
 
 
-def test_the_next_execution_ends_a_run_whose_owner_and_keeper_were_killed(
+def test_the_next_execution_ends_a_run_whose_owner_and_watchdog_were_killed(
     write_notebook: Write, start_papermill: Start, papermill: Papermill, store: str, look: Look
 ) -> None:
     path = write_notebook(SLEEPER)
     process = start_papermill(path, "killed.ipynb", "-p", "tracking_uri", store, "-p", "run_name", "victim")
     kernel = int(wait_for(path.with_name("pid")))
-    (keeper,) = [child for child in psutil.Process(process.pid).children() if "boostlab.keeper" in child.cmdline()]
-    keeper.kill()
+    (watchdog,) = [child for child in psutil.Process(process.pid).children() if "boostlab.tracking.watchdog" in child.cmdline()]
+    watchdog.kill()
     process.kill()
     process.wait(TIMEOUT_S)
     assert only_run(look()).info.status == "RUNNING"
@@ -300,7 +300,7 @@ def test_a_run_whose_store_is_lost_is_kept_and_delivered_later(
     _, printed = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1
     assert "Traceback" not in printed
-    command = printed.strip().splitlines()[-1].removeprefix("When the store is back: ")
+    command = printed.strip().splitlines()[-1].removeprefix("When the store is back, run: ")
     assert command.startswith("boostlab deliver ")
     assert json.loads((path.parent / "out.ipynb").read_text())["cells"][-1]["execution_count"]
     if back:

@@ -75,7 +75,7 @@ second.finish()
     second, first = all_runs(look())
     assert (first.info.status, first.data.metrics) == ("KILLED", {"first": 1})
     assert (second.info.status, second.data.metrics) == ("FINISHED", {"second": 2})
-    assert first.data.tags["boostlab.notebook_state"] == "none: nobody knows the notebook's file"
+    assert first.data.tags["boostlab.notebook_state"] == "none: the notebook's file is unknown"
 
 
 def test_a_failed_cell_without_a_name_fails_the_run(
@@ -96,7 +96,10 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_run_open(kernel: Any, look
     client.execute_interactive(START, timeout=TIMEOUT_S)
 
     second, first = all_runs(look())
-    assert (first.info.status, first.data.tags["boostlab.notebook_state"]) == ("KILLED", "none: its file cannot be read")
+    assert (first.info.status, first.data.tags["boostlab.notebook_state"]) == (
+        "KILLED",
+        "none: the notebook's file cannot be read",
+    )
     assert second.info.status == "RUNNING"
 
 

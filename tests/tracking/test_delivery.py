@@ -200,7 +200,7 @@ def test_sends_and_registers_a_model_once(store: OpenStore, begin: Begin, tmp_pa
     ("kind", "facts", "words"),
     [("model", {"register_as": "a/b"}, "a/b"), ("metrics", {"points": [["a@b", 1.0, START_TIME, 0]], "final": True}, "a@b")],
 )
-def test_settles_what_the_store_refuses_and_goes_on(
+def test_notes_what_the_store_refuses_and_goes_on(
     store: OpenStore, begin: Begin, tmp_path: Path, kind: str, facts: dict[str, Any], words: str
 ) -> None:
     client = store.client
@@ -259,7 +259,7 @@ def test_keeps_everything_while_the_store_is_lost(sqlite: OpenStore, begin: Begi
     entry = journal.add("tags", {"kept": "yes"})
     store.path.rename(tmp_path / "away.db")
     for act in (delivery.send, delivery.complete):
-        with pytest.raises(StoreError, match="is not there any more"):
+        with pytest.raises(StoreError, match="does not exist any more"):
             act(journal, store)
 
     assert entry.receipt is None
@@ -294,7 +294,7 @@ def test_completes_an_orphan_as_killed_with_what_it_wrote(
     os.utime(output, (time.time() - age_s, time.time() - age_s))
     orphan = begin(store, output_path=str(output), start_time=int(time.time() * 1000) - 60_000)
     run_id = delivery.create_run(orphan, store)
-    orphan.disown()
+    orphan.release()
 
     assert recovery.complete_orphans(store) == [run_id]
     assert client.get_run(run_id).info.status == "KILLED"
@@ -305,7 +305,7 @@ def test_completes_an_orphan_as_killed_with_what_it_wrote(
 
 def test_completes_an_orphan_that_never_reached_the_store(sqlite: OpenStore, begin: Begin) -> None:
     client, store = sqlite.client, sqlite
-    begin(store).disown()
+    begin(store).release()
     (run_id,) = recovery.complete_orphans(store)
 
     assert client.get_run(run_id).info.status == "KILLED"
@@ -316,7 +316,7 @@ def test_does_not_change_the_end_of_an_orphan_that_had_ended(sqlite: OpenStore, 
     orphan = begin(store)
     run_id = delivery.create_run(orphan, store)
     orphan.add("end", {"status": "FINISHED", "end_time": START_TIME + 1})
-    orphan.disown()
+    orphan.release()
     recovery.complete_orphans(store)
 
     assert (client.get_run(run_id).info.status, client.get_run(run_id).info.end_time) == ("FINISHED", START_TIME + 1)
@@ -325,11 +325,11 @@ def test_does_not_change_the_end_of_an_orphan_that_had_ended(sqlite: OpenStore, 
 def test_leaves_own_runs_and_those_of_other_stores_alone(sqlite: OpenStore, begin: Begin) -> None:
     store = sqlite
     own, other = begin(store), begin(store, store="http://elsewhere:5000")
-    other.disown()
+    other.release()
 
     assert recovery.complete_orphans(store) == []
     assert {path.name for path in journals_folder().iterdir()} == {own.path.name, other.path.name}
-    assert other.own()
+    assert other.acquire()
 
 
 @pytest.mark.parametrize("name", ["0", "z"])  # before and after the others
@@ -337,7 +337,7 @@ def test_completes_orphans_in_spite_of_a_journal_that_cannot_be_read(sqlite: Ope
     store = sqlite
     orphan = begin(store)
     run_id = delivery.create_run(orphan, store)
-    orphan.disown()
+    orphan.release()
     (journals_folder() / name).mkdir()
     (journals_folder() / name / "run.json").touch()  # as a lost power supply leaves it
 

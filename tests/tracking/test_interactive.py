@@ -263,6 +263,6 @@ def test_a_store_that_is_lost_costs_nothing(explore: Callable[..., Page], store:
     page.run_all()
 
     said = "".join(str(output.get("text")) for output in page.outputs()[-1])
-    assert "boostlab deliver" in said and "Nothing of it is lost" in said
+    assert "boostlab deliver" in said and "Its whole record is kept" in said
     (journal,) = journals_folder().iterdir()
     assert (journal / "run.json").exists()

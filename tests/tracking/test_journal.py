@@ -93,10 +93,10 @@ def test_remembers_whether_an_entry_was_sent() -> None:
     entry = Journal.create(make_facts()).add("model", {})
     assert entry.receipt is None
 
-    entry.settle({"version": 3})
+    entry.mark_sent({"version": 3})
     assert entry.receipt == {"version": 3}
 
-    entry.unsettle()
+    entry.mark_unsent()
     assert entry.receipt is None
 
 
@@ -110,7 +110,7 @@ def test_takes_entries_from_many_threads() -> None:
 def test_waits_for_the_receipt_that_another_thread_writes() -> None:
     journal = Journal.create(make_facts())
     entry = journal.add("model", {})
-    sender = threading.Timer(0.1, entry.settle, [{"version": 1}])
+    sender = threading.Timer(0.1, entry.mark_sent, [{"version": 1}])
     sender.start()
 
     assert journal.wait(entry, 60) == {"version": 1}
@@ -131,17 +131,17 @@ def test_stops_waiting_in_the_end() -> None:
     assert journal.wait(journal.add("model", {}), 0.05) is None
 
 
-def test_is_not_owned_twice_in_one_process() -> None:
+def test_is_not_acquired_twice_in_one_process() -> None:
     journal = Journal.create(make_facts())
 
-    assert not Journal(journal.path).own()
+    assert not Journal(journal.path).acquire()
 
 
-def test_can_be_owned_again_after_it_was_disowned() -> None:
+def test_can_be_acquired_again_after_it_was_released() -> None:
     journal = Journal.create(make_facts())
-    journal.disown()
+    journal.release()
 
-    assert Journal(journal.path).own()
+    assert Journal(journal.path).acquire()
 
 
 def test_leaves_nothing_behind_when_it_is_removed() -> None:
@@ -152,11 +152,11 @@ def test_leaves_nothing_behind_when_it_is_removed() -> None:
     assert not any(journals_folder().iterdir())
 
 
-def test_cannot_be_owned_once_it_is_removed() -> None:
+def test_cannot_be_acquired_once_it_is_removed() -> None:
     journal = Journal.create(make_facts())
     journal.remove()
 
-    assert not Journal(journal.path).own()
+    assert not Journal(journal.path).acquire()
     assert not journal.path.exists()
 
 
@@ -175,7 +175,7 @@ def test_finds_no_orphans_where_there_never_was_a_journal(state: Path) -> None:
 def test_does_not_take_a_journal_from_a_living_process(owner: subprocess.Popen[str]) -> None:
     path = first_line(owner)
 
-    assert not Journal(path).own()
+    assert not Journal(path).acquire()
     assert list(orphaned_journals()) == []
 
 
@@ -187,7 +187,7 @@ def test_finds_the_journal_of_a_process_that_was_killed(owner: subprocess.Popen[
 
     assert orphan.path == path
     assert [entry.type for entry in orphan.entries()] == ["tags"]
-    assert not Journal(path).own()
+    assert not Journal(path).acquire()
 
 
 def test_refuses_a_state_folder_that_cannot_be_made(state: Path) -> None:

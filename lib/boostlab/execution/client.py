@@ -1,4 +1,4 @@
-"""papermill's record of an execution: the notebook as it fills, on its way to the output path."""
+"""papermill's client and its record of an execution: the output notebook while it fills, without secrets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from boostlab.redaction import redact
 
 
 class Record(NotebookExecutionManager):
-    """papermill's record of an execution, which never writes a secret and never calls a cell completed that was not."""
+    """papermill's record of an execution; it writes no secret, and it marks a stopped cell as failed."""
 
     nb: Any
 
@@ -32,7 +32,7 @@ class Record(NotebookExecutionManager):
         self.nb = self.shareable()
         try:
             super().save(**kwargs)
-        except OSError as error:  # such as a full disk: the cells go on, the run gets the notebook, and the end says it
+        except OSError as error:  # such as a full disk: the cells go on, and the run still gets the notebook
             if not self.unsaved:
                 logger.warning("The output notebook cannot be saved: %s", error)
             self.unsaved = error
@@ -40,18 +40,18 @@ class Record(NotebookExecutionManager):
             self.nb = executed
 
     def shareable(self) -> Any:
-        """Return the notebook as it may be kept: without secrets."""
+        """Return the notebook without secrets."""
         return redact(self.nb, self.secrets)
 
     def mark_stopped(self) -> None:
-        """Mark the cell that was running as failed: the kernel or the execution ended under it."""
+        """Mark the running cell as failed: the kernel or the execution ended."""
         started = [cell for cell in self.nb.cells if cell.metadata.get("papermill", {}).get("start_time")]
         if started:
             self.cell_exception(started[-1])
 
 
 class Client(PapermillNotebookClient):
-    """papermill's client of a kernel, which passes no secret on to a log or a file, and reports a cell's own progress."""
+    """papermill's client of a kernel; it masks secrets in the log and reports the progress of a cell."""
 
     def process_message(self, msg: dict[str, Any], *where: Any, **kwargs: Any) -> Any:
         if msg["msg_type"] == "update_display_data":

@@ -1,7 +1,7 @@
-"""A headless execution: it owns its run from before the kernel starts until after the kernel is gone.
+"""A headless execution: it owns its run from before the kernel starts until after the kernel has ended.
 
-papermill calls :func:`execute` for a boostlab notebook (:mod:`boostlab.engine`). Parameters are checked and the store
-is opened first; then the run is made, the cells run, and the executed notebook goes into the run whatever the outcome.
+papermill calls :func:`execute` for a boostlab notebook (:mod:`boostlab.engine`). It checks the parameters and opens the
+store, makes the run, runs the cells, and puts the executed notebook into the run for every final status.
 """
 
 from __future__ import annotations
@@ -10,52 +10,26 @@ import contextlib
 import os
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
 from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
-from papermill.execute import raise_for_execution_errors
 from papermill.iorw import papermill_io, write_ipynb
 from papermill.log import logger
 
-from boostlab.errors import LabError, StoreError, is_lab_error
+from boostlab.errors import LabError, StoreError
 from boostlab.execution.client import Client, Record
+from boostlab.execution.ending import CellError, Ending, RefusedError, failed, find_ending, to_papermill
 from boostlab.execution.kernel import WarmKernel
 from boostlab.execution.status import VARIABLE as STATUS_VARIABLE
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.notebook.session import JOURNAL_VARIABLE
-from boostlab.redaction import find_secrets
 from boostlab.signals import signals_raised
-from boostlab.tracking import recovery
+from boostlab.tracking.opening import locate_store, open_run
 from boostlab.tracking.owner import Owner
-from boostlab.tracking.run import describe_run
-from boostlab.tracking.store import configure_mlflow, find_project, find_store, open_store
+from boostlab.tracking.store import configure_mlflow
 from boostlab.tracking.summary import describe_loss, describe_outcome
-
-TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
-
-
-class RefusedError(LabError, click.ClickException):
-    """Nothing ran, or nothing more can be done: papermill's command shows the message alone and exits with 1."""
-
-    def __init__(self, message: str) -> None:
-        click.ClickException.__init__(self, message)
-
-
-class CellError(LabError, PapermillExecutionError, click.ClickException):
-    """A cell ended in a user's mistake: papermill's own exception, shown as one message instead of a traceback."""
-
-    def __init__(self, message: str, error: PapermillExecutionError) -> None:
-        click.ClickException.__init__(self, message)
-        self.args = error.args
-        self.__dict__.update(error.__dict__)
-
-    def __str__(self) -> str:
-        return self.message
 
 
 def execute(
@@ -69,15 +43,15 @@ def execute(
     autosave_cell_every: int = 30,
     **client_options: Any,
 ) -> Any:
-    """Execute a notebook as an MLflow run and return it executed; the signature is that of papermill's engines.
+    """Execute a notebook as an MLflow run and return the executed notebook; the signature is that of papermill's engines.
 
     Raises
     ------
     RefusedError
-        If a parameter or the store cannot be used: before anything ran. Also if the store was lost on the way; what was
-        recorded is then kept, and the message says how to deliver it.
+        If a parameter, the output path or the store cannot be used: before a cell runs. Also if the store is lost during
+        the run; the message then says how to deliver the record.
     CellError
-        If a cell ended in a LabError. Any other error in a cell is raised by papermill itself.
+        If a cell raised a LabError. papermill itself raises any other error in a cell.
     """
     folder = _command_folder()
     source = str(folder / input_path) if _is_local(input_path) else None
@@ -85,26 +59,22 @@ def execute(
     kernel: WarmKernel | None = None
     with signals_raised(lambda: kernel.discard() if kernel else None) as handlers:
         try:
-            settings = check_parameters(nb, nb.metadata.papermill.get("parameters", {})).model_dump()
-            project = find_project(Path(source) if source else None)
-            store = find_store(settings.get("tracking_uri", ""), project=project, folder=folder)
+            values = check_parameters(nb, nb.metadata.papermill.get("parameters", {})).model_dump()
+            store = locate_store(values, Path(source) if source else None, folder=folder)
             configure_mlflow(store)
-            kernel = WarmKernel(nb, kernel_name)
-            opened = open_store(store)
+            kernel = WarmKernel(nb, kernel_name)  # it loads the notebook's packages while the run is opened
             output = nb.metadata.papermill.get("output_path")
             target = str(folder / output) if _is_local(output) else None
             _prepare_output(target)
-            recovery.complete_orphans(opened)
-            facts = describe_run(settings, store=store, notebook=source, origin="papermill", output_path=target)
+            owner = open_run(values, store, notebook=source, origin="papermill", output_path=target)
             record = Record(
                 nb,
-                secrets=find_secrets({**settings, "store": store.uri, **_environment_secrets()}),
+                secrets=owner.secrets,
                 output_path=output_path,
                 progress_bar=progress_bar,
                 log_output=log_output,
                 autosave_cell_every=autosave_cell_every,
             )
-            owner = Owner(facts, opened, secrets=record.secrets)
             return _Execution(record, owner, label).conduct(kernel, handlers, log_output=log_output, **client_options)
         except (RefusedError, CellError):
             raise
@@ -115,51 +85,43 @@ def execute(
                 kernel.discard()
 
 
-@dataclass(frozen=True)
-class _Ending:
-    """How the cells ended: the run's status, the tags that say why, and what is raised to papermill."""
-
-    status: str
-    tags: dict[str, str] = field(default_factory=dict)
-    error: BaseException | None = None
-
-
 class _Execution:
-    """The cells of one notebook, from the kernel's start to the run's end."""
+    """One execution of a notebook's cells, from the start of the kernel to the end of the run."""
 
     def __init__(self, record: Record, owner: Owner, label: str) -> None:
         self._record, self._owner, self._label = record, owner, label
 
     def conduct(self, kernel: WarmKernel, handlers: Mapping[int, Any], **options: Any) -> Any:
-        """Run all cells, record how it ended, and raise what papermill should report."""
+        """Run all cells, record the ending, and return the notebook or raise what papermill should report."""
         ending = self._run(kernel, **options)
         self._record.notebook_complete()
         notebook = self._record.shareable()
         if ending.error is None:
-            ending = _find_ending(notebook)
+            ending = find_ending(notebook)
         self._owner.note_end(notebook, ending.status, ending.tags)
-        for signum, handler in handlers.items():  # from here on the journal knows the end: interrupt as you like
+        for signum, handler in handlers.items():  # the journal has the final status: a signal can no longer falsify it
             signal.signal(signum, handler)
         self._deliver(notebook, ending)
-        return self._conclude(notebook, ending.error)
+        if ending.error is not None:
+            raise to_papermill(ending.error, self._label) from None
+        return notebook
 
-    def _run(self, kernel: WarmKernel, **options: Any) -> _Ending:
-        """Make the run, run the cells, and tell how that ended; errors of cells stand in the notebook."""
+    def _run(self, kernel: WarmKernel, **options: Any) -> Ending:
+        """Make the run, run the cells, and return the ending; errors of cells are found in the notebook later."""
         try:
             self._make_run()
             self._record.notebook_start()
             self._run_cells(kernel, **options)
-            return _Ending("FINISHED")
+            return Ending("FINISHED")
         except RefusedError:
             raise
         except KeyboardInterrupt as stop:
-            ending = _Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
+            ending = Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
         except DeadKernelError:
             reason = kernel.describe_death()
-            ending = _Ending("FAILED", {"boostlab.reason": reason}, DeadKernelError(reason))
+            ending = Ending("FAILED", {"boostlab.reason": reason}, DeadKernelError(reason))
         except Exception as error:
-            name = type(error).__name__
-            ending = _Ending("FAILED", _error_tags(name, str(error), f"The execution failed: {name}."), error)
+            ending = failed(error, f"The execution failed: {type(error).__name__}.")
         self._record.mark_stopped()
         return ending
 
@@ -184,7 +146,7 @@ class _Execution:
         client.execute(env=self._kernel_environment(), cleanup_kc=True)
 
     def _kernel_environment(self) -> dict[str, str]:
-        """Return the kernel's environment: the run that it records into, for us and for plain MLflow calls alike."""
+        """Return the kernel's environment, which names the run for boostlab and for plain MLflow calls."""
         facts = self._owner.journal.facts()
         env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)}
         return env | {
@@ -194,67 +156,33 @@ class _Execution:
             "MLFLOW_TRACKING_URI": self._owner.store.uri,
         }
 
-    def _deliver(self, notebook: Any, ending: _Ending) -> None:
-        """Put all that the store does not have yet into the store, and tell where to look."""
-        summary = describe_outcome(self._owner.journal, ending.status, ending.tags.get("boostlab.reason", ""))
+    def _deliver(self, notebook: Any, ending: Ending) -> None:
+        """Deliver the rest of the run, and log a summary."""
+        summary = describe_outcome(self._owner.journal, ending.status, ending.reason)
         try:
             self._owner.deliver()
         except StoreError as error:
-            with contextlib.suppress(OSError):  # the journal has it too
+            with contextlib.suppress(OSError):  # the journal has the notebook too
                 write_ipynb(notebook, notebook.metadata.papermill.get("output_path"))
             raise RefusedError(describe_loss(self._owner.journal, self._owner.store, ending.status, error)) from None
         logger.info("%s", summary)
 
-    def _conclude(self, notebook: Any, error: BaseException | None) -> Any:
-        """Return the executed notebook, or raise what papermill reports."""
-        if isinstance(error, RefusedError):
-            raise RefusedError(f"{self._label}: {error}") from None
-        if isinstance(error, PapermillExecutionError) and is_lab_error(error.ename, error.traceback):
-            raise CellError(f"{self._label}, cell In [{error.exec_count}]: {error.evalue}", error) from None
-        if error is not None:
-            raise error
-        return notebook
-
-
-def _find_ending(notebook: Any) -> _Ending:
-    """Return how a notebook ended that ran until it was through or a cell stopped it, as its outputs tell."""
-    try:
-        raise_for_execution_errors(notebook, notebook.metadata.papermill.get("output_path"))
-    except PapermillExecutionError as error:
-        return _Ending("FAILED", _error_tags(error.ename, error.evalue, f"A cell raised {error.ename}."), error)
-    except OSError as error:
-        return _Ending("FAILED", _error_tags(type(error).__name__, str(error), "The output notebook cannot be saved."), error)
-    left = [cell for cell in notebook.cells if _should_have_run(cell) and cell.execution_count is None]
-    if left:  # sys.exit(0): papermill would call it a success, but the run has not done its work
-        reason = f"The notebook ended itself {len(left)} cell(s) before its end."
-        return _Ending("FAILED", {"boostlab.reason": reason}, RefusedError(reason))
-    return _Ending("FINISHED")
-
-
-def _should_have_run(cell: Any) -> bool:
-    return cell.cell_type == "code" and cell.source.strip() and "skip-execution" not in cell.metadata.get("tags", [])
-
-
-def _error_tags(name: str, message: str, reason: str) -> dict[str, str]:
-    tags = {"boostlab.error.name": name, "boostlab.error.message": message, "boostlab.reason": reason}
-    return {tag: text[:TAG_LENGTH] for tag, text in tags.items()}
-
 
 def _command_folder() -> Path:
-    """Return the folder in which papermill was called, which ``--cwd`` has left by now."""
+    """Return the folder in which papermill was called; ``--cwd`` changes the working directory."""
     handler = papermill_io.get_handler("any.ipynb")
-    folder = handler.cwd(None)  # papermill's way of setting it tells what stood before
+    folder = handler.cwd(None)  # papermill's setter returns the value before
     handler.cwd(folder)
     return Path(folder or Path.cwd())
 
 
 def _is_local(path: Any) -> bool:
-    """Tell whether a notebook is read from, or written to, this machine's files."""
+    """Tell whether a notebook's path is a file of this machine."""
     return isinstance(path, str) and path not in ("", "-") and "://" not in path
 
 
 def _prepare_output(path: str | None) -> None:
-    """Make the output's folder, and refuse what papermill would fail to write once the notebook has run."""
+    """Make the output's folder, and refuse a path that papermill could not write after the last cell."""
     if path is None:
         return
     folder = Path(path).parent
@@ -266,8 +194,3 @@ def _prepare_output(path: str | None) -> None:
         raise LabError(f"The output {path} is a folder. Name a file in it.")
     if not os.access(path if Path(path).exists() else folder, os.W_OK):
         raise LabError(f"The output {path} cannot be written. Give another path.")
-
-
-def _environment_secrets() -> dict[str, str]:
-    """Return MLflow's own credentials, which a notebook could print."""
-    return {name: value for name, value in os.environ.items() if name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}

@@ -1,6 +1,6 @@
-"""Headless executions in the background: papermill in a process of its own, watched and stopped from here.
+"""Headless executions in the background: papermill's command in a process of its own, with progress and a stop.
 
-What papermill's command does is done by papermill's command: the same engine, the same checks, the same run.
+The process has the same engine, the same checks and the same run as a papermill command in a terminal.
 """
 
 from __future__ import annotations
@@ -31,19 +31,18 @@ from boostlab.tracking.store import find_project
 
 State = Literal["starting", "running", "finished", "failed", "stopped"]
 OWN_TO_KERNEL = ("BOOSTLAB_JOURNAL", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "JPY_PARENT_PID", "JPY_SESSION_NAME")
-POLL_S = 0.1
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Job:
-    """A headless execution that was started from here.
+    """A headless execution in the background; :func:`start` starts one.
 
     Attributes
     ----------
     notebook, output : pathlib.Path
-        What is executed, and the file that it becomes.
+        The executed notebook and its output file.
     parameters : dict
-        The values that were given; the others are the notebook's defaults.
+        The given values; all other parameters have the notebook's defaults.
     """
 
     def __init__(self, notebook: Path, output: Path, parameters: Mapping[str, Any]) -> None:
@@ -53,14 +52,14 @@ class Job:
         self._log, self._status = self._folder / "log", self._folder / "status.json"
         self._stopped = False
         command = [sys.executable, "-P", "-m", "papermill", str(notebook), str(output), "-f", "/dev/stdin", "--no-progress-bar"]
-        env = {name: value for name, value in environment.given().items() if name not in OWN_TO_KERNEL}
+        env = {name: value for name, value in environment.original_environment().items() if name not in OWN_TO_KERNEL}
         env[VARIABLE] = str(self._status)
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True
             )
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended already: the log says why
+        with contextlib.suppress(BrokenPipeError):  # the process has ended already: the log says why
             self._process.stdin.write(yaml.safe_dump(self.parameters).encode())  # through a pipe: secrets touch no disk
             self._process.stdin.close()
 
@@ -74,12 +73,12 @@ class Job:
 
     @property
     def progress(self) -> Status:
-        """How far it has come, and the facts of its run."""
+        """Progress of the cells, and the facts of the run."""
         return read_status(self._status)
 
     @property
     def message(self) -> str:
-        """Why it failed, as papermill's command says it; empty while it runs and after it has finished."""
+        """Error message of papermill's command; empty unless it failed."""
         if self._process.poll() in (None, 0) or self._stopped:
             return ""
         lines = ESCAPES.sub("", self._log.read_text(errors="replace")).strip().splitlines()
@@ -87,16 +86,15 @@ class Job:
         return "\n".join(lines[starts[-1] :]).removeprefix("Error: ") if starts else "\n".join(lines[-1:])
 
     def stop(self) -> None:
-        """Ask it to stop: its run ends KILLED, with the notebook so far inside."""
+        """Stop it: its run ends KILLED and keeps the notebook so far."""
         if self._process.poll() is None and not self._stopped:
             self._stopped = True
             self._process.send_signal(signal.SIGINT)
 
     def wait(self, timeout_s: float) -> State:
         """Wait until it has ended, at most `timeout_s`, and return its state."""
-        deadline = time.monotonic() + timeout_s
-        while self._process.poll() is None and time.monotonic() < deadline:
-            time.sleep(POLL_S)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
         return self.state
 
 
@@ -111,14 +109,14 @@ def start(notebook: Path, parameters: Mapping[str, Any]) -> Job:
     Raises
     ------
     LabError
-        If there is no such notebook, or a parameter is unknown, ill-typed or out of range.
+        If the notebook does not exist, or a parameter is unknown, ill-typed or out of range.
     """
     try:
         document = nbformat.read(notebook, as_version=4)
     except FileNotFoundError:
         raise LabError(f"There is no notebook {notebook}. Give the path of one.") from None
     except (ValueError, nbformat.ValidationError):
-        raise LabError(f"{notebook} is no notebook. Give the path of an .ipynb file.") from None
+        raise LabError(f"{notebook} is not a notebook. Give the path of an .ipynb file.") from None
     check_parameters(document, parameters)
     name = f"{name_notebook(notebook)}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
     output = find_project(notebook) / "runs" / f"{name}.ipynb"

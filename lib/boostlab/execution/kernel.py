@@ -1,7 +1,7 @@
-"""Kernels that were warmed up: the packages of a notebook load while its run is being opened.
+"""Warm kernels: a process loads the notebook's packages while the run is being opened, then becomes the kernel.
 
-Importing XGBoost, scikit-learn and Matplotlib takes longer than a small training. A process that does it beside the
-engine's own work (:mod:`boostlab.execution.kernel_process`) becomes the notebook's kernel once the run exists.
+Importing XGBoost, scikit-learn and Matplotlib takes longer than a small training. The process is that of
+:mod:`boostlab.execution.kernel_process`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ OWN_NAMES = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info
 
 
 class WarmProvisioner(LocalProvisioner):
-    """Starts a kernel locally, in a process that is already warm where there is one."""
+    """Starts a kernel on this machine, in the warm process if there is one."""
 
     warm: subprocess.Popen[bytes] | None = None
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
-        """Turn the warm process into the kernel that `cmd` asks for; without one, start it as usual."""
+        """Turn the warm process into the kernel that `cmd` describes; without one, start a kernel as usual."""
         process, self.warm = self.warm, None
         if process is None or process.poll() is not None:
             return await super().launch_kernel(cmd, **kwargs)
@@ -53,19 +53,19 @@ class WarmProvisioner(LocalProvisioner):
 
 
 class WarmKernel:
-    """A kernel in the making, for one notebook.
+    """The kernel of one notebook, in preparation.
 
     Parameters
     ----------
     notebook : mapping
-        Which of the kit's heavy packages its code cells import is imported ahead.
+        The heavy packages that its code cells import are imported ahead.
     kernel_name : str
-        The kernelspec. Only a Python kernel of this very environment is warmed up; any other starts as usual.
+        Name of the kernelspec. Only a Python kernel of this environment is warmed up; any other starts as usual.
 
     Raises
     ------
     LabError
-        If there is no such kernelspec.
+        If the kernelspec does not exist.
     """
 
     def __init__(self, notebook: Mapping[str, Any], kernel_name: str) -> None:
@@ -75,7 +75,7 @@ class WarmKernel:
         if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
             options = spec.argv[1:-4]
             command = [sys.executable, *options, "-m", "boostlab.execution.kernel_process", *modules_to_warm(notebook)]
-            env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it while it is being imported
+            env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it at import
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, start_new_session=True)
 
     def manager(self) -> AsyncKernelManager:
@@ -87,13 +87,13 @@ class WarmKernel:
         return manager
 
     def discard(self) -> None:
-        """End the process and those that it started, whether or not it became a kernel."""
+        """End the process and its children, whether or not it became a kernel."""
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def describe_death(self) -> str:
-        """Say how the kernel died, as far as that is known."""
+        """Return how the kernel died, as far as the exit status tells."""
         code = None if self._process is None else self._process.poll()
         if code == -signal.SIGKILL:
             return "The kernel died: it was killed (SIGKILL), as the system does when memory runs out."
@@ -103,9 +103,9 @@ class WarmKernel:
 
 
 def modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
-    """Return what may be imported ahead of a notebook: of its own imports, those of packages known to be indifferent to when.
+    """Return the modules that a notebook imports and that can be imported ahead.
 
-    Nothing, where a cell sets the environment or the import path, which count when a package is loaded.
+    Empty if a cell changes the environment or the import path, because packages read both when they are loaded.
     """
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     if any(CHANGES_IMPORTS.search(source) for source in sources):
@@ -119,7 +119,7 @@ def _imported_modules(sources: list[str]) -> list[str]:
         try:
             statements = ast.parse(source).body
         except SyntaxError:
-            continue  # a magic, or a mistake that the kernel will report
+            continue  # a magic command, or an error that the kernel will report
         for statement in statements:
             if isinstance(statement, ast.Import):
                 found.update(dict.fromkeys(alias.name for alias in statement.names))

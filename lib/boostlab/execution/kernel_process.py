@@ -1,9 +1,9 @@
-"""The process that becomes a kernel: it imports while it waits, then runs ipykernel in the environment it is given.
+"""The process that becomes a kernel: it imports packages, waits for its order, and then runs ipykernel.
 
-What a module prints while it is imported ahead is not the notebook's output, and is dropped.
+What a module prints at import is dropped: it is not output of the notebook.
 
 Run as ``python -m boostlab.execution.kernel_process MODULE…``. It reads one line of JSON from its standard input, with the
-kernel's arguments, environment and working directory; an empty input means that no kernel is wanted after all.
+kernel's arguments, environment and working directory. An empty input means that no kernel is needed.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from boostlab.gc_pause import uncollected
 
 def main(modules: list[str]) -> None:
     """Import `modules`, wait for the order, become the kernel."""
-    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as ipykernel does, but in time
-    if sys.path[0] in ("", os.getcwd()):  # noqa: PTH109  # `-m` puts it there; a file beside the notebook shadows no package here
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # ipykernel sets it after the import
+    if sys.path[0] in ("", os.getcwd()):  # noqa: PTH109  # `-m` puts it there: a file next to the notebook would shadow a package
         del sys.path[0]
     with uncollected(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):  # noqa: PTH123
         for module in ["ipykernel.kernelapp", *modules]:
-            with contextlib.suppress(Exception):  # the notebook's own import shows what is wrong
+            with contextlib.suppress(Exception):  # the notebook's own import shows the error
                 importlib.import_module(module)
-    gc.freeze()  # what is loaded by now stays: no later collection needs to walk it
+    gc.freeze()  # loaded modules stay: no later collection needs to visit them
     line = sys.stdin.readline()
     if not line:
         return

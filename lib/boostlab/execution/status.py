@@ -1,4 +1,4 @@
-"""What a headless execution is doing, for whoever started it: a small file that is written over at each step."""
+"""The status of a headless execution: a small file for the parent process, replaced at each step."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ VARIABLE = "BOOSTLAB_STATUS"
 
 @dataclass(frozen=True)
 class Status:
-    """How far an execution has come.
+    """Progress of an execution.
 
     Attributes
     ----------
     cell, cells : int
-        Cells that are done, and all cells.
+        Number of executed cells, and of all cells.
     note : str
-        The line that the running cell shows of its own progress, such as a training's rounds.
+        Progress line of the running cell, such as the rounds of a training.
     run : RunFacts or None
-        The facts of its run, once there is one.
+        Facts of its run, once it is made.
     """
 
     cell: int = 0
@@ -37,7 +37,7 @@ class Status:
 
 
 class StatusFile:
-    """The status that this process reports, in the file that `BOOSTLAB_STATUS` names; nothing is written without it."""
+    """The status file of this process, which `BOOSTLAB_STATUS` names; without the variable nothing is written."""
 
     def __init__(self) -> None:
         given = os.environ.get(VARIABLE)
@@ -45,15 +45,15 @@ class StatusFile:
         self._status = Status()
 
     def note_run(self, facts: RunFacts) -> None:
-        """Report that the run was made."""
+        """Report the run."""
         self._write(run=facts)
 
     def note_cell(self, done: int, cells: int) -> None:
-        """Report how many cells are done."""
+        """Report the number of executed cells."""
         self._write(cell=done, cells=cells, note="")
 
     def note_line(self, line: str) -> None:
-        """Report what the running cell shows."""
+        """Report the progress line of the running cell."""
         self._write(note=line)
 
     def _write(self, **changes: Any) -> None:
@@ -65,7 +65,7 @@ class StatusFile:
 
 
 def read_status(path: Path) -> Status:
-    """Return the status that an execution has reported last."""
+    """Return the last status of an execution."""
     if not path.exists():
         return Status()
     values = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""A notebook as a document: whether it is one of ours, what it is called, and how it is kept for reading."""
+"""A notebook as a document: its mark, its short name, and its copy and HTML page in the run."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def is_lab_notebook(notebook: Mapping[str, Any]) -> bool:
-    """Tell whether a notebook is marked as one of boostlab's, in its metadata."""
+    """Tell whether a notebook's metadata marks it as a boostlab notebook."""
     return "boostlab" in notebook["metadata"]
 
 
 def name_notebook(source: object) -> str:
-    """Return the short name of a notebook's path or address, as ``train`` for ``notebooks/train.ipynb``."""
+    """Return a notebook's short name: ``train`` for ``notebooks/train.ipynb``."""
     return Path(source).stem if isinstance(source, str | Path) and str(source) != "-" else "notebook"
 
 
@@ -29,38 +29,38 @@ def stage_notebook(notebook: Any, name: str, folder: Path, *, secrets: frozenset
     Parameters
     ----------
     notebook : nbformat.NotebookNode or pathlib.Path
-        The document, or the file that holds it.
+        The document, or its file.
     folder : pathlib.Path
-        An existing folder; what is made lies in ``files`` within it.
+        An existing folder; the result lies in its subfolder ``files``.
     secrets : frozenset of str
-        What is masked in a notebook that comes from a file; a document is kept as it is given.
+        Texts to mask in a notebook from a file; a document is kept unchanged.
 
     Returns
     -------
     pathlib.Path
         The folder ``files``.
     """
-    import nbformat  # slow to load, and a kernel has no use for it
+    import nbformat  # slow to load, and a kernel does not need it
 
     files = folder / "files"
     target = files / "notebook"
     target.mkdir(parents=True)
     try:
         document = redact(nbformat.read(notebook, as_version=4), secrets) if isinstance(notebook, Path) else notebook
-    except (ValueError, nbformat.ValidationError):  # cut off in the middle of being written: keep what there is
+    except (ValueError, nbformat.ValidationError):  # a partly written file: keep its text
         text = Path(notebook).read_text(encoding="utf-8", errors="replace")
         (target / f"{name}.ipynb").write_text(redact(text, secrets), encoding="utf-8")
         return files
     nbformat.write(document, target / f"{name}.ipynb")
     try:
         (target / f"{name}.html").write_text(to_html(document), encoding="utf-8")
-    except Exception as error:  # an output that nbconvert cannot render must not cost the run its notebook and its end
+    except Exception as error:  # one output that nbconvert cannot render must not cost the run its notebook
         logging.getLogger(__name__).warning("%s.ipynb cannot be rendered as HTML: %s", name, error)
     return files
 
 
 def preload() -> None:
-    """Load ahead what :func:`to_html` needs, while there is nothing else to do."""
+    """Load what :func:`to_html` needs, ahead of its first use."""
     import nbformat
 
     output = nbformat.v4.new_output("display_data", {"text/html": "<b>1</b>", "text/plain": "1"})
@@ -69,14 +69,14 @@ def preload() -> None:
 
 
 def to_html(notebook: Any) -> str:
-    """Return a notebook as one HTML page that needs no network: pictures and styles inside, no scripts from elsewhere."""
+    """Return a notebook as one HTML page that needs no network: pictures and styles are inside, and no script is loaded."""
     page, _ = _make_exporter().from_notebook_node(notebook)
     return str(page)
 
 
 @cache
 def _make_exporter() -> Any:
-    """Return nbconvert's exporter with our template, which takes it a while to read: once is enough."""
+    """Return nbconvert's exporter with our template; reading the template is slow."""
     from jinja2 import FileSystemLoader
     from nbconvert import HTMLExporter
 

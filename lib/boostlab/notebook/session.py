@@ -1,7 +1,8 @@
-"""The JupyterLab around a kernel: which notebook the kernel belongs to, and asking for it to be saved.
+"""The front end of a kernel: find the kernel's notebook, and ask the browser to save it.
 
-The kernel is told nothing of this by itself. Its server's notes on this machine, and the server, know the notebook even
-after it was renamed; the browser, which alone has what is on the screen, is asked through ipylab.
+A kernel is not told its notebook. The Jupyter server knows it, also after the notebook was renamed; the kernel finds the
+server through a file that the server writes at its start. Only the browser has the outputs on the screen; it is asked
+through ipylab.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ POLL_S = 0.02
 
 
 def is_headless() -> bool:
-    """Tell whether an engine executes this notebook, so that nobody looks at it or answers a widget."""
+    """Tell whether papermill executes this notebook, so that nobody can use a widget."""
     return JOURNAL_VARIABLE in os.environ
 
 
 @dataclass(frozen=True)
 class Session:
-    """A kernel's place in JupyterLab, or in another front end.
+    """The front end of a kernel.
 
     Attributes
     ----------
     notebook : pathlib.Path or None
-        The notebook's file, under its present name; None where nobody knows it.
+        File of the notebook under its present name; None if unknown.
     server : str
-        The server's address with a slash at its end; empty where there is none.
+        Address of the server with a slash at the end; empty without a server.
     watched : bool
-        Whether a browser is connected to the kernel; assumed where the server does not tell.
+        Whether a browser is connected to the kernel; assumed true if the server does not tell.
     """
 
     notebook: Path | None
@@ -45,17 +46,17 @@ class Session:
 
 
 def find_session() -> Session:
-    """Return where this kernel stands, asking its server if there is one."""
-    server = _read_server() if find_shell() is not None else {}  # what a kernel starts inherits its environment
+    """Return the front end of this kernel; its server is asked if there is one."""
+    server = _read_server() if find_shell() is not None else {}  # child processes of a kernel have its environment, but no shell
     if not server:
         return Session(_vscode_notebook())
     import requests
 
     try:
         found = _ask_server(server)
-    except (requests.RequestException, ValueError) as error:  # the name from when the kernel started must do
+    except (requests.RequestException, ValueError) as error:  # fall back to the name from the kernel's start
         given = os.environ.get("JPY_SESSION_NAME")
-        refused = isinstance(error, requests.HTTPError | requests.exceptions.SSLError)  # as one with a password does
+        refused = isinstance(error, requests.HTTPError | requests.exceptions.SSLError)  # for example by a server with a password
         return Session(Path(given) if given else None, server["url"], watched=refused)
     if found is None:
         return Session(None, server["url"])
@@ -63,7 +64,7 @@ def find_session() -> Session:
 
 
 def find_shell() -> Any:
-    """Return the interactive shell that runs this process's cells, if it is a kernel's."""
+    """Return the IPython shell of this process, if it is a kernel."""
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -71,15 +72,15 @@ def find_shell() -> Any:
 
 
 def save_notebook(session: Session, *, stop: threading.Event | None = None) -> bool:
-    """Ask the browser to save the notebook as it is on the screen; return whether it did, once the file is there.
+    """Ask the browser to save the notebook, wait for the file, and return whether it was saved.
 
-    JupyterLab saves the tab in front. If that is another one, it is asked to save all open documents, as it does by itself
-    every other minute.
+    JupyterLab saves the tab in front. If that is another notebook, it is asked to save all open documents, as its autosave
+    does every two minutes.
 
     Parameters
     ----------
     stop : threading.Event, optional
-        Ends the waiting once it is set.
+        Ends the wait once it is set.
     """
     path = session.notebook
     if path is None or not session.watched:
@@ -109,7 +110,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether a notebook's file can be read: its server writes it in place."""
+    """Tell whether a notebook's file is complete: the server writes it in place."""
     try:
         json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -118,7 +119,10 @@ def _is_whole(path: Path) -> bool:
 
 
 def _read_server() -> dict[str, Any]:
-    """Return what the server that started this kernel notes about itself on this machine: address, token, root folder."""
+    """Return the address, token and root folder of the kernel's server, from the server's own file.
+
+    ``jupyter_server.serverapp.list_running_servers`` reads the same file, but its import takes seconds.
+    """
     from jupyter_core.paths import jupyter_runtime_dir
 
     notes = Path(jupyter_runtime_dir()) / f"jpserver-{os.environ.get('JPY_PARENT_PID')}.json"
@@ -130,7 +134,7 @@ def _read_server() -> dict[str, Any]:
 
 
 def _ask_server(server: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the server's session of this kernel, if it has one."""
+    """Return the server's session of this kernel, if there is one."""
     import requests
     from ipykernel.connect import get_connection_file
 
@@ -142,7 +146,7 @@ def _ask_server(server: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _vscode_notebook() -> Path | None:
-    """Return the notebook's path where VS Code runs the kernel: it leaves a note among the user's variables."""
+    """Return the notebook's path in VS Code, which sets it as a variable in the kernel."""
     shell = find_shell()
     given = "" if shell is None else shell.user_ns.get("__vsc_ipynb_file__", "")
     return Path(given) if given else None

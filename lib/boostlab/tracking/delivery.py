@@ -1,7 +1,7 @@
-"""Delivery: from a run's journal into the tracking store, now or later, and each thing once.
+"""Delivery: send a run's journal to the tracking store, each entry once.
 
-Every call to the store that a run makes is made here, whether the run is alive, has lost its owner, or had lost its
-store. Imports MLflow where it is used, so that a refused command stays fast.
+All calls of a run to the store are made here, by the run's owner or, for an orphaned run, by whoever completes it. MLflow is
+imported where it is used, so that a refused command stays fast.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 METRICS_PER_CALL = 1000
 PARAMS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models, not on prompts
-REFUSAL_LENGTH = 600  # characters of MLflow's words that are passed on
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models instead of prompts
+REFUSAL_LENGTH = 600  # characters of MLflow's message that are passed on
 REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
 
 
 def create_run(journal: Journal, store: OpenStore) -> str:
-    """Make the run that a journal describes, note its id in the journal and return it.
+    """Make the run that a journal describes, write its id into the journal, and return the id.
 
     Raises
     ------
@@ -47,14 +47,14 @@ def create_run(journal: Journal, store: OpenStore) -> str:
 
 
 def send(journal: Journal, store: OpenStore) -> int:
-    """Send what the journal holds and the store does not have yet, in order; return how many entries that were.
+    """Send the unsent entries in order, and return their number.
 
-    An entry that the store refuses for what it says is settled with the refusal, for the notebook to raise.
+    An entry with invalid content is marked as sent, with the store's refusal as its receipt; the notebook raises it.
 
     Raises
     ------
     StoreError
-        If the store is lost; everything stays in the journal.
+        If the store is lost; the journal keeps everything.
     """
     pending = [entry for entry in journal.entries() if entry.receipt is None]
     if not pending:
@@ -63,12 +63,12 @@ def send(journal: Journal, store: OpenStore) -> int:
     with as_store_error(store):
         check_reachable(store)
         for entry in pending:
-            entry.settle(_send_entry(store.client, facts, entry))
+            entry.mark_sent(_send_entry(store.client, facts, entry))
     return len(pending)
 
 
 def complete(journal: Journal, store: OpenStore) -> str:
-    """Send all that is left of a run that ended, making the run anew if the store has lost it; remove the journal.
+    """Send the rest of an ended run, and remove its journal. A run that the store has lost is made again.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def complete(journal: Journal, store: OpenStore) -> str:
     Raises
     ------
     StoreError
-        If the store is lost (again); the journal stays.
+        If the store is lost; the journal stays.
     """
     with as_store_error(store):
         check_reachable(store)
@@ -86,18 +86,18 @@ def complete(journal: Journal, store: OpenStore) -> str:
     if not known:
         create_run(journal, store)
         for entry in journal.entries():
-            entry.unsettle()
+            entry.mark_unsent()
     send(journal, store)
     run_id = journal.facts().run_id
     journal.remove()
     return run_id
 
 
-def add_end(journal: Journal, status: str, tags: dict[str, str], *, seen: float | None = None) -> None:
-    """Note how a run ended: ``FINISHED``, ``FAILED`` or ``KILLED``, now or when it was `seen` last (in seconds)."""
+def add_end(journal: Journal, status: str, tags: dict[str, str], *, end_s: float | None = None) -> None:
+    """Add the final status, ``FINISHED``, ``FAILED`` or ``KILLED``, with its time in seconds since the epoch (default: now)."""
     if tags:
         journal.add("tags", tags)
-    journal.add("end", {"status": status, "end_time": int((seen or time.time()) * 1000)})
+    journal.add("end", {"status": status, "end_time": int((end_s or time.time()) * 1000)})
 
 
 def _send_entry(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:

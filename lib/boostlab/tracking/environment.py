@@ -1,24 +1,24 @@
-"""What an explored run sets in its kernel's environment, for the user's own MLflow calls, and what stood there before."""
+"""Environment variables that an interactive run sets for the user's own MLflow calls, and the values from before."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-_lent: dict[str, tuple[str, str | None]] = {}  # by name: the value that was set, and the one before
+_set: dict[str, tuple[str, str | None]] = {}  # by name: the value that was set, and the value before
 
 
-def lend(values: Mapping[str, str]) -> None:
-    """Set variables until :func:`restore`, which goes before another `lend`."""
+def set_variables(values: Mapping[str, str]) -> None:
+    """Set variables; :func:`restore` must run before the next call."""
     for name, value in values.items():
-        _lent[name] = value, os.environ.get(name)
+        _set[name] = value, os.environ.get(name)
         os.environ[name] = value
 
 
-def given() -> dict[str, str]:
-    """Return the environment without what was lent; what the user has changed since then stays changed."""
+def original_environment() -> dict[str, str]:
+    """Return the environment with the values from before; a variable that the user has changed since then stays changed."""
     env = dict(os.environ)
-    for name, (value, before) in _lent.items():
+    for name, (value, before) in _set.items():
         if env.get(name) == value:
             del env[name]
             env.update({} if before is None else {name: before})
@@ -26,11 +26,11 @@ def given() -> dict[str, str]:
 
 
 def restore(*names: str) -> None:
-    """Take back what was lent: the variables of these names, or all."""
-    env = given()
-    for name in names or tuple(_lent):
+    """Restore the variables of these names, or all."""
+    env = original_environment()
+    for name in names or tuple(_set):
         if name in env:
             os.environ[name] = env[name]
         else:
             os.environ.pop(name, None)
-        _lent.pop(name, None)
+        _set.pop(name, None)

@@ -1,9 +1,8 @@
-"""A run's journal: a folder that keeps what the run recorded until the tracking store has all of it.
+"""The journal of a run: a folder that keeps every record until the tracking store has all of them.
 
-A notebook writes entries (parameters, metrics, files, a model); whoever owns the run sends them
-(:mod:`boostlab.tracking.delivery`). The owner holds a lock on the journal for as long as it lives, so that a journal whose lock
-is free has lost its owner: the next execution on the host, or ``boostlab deliver``, then completes the run from it.
-Journals lie in the user's state folder. Nothing here knows MLflow.
+A notebook adds entries (metrics, files, a model); the run's owner sends them (:mod:`boostlab.tracking.delivery`). The owner
+holds a lock on the journal while it lives. A journal without a locked owner is orphaned: the next execution on the host, or
+``boostlab deliver``, completes its run. Journals lie in the user's state folder. This module does not use MLflow.
 """
 
 from __future__ import annotations
@@ -31,37 +30,37 @@ POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing to send: a folder ``<number>-<type>`` with its facts in ``entry.json`` and its files in ``files``."""
+    """One record: a folder ``<number>-<type>`` with its content in ``entry.json`` and its files in ``files``."""
 
     path: Path
 
     @property
     def type(self) -> str:
-        """What the entry holds, such as ``metrics`` or ``model``."""
+        """Type of the record, such as ``metrics`` or ``model``."""
         return self.path.name.partition("-")[2]
 
     @property
     def files(self) -> Path:
-        """The folder of the entry's files."""
+        """Folder of the entry's files."""
         return self.path / "files"
 
     def read(self) -> dict[str, Any]:
-        """Return the entry's facts."""
-        facts: dict[str, Any] = json.loads((self.path / "entry.json").read_text())
-        return facts
+        """Return the entry's content."""
+        content: dict[str, Any] = json.loads((self.path / "entry.json").read_text())
+        return content
 
     @property
     def receipt(self) -> dict[str, Any] | None:
-        """What the store answered, or None if the entry was not sent yet."""
+        """Answer of the store, or None if the entry was not sent yet."""
         done = self.path / DONE
         return json.loads(done.read_text()) if done.exists() else None
 
-    def settle(self, receipt: Mapping[str, Any]) -> None:
+    def mark_sent(self, receipt: Mapping[str, Any]) -> None:
         """Mark the entry as sent."""
         _write(self.path / DONE, receipt)
 
-    def unsettle(self) -> None:
-        """Forget that the entry was sent: the store that had it is gone."""
+    def mark_unsent(self) -> None:
+        """Mark the entry as not sent: the store has lost it."""
         (self.path / DONE).unlink(missing_ok=True)
 
 
@@ -71,17 +70,17 @@ class Journal:
     Parameters
     ----------
     path : pathlib.Path
-        The folder; :meth:`create` makes a new one, which its maker then owns.
+        Its folder; :meth:`create` makes a new one and acquires it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = FileLock(path / "owner.lock", thread_local=False)
-        self._numbering = threading.Lock()  # widgets' callbacks may run in a thread of their own
+        self._numbering = threading.Lock()  # callbacks of widgets may run in other threads
 
     @classmethod
     def create(cls, facts: RunFacts) -> Journal:
-        """Make the journal of a run that begins, and own it.
+        """Make the journal of a new run, and acquire it.
 
         Raises
         ------
@@ -98,13 +97,13 @@ class Journal:
                 "Make it writable, or set XDG_STATE_HOME to a folder that is."
             ) from None
         journal = cls(draft)
-        journal.own()
+        journal.acquire()
         _write(draft / "run.json", asdict(facts))
-        journal.path = draft.rename(folder / draft.name.removeprefix("."))  # with its lock held: never seen as orphaned
+        journal.path = draft.rename(folder / draft.name.removeprefix("."))  # the lock is held: it never looks orphaned
         return journal
 
-    def own(self) -> bool:
-        """Take the journal's lock; return False where somebody living holds it."""
+    def acquire(self) -> bool:
+        """Acquire the journal's lock; return False if a living process holds it or the journal is gone."""
         if not self.path.exists():
             return False
         try:
@@ -113,14 +112,14 @@ class Journal:
             return False
         return self.path.exists()
 
-    def disown(self) -> None:
-        """Give the lock back."""
+    def release(self) -> None:
+        """Release the lock."""
         self._lock.release(force=True)
 
     def remove(self) -> None:
-        """Delete the journal of a run that the store has completely."""
+        """Delete the journal: the store has the whole run."""
         shutil.rmtree(self.path, ignore_errors=True)
-        self.disown()
+        self.release()
 
     def facts(self) -> RunFacts:
         """Return the run's facts.
@@ -128,12 +127,12 @@ class Journal:
         Raises
         ------
         LabError
-            If the file was cut off, as by a loss of power.
+            If the file is damaged, for example by a loss of power.
         """
         try:
             return RunFacts.from_json(json.loads((self.path / "run.json").read_text()))
         except (ValueError, TypeError):
-            raise LabError(f"The journal {self.path} cannot be read. Nothing can be made of it: delete the folder.") from None
+            raise LabError(f"The journal {self.path} cannot be read. Its run cannot be completed: delete the folder.") from None
 
     def note_ids(self, *, run_id: str, experiment_id: str) -> RunFacts:
         """Add the ids that the store has given to the run, and return all facts."""
@@ -141,8 +140,8 @@ class Journal:
         _write(self.path / "run.json", asdict(facts))
         return facts
 
-    def add(self, entry_type: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
-        """Append an entry; it appears whole or not at all.
+    def add(self, entry_type: str, content: Mapping[str, Any], files: Path | None = None) -> Entry:
+        """Append an entry atomically.
 
         Parameters
         ----------
@@ -151,7 +150,7 @@ class Journal:
         """
         draft = self.path / f".{uuid.uuid4().hex}"
         draft.mkdir()
-        _write(draft / "entry.json", facts)
+        _write(draft / "entry.json", content)
         if files is not None:
             shutil.move(files, draft / "files")
         with self._numbering:
@@ -164,28 +163,28 @@ class Journal:
             yield Entry(path)
 
     def wait(self, entry: Entry, timeout_s: float) -> dict[str, Any] | None:
-        """Return the receipt of an entry that the run's owner sends, or None if it is not sent within `timeout_s`."""
+        """Wait until the owner has sent an entry, and return the receipt; None after `timeout_s` or if the store is lost."""
         deadline = time.monotonic() + timeout_s
         while entry.receipt is None and time.monotonic() < deadline and not (self.path / "lost").exists():
             time.sleep(POLL_S)
         return entry.receipt
 
     def mark_lost(self) -> None:
-        """Note that the store is gone, so that nobody waits for it."""
+        """Note that the store is lost, so that nobody waits for a receipt."""
         (self.path / "lost").touch()
 
 
 def journals_folder() -> Path:
-    """Return the folder of this user's journals on this host."""
+    """Return the folder of the user's journals on this host."""
     return user_state_path("boostlab") / "runs"
 
 
 def orphaned_journals() -> Iterator[Journal]:
-    """Yield each journal that has lost its owner, owned by the caller from then on."""
+    """Yield each orphaned journal, acquired for the caller."""
     folder = journals_folder()
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         journal = Journal(path)
-        if not path.name.startswith(".") and (path / "run.json").exists() and journal.own():
+        if not path.name.startswith(".") and (path / "run.json").exists() and journal.acquire():
             yield journal
 
 

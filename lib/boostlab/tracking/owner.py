@@ -1,7 +1,7 @@
-"""Who owns a run: it makes the run, sends what is recorded while it lives, and ends it.
+"""The owner of a run: it makes the run, sends what is recorded, and ends the run.
 
-The engine owns a headless run, the kernel one that is explored by hand. Should the owner be killed, the run's keeper ends
-the run; should that be killed as well, the next execution on the host does.
+A headless run is owned by the process of papermill, an interactive run by its kernel. If the owner is killed, the run's
+watchdog ends the run. If the watchdog is killed too, the next execution on the host ends it.
 """
 
 from __future__ import annotations
@@ -16,64 +16,59 @@ from boostlab.errors import StoreError
 from boostlab.notebook.document import stage_notebook
 from boostlab.redaction import redact
 from boostlab.tracking import delivery
-from boostlab.tracking.delivery_thread import Sender
+from boostlab.tracking.delivery_thread import DeliveryThread
 from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore
-from boostlab.tracking.watchdog import start_keeper
+from boostlab.tracking.watchdog import start_watchdog
 
 
 class Owner:
-    """The owner of one run.
-
-    Parameters
-    ----------
-    facts : RunFacts
-        As :func:`boostlab.tracking.run.describe_run` returns them.
-    secrets : frozenset of str
-        What must stay out of the run's record.
+    """The owner of one run; :func:`boostlab.tracking.opening.open_run` makes it.
 
     Attributes
     ----------
     journal : Journal
-        What the run records, until the store has all of it.
+        Keeps what the run records until the store has all of it.
+    store : OpenStore
+    secrets : frozenset of str
+        Texts that must stay out of the record.
     """
 
     def __init__(self, facts: RunFacts, store: OpenStore, *, secrets: frozenset[str]) -> None:
         self.journal = Journal.create(facts)
-        self.store = store
-        self._secrets = secrets
-        self._sender = Sender(self.journal, store)
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self.store, self.secrets = store, secrets
+        self._delivery_thread = DeliveryThread(self.journal, store)
+        self._watchdog: subprocess.Popen[bytes] | None = None
 
     def begin(self) -> str:
-        """Make the run, start to send, and return the run's id.
+        """Make the run in the store, start the watchdog and the delivery, and return the run's id.
 
         Raises
         ------
         StoreError
-            If the store refuses the run; nothing of it is left then.
+            If the store refuses the run; the journal is removed.
         """
         try:
             run_id = delivery.create_run(self.journal, self.store)
         except StoreError:
             self.journal.remove()
             raise
-        self._keeper = start_keeper(self.journal.path, self.store, secrets=self._secrets)
-        self._sender.start()
+        self._watchdog = start_watchdog(self.journal.path, self.store, secrets=self.secrets)
+        self._delivery_thread.start()
         return run_id
 
     def note_end(self, notebook: Any, status: str, tags: Mapping[str, str]) -> None:
-        """Put the notebook, without secrets, and the end into the journal: from here on the run's end is known."""
-        self._sender.finish()
+        """Write the notebook, without secrets, and the final status into the journal."""
+        self._delivery_thread.finish()
         if notebook is not None:
             with tempfile.TemporaryDirectory() as folder:
-                shown = redact(notebook, self._secrets)
+                shown = redact(notebook, self.secrets)
                 self.journal.add("files", {}, stage_notebook(shown, self.journal.facts().notebook, Path(folder)))
-        delivery.add_end(self.journal, status, redact(dict(tags), self._secrets))
+        delivery.add_end(self.journal, status, redact(dict(tags), self.secrets))
 
     def deliver(self) -> None:
-        """Put all that the store does not have yet into the store.
+        """Send the rest to the store, and release the run.
 
         Raises
         ------
@@ -81,15 +76,15 @@ class Owner:
             If the store is lost; the journal keeps the run.
         """
         try:
-            self._sender.check_stopped()
+            self._delivery_thread.check_stopped()
             delivery.complete(self.journal, self.store)
         finally:
             self.release()
 
     def release(self) -> None:
-        """Own the run no more: what of it is not delivered yet, its end too, is left to the keeper."""
-        self._sender.finish()
-        self.journal.disown()
-        if self._keeper is not None and self._keeper.stdin is not None:
-            self._keeper.stdin.close()
-            self._keeper.wait()
+        """Release the run; the watchdog delivers the rest, including the final status."""
+        self._delivery_thread.finish()
+        self.journal.release()
+        if self._watchdog is not None and self._watchdog.stdin is not None:
+            self._watchdog.stdin.close()
+            self._watchdog.wait()

@@ -1,7 +1,7 @@
-"""Where runs live: the tracking store's address, and opening it safely.
+"""The tracking store: its address, and how it is opened.
 
-SQLite is the default and lies at the project's root; a folder of plain files, a database server and an MLflow server
-are the alternatives. Runs themselves are the concern of :mod:`boostlab.tracking.run` and :mod:`boostlab.tracking.delivery`.
+SQLite at the project's root is the default. A folder of plain files, a database server and an MLflow server are the
+alternatives.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a UI needs no workers, which take most of its start
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a UI needs no workers; they take most of its start
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of MLflow's 7, which take minutes; what is not sent stays in the journal
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # MLflow's 7 take minutes; an unsent entry stays in the journal
 }
 TIMEOUT_S = 5.0
 LOCK_TIMEOUT_S = 120.0
@@ -45,14 +45,14 @@ LOCK_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Store:
-    """A tracking store and registry, by its address.
+    """The address of a tracking store and its registry.
 
     Attributes
     ----------
     uri : str
-        Absolute address as MLflow takes it. It may hold a password: show `shown` instead.
+        Absolute address for MLflow. It may hold a password: show `shown` instead.
     artifact_root : pathlib.Path or None
-        Folder of the runs' artifacts; None where MLflow or a server places them itself.
+        Folder of the runs' artifacts; None if MLflow or a server chooses it.
     """
 
     uri: str
@@ -108,14 +108,14 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
     Raises
     ------
     StoreError
-        If the address has no form that boostlab knows.
+        If the address has an unknown form.
     """
     address = address or os.environ.get("MLFLOW_TRACKING_URI", "") or f"sqlite:///{project / 'mlflow.db'}"
     folder = folder or Path.cwd()
     address = re.sub(r"^[A-Za-z0-9+]+:", lambda found: found[0].lower(), address)
     if HOST.fullmatch(address):
         raise StoreError(
-            f"The tracking address {address!r} is of no known kind. Did you mean http://{address}? It takes: {ALLOWED}."
+            f"The tracking address {address!r} has an unknown form. Did you mean http://{address}? Allowed: {ALLOWED}."
         )
     scheme = re.match(r"([a-z0-9]+)(?:\+[a-z0-9]+)?:(?=.)", address)
     if scheme is None:
@@ -133,13 +133,13 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
             return Store(address.rstrip("/"))
         case name if name in DATABASE_SERVERS:
             return Store(address, project / "mlartifacts")
-    raise StoreError(f"The tracking address {redact(address, ())!r} is of no known kind. It takes: {ALLOWED}.")
+    raise StoreError(f"The tracking address {redact(address, ())!r} has an unknown form. Allowed: {ALLOWED}.")
 
 
 def open_store(store: Store) -> OpenStore:
     """Open a store; a local one that does not exist yet is made.
 
-    A lock lets one process at a time make or upgrade the tables: processes that all met a fresh database would crash.
+    A lock lets one process at a time make or upgrade the tables: several processes on a new database would crash.
 
     Raises
     ------
@@ -157,9 +157,9 @@ def open_store(store: Store) -> OpenStore:
             client = MlflowClient(store.uri, store.uri)
             client.search_experiments(max_results=1)
         return OpenStore(store.uri, store.artifact_root, client=client)
-    except Exception as error:  # whatever MLflow, SQLAlchemy or a driver raises: the address is what the user can mend
+    except Exception as error:  # MLflow, SQLAlchemy and drivers raise many types; the user can correct the address
         fault = error if isinstance(error, StoreError) else _unusable(store, f"{type(error).__name__}: {error}")
-        raise StoreError(f"{fault} Correct tracking_uri or MLFLOW_TRACKING_URI. It takes: {ALLOWED}.") from None
+        raise StoreError(f"{fault} Correct tracking_uri or MLFLOW_TRACKING_URI. Allowed: {ALLOWED}.") from None
 
 
 def open_current() -> OpenStore:
@@ -174,9 +174,9 @@ def open_current() -> OpenStore:
 
 
 def configure_mlflow(store: Store) -> None:
-    """Set what MLflow reads from the environment, unless the user did: no telemetry, no chatter, few retries.
+    """Set MLflow's environment variables, unless the user has set them: no telemetry, no chatter, few retries.
 
-    A store of plain files, which MLflow takes only on demand, is demanded where it was asked for.
+    For a store of plain files it also sets the variable that MLflow demands.
     """
     for name, value in MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
@@ -185,12 +185,12 @@ def configure_mlflow(store: Store) -> None:
 
 
 def check_reachable(store: Store, *, fresh: bool = False) -> None:
-    """Raise a StoreError at once where MLflow would retry for minutes, or quietly make an empty store.
+    """Raise a StoreError if a store does not answer; MLflow would retry for minutes, or make a new store without a word.
 
     Parameters
     ----------
     fresh : bool
-        Whether a local store may be absent as yet, if only the folder that it goes into is there.
+        Whether a local store may not exist yet; its parent folder must exist.
     """
     if store.scheme in ("sqlite", "file"):
         _check_local(store, fresh=fresh)
@@ -202,7 +202,7 @@ def check_reachable(store: Store, *, fresh: bool = False) -> None:
 
 @contextmanager
 def as_store_error(store: Store) -> Iterator[None]:
-    """Turn what a store that is lost makes MLflow raise into one StoreError, without its log of tracebacks."""
+    """Turn the errors of a lost store into one StoreError, and keep MLflow's tracebacks out of the log."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -227,7 +227,7 @@ def _folder(address: str, folder: Path) -> Store:
 def _check_local(store: Store, *, fresh: bool) -> None:
     path = store.path
     if not path.exists() and not fresh:
-        raise _unusable(store, f"{path} is not there any more")
+        raise _unusable(store, f"{path} does not exist any more")
     if not path.parent.is_dir():
         raise _unusable(store, f"the folder {path.parent} does not exist")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
@@ -270,7 +270,7 @@ def _make_tables(store: Store) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     assert store.artifact_root is not None
-    SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # names the default experiment's folder, which a client cannot
+    SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # a client cannot set the folder of the default experiment
 
 
 def _lock_path(store: Store) -> Path:

@@ -1,4 +1,4 @@
-"""A run in words: how it ended, its metrics, and where to look; for a terminal, and for a notebook's last cell."""
+"""Summaries of a run as text: final status, metrics and links, for a terminal and for a notebook's last cell."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from boostlab.tracking.store import Store
 
 
 def describe_outcome(journal: Journal, status: str, reason: str) -> str:
-    """Return some lines on a run that ended, for papermill's log."""
+    """Return a few lines on an ended run, for papermill's log."""
     facts = journal.facts()
     seconds = time.time() - facts.start_time / 1000
     lines = [f"Run {facts.run_name}: {status} after {seconds:.1f} s. {reason}".rstrip()]
@@ -26,23 +26,23 @@ def describe_outcome(journal: Journal, status: str, reason: str) -> str:
 
 
 def describe_loss(journal: Journal, store: Store, status: str, error: LabError) -> str:
-    """Return what to tell of a run that the store does not have."""
+    """Return a message on a run that could not be delivered, with the command that delivers it."""
     facts = journal.facts()
     prefix = "MLFLOW_TRACKING_URI=ADDRESS " if MASK in store.shown else ""
     return (
-        f"{error}\nThe run {facts.run_name} ended {status}. Nothing of it is lost: it is kept in {journal.path}, and the "
-        f"output notebook is on disk.\nWhen the store is back: {prefix}boostlab deliver {journal.path.name}"
+        f"{error}\nThe run {facts.run_name} ended {status}. Its whole record is kept in {journal.path}, and the "
+        f"output notebook is on disk.\nWhen the store is back, run: {prefix}boostlab deliver {journal.path.name}"
     )
 
 
 def final_metrics(journal: Journal) -> dict[str, float]:
-    """Return the metrics that were logged as results, without those per round."""
+    """Return the final metrics, without those per round."""
     entries = [entry.read() for entry in journal.entries() if entry.type == "metrics"]
     return {name: value for entry in entries if entry["final"] for name, value, *_ in entry["points"]}
 
 
 def registered_versions(journal: Journal) -> list[tuple[str, int]]:
-    """Return name and version of each model that was registered."""
+    """Return name and version of each registered model."""
     models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.type == "model"]
     return [(name, receipt["version"]) for name, receipt in models if "version" in receipt]
 
@@ -54,7 +54,7 @@ def how_to_look(facts: RunFacts) -> str:
 
 
 def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:
-    """Return one sentence on a model's first metric, set against the constant predictor's; lower is better."""
+    """Return one sentence on a model's first metric, compared with the constant predictor; lower is better."""
     name = next(iter(scores))
     change = 1 - scores[name] / constant[name] if constant[name] else 0.0
     side = "below" if change >= 0 else "above"
@@ -65,7 +65,7 @@ def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], 
 
 
 def tabulate_run(facts: RunFacts, model: Mapping[str, Any], register_as: str) -> str:
-    """Return a Markdown table of where the run and its model are, and where to click next."""
+    """Return a Markdown table with links to the run, its experiment and its model."""
     ui = facts.ui
     rows = {
         "experiment": format_link(facts.experiment, ui.experiment_url(facts.experiment_id)),
@@ -79,7 +79,7 @@ def tabulate_run(facts: RunFacts, model: Mapping[str, Any], register_as: str) ->
             f"{register_as} version {model['version']}", ui.version_url(register_as, model["version"])
         )
     elif register_as:
-        rows["registered as"] = f"`{register_as}`, version to come: the store is lost for now"
+        rows["registered as"] = f"`{register_as}`, no version yet: the store is lost"
     if ui.command:
         rows["links"] = f"work while this runs: `{ui.command}`"
     return format_table(rows)

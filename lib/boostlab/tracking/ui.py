@@ -1,7 +1,7 @@
-"""MLflow's UI: where it shows a store, and how it is started.
+"""MLflow's UI: its address, its pages, and the command that starts it.
 
-In JupyterLab it is one of the server's own pages (:func:`describe_proxy`), started when first looked at. Elsewhere it is
-started by a command, which whoever links to the UI names.
+In JupyterLab it is a page of the Jupyter server (:func:`describe_proxy`), started at the first visit. Elsewhere a command
+starts it; links to the UI name the command.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 from boostlab.tracking.store import Store, find_project, find_store
 
 PROXY_NAME = "mlflow"
-PROXY_VARIABLE = "BOOSTLAB_PROXIED_STORE"  # in the environment of a Jupyter server and its kernels: what its UI shows
+PROXY_VARIABLE = "BOOSTLAB_PROXIED_STORE"  # in the environment of a Jupyter server and its kernels: the store that its UI shows
 DEFAULT_ADDRESS = "http://127.0.0.1:5000/"
 START_TIMEOUT_S = 60
 
@@ -68,7 +68,7 @@ def find_ui(store: Store) -> MlflowUI:
 
 
 def name_command(store: Store) -> str:
-    """Return the command that opens the UI on a store: the Makefile's for a project's own, else MLflow's."""
+    """Return the command that opens the UI on a store: ``make ui`` for a project's own store, else MLflow's command."""
     if store.scheme == "sqlite" and store.path.name == "mlflow.db" and (store.path.parent / "Makefile").exists():
         return "make ui"
     allow = "MLFLOW_ALLOW_FILE_STORE=true " if store.scheme == "file" else ""
@@ -82,7 +82,7 @@ def build_command(store: Store) -> list[str]:
 
 
 def describe_proxy() -> dict[str, Any]:
-    """Describe the UI to jupyter-server-proxy, which calls this when a Jupyter server starts, through its entry point."""
+    """Describe the UI to jupyter-server-proxy, whose entry point calls this when a Jupyter server starts."""
     store = find_store("", project=find_project(Path.cwd() / "any"))
     os.environ[PROXY_VARIABLE] = store.shown  # for the kernels of this server
     return {

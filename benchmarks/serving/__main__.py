@@ -25,7 +25,8 @@ from boostlab.deployment import docker_containers as containers
 from boostlab.data.columns import list_features, study_columns
 from boostlab.data.table import find_task, load_table
 from boostlab.deployment.context import write_stock, write_context
-from boostlab.deployment.load_test import press
+from boostlab.deployment.service import START_TIMEOUT_S
+from boostlab.deployment.load_test import run_load_test
 from boostlab.models.packaging import package_model, write_model
 from boostlab.data.splits import split_table
 from boostlab.training.fit import fit_booster
@@ -109,9 +110,9 @@ def measure(engine: Any, kind: str, rows: list[dict[str, Any]], *, seconds: floa
         found["start to first answer"] = start_s
         for name, (clients, count) in SETTINGS.items():
             body = json.dumps({"dataframe_records": rows[:count]}).encode()
-            press(f"{address}/invocations", body, clients=clients, seconds=1)
+            run_load_test(f"{address}/invocations", body, clients=clients, seconds=1)
             before = cpu_s(container)
-            load = press(f"{address}/invocations", body, clients=clients, seconds=seconds)
+            load = run_load_test(f"{address}/invocations", body, clients=clients, seconds=seconds)
             found[f"{name}: CPU per request"] = (cpu_s(container) - before) / len(load.latencies_s) * 1000
             assert set(load.statuses) == {200}, load.statuses
             found[f"{name}: requests/s"] = load.per_second
@@ -127,7 +128,7 @@ def running(engine: Any, kind: str) -> Iterator[tuple[Any, str, float]]:
     """Run an image, the stock one with the rights that it needs, and yield container, address and time to the first answer."""
     started = time.monotonic()
     options = {} if kind == "stock" else containers.HARDENED
-    labels = {containers.OWNER: str(os.getpid())}
+    labels = {containers.OWNER_LABEL: str(os.getpid())}
     container = engine.containers.run(tag(kind), detach=True, labels=labels, **options)
     try:
         container.reload()
@@ -135,7 +136,7 @@ def running(engine: Any, kind: str) -> Iterator[tuple[Any, str, float]]:
             f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"  # past the engine's proxy, which would be measured
         )
         while not answers(address):
-            assert time.monotonic() - started < containers.START_TIMEOUT_S, container.logs()
+            assert time.monotonic() - started < START_TIMEOUT_S, container.logs()
             time.sleep(0.02)
         yield container, address, time.monotonic() - started
     finally:

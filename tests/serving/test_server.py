@@ -15,7 +15,7 @@ import pytest
 from tests.support.common import TIMEOUT_S
 from tests.support.serving import BODY, predict, run_server, serve, start_server
 
-from boostlab.deployment.load_test import Load, press
+from boostlab.deployment.load_test import LoadResult, run_load_test
 
 LEAN = """
 import sys
@@ -77,12 +77,12 @@ def test_says_that_a_port_is_in_use(folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [2, pytest.param(60, id="a minute")])
 def test_answers_each_accepted_request_when_it_stops_under_load(folder: Path, seconds: float) -> None:
-    loads: list[Load] = []
+    loads: list[LoadResult] = []
     log: list[str] = []
     with start_server(folder) as (process, address):
         reader = threading.Thread(target=lambda: log.extend(process.stdout or []))
         clients = threading.Thread(
-            target=lambda: loads.append(press(f"{address}/invocations", BODY, clients=32, seconds=seconds + 30))
+            target=lambda: loads.append(run_load_test(f"{address}/invocations", BODY, clients=32, seconds=seconds + 30))
         )
         reader.start()
         clients.start()

@@ -1,4 +1,4 @@
-"""Packing a version into an image that is checked before it is released."""
+"""Deploy a model version as an image that is verified before it is released."""
 
 import lazy_loader
 

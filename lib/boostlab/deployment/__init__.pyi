@@ -1,1 +1,2 @@
+from .plan import Deployment as Deployment
 from .settings import Deploy as Deploy

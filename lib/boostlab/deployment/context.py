@@ -1,8 +1,8 @@
-"""What goes into an image: a folder with a Dockerfile that an engine, here or elsewhere, makes an image of.
+"""The build context: a folder with a Dockerfile from which a Docker engine, here or elsewhere, builds an image.
 
-``mlflow`` is what ``mlflow models build-docker --env-manager local`` makes, its server started so that it listens without
-nginx (which delays answers and hides ``/health`` and ``/version``), stops with grace and is not root. ``lean`` is our own:
-the model and :mod:`boostlab.serving`, without MLflow and pandas.
+The builder ``mlflow`` starts from what ``mlflow models build-docker --env-manager local`` writes. Its server is started
+differently: without nginx (which delays answers and hides ``/health`` and ``/version``), with a graceful stop, and not as
+root. The builder ``lean`` is boostlab's own: the model and :mod:`boostlab.serving`, without MLflow and pandas.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
 
+from boostlab.deployment.settings import Builder
 from boostlab.models.loading import FILES, check_model
 
-Builder = Literal["mlflow", "lean"]
-PACKAGES = ("numpy", "scipy", "orjson", "uvicorn", "uvloop", "httptools", "click", "h11")  # with XGBoost: all that lean needs
-FASTER = ("uvloop", "httptools")
-USER = "10001:10001"
-STAGE = "boostlab.stage"  # label of what a build leaves behind besides the image
-HEALTH = "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/health', timeout=2)"
+PORT = 8080  # inside every image
+UID = 10001
+STOP_TIMEOUT_S = 40  # longer than the server needs to answer the requests that it accepted
+TMP_SIZE_MB = 64
+LEAN_PACKAGES = ("numpy", "scipy", "orjson", "uvicorn", "uvloop", "httptools", "click", "h11")  # besides XGBoost
+FAST_PACKAGES = ("uvloop", "httptools")
+STAGE_LABEL = "boostlab.stage"  # marks the images of a build's first stage, which the build leaves behind
+HEALTH_CHECK = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{PORT}/health', timeout=2)"
 TAIL = f"""\
-EXPOSE 8080
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", "{HEALTH}"]
-USER {USER}
+EXPOSE {PORT}
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", "{HEALTH_CHECK}"]
+USER {UID}:{UID}
 """
 LEAN = """\
 FROM {base} AS build
@@ -45,10 +47,10 @@ COPY --from=build /app /app
 ENV PYTHONPATH=/app/lib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 BOOSTLAB_HOST=0.0.0.0 OMP_NUM_THREADS=1
 {tail}ENTRYPOINT ["python", "-m", "boostlab.serving", "/app/model"]
 """
-MENDED = """
-# From here on: what can be mended in MLflow's image from outside. Without uvloop each answer waits 40 ms for an acknowledgement.
-RUN pip install --no-deps --only-binary :all: {faster}
-ENV __pyfunc_model_path__=/opt/ml/model UVICORN_HOST=0.0.0.0 UVICORN_PORT=8080 UVICORN_WORKERS=2 \\
+STOCK_CHANGES = """
+# Changes to MLflow's image. Without uvloop, each answer waits 40 ms for a TCP acknowledgement.
+RUN pip install --no-deps --only-binary :all: {packages}
+ENV __pyfunc_model_path__=/opt/ml/model UVICORN_HOST=0.0.0.0 UVICORN_PORT={port} UVICORN_WORKERS=2 \\
     UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN=30 UVICORN_TIMEOUT_KEEP_ALIVE=75 OMP_NUM_THREADS=1 \\
     MLFLOW_DISABLE_TELEMETRY=true HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 {labels}
@@ -58,39 +60,49 @@ ENTRYPOINT ["uvicorn", "mlflow.pyfunc.scoring_server.app:app"]
 
 
 def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mapping[str, str], base_image: str = "") -> None:
-    """Write what an engine needs to build an image of a model.
+    """Write the build context of a model's image.
 
     Parameters
     ----------
     model : pathlib.Path
         The folder of an MLflow Model that boostlab made.
     folder : pathlib.Path
-        Absent or empty.
+        Where to write; absent or empty.
     labels : mapping
         The image's labels.
     base_image : str
-        Empty: ``python:X.Y.Z-slim`` of this Python.
+        The image to start from. Empty: ``python:X.Y.Z-slim`` of this Python.
 
     Raises
     ------
     LabError
-        If the model has no signature, or is none of boostlab's.
+        If the model has no signature, or boostlab did not make it.
     """
     check_model(model)
     folder.mkdir(parents=True, exist_ok=True)
     base = base_image or f"python:{platform.python_version()}-slim"
-    written = "\n".join(f"LABEL {name}={_quote(value)}" for name, value in labels.items())
+    lines = "\n".join(f"LABEL {name}={_quote(value)}" for name, value in labels.items())
     if builder == "lean":
         _write_lean(model, folder)
-        dockerfile = LEAN.format(base=base, stage=STAGE, labels=written, tail=TAIL)
+        dockerfile = LEAN.format(base=base, stage=STAGE_LABEL, labels=lines, tail=TAIL)
     else:
-        stock = write_stock(model, folder, base)
-        dockerfile = stock.partition("ENTRYPOINT")[0] + MENDED.format(labels=written, tail=TAIL, faster=" ".join(_pin(FASTER)))
+        stock = write_stock(model, folder, base).partition("ENTRYPOINT")[0]
+        dockerfile = stock + STOCK_CHANGES.format(labels=lines, tail=TAIL, port=PORT, packages=" ".join(_pin(FAST_PACKAGES)))
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
 
 
+def write_stock(model: Path, folder: Path, base: str) -> str:
+    """Let MLflow write its own build context, and return its Dockerfile."""
+    from mlflow.models.flavor_backend_registry import get_flavor_backend
+
+    backend = get_flavor_backend(str(model), docker_build=True, env_manager="local")
+    backend.generate_dockerfile(model_uri=str(model), output_dir=str(folder), base_image=base)
+    text = (folder / "Dockerfile").read_text(encoding="utf-8")
+    return text.replace(f"FROM {base}\n", f"FROM {base}\nENV PIP_NO_CACHE_DIR=1\n", 1)
+
+
 def name_repository(model: str) -> str:
-    """Return a registered model's name as an image may be called.
+    """Return a registered model's name in the form that Docker, Compose and Kubernetes accept.
 
     Examples
     --------
@@ -109,22 +121,12 @@ def _write_lean(model: Path, folder: Path) -> None:
     shutil.copytree(package / "serving", target / "serving", ignore=shutil.ignore_patterns("__pycache__"))
     (target / "models").mkdir()
     for name in ("__init__.py", "models/__init__.py"):
-        (target / name).touch()  # without the public names, whose packages the image lacks
+        (target / name).touch()  # empty: the public names need packages that the image lacks
     for name in ("errors.py", "models/contract.py", "models/predictor.py"):
         shutil.copy(package / name, target / name)
-    # Also for a model that was trained on a GPU: a saved booster does not say where, and this server answers on the CPU.
-    pins = [*_pin(PACKAGES), f"xgboost-cpu=={version('xgboost')}"]
+    # The CPU package also for a model trained on a GPU: a saved booster is independent of the device.
+    pins = [*_pin(LEAN_PACKAGES), f"xgboost-cpu=={version('xgboost')}"]
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
-
-
-def write_stock(model: Path, folder: Path, base: str) -> str:
-    """Have MLflow write its context, and return its Dockerfile."""
-    from mlflow.models.flavor_backend_registry import get_flavor_backend
-
-    backend = get_flavor_backend(str(model), docker_build=True, env_manager="local")
-    backend.generate_dockerfile(model_uri=str(model), output_dir=str(folder), base_image=base)
-    text = (folder / "Dockerfile").read_text(encoding="utf-8")
-    return text.replace(f"FROM {base}\n", f"FROM {base}\nENV PIP_NO_CACHE_DIR=1\n", 1)
 
 
 def _pin(names: Sequence[str]) -> list[str]:

@@ -1,149 +1,117 @@
-"""The Docker engine and its containers: reached, run, replaced, cleaned up; its errors in plain words.
+"""The Docker engine and its containers: connect, run, replace, clean up.
 
-Images in the engine are the concern of :mod:`boostlab.deployment.docker_images`.
+:mod:`boostlab.deployment.docker_images` handles images.
 """
 
 from __future__ import annotations
 
 import os
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Any
 
 import docker
 import psutil
 
-from boostlab.errors import LabError
+from boostlab.deployment.context import PORT, STOP_TIMEOUT_S, TMP_SIZE_MB
+from boostlab.deployment.docker_errors import LOG_LINES, explain_connection, explain_run, explained
+from boostlab.deployment.service import START_TIMEOUT_S, DeploymentError, Service, is_healthy, wait_for
 
-DockerClient = Any  # the package states no types
+DockerClient = Any  # the package has no type hints
 Container = Any
-PORT = 8080  # inside every image of ours
-OWNER = "boostlab.proof"  # label of a container that lives no longer than the process that started it
-SHOWN_LINES = 15
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 40  # more than the server takes to answer what it has accepted
-ASIDE = "-before"  # a container that is to be replaced is called so until its successor answers
-WITHOUT = "Without an engine, `-p output context` writes the build context, and `-p output process` serves on this machine."
+OWNER_LABEL = "boostlab.owner"  # process id of a temporary container's owner
+OLD_SUFFIX = "-before"  # a container has this suffix until its replacement answers
+BIND_TIMEOUT_S = 5.0
 HARDENED: dict[str, Any] = {
     "read_only": True,
-    "tmpfs": {"/tmp": "size=64m"},  # noqa: S108
+    "tmpfs": {"/tmp": f"size={TMP_SIZE_MB}m"},  # noqa: S108
     "cap_drop": ["ALL"],
     "security_opt": ["no-new-privileges"],
     "pids_limit": 512,
 }
 
 
-class DeploymentError(LabError):
-    """An image cannot be built, run, proved or released."""
-
-
-@dataclass(frozen=True)
-class Service:
-    """A model that answers.
-
-    Attributes
-    ----------
-    address : str
-        Where, such as ``http://127.0.0.1:49153``.
-    start_s : float
-        Time from the order to start until the first answer.
-    name : str
-        The container's name; empty if there is none.
-    """
-
-    address: str
-    start_s: float
-    name: str = ""
-
-
 def connect_engine() -> DockerClient:
-    """Return a client of the Docker engine that ``DOCKER_HOST`` or the usual socket names.
+    """Return a client of the Docker engine at ``DOCKER_HOST``, or at the usual socket.
 
     Raises
     ------
     DeploymentError
         If none answers, or this user may not talk to it.
     """
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    try:
+    address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    with explained(lambda error: explain_connection(error, address)):
         client = docker.from_env(timeout=600)
         client.ping()
-    except docker.errors.DockerException as error:
-        if "PermissionError" in str(error) or "permission denied" in str(error).lower():
-            reason = f"This user may not talk to the Docker engine at {where}. Join the group docker, or use a rootless engine."
-        else:
-            reason = f"No Docker engine answers at {where}. Start one, or name it in DOCKER_HOST."
-        raise DeploymentError(f"{reason} {WITHOUT}") from None
-    sweep(client)
+    remove_orphans(client)
     return client
 
 
 @contextmanager
 def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str = "") -> Iterator[Service]:
-    """Run an image, hardened and on loopback, until the block ends; it is removed in any case, unless it is to be kept.
+    """Run an image, hardened and on the loopback address, until the block ends.
 
     Parameters
     ----------
     port : int
-        Port on loopback; 0: any free one.
+        Port on the loopback address; 0: any free one.
     keep_as : str
-        Name of the container that stays if the block ends well; a predecessor of that name goes only then. Empty: it goes.
+        Name of a container that stays if the block succeeds. It replaces the container of that name, which stays if the
+        block fails. Empty: the container is removed at the end of the block.
 
     Raises
     ------
     DeploymentError
-        If it does not start, dies, or does not answer in time.
+        If the container does not start, exits, or does not answer in time.
     """
-    try:
-        with _set_aside(client, keep_as, port), _started(client, image, port, keep_as) as service:
-            yield service
-    except docker.errors.DockerException as error:
-        raise DeploymentError(_explain_run(image, port, str(error))) from None
+    with (
+        explained(lambda error: explain_run(error, image, port)),
+        _set_aside(client, keep_as, port),
+        _started(client, image, port, keep_as) as service,
+    ):
+        yield service
 
 
-def sweep(client: DockerClient) -> None:
-    """Remove containers whose owner was killed before it could."""
-    for container in client.containers.list(all=True, filters={"label": OWNER}):
-        if not psutil.pid_exists(int(container.labels[OWNER])):
+def remove_orphans(client: DockerClient) -> None:
+    """Remove temporary containers whose owner was killed."""
+    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}):
+        if not psutil.pid_exists(int(container.labels[OWNER_LABEL])):
             _remove(client, container.id)
 
 
 @contextmanager
 def _set_aside(client: DockerClient, name: str, port: int) -> Iterator[None]:
-    """Keep the container of this name until the block ends well; otherwise it is back under its name."""
+    """Rename the container of this name during the block; remove it if the block succeeds, else restore it."""
     if not name:
         yield
         return
-    _bring_back(client, name)  # if a process was killed before it could
-    aside = f"{name}{ASIDE}"
+    _restore(client, name)  # a killed process may have left it renamed
+    aside = f"{name}{OLD_SUFFIX}"
     try:
         for old in _find_containers(client, name):
             old.rename(aside)
-            if port:  # which may be its own; where any port does, it answers until its successor does
+            if port:  # the old container may hold this port; with any free port, it answers until its replacement does
                 old.stop(timeout=STOP_TIMEOUT_S)
         yield
     except BaseException:
-        _bring_back(client, name)
+        _restore(client, name)
         raise
     for old in _find_containers(client, aside):
-        old.stop(timeout=STOP_TIMEOUT_S)  # not killed: what it has accepted it answers
+        old.stop(timeout=STOP_TIMEOUT_S)  # not killed: it answers the requests that it accepted
         _remove(client, aside)
 
 
-def _bring_back(client: DockerClient, name: str) -> None:
-    """Give a name back to the container that was set aside, if there is one, and have it run."""
-    for old in _find_containers(client, f"{name}{ASIDE}"):
+def _restore(client: DockerClient, name: str) -> None:
+    """Give the renamed container, if there is one, its name back and start it."""
+    for old in _find_containers(client, f"{name}{OLD_SUFFIX}"):
         _remove(client, name)
         old.rename(name)
         old.start()
 
 
 def _find_containers(client: DockerClient, name: str) -> list[Container]:
-    """Return the container of this name, or nothing."""
+    """Return the container of this name as a list of at most one."""
     return list(client.containers.list(all=True, filters={"name": f"^/{name}$"}))
 
 
@@ -155,14 +123,13 @@ def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Itera
         container = client.containers.create(
             image,
             name=keep_as or None,
-            labels={} if keep_as else {OWNER: str(os.getpid())},
+            labels={} if keep_as else {OWNER_LABEL: str(os.getpid())},
             ports={f"{PORT}/tcp": ("127.0.0.1", port or None)},
             restart_policy={"Name": "unless-stopped"} if keep_as else None,
             **HARDENED,
         )
         container.start()
-        address = _find_address(container)
-        _wait_until_healthy(container, address)
+        address = _wait_until_healthy(container)
         yield Service(address, time.monotonic() - started, str(container.name))
         kept = bool(keep_as)
     finally:
@@ -170,52 +137,25 @@ def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Itera
             _remove(client, str(container.id))
 
 
-def _find_address(container: Container) -> str:
-    for _ in range(50):
-        container.reload()
-        bindings = container.ports.get(f"{PORT}/tcp")
-        if bindings:
-            return f"http://127.0.0.1:{bindings[0]['HostPort']}"
-        if container.status == "exited":
-            break
-        time.sleep(0.1)
-    raise DeploymentError(_explain_death(container))
+def _wait_until_healthy(container: Container) -> str:
+    """Return the container's address once its server is healthy."""
 
-
-def _wait_until_healthy(container: Container, address: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        if is_healthy(address):
-            return
+    def find_address() -> str | None:
         container.reload()
         if container.status != "running":
-            raise DeploymentError(_explain_death(container))
-        time.sleep(0.05)
-    raise DeploymentError(f"The container did not answer within {START_TIMEOUT_S:g} s. Its log ends:\n{_tail(container)}")
+            code = container.attrs.get("State", {}).get("ExitCode")
+            raise DeploymentError(f"The container died at its start, with exit code {code}. {end_of_log()}")
+        bindings = container.ports.get(f"{PORT}/tcp")
+        address = f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
+        return address if address and is_healthy(address) else None
 
+    def end_of_log() -> str:
+        return f"Its log ends:\n{container.logs(tail=LOG_LINES).decode(errors='replace').rstrip()}"
 
-def is_healthy(address: str) -> bool:
-    """Tell whether a server calls itself healthy."""
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
+    def explain() -> str:
+        return f"The container did not answer within {START_TIMEOUT_S:g} s. {end_of_log()}"
 
-
-def _explain_death(container: Container) -> str:
-    code = container.attrs.get("State", {}).get("ExitCode")
-    return f"The container died at its start, with exit code {code}. Its log ends:\n{_tail(container)}"
-
-
-def _tail(container: Container) -> str:
-    return str(container.logs(tail=SHOWN_LINES).decode(errors="replace").rstrip())
-
-
-def _explain_run(image: str, port: int, failure: str) -> str:
-    if "port is already allocated" in failure or "address already in use" in failure:
-        return f"Port {port} is taken. Choose another one with -p port, or 0 for any that is free."
-    return f"The image {image} cannot be run: {failure}"
+    return wait_for(find_address, timeout_s=START_TIMEOUT_S, explain=explain)
 
 
 def _remove(client: DockerClient, name: str) -> None:

@@ -1,6 +1,6 @@
-"""Images in the Docker engine: built, found, pushed; why one cannot be, in plain words.
+"""Images in the Docker engine: build, find and push them.
 
-What goes into one is the concern of :mod:`boostlab.deployment.context`.
+:mod:`boostlab.deployment.context` decides what goes into an image.
 """
 
 from __future__ import annotations
@@ -11,91 +11,69 @@ from typing import Any
 
 import docker
 
-from boostlab.deployment.context import STAGE
-from boostlab.deployment.docker_containers import SHOWN_LINES, DeploymentError, DockerClient
+from boostlab.deployment.context import STAGE_LABEL
+from boostlab.deployment.docker_containers import DockerClient
+from boostlab.deployment.docker_errors import explain_build, explain_push, explained
+from boostlab.deployment.service import DeploymentError
 
-STAGE_AGE = "24h"
-
-
-class BuildError(DeploymentError):
-    """An image cannot be built; `log` is all that the engine said."""
-
-    def __init__(self, message: str, *, log: str) -> None:
-        super().__init__(message)
-        self.log = log
+KEEP_STAGES_FOR = "24h"
 
 
-def build_image(client: DockerClient, context: Path, tag: str) -> str:
-    """Build the image that a context describes, and return the engine's log.
+def build_image(client: DockerClient, context: Path, tag: str, *, log: list[str] | None = None) -> None:
+    """Build the image that a context describes, and append the engine's messages to `log`.
 
     Raises
     ------
     DeploymentError
-        If it cannot be built; the message ends with the last lines of the log.
+        If the build fails; the message ends with the last lines of the log.
     """
-    log: list[str] = []
-    failure = ""
+    log, failure = [] if log is None else log, ""
     try:
         for line in client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True):
             log.append(line.get("stream", "") or line.get("status", ""))
             failure = failure or line.get("error", "")
     except docker.errors.DockerException as error:
         failure = str(error)
-    drop_stages(client)
-    text = "".join(log)
+    remove_stages(client)
     if failure:
-        raise BuildError(_explain_build(failure, text), log=f"{text}\n{failure}")
-    return text
+        raise DeploymentError(explain_build(failure, "".join(log)))
 
 
-def drop_stages(client: DockerClient, stage: str = "build", *, age: str = STAGE_AGE) -> None:
-    """Remove what builds of ours left of a first stage, nothing else's.
+def remove_stages(client: DockerClient, stage: str = "build", *, age: str = KEEP_STAGES_FOR) -> None:
+    """Remove the first-stage images that boostlab's builds left behind, and no other image.
 
-    Younger ones stay: a build that is going on elsewhere may copy from them, and the next one finds its packages in them.
+    Younger ones stay: a build that runs at the same time may copy from them, and the next build reuses their packages.
     """
-    with suppress(docker.errors.DockerException):  # such as: another one is at it; the build stands all the same
-        client.images.prune({"dangling": True, "label": f"{STAGE}={stage}", "until": age})
+    with suppress(docker.errors.DockerException):  # for example, another prune is running; the new image is not affected
+        client.images.prune({"dangling": True, "label": f"{STAGE_LABEL}={stage}", "until": age})
 
 
 def find_image(client: DockerClient, reference: str) -> Any:
-    """Return an image that the engine has.
+    """Return the engine's image of this name.
 
     Raises
     ------
     DeploymentError
-        If it has none of that name.
+        If the engine has none.
     """
     try:
         return client.images.get(reference)
     except docker.errors.ImageNotFound:
-        raise DeploymentError(f"The engine has no image {reference}. Build it: leave `-p build False` out.") from None
+        raise DeploymentError(f"The engine has no image {reference}. Build it: omit `-p build False`.") from None
 
 
 def push_image(client: DockerClient, repository: str, tag: str) -> str:
-    """Push an image and return the digest that the registry knows it by.
+    """Push an image and return its digest in the registry.
 
     Raises
     ------
     DeploymentError
-        If the registry does not take it.
+        If the registry refuses it or cannot be reached.
     """
-    digest = ""
-    try:
+    reference, digest = f"{repository}:{tag}", ""
+    with explained(lambda error: explain_push(error, reference)):
         for line in client.api.push(repository, tag=tag, stream=True, decode=True):
             if "error" in line:
-                raise DeploymentError(f"The registry does not take {repository}:{tag}: {line['error'].strip()}")
+                raise DeploymentError(explain_push(line["error"], reference))
             digest = line.get("aux", {}).get("Digest", digest)
-    except docker.errors.DockerException as error:
-        raise DeploymentError(f"The registry does not take {repository}:{tag}: {error}") from None
     return digest
-
-
-def _explain_build(failure: str, log: str) -> str:
-    lines = "\n".join(log.splitlines()[-SHOWN_LINES:])
-    if "no space left on device" in (failure + log).lower():
-        return f"The engine has no disk space left. `docker system prune` frees some. The build ended:\n{lines}\n{failure}"
-    if "pull access denied" in failure or "manifest unknown" in failure or "manifest for" in failure:
-        return f"The base image is not to be had: {failure.strip()} Pull it, or name another: -p base_image python:3.11-slim."
-    if "dial tcp" in failure or "lookup" in failure or "request canceled" in failure:
-        return f"The base image is not here, and its registry cannot be reached: {failure.strip()} Load it, or name another."
-    return f"The image cannot be built. The build ended:\n{lines}\n{failure.strip()}"

@@ -1,4 +1,7 @@
-"""Clients that keep their connections and ask as fast as they are answered, lean enough not to be what is measured."""
+"""A load test: clients with persistent connections, so light that they do not limit the measured rate.
+
+The standard HTTP clients in Python take longer per request than the server under test.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,11 @@ import uvloop
 
 
 @dataclass
-class Load:
-    """What clients saw.
+class LoadResult:
+    """What the clients of a load test saw.
 
-    Attributes
-    ----------
-    latencies_s : list of float
-        Of each answered request.
-    statuses : dict of int to int
-        How often each status came.
-    lost : int
-        Requests that were sent on a connection that had answered before, and came to nothing.
-    seconds : float
-        How long it took.
+    `statuses` counts the answers by their status. `lost` counts the requests without an answer on connections that had
+    answered before. `seconds` is the duration of the test.
     """
 
     latencies_s: list[float] = field(default_factory=list)
@@ -36,53 +31,53 @@ class Load:
 
     @property
     def per_second(self) -> float:
-        """Return answered requests per second."""
+        """Answered requests per second."""
         return len(self.latencies_s) / self.seconds
 
     def percentile_ms(self, share: float) -> float:
-        """Return the latency that this share of the requests stayed below, in ms."""
+        """Return the latency in ms that this share (0 to 1) of the requests did not exceed."""
         ordered = sorted(self.latencies_s)
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1000
 
 
-def press(address: str, body: bytes, *, clients: int, seconds: float, content_type: str = "application/json") -> Load:
-    """Send one request again and again from a number of clients and return what they saw.
+def run_load_test(url: str, body: bytes, *, clients: int, seconds: float) -> LoadResult:
+    """Post one JSON body repeatedly from a number of clients.
 
-    A client whose connection the server closes after an answer opens another; where nobody listens any more, it ends.
+    A client reconnects when the server closes its connection after an answer. It stops when the server refuses connections.
     """
-    where = urlsplit(address)
-    host, port = str(where.hostname), int(where.port or 80)
-    about = f"Host: {where.netloc}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}"
-    request = f"POST {where.path} HTTP/1.1\r\n{about}\r\n\r\n".encode() + body
-    load = Load()
+    parts = urlsplit(url)
+    host, port = str(parts.hostname), int(parts.port or 80)
+    headers = f"Host: {parts.netloc}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    request = f"POST {parts.path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body
+    result = LoadResult()
 
-    async def ask() -> None:
-        loop, over = asyncio.get_running_loop(), False
-        while not over:
-            ended: asyncio.Future[bool] = loop.create_future()
+    async def run_client() -> None:
+        loop, finished = asyncio.get_running_loop(), False
+        while not finished:
+            closed: asyncio.Future[bool] = loop.create_future()
             try:
-                await loop.create_connection(partial(_Client, request, load, until, ended), host, port)
+                await loop.create_connection(partial(_Client, request, result, deadline, closed), host, port)
             except OSError:
                 return
-            over = await ended
+            finished = await closed
 
-    async def run() -> None:
-        await asyncio.gather(*(ask() for _ in range(clients)))
+    async def run_clients() -> None:
+        await asyncio.gather(*(run_client() for _ in range(clients)))
 
     started = time.perf_counter()
-    until = started + seconds
-    with ThreadPoolExecutor(1) as beside:  # a notebook's thread has an event loop of its own
-        beside.submit(lambda: uvloop.run(run())).result()
-    load.seconds = time.perf_counter() - started
-    return load
+    deadline = started + seconds
+    with ThreadPoolExecutor(1) as executor:  # the thread of a notebook's kernel already runs an event loop
+        executor.submit(lambda: uvloop.run(run_clients())).result()
+    result.seconds = time.perf_counter() - started
+    return result
 
 
 class _Client(asyncio.Protocol):
-    """One connection: the next request goes out as soon as the last one is answered."""
+    """One connection: it sends the next request as soon as the last one is answered."""
 
-    def __init__(self, request: bytes, load: Load, until: float, ended: asyncio.Future[bool]) -> None:
-        self._request, self._load, self._until, self._ended = request, load, until, ended
-        self._seen = b""
+    def __init__(self, request: bytes, result: LoadResult, deadline: float, closed: asyncio.Future[bool]) -> None:
+        self._request, self._result, self._deadline, self._closed = request, result, deadline, closed
+        self._received = b""
         self._answered, self._waiting = 0, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,32 +85,32 @@ class _Client(asyncio.Protocol):
         self._send()
 
     def data_received(self, data: bytes) -> None:
-        self._seen += data
-        head, found, body = self._seen.partition(b"\r\n\r\n")
-        if not found:
+        self._received += data
+        head, complete, body = self._received.partition(b"\r\n\r\n")
+        if not complete:
             return
-        lower = head.lower()
-        length = int(lower.partition(b"content-length:")[2].partition(b"\r\n")[0])
+        headers = head.lower()
+        length = int(headers.partition(b"content-length:")[2].partition(b"\r\n")[0])
         if len(body) < length:
             return
-        self._seen, self._waiting = b"", False
+        self._received, self._waiting = b"", False
         self._answered += 1
         status = int(head[9:12])
-        self._load.statuses[status] = self._load.statuses.get(status, 0) + 1
-        self._load.latencies_s.append(time.perf_counter() - self._sent)
-        if b"connection: close" in lower:
+        self._result.statuses[status] = self._result.statuses.get(status, 0) + 1
+        self._result.latencies_s.append(time.perf_counter() - self._sent)
+        if b"connection: close" in headers:
             self._transport.close()
         else:
             self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._load.lost += self._waiting and self._answered > 0
+        self._result.lost += self._waiting and self._answered > 0
         refused = self._answered == 0
-        self._ended.set_result(refused or time.perf_counter() >= self._until)
+        self._closed.set_result(refused or time.perf_counter() >= self._deadline)
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        if self._sent >= self._until:
+        if self._sent >= self._deadline:
             self._transport.close()
             return
         self._waiting = True

@@ -1,14 +1,24 @@
-"""How an image is run elsewhere: a Compose file and Kubernetes manifests, as strict about rights as the proof was."""
+"""Compose and Kubernetes files that run an image elsewhere, with the same restrictions as during the parity check."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
-PORT = 8080
-UID = 10001
-LIMITS = {"cpus": 2.0, "memory_mb": 1024}
+from boostlab.deployment.context import PORT, STOP_TIMEOUT_S, TMP_SIZE_MB, UID
+
+CPUS = 2
+MEMORY_MB = 1024
+
+
+def render_manifests(name: str, image: str, *, labels: Mapping[str, str], port: int = PORT) -> dict[str, str]:
+    """Return the text of each file by its name; `port` is for Compose, `labels` become Kubernetes annotations."""
+    return {
+        "compose.yaml": render_compose(name, image, port=port),
+        "kubernetes.yaml": render_kubernetes(name, image, labels=labels),
+    }
 
 
 def render_compose(name: str, image: str, *, port: int = PORT) -> str:
@@ -17,27 +27,27 @@ def render_compose(name: str, image: str, *, port: int = PORT) -> str:
         "image": image,
         "ports": [f"127.0.0.1:{port}:{PORT}"],
         "read_only": True,
-        "tmpfs": ["/tmp:size=64m"],  # noqa: S108
+        "tmpfs": [f"/tmp:size={TMP_SIZE_MB}m"],  # noqa: S108
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges:true"],
         "user": f"{UID}:{UID}",
         "restart": "unless-stopped",
-        "stop_grace_period": "40s",
-        "deploy": {"resources": {"limits": {"cpus": str(LIMITS["cpus"]), "memory": f"{LIMITS['memory_mb']}M"}}},
+        "stop_grace_period": f"{STOP_TIMEOUT_S}s",
+        "deploy": {"resources": {"limits": {"cpus": f"{CPUS:.1f}", "memory": f"{MEMORY_MB}M"}}},
     }
     return yaml.safe_dump({"name": name, "services": {"model": service}}, sort_keys=False)
 
 
-def render_kubernetes(name: str, image: str, *, labels: dict[str, str]) -> str:
-    """Return a Deployment and a Service: probes, limits, non-root, a read-only root, no service account's token."""
-    own = {"app.kubernetes.io/name": name}
+def render_kubernetes(name: str, image: str, *, labels: Mapping[str, str]) -> str:
+    """Return a Deployment and a Service: probes, limits, non-root user, read-only root, no service account token."""
+    app = {"app.kubernetes.io/name": name}
     container: dict[str, Any] = {
         "name": "model",
         "image": image,
         "ports": [{"name": "http", "containerPort": PORT}],
         "resources": {
             "requests": {"cpu": "100m", "memory": "256Mi"},
-            "limits": {"cpu": str(int(LIMITS["cpus"])), "memory": f"{LIMITS['memory_mb']:.0f}Mi"},
+            "limits": {"cpu": str(CPUS), "memory": f"{MEMORY_MB}Mi"},
         },
         "startupProbe": _probe("/ping", periodSeconds=2, failureThreshold=60),
         "livenessProbe": _probe("/ping", periodSeconds=10, timeoutSeconds=5),
@@ -51,25 +61,25 @@ def render_kubernetes(name: str, image: str, *, labels: dict[str, str]) -> str:
     }
     pod = {
         "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": 40,
+        "terminationGracePeriodSeconds": STOP_TIMEOUT_S,
         "securityContext": {"runAsNonRoot": True, "runAsUser": UID, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [container],
-        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],
+        "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": f"{TMP_SIZE_MB}Mi"}}],
     }
     deployment = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": name, "labels": own, "annotations": labels},
-        "spec": {"replicas": 2, "selector": {"matchLabels": own}, "template": {"metadata": {"labels": own}, "spec": pod}},
+        "metadata": {"name": name, "labels": app, "annotations": dict(labels)},
+        "spec": {"replicas": 2, "selector": {"matchLabels": app}, "template": {"metadata": {"labels": app}, "spec": pod}},
     }
     service = {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": {"name": name, "labels": own},
-        "spec": {"selector": own, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
+        "metadata": {"name": name, "labels": app},
+        "spec": {"selector": app, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
     }
     return yaml.safe_dump_all([deployment, service], sort_keys=False)
 
 
-def _probe(path: str, **more: int) -> dict[str, Any]:
-    return {"httpGet": {"path": path, "port": "http"}, **more}
+def _probe(path: str, **timing: int) -> dict[str, Any]:
+    return {"httpGet": {"path": path, "port": "http"}, **timing}

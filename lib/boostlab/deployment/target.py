@@ -1,4 +1,4 @@
-"""A version that is to be deployed: which one, what its images are called, and the files that build and run them elsewhere."""
+"""The target version: which version to deploy, the name of its image, and the files to build and run it elsewhere."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boostlab.deployment.context import name_repository, write_context
-from boostlab.deployment.docker_containers import PORT
-from boostlab.deployment.manifests import render_compose, render_kubernetes
+from boostlab.deployment.context import PORT, name_repository, write_context
+from boostlab.deployment.manifests import render_manifests
 from boostlab.deployment.settings import Deploy
 from boostlab.errors import LabError
 from boostlab.models.loading import fetch_version
@@ -19,21 +18,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A version that is to be deployed.
+class Target:
+    """The version to deploy.
 
-    Attributes
-    ----------
-    model, version, stage, run_id
-        Which one, and where it came from.
-    folder : pathlib.Path
-        Its MLflow Model on this machine.
-    repository : str
-        What its images are called, with the registry in front if there is one.
-    labels : dict of str to str
-        What its image says of itself.
-    pushed : bool
-        Whether its image goes to a registry.
+    `run_id` names the run that trained it, `folder` holds its MLflow Model on this machine, and `labels` are its image's.
+    `repository` is the image's name without its tag; it starts with the address of the Docker registry, if there is one.
     """
 
     model: str
@@ -43,62 +32,66 @@ class Candidate:
     folder: Path
     repository: str
     labels: dict[str, str]
-    pushed: bool
 
     @property
     def reference(self) -> str:
-        """The name of this version's image."""
+        """The name of the version's image."""
         return f"{self.repository}:v{self.version}"
 
+    @property
+    def image_name(self) -> str:
+        """The last part of the repository."""
+        return self.repository.rpartition("/")[2]
 
-def choose_candidate(client: MlflowClient, settings: Deploy, *, commit: str = "") -> Candidate:
-    """Return the version that is in a stage, or the one that is named.
+    @property
+    def service_name(self) -> str:
+        """The image's name in the form that Compose and Kubernetes accept."""
+        return name_repository(self.image_name)
+
+
+def choose_target(client: MlflowClient, settings: Deploy, *, commit: str = "") -> Target:
+    """Return the version of the given number, or the version in the given stage.
 
     Raises
     ------
     LabError
-        If there is none, or its files are gone.
+        If there is no such version, or its files are missing.
     """
-    version = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
-    number = version.number
+    chosen = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
     repository = settings.image or name_repository(settings.model)
     labels = {
         "org.opencontainers.image.title": settings.model,
-        "org.opencontainers.image.version": str(number),
+        "org.opencontainers.image.version": str(chosen.number),
         "org.opencontainers.image.revision": commit,
         "boostlab.model": settings.model,
-        "boostlab.version": str(number),
-        "boostlab.run": version.run_id,
+        "boostlab.version": str(chosen.number),
+        "boostlab.run": chosen.run_id,
         "boostlab.builder": settings.builder,
     }
-    return Candidate(
+    return Target(
         model=settings.model,
-        version=number,
-        stage=version.stage,
-        run_id=version.run_id,
-        folder=fetch_version(client, settings.model, number),
-        repository=f"{settings.registry}/{repository}" if settings.registry else repository,
+        version=chosen.number,
+        stage=chosen.stage,
+        run_id=chosen.run_id,
+        folder=fetch_version(client, settings.model, chosen.number),
+        repository=f"{settings.push_to}/{repository}" if settings.push_to else repository,
         labels=labels,
-        pushed=bool(settings.registry),
     )
 
 
-def write_output(candidate: Candidate, settings: Deploy) -> Path:
-    """Write the build context and manifests for a pipeline that builds elsewhere, and return their folder."""
-    name = candidate.repository.rpartition("/")[2]
-    folder = Path(settings.folder or Path("build") / f"{name}-v{candidate.version}").expanduser().resolve()
+def write_output(target: Target, settings: Deploy) -> Path:
+    """Write the build context and the manifests for a build elsewhere, and return their folder.
+
+    Raises
+    ------
+    LabError
+        If the folder is not empty.
+    """
+    folder = Path(settings.folder or Path("build") / f"{target.image_name}-v{target.version}").expanduser().resolve()
     if folder.exists() and any(folder.iterdir()):
-        raise LabError(f"{folder} is not empty. Name another folder: -p folder PATH.")
-    write_context(settings.builder, candidate.folder, folder / "context", labels=candidate.labels, base_image=settings.base_image)
-    for file, text in render_manifests(candidate, candidate.reference, port=settings.port).items():
-        (folder / file).write_text(text, encoding="utf-8")
+        raise LabError(f"{folder} is not empty. Choose another folder: -p folder PATH.")
+    write_context(settings.builder, target.folder, folder / "context", labels=target.labels, base_image=settings.base_image)
+    manifests = render_manifests(target.service_name, target.reference, labels=target.labels, port=settings.port or PORT)
+    for name, text in manifests.items():
+        (folder / name).write_text(text, encoding="utf-8")
     return folder
-
-
-def render_manifests(candidate: Candidate, image: str, *, port: int = 0) -> dict[str, str]:
-    """Return the files that run an image elsewhere, by name."""
-    name = name_repository(candidate.repository.rpartition("/")[2])
-    return {
-        "compose.yaml": render_compose(name, image, port=port or PORT),
-        "kubernetes.yaml": render_kubernetes(name, image, labels=candidate.labels),
-    }

@@ -1,0 +1,100 @@
+"""A running server of a model: its address, its health, and how to run one as a process of this machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import requests
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
+from boostlab.errors import LabError
+
+START_TIMEOUT_S = 120.0
+POLL_S = 0.05
+
+Answer = TypeVar("Answer")
+
+
+class DeploymentError(LabError):
+    """An image cannot be built, run, verified or released."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server: its base URL, the time until its first answer, and its container's name (empty for a process)."""
+
+    address: str
+    start_s: float
+    name: str = ""
+
+
+@contextmanager
+def run_process(model: Path, *, port: int = 0) -> Iterator[Service]:
+    """Serve the MLflow Model in a folder as a process, without Docker, until the block ends.
+
+    Raises
+    ------
+    DeploymentError
+        If the server exits or does not answer in time.
+    """
+    started = time.monotonic()
+    command = [sys.executable, "-m", "boostlab.serving", str(model), "--port", str(port)]
+    with tempfile.NamedTemporaryFile("r") as file:  # not a pipe: a full pipe that nobody reads would block the server
+        process, log = subprocess.Popen(command, stdout=file.fileno(), stderr=file.fileno()), Path(file.name)
+
+        def find_address() -> str | None:
+            if process.poll() is not None:
+                raise DeploymentError(explain())
+            first, complete, _ = log.read_text(encoding="utf-8").partition("\n")
+            if not complete or not first.startswith("{"):  # an error message precedes the exit
+                return None
+            address = f"http://127.0.0.1:{json.loads(first)['port']}"
+            return address if is_healthy(address) else None
+
+        def explain() -> str:
+            return f"The server does not start. Its log:\n{log.read_text(encoding='utf-8').strip()}"
+
+        try:
+            address = wait_for(find_address, timeout_s=START_TIMEOUT_S, explain=explain)
+            yield Service(address, time.monotonic() - started)
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def is_healthy(address: str) -> bool:
+    """Tell whether a server's ``/health`` answers with status 200."""
+    try:
+        return requests.get(f"{address}/health", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def wait_for(probe: Callable[[], Answer | None], *, timeout_s: float, explain: Callable[[], str]) -> Answer:
+    """Call `probe` until it returns a value other than None, and return that value.
+
+    Raises
+    ------
+    DeploymentError
+        With the message of `explain`, after `timeout_s` seconds.
+    """
+
+    def give_up(_: object) -> None:
+        raise DeploymentError(explain())
+
+    retrying = Retrying(
+        stop=stop_after_delay(timeout_s),
+        wait=wait_fixed(POLL_S),
+        retry=retry_if_result(lambda answer: answer is None),
+        retry_error_callback=give_up,
+    )
+    return retrying(probe)  # type: ignore[return-value]

@@ -11,6 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 from tests.support.common import PAPERMILL, PARAMETERS, TIMEOUT_S
+from tests.support.docker import built, engine, version_store  # noqa: F401  # fixtures
 from tests.support.packages import own_table, package  # noqa: F401  # fixtures
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"

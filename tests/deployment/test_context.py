@@ -1,0 +1,65 @@
+"""The build context: which files the Dockerfile needs, and which models are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boostlab.deployment.context import name_repository, write_context
+from boostlab.errors import LabError
+from boostlab.models.contract import CONTRACT_FILE, MODEL_DATA
+
+CONTRACT = f"{MODEL_DATA}/{CONTRACT_FILE}"
+
+
+@pytest.fixture
+def model(package: Callable[[str], Any], tmp_path: Path) -> Path:
+    """Return a copy of a packaged model's folder."""
+    return Path(shutil.copytree(package("iris")[0], tmp_path / "model"))
+
+
+def test_the_lean_image_of_a_model_trained_on_a_gpu_holds_no_gpu_libraries(model: Path, tmp_path: Path) -> None:
+    contract = model / CONTRACT
+    contract.write_text(json.dumps(json.loads(contract.read_text()) | {"device": "cuda:0"}))
+    write_context("lean", model, tmp_path / "context", labels={})
+
+    requirements = (tmp_path / "context" / "requirements.txt").read_text().splitlines()
+    assert [line for line in requirements if "xgboost" in line] == [f"xgboost-cpu=={version('xgboost')}"]
+
+
+@pytest.mark.parametrize("builder", ["lean", "mlflow"])
+def test_quotes_labels_and_starts_from_the_given_base_image(builder: Any, model: Path, tmp_path: Path) -> None:
+    labels = {"boostlab.model": 'Casas "novas" $HOME\nde Lisboa'}
+    write_context(builder, model, tmp_path / "context", labels=labels, base_image="python:3.11-slim")
+
+    lines = (tmp_path / "context" / "Dockerfile").read_text().splitlines()
+    assert r'LABEL boostlab.model="Casas \"novas\" \$HOME de Lisboa"' in lines
+    assert {line.split()[1] for line in lines if line.startswith("FROM")} == {"python:3.11-slim"}
+    assert [line for line in lines if line.startswith(("USER", "EXPOSE"))] == ["EXPOSE 8080", "USER 10001:10001"]
+    assert len([line for line in lines if line.startswith("ENTRYPOINT")]) == 1
+
+
+def test_refuses_a_model_that_boostlab_did_not_make(model: Path, tmp_path: Path) -> None:
+    (model / CONTRACT).unlink()
+    with pytest.raises(LabError, match=r"not made by boostlab: it lacks data/model_data/contract\.json"):
+        write_context("lean", model, tmp_path / "context", labels={})
+
+
+def test_refuses_a_model_without_signature(model: Path, tmp_path: Path) -> None:
+    text = (model / "MLmodel").read_text()
+    (model / "MLmodel").write_text(text[: text.index("signature:")])
+    with pytest.raises(LabError, match="no signature"):
+        write_context("lean", model, tmp_path / "context", labels={})
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("Casas de Lisboa", "casas-de-lisboa"), ("x", "x"), ("ÇÃO", "o"), ("a__b", "a-b"), ("日本", "model")]
+)
+def test_names_a_repository_in_the_form_that_an_engine_accepts(given: str, name: str) -> None:
+    assert name_repository(given) == name

@@ -1,0 +1,167 @@
+"""Images of both builders in a real engine: build, verify, release, push, keep."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from tests.support.common import free_port, wait_until
+from tests.support.docker import NAME, NEEDS_ENGINE, Built, deploy_settings, list_containers, list_images, start_recording
+
+from boostlab.deployment.docker_containers import run_image
+from boostlab.deployment.load_test import LoadResult
+from boostlab.deployment.parity import CheckResult, ParityCase, check_answers, make_parity_case
+from boostlab.deployment.release import IMAGE_TAG, Image, make_image, release_image, serve_image
+from boostlab.deployment.service import DeploymentError
+from boostlab.deployment.target import Target, choose_target
+from boostlab.deployment.verification import VerificationReport, verify
+from boostlab.models.loading import load_version
+from boostlab.training.holdout import fetch_rows
+
+pytestmark = NEEDS_ENGINE
+GOOD = VerificationReport([CheckResult("a", True, "equal")], {1: LoadResult([0.1], {200: 1}, seconds=1)}, 1.0)
+BAD = VerificationReport([CheckResult("a", False, "1 of 5 answers differ")], GOOD.loads, 1.0)
+
+
+def parity_case(client: Any, target: Target) -> ParityCase:
+    model = load_version(client, target.model, target.version)
+    return make_parity_case(model, target.folder, fetch_rows(client, target.run_id))
+
+
+def rename(engine: Any, built: tuple[Target, Image], repository: str) -> tuple[Target, Image]:
+    """Give a built image a temporary name in another repository, as if it was built there."""
+    target, image = built
+    engine.images.get(image.id).tag(repository, "unverified-0")
+    return replace(target, repository=repository), replace(image, reference=f"{repository}:unverified-0")
+
+
+def noted_image(client: Any) -> str:
+    return str(client.get_model_version(NAME, "2").tags.get(IMAGE_TAG, ""))
+
+
+@pytest.mark.parametrize(("builder", "entrypoint"), [("lean", "python"), ("mlflow", "uvicorn")])
+def test_each_builder_makes_an_image_that_passes(
+    builder: str, entrypoint: str, engine: Any, version_store: Any, built: Built
+) -> None:
+    target, image = built(builder)
+    with serve_image(target, image) as service:
+        report = verify(service, parity_case(version_store, target), load_test_s=0.5)
+
+    assert report.failed == [] and len(report.checks) >= 14
+    assert {status for load in report.loads.values() for status in load.statuses} == {200}
+    found = engine.images.get(image.reference)
+    assert found.attrs["Config"]["User"] == "10001:10001" and found.attrs["Config"]["Entrypoint"][0] == entrypoint
+    assert found.labels["org.opencontainers.image.version"] == "2" and found.labels["boostlab.run"] == target.run_id
+    assert not list_containers(engine)
+
+
+def test_the_lean_image_is_small_hardened_and_without_mlflow(engine: Any, built: Built) -> None:
+    _, image = built("lean")
+    assert image.size_mb < 450
+    with run_image(engine, image.reference) as service:
+        container = engine.containers.get(service.name)
+        assert container.exec_run("id -u").output.strip() == b"10001"
+        assert container.exec_run("touch /app/x").exit_code != 0
+        assert container.exec_run("python -c 'import mlflow'").exit_code != 0
+        assert container.exec_run("find /app /tmp ( -name *.whl -o -name .cache -o -name *.part )").output == b""
+        wait_until(lambda: container.reload() or container.attrs["State"]["Health"]["Status"] == "healthy")
+        container.stop()
+        assert container.wait()["StatusCode"] == 0  # 137 would mean that the engine killed it
+
+
+def test_an_image_of_another_version_fails(version_store: Any, built: Built) -> None:
+    target, image = built("lean")
+    other = choose_target(version_store, deploy_settings(version=1))
+    with serve_image(target, image) as service:
+        results = check_answers(service.address, parity_case(version_store, other))
+
+    assert any("answers differ, the first" in result.found for result in results if not result.passed)
+
+
+def test_releases_a_verified_image_and_finds_it_again(engine: Any, version_store: Any, built: Built) -> None:
+    target, image = rename(engine, built("lean"), f"{NAME}-released")
+
+    released = release_image(target, image, GOOD, run=start_recording(), client=version_store, push=False)
+
+    assert released == noted_image(version_store) == f"{NAME}-released:v2@{image.id}"
+    names = [name for name in list_images(engine) if name.startswith(f"{NAME}-released")]
+    assert names == [f"{NAME}-released:production", f"{NAME}-released:v2"]
+    again = make_image(target, start_recording(), deploy_settings(build=False))
+    assert (again.reference, again.id) == (f"{NAME}-released:v2", image.id)
+
+
+def test_a_version_outside_production_does_not_become_the_production_image(engine: Any, version_store: Any, built: Built) -> None:
+    target, image = rename(engine, built("lean"), f"{NAME}-staging")
+    release_image(replace(target, stage="staging"), image, GOOD, run=start_recording(), client=version_store, push=False)
+
+    assert [name for name in list_images(engine) if name.startswith(f"{NAME}-staging")] == [f"{NAME}-staging:v2"]
+
+
+def test_a_failed_image_gets_no_name_and_takes_none_away(engine: Any, version_store: Any, built: Built) -> None:
+    repository = f"{NAME}-failed"
+    target, image = rename(engine, built("lean"), repository)
+    engine.images.get(built("mlflow")[1].id).tag(repository, "v2")
+    before = noted_image(version_store)
+
+    with pytest.raises(DeploymentError, match="checks failed, so nothing is released"):
+        release_image(target, image, BAD, run=start_recording(), client=version_store, push=False)
+
+    assert [name for name in list_images(engine) if name.startswith(repository)] == [f"{repository}:v2"]
+    assert engine.images.get(f"{repository}:v2").id == built("mlflow")[1].id
+    assert noted_image(version_store) == before
+
+
+@pytest.fixture
+def docker_registry(tmp_path: Path) -> Iterator[str]:
+    """Start Debian's docker-registry on the loopback address and return its address."""
+    if not shutil.which("docker-registry"):
+        pytest.skip("docker-registry is not installed")
+    address = f"localhost:{free_port()}"
+    config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(tmp_path / "images")}}, "http": {"addr": address}}
+    (tmp_path / "registry.yaml").write_text(yaml.safe_dump(config))
+    process = subprocess.Popen(["docker-registry", "serve", str(tmp_path / "registry.yaml")], stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: _listens(address))
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.partition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+def test_pushes_to_a_docker_registry_and_notes_its_digest(
+    engine: Any, version_store: Any, built: Built, docker_registry: str
+) -> None:
+    target, image = rename(engine, built("lean"), f"{docker_registry}/{NAME}")
+
+    released = release_image(target, image, GOOD, run=start_recording(), client=version_store, push=True)
+
+    reference, _, digest = released.partition("@")
+    assert reference == f"{docker_registry}/{NAME}:v2" and released == noted_image(version_store)
+    head = {"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+    for tag in ("v2", "production"):
+        answer = requests.get(f"http://{docker_registry}/v2/{NAME}/manifests/{tag}", headers=head, timeout=60)
+        assert answer.headers["Docker-Content-Digest"] == digest
+
+
+def test_an_image_that_the_registry_refuses_loses_its_names(engine: Any, version_store: Any, built: Built) -> None:
+    repository = f"localhost:{free_port()}/{NAME}"
+    target, image = rename(engine, built("lean"), repository)
+
+    with pytest.raises(DeploymentError, match=f"The registry does not accept {repository}:v2: "):
+        release_image(target, image, GOOD, run=start_recording(), client=version_store, push=True)
+
+    assert not [name for name in list_images(engine) if name.startswith(repository)]

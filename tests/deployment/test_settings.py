@@ -1,0 +1,34 @@
+"""Settings of deploy.ipynb: wrong requests are refused before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+from tests.support.docker import deploy_settings
+
+from boostlab.errors import ParameterError
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"image": "Not An Image"}, "small letters, digits"),
+        ({"output": "context", "keep": True}, "output context makes no image: omit keep, push_to and build"),
+        ({"output": "process", "push_to": "localhost:5000"}, "output process makes no image"),
+        ({"output": "process", "build": False}, "output process makes no image"),
+        ({"push_to": "https://registry"}, "HOST or HOST:PORT"),
+        ({"port": 70000}, "Allowed: 0 <= port <= 65535"),
+        ({"builder": "podman"}, "mlflow"),
+        ({"registry": "localhost:5000"}, "No parameter 'registry'"),
+    ],
+)
+def test_refuses_a_wrong_request(given: dict[str, object], words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        deploy_settings(**given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"push_to": "localhost:5000/team", "keep": True}, {"image": "a/b.c_d-e"}, {"output": "context", "folder": "x"}],
+)
+def test_accepts_a_complete_request(given: dict[str, object]) -> None:
+    assert deploy_settings(**given).model_dump().items() >= given.items()

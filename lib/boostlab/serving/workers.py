@@ -50,6 +50,7 @@ class WorkerPool:
                 self._stop()
             else:
                 self._start(worker)
+        signal.setitimer(signal.ITIMER_REAL, 0)  # after the last worker, the alarm would end this process
         return failed
 
     def _start(self, worker: int) -> None:

@@ -13,7 +13,7 @@ from boostlab.comparison.paired import Pair, compare_pair, pair_predictor, pair_
 from boostlab.errors import LabError
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import Predictor
-from boostlab.training.holdout import Rows
+from boostlab.training.holdout import Holdout
 
 DRAW = np.random.default_rng(5)
 
@@ -25,15 +25,15 @@ def pair(count: int = 500, champion: float = 1.0, challenger: float = 1.0) -> Pa
     return Pair(true, true + champion * noise[0], true + challenger * noise[1], "regression", [], "Made rows.")
 
 
-def rows(positions: Any, *, digest: str = "d", target: str = "y", labels: tuple[str, ...] = (), test_rows: int = 0) -> Rows:
+def rows(positions: Any, *, digest: str = "d", target: str = "y", labels: tuple[str, ...] = (), test_rows: int = 0) -> Holdout:
     here = np.asarray(positions)
     data = pa.table({"a": here.astype(float)})
     if not labels:
         true, answers = pd.Series(here * 1.0, name=target), here + 0.5
-        return Rows(data, true, None, here, answers, digest, "regression", [], test_rows or len(here))
+        return Holdout(data, true, None, here, answers, digest, "regression", [], test_rows or len(here))
     true = pd.Series(np.asarray(labels)[here % len(labels)], name=target)
     answers = np.eye(len(labels))[here % len(labels)] * 0.5 + 0.5 / len(labels)
-    return Rows(data, true, None, here, answers, digest, "classification", list(labels), test_rows or len(here))
+    return Holdout(data, true, None, here, answers, digest, "classification", list(labels), test_rows or len(here))
 
 
 def predictor(labels: tuple[str, ...] = (), feature: str = "a") -> Predictor:
@@ -123,12 +123,12 @@ def test_brings_classes_into_one_order() -> None:
 
 
 @pytest.mark.parametrize("other", [rows(range(90, 140)), rows(range(100), digest="other")])
-def test_finds_no_common_rows_if_too_few_or_of_other_data(other: Rows) -> None:
+def test_finds_no_common_rows_if_too_few_or_of_other_data(other: Holdout) -> None:
     assert pair_rows(rows(range(100)), other) is None
 
 
 @pytest.mark.parametrize("other", [rows(range(9), target="z"), rows(range(9), labels=("n", "y"))])
-def test_refuses_runs_that_predict_different_things(other: Rows) -> None:
+def test_refuses_runs_that_predict_different_things(other: Holdout) -> None:
     with pytest.raises(LabError, match="Only models of the same target can be compared"):
         pair_rows(rows(range(9)), other)
 
@@ -142,7 +142,7 @@ def test_refuses_runs_that_predict_different_things(other: Rows) -> None:
         (rows(range(90, 140), test_rows=60), "The champion may have been trained on some of these rows"),
     ],
 )
-def test_cautions_if_the_champion_may_know_the_rows(kept: Rows | None, caution: str) -> None:
+def test_cautions_if_the_champion_may_know_the_rows(kept: Holdout | None, caution: str) -> None:
     found = pair_predictor(predictor(), rows(range(100)), kept=kept)
 
     assert caution in found.caution

@@ -1,4 +1,4 @@
-"""What columns become, what is left out and why; and that rows outside the training part have no say in it."""
+"""Profiles of columns: types, features, reasons for leaving a column out; all of it from the training rows alone."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from boostlab.data.columns import Column, list_features, study_columns, tabulate_columns
+from tests.support.settings import make_settings
+from boostlab.data.columns import ColumnProfile, Columns, profile_columns
 from boostlab.data.splits import Split, split_table
-from boostlab.data.table import Roles, find_task, load_table
+from boostlab.data.table import load_table
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature
 from boostlab.models.predictor import encode_rows, input_names
@@ -44,32 +45,44 @@ def make_frame(seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-def study(frame: pd.DataFrame, features: list[str] | None = None) -> tuple[dict[str, Column], Split]:
+def profile(frame: pd.DataFrame, features: list[str] | None = None) -> tuple[Columns, Split]:
+    """Return the profiles of a table with the target `price`, and its split."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "t.parquet"
         frame.to_parquet(path, index=False)
-        table = load_table(str(path), roles=Roles(target="price"), features=features or [])
-    split = split_table(table, task=find_task(table.target), test_size=0.2, valid_size=0.2, seed=0)
-    return {column.name: column for column in study_columns(table, split.train, task="regression")}, split
+        settings = make_settings(dataset=str(path), target="price", features=features or [])
+        split = split_table(load_table(settings), settings)
+    return profile_columns(split), split
 
 
-def test_kinds_gaps_and_examples_are_found() -> None:
-    columns, split = study(make_frame())
-    kinds = {name: column.kind for name, column in columns.items()}
-    assert kinds == {
+def by_name(columns: Columns) -> dict[str, ColumnProfile]:
+    return {column.name: column for column in columns.profiles}
+
+
+def test_finds_types_missing_values_and_examples() -> None:
+    columns, split = profile(make_frame())
+    profiles = by_name(columns)
+    assert {name: column.type for name, column in profiles.items()} == {
         "row": "number", "key": "category", "name": "category", "one": "number", "size": "number", "many": "number",
         "city": "category",
         "new": "boolean", "day": "date", "gap": "number",
         "copy": "number", "lists": "other",
     }  # fmt: skip
-    assert columns["gap"].missing == pytest.approx(0.3, abs=0.1)
-    assert columns["city"].distinct == 3
-    assert columns["city"].feature == Feature("city", "category", "string", categories=("Faro", "Lisboa", "Porto"))
-    assert columns["day"].feature is not None
-    assert columns["day"].feature.parts == ("month", "day", "weekday", "days")
-    shown = tabulate_columns(list(columns.values()))
-    assert list(shown.columns) == ["type", "used as", "missing", "distinct", "example", "why left out"]
+    assert profiles["gap"].missing == pytest.approx(0.3, abs=0.1)
+    assert profiles["city"].distinct == 3
+    assert profiles["city"].feature == Feature("city", "category", "string", categories=("Faro", "Lisboa", "Porto"))
+    assert profiles["day"].feature is not None
+    assert profiles["day"].feature.parts == ("month", "day", "weekday", "days")
     assert len(split.train) == 120
+
+
+def test_tabulates_what_each_column_is_used_as() -> None:
+    shown = profile(make_frame())[0].tabulate()
+
+    assert list(shown.columns) == ["type", "used as", "missing", "distinct", "example", "why left out"]
+    assert shown.loc["city", "used as"] == "category (3)"
+    assert shown.loc["day", "used as"] == "date: month, day, weekday, days"
+    assert shown.loc["key", "used as"] == "left out"
 
 
 @pytest.mark.parametrize(
@@ -79,31 +92,29 @@ def test_kinds_gaps_and_examples_are_found() -> None:
         ("key", "an identifier: 120 values in 120 rows"),
         ("name", "nearly an identifier"),
         ("one", "one value only"),
-        ("copy", "gives the target away"),
-        ("lists", "nothing that a tree can split"),
+        ("copy", "reveals the target"),
+        ("lists", "no tree can split values of type list"),
     ],
 )
-def test_what_cannot_be_used_is_left_out_with_its_reason(name: str, reason: str) -> None:
-    columns, _ = study(make_frame())
-    assert reason in columns[name].left_out
-    assert columns[name].feature is None
+def test_leaves_an_unusable_column_out_with_a_reason(name: str, reason: str) -> None:
+    column = by_name(profile(make_frame())[0])[name]
+    assert reason in column.left_out
+    assert column.feature is None
 
 
-def test_honest_columns_stay_and_named_ones_do_too() -> None:
-    columns, _ = study(make_frame())
-    assert [name for name, column in columns.items() if column.feature] == ["size", "many", "city", "new", "day", "gap"]
-    named, _ = study(make_frame(), features=["row", "key", "one", "copy"])
-    assert all(column.feature for column in named.values())
+def test_keeps_usable_columns_and_all_that_the_user_named() -> None:
+    assert [item.name for item in profile(make_frame())[0].features] == ["size", "many", "city", "new", "day", "gap"]
+    named = ["row", "key", "one", "copy"]
+    assert [item.name for item in profile(make_frame(), features=named)[0].features] == named
 
 
 def test_refuses_a_table_without_a_usable_column() -> None:
     with pytest.raises(DataError, match=r"No column of 't\.parquet' can be used"):
-        study(make_frame()[["one", "key", "price"]])
+        profile(make_frame()[["one", "key", "price"]])
 
 
-def test_what_training_did_not_see_counts_as_missing() -> None:
-    columns, _ = study(make_frame())
-    features = list_features(list(columns.values()))
+def test_a_category_that_training_did_not_see_counts_as_missing() -> None:
+    features = profile(make_frame())[0].features
     rows = make_frame(1).head(2).assign(city=pd.Series(["Braga", None]), gap=[0.5, np.nan])
     encoded = pd.DataFrame(encode_rows(rows.drop(columns="gap"), features), columns=input_names(features))
     assert encoded["city"].isna().all()
@@ -116,31 +127,28 @@ def test_what_training_did_not_see_counts_as_missing() -> None:
     seed=st.integers(0, 2**32 - 1),
     scale=st.floats(1e-3, 1e6),
     cities=st.lists(st.one_of(st.none(), st.text(max_size=5)), min_size=1, max_size=5),
-    truth=st.booleans(),
+    boolean=st.booleans(),
 )
 def test_nothing_outside_the_training_part_influences_what_is_learned(
-    seed: int, scale: float, cities: list[str | None], truth: bool
+    seed: int, scale: float, cities: list[str | None], boolean: bool
 ) -> None:
     """Change every cell of the test rows: the decisions on columns, the inputs and the model stay as they were."""
     draw = np.random.default_rng(seed)
     frame = make_frame()[["size", "city", "new", "day", "gap", "price"]]
-    features, split, booster = learn(frame)
+    columns, split, booster = learn(frame)
     changed = frame.astype({"city": object})
     for row in split.test.rows:
-        moment = pd.Timestamp("1990-01-01") + pd.Timedelta(hours=int(draw.integers(0, 200_000)))
+        time = pd.Timestamp("1990-01-01") + pd.Timedelta(hours=int(draw.integers(0, 200_000)))
         gap = None if draw.random() < 0.5 else draw.normal() * scale
-        changed.loc[row] = [draw.normal() * scale, cities[draw.integers(len(cities))], truth, moment, gap, draw.normal() * scale]
-    other_features, other_split, other_booster = learn(changed.astype({"gap": float, "new": bool}))
+        changed.loc[row] = [draw.normal() * scale, cities[draw.integers(len(cities))], boolean, time, gap, draw.normal() * scale]
+    other_columns, other_split, other_booster = learn(changed.astype({"gap": float, "new": bool}))
     assert (other_split.train.rows == split.train.rows).all()
-    assert other_features == features
+    assert other_columns.features == columns.features
     assert other_booster == booster
 
 
-def learn(frame: pd.DataFrame) -> tuple[list[Any], Split, bytes]:
-    """Return the features, the split and the booster that a table gives."""
-    columns, split = study(frame)
-    features = list_features(list(columns.values()))
-    fit = fit_booster(
-        split, features, task="regression", params={"seed": 0, "nthread": 1}, num_boost_round=5, early_stopping_rounds=0
-    )
-    return features, split, bytes(fit.predictor.booster.save_raw("ubj"))
+def learn(frame: pd.DataFrame) -> tuple[Columns, Split, bytes]:
+    """Return the profiles, the split and the booster of a table."""
+    columns, split = profile(frame)
+    fit = fit_booster(split, columns, make_settings(num_boost_round=5))
+    return columns, split, bytes(fit.predictor.booster.save_raw("ubj"))

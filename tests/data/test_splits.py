@@ -1,15 +1,17 @@
-"""Splits are disjoint, complete and honest: no group on both sides, no future in training."""
+"""Splits are disjoint and complete: no group on both sides, no future in training, each class in training."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.settings import make_settings
 from boostlab.data.splits import Split, split_table
-from boostlab.data.table import Roles, Table, load_table
+from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
 
 ROWS = 300
@@ -26,12 +28,23 @@ def make_table(tmp_path: Path, **roles: str) -> Table:
             "y": draw.choice(["no", "yes"], ROWS, p=[0.8, 0.2]),
         }
     )
-    frame.to_parquet(tmp_path / "t.parquet", index=False)
-    return load_table(str(tmp_path / "t.parquet"), roles=Roles(target="y", **roles))
+    return write_table(tmp_path, frame, **roles)
 
 
-def split(table: Table, **options: bool) -> Split:
-    return split_table(table, task="classification", test_size=0.2, valid_size=0.25, seed=3, **options)
+def write_table(tmp_path: Path, frame: pd.DataFrame, **roles: str) -> Table:
+    path = tmp_path / "t.parquet"
+    frame.to_parquet(path, index=False)
+    return load_table(make_settings(dataset=str(path), target="y", **roles))
+
+
+def make_classes(tmp_path: Path, classes: dict[str, int]) -> Table:
+    target = [name for name, count in classes.items() for _ in range(count)]
+    return write_table(tmp_path, pd.DataFrame({"a": np.arange(len(target), dtype=float), "y": target}))
+
+
+def split(table: Table, *, by_time: bool = False, **options: Any) -> Split:
+    own = {"dataset": __file__, "target": "y", "time": "when", "split": "time"} if by_time else {}
+    return split_table(table, make_settings(**{"test_size": 0.2, "valid_size": 0.25, "seed": 3, **own, **options}))
 
 
 def column(table: Table, name: str) -> np.ndarray:
@@ -46,7 +59,7 @@ def test_parts_are_disjoint_and_complete(tmp_path: Path, roles: dict[str, str], 
     assert all((np.diff(part.rows) > 0).all() for part in (parts.train, parts.valid, parts.test))
 
 
-def test_a_random_split_keeps_the_shares_of_classes_unless_told_not_to(tmp_path: Path) -> None:
+def test_a_random_split_keeps_the_shares_of_classes_unless_stratify_is_off(tmp_path: Path) -> None:
     table = make_table(tmp_path)
     share = (table.target == "yes").mean()
     parts = split(table)
@@ -64,7 +77,7 @@ def test_no_group_stands_on_both_sides(tmp_path: Path) -> None:
     assert "who" not in table.features
 
 
-def test_a_split_by_time_trains_on_the_past_and_keeps_a_moment_together(tmp_path: Path) -> None:
+def test_a_split_by_time_trains_on_the_past_and_keeps_equal_times_together(tmp_path: Path) -> None:
     table = make_table(tmp_path, time="when")
     parts = split(table, by_time=True)
     times = [column(table, "when")[part.rows] for part in (parts.train, parts.valid, parts.test)]
@@ -73,7 +86,7 @@ def test_a_split_by_time_trains_on_the_past_and_keeps_a_moment_together(tmp_path
 
 
 def test_weights_follow_their_rows(tmp_path: Path) -> None:
-    table = make_table(tmp_path, weight="weight")
+    table = make_table(tmp_path, sample_weight="weight")
     part = split(table).valid
     assert part.weight == pytest.approx(column(table, "weight")[part.rows].astype(np.float32))
 
@@ -83,19 +96,14 @@ def test_the_same_seed_gives_the_same_split(tmp_path: Path) -> None:
     assert (split(table).test.rows == split(table).test.rows).all()
 
 
-def write_table(tmp_path: Path, frame: pd.DataFrame, **roles: str) -> Table:
-    frame.to_parquet(tmp_path / "t.parquet", index=False)
-    return load_table(str(tmp_path / "t.parquet"), roles=Roles(target="y", **roles))
-
-
 @pytest.mark.parametrize(
     ("frame", "roles", "message"),
     [
         ({"y": ["a"] * 9}, {}, "has one class only, 'a'"),
         ({"y": ["a"] * 9 + ["b"]}, {}, "The class 'b' of 'y' has 1 row"),
         ({"y": ["a", "b"] * 20, "g": [1, 2] * 20}, {"group": "g"}, "of 2 groups"),
-        ({"y": ["a", "b"] * 20, "g": [None, 2.0] * 20}, {"group": "g"}, "The group column 'g' has 20 gaps"),
-        ({"y": ["a", "b"] * 20, "w": [-1.0, 2.0] * 20}, {"weight": "w"}, "The sample weights 'w' must be numbers"),
+        ({"y": ["a", "b"] * 20, "g": [None, 2.0] * 20}, {"group": "g"}, "The group column 'g' has 20 missing values"),
+        ({"y": ["a", "b"] * 20, "w": [-1.0, 2.0] * 20}, {"sample_weight": "w"}, "The sample weights 'w' must be numbers"),
     ],
 )
 def test_refuses_a_split_that_cannot_be_made(
@@ -106,8 +114,48 @@ def test_refuses_a_split_that_cannot_be_made(
         split(table)
 
 
-def test_refuses_a_class_that_only_the_future_knows(tmp_path: Path) -> None:
+def test_refuses_a_class_that_is_absent_from_the_training_part(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": range(40), "when": pd.date_range("2024-01-01", periods=40), "y": ["a", "b"] * 15 + ["c"] * 10})
     table = write_table(tmp_path, frame, time="when")
     with pytest.raises(DataError, match="The class 'c' of 'y' has no row in the training part"):
         split(table, by_time=True)
+
+
+def test_makes_parts_of_the_requested_sizes_and_tabulates_them() -> None:
+    table = load_table(make_settings(dataset="diabetes"))
+    parts = split(table, test_size=0.3, valid_size=0.1)
+
+    assert parts.sizes()["rows"].to_dict() == {"train": 442 - 133 - 44, "valid": 44, "test": 133}
+    assert parts.sizes()["share"].tolist() == ["60%", "10%", "30%"]
+    assert (split(table, seed=4).test.rows[:9] != split(table).test.rows[:9]).any()
+
+
+@pytest.mark.parametrize(
+    ("classes", "test", "valid"),
+    [({"a": 3, "b": 3}, 1 / 3, 1 / 3), ({"a": 97, "b": 3}, 0.2, 0.2), ({"a": 97, "b": 3}, 0.05, 0.05)],
+)
+def test_each_class_is_in_the_training_part(tmp_path: Path, classes: dict[str, int], test: float, valid: float) -> None:
+    parts = split(make_classes(tmp_path, classes), test_size=test, valid_size=valid)
+
+    assert set(parts.train.target) == set(classes)
+
+
+def test_refuses_a_split_whose_training_part_lacks_a_class(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="PLACEHOLDER"):
+        split(make_classes(tmp_path, {"a": 12, "b": 3}), test_size=0.5, valid_size=0.2)
+
+
+@pytest.mark.parametrize(
+    ("task", "test", "valid", "words"),
+    [
+        ("regression", 0.01, 0.2, "The test part of 't.parquet' would have 0 of 21 rows, and needs at least 1"),
+        ("regression", 0.2, 0.01, "The validation part of 't.parquet' would have 0 of 21 rows"),
+        ("regression", 0.52, 0.47, "The training part of 't.parquet' would have 0 of 21 rows"),
+        ("classification", 0.1, 0.2, "The test part of 't.parquet' would have 2 of 21 rows, and needs at least 3"),
+    ],
+)
+def test_refuses_a_part_that_is_too_small(tmp_path: Path, task: str, test: float, valid: float, words: str) -> None:
+    frame = pd.DataFrame({"a": range(21), "y": [0.5, 1.5, 2.5] * 7 if task == "regression" else ["a", "b", "c"] * 7})
+
+    with pytest.raises(DataError, match=rf"{words}.*Change test_size or valid_size"):
+        split(write_table(tmp_path, frame), test_size=test, valid_size=valid)

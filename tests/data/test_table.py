@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from tests.support.settings import make_settings
 from boostlab.data.digest import compute_digest
-from boostlab.data.splits import Split, split_table
 from boostlab.data.table import Roles, Table, encode_labels, find_labels, find_task, load_table
 from boostlab.errors import DataError
 from boostlab.models.contract import Task
@@ -20,16 +20,12 @@ from boostlab.models.contract import Task
 def make_table(frame: pd.DataFrame) -> Table:
     data = pa.Table.from_pandas(frame, preserve_index=False)
     names = tuple(data.column_names)
-    return Table(data, Roles(target=names[-1]), names[:-1], name="made", source="sklearn.made")
+    return Table(data, Roles(target=names[-1]), names[:-1], name="made", source="sklearn.made", task="regression")
 
 
 def make_classes(classes: dict[str, int]) -> Table:
     target = [name for name, count in classes.items() for _ in range(count)]
     return make_table(pd.DataFrame({"a": np.arange(len(target), dtype=float), "kind": target}))
-
-
-def split(table: Table, *, task: Task = "classification", test: float = 0.2, valid: float = 0.2, seed: int = 0) -> Split:
-    return split_table(table, task=task, test_size=test, valid_size=valid, seed=seed)
 
 
 @pytest.mark.parametrize(
@@ -43,25 +39,20 @@ def split(table: Table, *, task: Task = "classification", test: float = 0.2, val
     ],
 )
 def test_loads_each_data_set_for_its_task(dataset: str, task: Task, shape: tuple[int, int], labels: list[object] | None) -> None:
-    table = load_table(dataset)
+    table = load_table(make_settings(dataset=dataset))
 
-    assert (find_task(table.target), len(table), len(table.features)) == (task, *shape)
+    assert (table.task, len(table), len(table.features)) == (task, *shape)
     assert labels is None or find_labels(table.target) == labels
     assert {table.data.schema.field(name).type for name in table.features} == {pa.float64()}
 
 
 def test_chooses_columns_of_a_data_set_that_ships_with_scikit_learn() -> None:
-    chosen = load_table("diabetes", features=["bmi", "age"], drop=["age"])
+    chosen = load_table(make_settings(features=["bmi", "age"], drop=["age"]))
 
     assert (chosen.features, chosen.chosen, chosen.data.column_names) == (("bmi",), True, ["bmi", "target"])
-    assert load_table("diabetes", drop=["age"]).features == ("sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
+    assert load_table(make_settings(drop=["age"])).features == ("sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
     with pytest.raises(DataError, match=r"diabetes has no column 'bmj'\. Did you mean 'bmi'"):
-        load_table("diabetes", drop=["bmj"])
-
-
-def test_refuses_a_file_without_the_name_of_a_target(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="needs a target: name the column to predict as -p target NAME"):
-        load_table(str(tmp_path / "t.csv"))
+        load_table(make_settings(drop=["bmj"]))
 
 
 @pytest.mark.parametrize(("values", "task"), [(list(range(50)), "classification"), (list(range(51)), "regression")])
@@ -71,7 +62,7 @@ def test_takes_up_to_fifty_whole_numbers_for_classes(values: list[object], task:
 
 
 @pytest.mark.parametrize(
-    ("values", "asked", "words"),
+    ("values", "requested", "words"),
     [
         (["low", "high"], "regression", "not a number in 2 rows (first: 1, 2): 'low', 'high'. Regression takes numbers"),
         ([True, False], "regression", "not a number in 2 rows (first: 1, 2): True, False. Regression takes numbers"),
@@ -79,9 +70,9 @@ def test_takes_up_to_fifty_whole_numbers_for_classes(values: list[object], task:
         (list(range(51)), "classification", "51 different numbers, such as 0, 1, 2. Classes are text"),
     ],
 )
-def test_refuses_a_task_that_does_not_fit(values: list[object], asked: str, words: str) -> None:
+def test_refuses_a_task_that_does_not_fit(values: list[object], requested: str, words: str) -> None:
     with pytest.raises(DataError) as caught:
-        find_task(pd.Series(values, name="y"), asked)
+        find_task(pd.Series(values, name="y"), requested)
 
     assert "The target 'y' is" in str(caught.value) or "does not fit the target 'y'" in str(caught.value)
     assert words in str(caught.value)
@@ -98,9 +89,9 @@ def test_sorts_labels_and_encodes_them_by_position(values: list[Any], labels: li
 
 
 @pytest.mark.parametrize("rows", [list(range(10)), [0, 3, 4, 9], [5], []])
-def test_gives_the_asked_rows_however_the_table_is_cut(rows: list[int]) -> None:
+def test_gives_the_requested_rows_however_the_table_is_chunked(rows: list[int]) -> None:
     whole = make_table(pd.DataFrame({"a": range(10), "b": "text", "y": range(10)}))
-    pieces = Table(pa.concat_tables([whole.data[:4], whole.data[4:]]), whole.roles, whole.features, "made", "here")
+    pieces = Table(pa.concat_tables([whole.data[:4], whole.data[4:]]), whole.roles, whole.features, "made", "here", "regression")
     frames = list(pieces.batches(["y"], np.array(rows, int)))
 
     assert [value for frame in frames for value in frame["y"]] == rows
@@ -123,11 +114,11 @@ def test_has_the_same_digest_however_values_are_stored(change: Callable[[pd.Data
     assert compute_digest((make_table(change(FRAME))).data) == compute_digest((make_table(FRAME)).data)
 
 
-def test_has_the_same_digest_however_the_table_is_cut() -> None:
-    table = load_table("iris")
+def test_has_the_same_digest_however_the_table_is_chunked() -> None:
+    table = load_table(make_settings(dataset="iris"))
     cut = pa.concat_tables([table.data[:7], table.data[7:]])
 
-    assert compute_digest((Table(cut, table.roles, table.features, "other", "elsewhere")).data) == compute_digest((table).data)
+    assert compute_digest((Table(cut, table.roles, table.features, "other", "elsewhere", "regression")).data) == compute_digest((table).data)
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 3]}, {"day": pd.to_datetime(["2020-01-01"] * 2)}, {"kind": ["x", "None"]}])
@@ -138,7 +129,7 @@ def test_has_another_digest_after_a_change_of_any_kind_of_value(value: dict[str,
 def test_describes_itself_as_mlflow_records_a_data_set(tmp_path: Path) -> None:
     facts = make_classes({"a": 2}).describe()
     FRAME.to_parquet(tmp_path / "t.parquet", index=False)
-    read = load_table(str(tmp_path / "t.parquet"), roles=Roles(target="a")).describe()
+    read = load_table(make_settings(dataset=str(tmp_path / "t.parquet"), target="a")).describe()
 
     assert [column["name"] for column in json.loads(facts["schema"])["mlflow_colspec"]] == ["a", "kind"]
     assert facts["profile"] == '{"num_rows": 2, "num_elements": 2}'
@@ -147,40 +138,28 @@ def test_describes_itself_as_mlflow_records_a_data_set(tmp_path: Path) -> None:
     assert json.loads(read["source"]) == {"uri": str(tmp_path / "t.parquet")}
 
 
-def test_splits_into_parts_of_the_asked_sizes_and_tabulates_them() -> None:
-    parts = split(load_table("diabetes"), task="regression", test=0.3, valid=0.1)
-
-    assert parts.sizes()["rows"].to_dict() == {"train": 442 - 133 - 44, "valid": 44, "test": 133}
-    assert parts.sizes()["share"].tolist() == ["60%", "10%", "30%"]
-    assert (split(load_table("diabetes"), task="regression", seed=1).test.rows[:9] != parts.test.rows[:9]).any()
-
-
 @pytest.mark.parametrize(
-    ("classes", "test", "valid"),
+    ("values", "task"),
     [
-        ({"a": 3, "b": 3}, 1 / 3, 1 / 3),
-        ({"a": 12, "b": 3}, 0.5, 0.2),
-        ({"a": 97, "b": 3}, 0.2, 0.2),
-        ({"a": 97, "b": 3}, 0.05, 0.05),
+        ([1.5, 2.5], "regression"),
+        ([1, 2, 1], "classification"),
+        ([1.0, 2.0, 1.0], "classification"),
+        (["a", "b"], "classification"),
+        ([True, False], "classification"),
+        (list(range(60)), "regression"),
     ],
 )
-def test_learns_each_class_or_refuses(classes: dict[str, int], test: float, valid: float) -> None:
-    try:
-        parts = split(make_classes(classes), test=test, valid=valid)
-    except DataError:
-        return
-    assert set(parts.train.target) == set(classes)
+def test_finds_the_task(values: list[object], task: str) -> None:
+    assert find_task(pd.Series(values, name="y")) == task
 
 
-@pytest.mark.parametrize(
-    ("task", "test", "valid", "words"),
-    [
-        ("regression", 0.01, 0.2, "The test part of 'made' would have 0 of 21 rows, and needs at least 1"),
-        ("regression", 0.2, 0.01, "The validation part of 'made' would have 0 of 21 rows"),
-        ("regression", 0.52, 0.48, "The training part of 'made' would have 0 of 21 rows"),
-        ("classification", 0.1, 0.2, "The test part of 'made' would have 2 of 21 rows, and needs at least 3"),
-    ],
-)
-def test_refuses_a_part_that_is_too_small(task: Task, test: float, valid: float, words: str) -> None:
-    with pytest.raises(DataError, match=rf"{words}.*Change test_size or valid_size"):
-        split(make_classes({"a": 7, "b": 7, "c": 7}), task=task, test=test, valid=valid)
+def test_names_the_first_rows_of_text_in_a_numeric_target() -> None:
+    target = pd.Series([*(f"{n}.5" for n in range(100)), "about 5", "7..2"], name="price")
+    for requested in ("auto", "regression"):
+        with pytest.raises(DataError, match=r"not a number in 2 rows \(first: 101, 102\): 'about 5', '7..2'"):
+            find_task(target, requested)
+
+
+def test_refuses_an_infinite_target() -> None:
+    with pytest.raises(DataError, match="infinite in row 2"):
+        find_task(pd.Series([1.0, np.inf, 3.0], name="y"))

@@ -23,7 +23,7 @@ from boostlab.comparison.configurations import MOST_CONFIGURATIONS
 from boostlab.comparison.paired import FEWEST_ROWS, pair_runs
 from boostlab.comparison.selection import SPARE_RUNS
 from boostlab.models.packaging import fetch_predictor
-from boostlab.training.holdout import fetch_rows
+from boostlab.training.holdout import fetch_holdout
 
 pytestmark = pytest.mark.slow
 
@@ -109,7 +109,7 @@ def test_a_champion_with_other_held_out_rows_predicts_the_challengers(trained: P
     client = look(f"sqlite:///{trained}/mlflow.db")
     ids = {run.info.run_name: run.info.run_id for run in all_runs(client)}
 
-    mine, theirs = (fetch_rows(client, ids[name]) for name in ("other-seed", "plain"))
+    mine, theirs = (fetch_holdout(client, ids[name]) for name in ("other-seed", "plain"))
     found = pair_runs(client, champion=ids["plain"], challenger=ids["other-seed"])
 
     shared = len(set(mine.positions) & set(theirs.positions))

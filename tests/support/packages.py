@@ -10,12 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from boostlab.data.columns import list_features, study_columns
+from tests.support.settings import make_settings
+from boostlab.data.columns import profile_columns
 from boostlab.data.splits import Split, split_table
-from boostlab.data.table import Roles, Table, find_task, load_table
+from boostlab.data.table import load_table
 from boostlab.models.packaging import package_model, write_model
 from boostlab.models.predictor import Predictor
 from boostlab.training.fit import fit_booster
+from boostlab.training.settings import Train
 
 Packaged = tuple[Path, Predictor, Split]
 
@@ -49,23 +51,22 @@ def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callab
 
     @cache
     def get(dataset: str) -> Packaged:
-        targets = {"own": "price", "own_classes": "level"}
-        roles = Roles(target=targets.get(dataset, ""))
-        drop = ["level"] if dataset == "own" else ["price"]
-        table = load_table(str(own_table), roles=roles, drop=drop) if roles.target else load_table(dataset)
-        return make_package(table, tmp_path_factory.mktemp(dataset))
+        own = {
+            "own": {"dataset": str(own_table), "target": "price", "drop": ["level"]},
+            "own_classes": {"dataset": str(own_table), "target": "level", "drop": ["price"]},
+        }
+        settings = make_settings(num_boost_round=9, **own.get(dataset, {"dataset": dataset}))
+        return make_package(settings, tmp_path_factory.mktemp(dataset))
 
     return get
 
 
-def make_package(table: Table, folder: Path) -> Packaged:
-    """Train on a table and package the model."""
+def make_package(settings: Train, folder: Path) -> Packaged:
+    """Train as the settings say and package the model."""
     from mlflow.models import Model
 
-    task = find_task(table.target)
-    split = split_table(table, task=task, test_size=0.2, valid_size=0.2, seed=0)
-    features = list_features(study_columns(table, split.train, task=task))
-    fit = fit_booster(split, features, task=task, params={"nthread": 1}, num_boost_round=9, early_stopping_rounds=0)
+    split = split_table(load_table(settings), settings)
+    fit = fit_booster(split, profile_columns(split), settings)
     write_model(fit.predictor, split.train.head(5), folder / "parts")
     package_model(folder / "parts", folder / "model", mlflow_model=Model())
     return folder / "model", fit.predictor, split

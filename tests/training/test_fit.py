@@ -12,12 +12,14 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from boostlab.data.columns import list_features, study_columns
+from tests.support.settings import make_settings
+from boostlab.data.columns import ColumnProfile, Columns, profile_columns
 from boostlab.data.splits import Part, Split, split_table
-from boostlab.data.table import Roles, Table, find_task, load_table
+from boostlab.data.table import Roles, Table, load_table
 from boostlab.errors import DataError, TrainingError
 from boostlab.models.contract import Feature
-from boostlab.training.fit import Fit, fit_booster, rank_features
+from boostlab.training.fit import Fit, fit_booster
+from boostlab.training.settings import Hyperparameters
 
 KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iris"}
 
@@ -25,23 +27,17 @@ KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iri
 @pytest.fixture(scope="module")
 def splits() -> dict[str, Split]:
     """Splits by task: one to regress on, one of two classes, one of three."""
-    tables = {kind: load_table(name) for kind, name in KINDS.items()}
-    options: dict[str, Any] = {"seed": 0, "test_size": 0.2, "valid_size": 0.2}
-    return {kind: split_table(table, task=find_task(table.target), **options) for kind, table in tables.items()}
+    settings = {kind: make_settings(dataset=name) for kind, name in KINDS.items()}
+    return {kind: split_table(load_table(chosen), chosen) for kind, chosen in settings.items()}
 
 
 def fit(split: Split, *, rounds: int = 3, stop: int = 0, callbacks: Sequence[Any] = (), **params: Any) -> Fit:
-    task = find_task(split.train.target)
-    features = list_features(study_columns(split.train.table, split.train, task=task))
-    return fit_booster(
-        split,
-        features,
-        task=task,
-        params={"nthread": 1, **params},
-        num_boost_round=rounds,
-        early_stopping_rounds=stop,
-        callbacks=callbacks,
-    )
+    """Train with XGBoost's own defaults but for the given parameters."""
+    own = {"eta": 0.3, "max_depth": 6, "tree_method": "hist"} | params
+    known = {name: value for name, value in own.items() if name in Hyperparameters.model_fields}
+    others = {name: value for name, value in own.items() if name not in known}
+    settings = make_settings(num_boost_round=rounds, early_stopping_rounds=stop, xgb_params=others, **known)
+    return fit_booster(split, profile_columns(split), settings, callbacks=callbacks)
 
 
 def make_split(**columns: list[Any]) -> Split:
@@ -49,7 +45,7 @@ def make_split(**columns: list[Any]) -> Split:
     data = pa.table(columns)
     names = tuple(name for name in data.column_names if name not in ("y", "weight"))
     roles = Roles(target="y", weight="weight" if "weight" in columns else "")
-    table = Table(data, roles, names, name="made", source="here", chosen=True)
+    table = Table(data, roles, names, name="made", source="here", task="regression", chosen=True)
     weight = np.array(columns["weight"], np.float32) if "weight" in columns else None
     part = Part(table, np.arange(len(table)), table.target, weight)
     return Split(part, part, part)
@@ -202,7 +198,7 @@ def test_learns_from_text_truths_and_dates_with_gaps(method: str) -> None:
     done = fit(split, rounds=60, tree_method=method, eta=0.5, max_cat_to_onehot=1, min_child_weight=0)
 
     assert done.predictor.predict(split.train.head(4)) == pytest.approx([1, 9, 4, 2], abs=0.05)
-    assert {"city", "new", "day.month"} < set(rank_features(done.predictor))
+    assert {"city", "new", "day.month"} < set(done.rank_features())
 
 
 @pytest.mark.parametrize("method", ["hist", "exact", "approx"])
@@ -217,22 +213,22 @@ def test_weighs_rows_while_it_learns_and_while_it_watches(method: str) -> None:
 def test_takes_column_names_that_xgboost_does_not() -> None:
     split = make_split(**{"a[0]": [0.0, 1.0] * 20, "a(0)": [1.0, 0.0] * 20, "b<c": [0.0, 0.5] * 20, "y": [1.5, 2.5] * 20})
 
-    assert set(rank_features(fit(split).predictor)) == {"a[0]", "a(0)", "b<c"}
+    assert set(fit(split).rank_features()) == {"a[0]", "a(0)", "b<c"}
 
 
 def test_names_the_table_and_the_column_of_a_value_that_cannot_be_encoded() -> None:
     split = make_split(a=["1", "2", "x"] * 10, y=[0.5, 1.5, 2.5] * 10)
-    features = [Feature("a", "number", "double")]
+    profile = ColumnProfile("a", "string", "number", 0, 3, "1", feature=Feature("a", "number", "double"))
 
     with pytest.raises(DataError, match="made: Column 'a' takes numbers, not 'x'"):
-        fit_booster(split, features, task="regression", params={}, num_boost_round=1, early_stopping_rounds=0)
+        fit_booster(split, Columns((profile,)), make_settings(num_boost_round=1))
 
 
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"max_depth": -1}, "value -1 for Parameter max_depth should be greater equal to 0"),
-        ({"max_depth": "deep"}, "Invalid Parameter format for max_depth expect int but value='deep'"),
+        ({"max_cat_threshold": -1}, "value -1 for Parameter max_cat_threshold should be greater equal to 0"),
+        ({"max_cat_to_onehot": "few"}, "Invalid Parameter format for max_cat_to_onehot expect int but value='few'"),
         ({"sampling_method": "some"}, "'some', valid values are: {'gradient_based', 'uniform'}"),
         ({"eval_metric": "nope"}, "Unknown metric function nope"),
         ({"monotone_constraints": [1, 0]}, "'list'"),
@@ -272,8 +268,8 @@ def test_refuses_what_no_model_here_can_answer_with(
 
 
 def test_ranks_features_by_gain_with_the_unused_last(splits: dict[str, Split]) -> None:
-    gain = rank_features(fit(splits["regression"], rounds=1, max_depth=1).predictor)
-    several = list(rank_features(fit(splits["multiclass"]).predictor).values())
+    gain = fit(splits["regression"], rounds=1, max_depth=1).rank_features()
+    several = list(fit(splits["multiclass"]).rank_features().values())
 
     assert set(gain) == set(splits["regression"].train.table.features)
     assert [score > 0 for score in gain.values()] == [True] + [False] * 9

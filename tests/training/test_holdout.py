@@ -13,7 +13,8 @@ from boostlab.data.splits import Part
 from boostlab.data.table import Roles, Table
 from boostlab.errors import LabError
 from boostlab.models.contract import Contract, Feature, Task
-from boostlab.training.holdout import MOST_ROWS, Rows, keep_rows, read_rows
+from boostlab.training.holdout import MOST_ROWS, Holdout, make_holdout, read_holdout
+from boostlab.training.metrics import Evaluation
 
 WORDS = ["lamp", "chair", "desk"]
 
@@ -32,7 +33,7 @@ def part(count: int, rows: Any, *, target: str = "y", weight: str = "") -> Part:
             "label": pa.array(draw.choice(["no", "yes"], count)),
         }
     )
-    table = Table(data, Roles(target=target, weight=weight), ("size", "kind", "sold", "unused"), name="made", source="here")
+    table = Table(data, Roles(target=target, weight=weight), ("size", "kind", "sold", "unused"), name="made", source="here", task="regression")
     return Part(table, np.asarray(rows), table.target.iloc[rows], None)
 
 
@@ -42,16 +43,20 @@ def contract(
     return Contract(task, labels, tuple(Feature(name, "number", "double") for name in names))
 
 
-def kept(table: pa.Table, folder: Path) -> Rows:
+def evaluate(tested: Part, answers: np.ndarray, made: Contract) -> Evaluation:
+    return Evaluation(tested, made, answers, scores={}, baseline={})
+
+
+def kept(table: pa.Table, folder: Path) -> Holdout:
     pq.write_table(table, folder / "rows.parquet")
-    return read_rows(folder / "rows.parquet")
+    return read_holdout(folder / "rows.parquet")
 
 
 def test_brings_back_the_rows_that_the_model_saw_and_its_answers(tmp_path: Path) -> None:
     tested = part(100, [3, 7, 50, 99])
     answers = np.array([1.5, 2.5, -1.0, 0.1], np.float32)
 
-    rows = kept(keep_rows(tested, answers, contract=contract()), tmp_path)
+    rows = kept(make_holdout(evaluate(tested, answers, contract())), tmp_path)
 
     assert rows.positions.tolist() == [3, 7, 50, 99]
     assert rows.answers.tolist() == answers.tolist()
@@ -65,7 +70,7 @@ def test_brings_back_the_probability_of_each_class_and_the_weights(tmp_path: Pat
     tested = part(50, [1, 2, 3], target="label", weight="w")
     answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
 
-    table = keep_rows(tested, answers, contract=contract("classification", ("no", "yes")))
+    table = make_holdout(evaluate(tested, answers, contract("classification", ("no", "yes"))))
     rows = kept(table, tmp_path)
 
     assert table.column_names[-2:] == ["probability of no", "probability of yes"]
@@ -75,7 +80,7 @@ def test_brings_back_the_probability_of_each_class_and_the_weights(tmp_path: Pat
 
 
 def test_a_column_of_the_users_may_be_called_as_one_of_ours(tmp_path: Path) -> None:
-    rows = kept(keep_rows(part(10, [4, 5]), np.zeros(2), contract=contract(names=("position",))), tmp_path)
+    rows = kept(make_holdout(evaluate(part(10, [4, 5]), np.zeros(2), contract(names=("position",)))), tmp_path)
 
     assert rows.frame["position"].tolist() == [0.0, 0.0]
     assert rows.positions.tolist() == [4, 5]
@@ -86,9 +91,9 @@ def test_keeps_a_sample_of_many_rows_and_much_the_same_for_another_test_part(tmp
     first, second = (np.sort(draw.choice(200_000, 100_000, replace=False)) for _ in range(2))
     answers = np.arange(100_000, dtype=float)
 
-    one = kept(keep_rows(part(200_000, first), answers, contract=contract()), tmp_path)
-    again = kept(keep_rows(part(200_000, first), answers, contract=contract()), tmp_path)
-    other = kept(keep_rows(part(200_000, second), answers, contract=contract()), tmp_path)
+    one = kept(make_holdout(evaluate(part(200_000, first), answers, contract())), tmp_path)
+    again = kept(make_holdout(evaluate(part(200_000, first), answers, contract())), tmp_path)
+    other = kept(make_holdout(evaluate(part(200_000, second), answers, contract())), tmp_path)
 
     assert len(one) == MOST_ROWS and one.test_rows == 100_000
     assert one.positions.tolist() == again.positions.tolist()
@@ -100,4 +105,4 @@ def test_says_that_a_file_holds_no_test_rows(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
 
     with pytest.raises(LabError, match="does not hold the test rows of a run"):
-        read_rows(tmp_path / "other.parquet")
+        read_holdout(tmp_path / "other.parquet")

@@ -8,26 +8,24 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from boostlab.data.splits import Part
+from boostlab.data.splits import Part, Split
 from boostlab.data.table import Roles, Table
 from boostlab.errors import LabError
 from boostlab.models.contract import Contract, Feature, Task
 from boostlab.models.predictor import Predictor
 from boostlab.training.metrics import (
-    evaluate_answers,
-    evaluate_constant,
+    Evaluation,
+    evaluate_test,
     is_higher_better,
-    predict_part,
-    prefix_names,
     score_classification,
     score_regression,
-    tabulate_scores,
 )
 
 
 def part(values: list[Any]) -> Part:
+    task: Task = "classification" if isinstance(values[0], str) else "regression"
     data = pa.table({"a": np.arange(len(values), dtype=float), "y": values})
-    table = Table(data, Roles(target="y"), ("a",), name="made", source="here")
+    table = Table(data, Roles(target="y"), ("a",), name="made", source="here", task=task)
     return Part(table, np.arange(len(values)), table.target, None)
 
 
@@ -67,41 +65,47 @@ def test_scores_three_classes_by_their_unweighted_mean() -> None:
     )
 
 
-def test_predicts_the_training_mean_as_a_constant() -> None:
-    scores = evaluate_constant(part([1.0, 3.0]), part([2.0, 4.0]), task="regression", labels=[])
+def evaluate(learned: list[Any], tested: list[Any]) -> Evaluation:
+    """Evaluate a model that learned from some rows on others."""
+    labels = sorted(set(learned)) if isinstance(learned[0], str) else []
+    kind = ("reg:squarederror", "reg:squarederror", "binary:logistic", "multi:softprob")[len(labels)]
+    params = {"objective": kind, "eta": 1, "lambda": 0, "min_child_weight": 0, "nthread": 1}
+    params |= {"num_class": len(labels)} if len(labels) > 2 else {}
+    train, test = part(learned), part(tested)
+    target = [labels.index(value) for value in learned] if labels else learned
+    booster = xgb.train(params, xgb.DMatrix(train.head(len(train)), label=target), num_boost_round=20)
+    contract = Contract(train.table.task, tuple(labels), (Feature("a", "number", "double"),))
+    return evaluate_test(Predictor(booster, contract), Split(train, train, test))
 
-    assert scores == pytest.approx({"rmse": sqrt(2), "mae": 1.0, "r2": -1.0})
+
+def test_the_constant_of_a_regression_is_the_training_mean() -> None:
+    baseline = evaluate([1.0, 3.0], [2.0, 4.0]).baseline
+
+    assert baseline == pytest.approx({"rmse": sqrt(2), "mae": 1.0, "r2": -1.0})
 
 
-def test_predicts_the_training_shares_as_a_constant() -> None:
-    scores = evaluate_constant(part(["a", "a", "a", "b"]), part(["a", "b"]), task="classification", labels=["a", "b"])
+def test_the_constant_of_a_classification_is_the_share_of_each_class() -> None:
+    baseline = evaluate(["a", "a", "a", "b"], ["a", "b"]).baseline
 
-    assert scores["log_loss"] == pytest.approx(-(log(3 / 4) + log(1 / 4)) / 2)
-    assert (scores["accuracy"], scores["balanced_accuracy"], scores["roc_auc"], scores["f1"]) == (0.5, 0.5, 0.5, 0.0)
+    assert baseline["log_loss"] == pytest.approx(-(log(3 / 4) + log(1 / 4)) / 2)
+    assert (baseline["accuracy"], baseline["balanced_accuracy"], baseline["roc_auc"], baseline["f1"]) == (0.5, 0.5, 0.5, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("objective", "values", "labels", "perfect"),
+    ("values", "columns", "perfect"),
     [
-        ("reg:squarederror", [1.0, 2.0, 3.0, 4.0], [], {"rmse": 0.0, "r2": 1.0}),
-        ("binary:logistic", ["n", "n", "y", "y"], ["n", "y"], {"accuracy": 1.0, "f1": 1.0, "roc_auc": 1.0}),
-        ("multi:softprob", ["c", "b", "a", "b"], ["a", "b", "c"], {"accuracy": 1.0, "f1": 1.0, "roc_auc": 1.0}),
+        ([1.0, 2.0, 3.0, 4.0], None, {"rmse": 0.0, "r2": 1.0}),
+        (["n", "n", "y", "y"], 2, {"accuracy": 1.0, "f1": 1.0, "roc_auc": 1.0}),
+        (["c", "b", "a", "b"], 3, {"accuracy": 1.0, "f1": 1.0, "roc_auc": 1.0}),
     ],
 )
-def test_evaluates_a_model_that_knows_the_answers(
-    objective: str, values: list[Any], labels: list[str], perfect: dict[str, float]
+def test_a_model_that_knows_the_answers_has_perfect_scores(
+    values: list[Any], columns: int | None, perfect: dict[str, float]
 ) -> None:
-    rows = part(values)
-    target = [labels.index(value) for value in values] if labels else values
-    params = {"objective": objective, "eta": 1, "lambda": 0, "min_child_weight": 0, "nthread": 1}
-    params |= {"num_class": len(labels)} if len(labels) > 2 else {}
-    booster = xgb.train(params, xgb.DMatrix(rows.head(len(rows)), label=target), num_boost_round=20)
-    task: Task = "classification" if labels else "regression"
-    answers = predict_part(Predictor(booster, Contract(task, tuple(labels), (Feature("a", "number", "double"),))), rows)
-    scores = evaluate_answers(answers, rows, task=task, labels=labels)
+    evaluation = evaluate(values, values)
 
-    assert answers.shape == ((len(values), len(labels)) if labels else (len(values),))
-    assert {name: scores[name] for name in perfect} == pytest.approx(perfect, abs=1e-4)
+    assert evaluation.answers.shape == ((4, columns) if columns else (4,))
+    assert {name: evaluation.scores[name] for name in perfect} == pytest.approx(perfect, abs=1e-4)
 
 
 def test_leaves_the_area_out_where_all_rows_are_of_one_class() -> None:
@@ -110,15 +114,20 @@ def test_leaves_the_area_out_where_all_rows_are_of_one_class() -> None:
     assert set(scores) == {"log_loss", "accuracy", "balanced_accuracy", "f1"}
 
 
-def test_tabulates_a_model_beside_the_constant_with_units() -> None:
-    table = tabulate_scores({"rmse": 1.0, "accuracy": 0.9}, {"rmse": 2.0, "accuracy": 0.5})
+def test_tabulates_model_and_constant_with_units() -> None:
+    table = evaluate([1.0, 3.0], [2.0, 4.0]).tabulate()
 
-    assert table.loc["rmse"].to_dict() == {"model": 1.0, "constant predictor": 2.0, "unit": "unit of the target"}
-    assert table.loc["accuracy", "unit"] == "0 to 1"
+    assert list(table.columns) == ["model", "constant predictor", "unit"]
+    assert table.loc["rmse", "constant predictor"] == pytest.approx(sqrt(2))
+    assert (table.loc["rmse", "unit"], table.loc["r2", "unit"]) == ("unit of the target", "1 is perfect")
 
 
-def test_prefixes_names() -> None:
-    assert prefix_names({"rmse": 1.0, "r2": 0.5}, "test") == {"test_rmse": 1.0, "test_r2": 0.5}
+def test_names_the_metrics_by_their_part() -> None:
+    evaluation = evaluate([1.0, 3.0], [2.0, 4.0])
+    names = ("rmse", "mae", "r2")
+
+    assert list(evaluation.metrics()) == [f"{part}_{name}" for part in ("test", "baseline") for name in names]
+    assert evaluation.metrics()["baseline_rmse"] == evaluation.baseline["rmse"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from boostlab.comparison.bootstrap import CLASSIFICATION, REGRESSION, score_draw
 from boostlab.errors import LabError, suggest
 from boostlab.models.contract import Task
 from boostlab.models.packaging import fetch_predictor
-from boostlab.training.holdout import Rows, fetch_rows
+from boostlab.training.holdout import Holdout, fetch_holdout
 from boostlab.training.metrics import is_higher_better, strip_part
 
 if TYPE_CHECKING:
@@ -156,9 +156,9 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     LabError
         If the challenger has no stored test rows, the targets differ, or the champion's model is missing or cannot read the rows.
     """
-    new = fetch_rows(client, challenger)
+    new = fetch_holdout(client, challenger)
     try:
-        old = fetch_rows(client, champion)
+        old = fetch_holdout(client, champion)
     except LabError:  # an old run without stored rows: its model can still predict
         old = None
     if old is not None:
@@ -168,7 +168,7 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     return pair_predictor(fetch_predictor(client, champion), new, kept=old)
 
 
-def pair_rows(old: Rows, new: Rows) -> Pair | None:
+def pair_rows(old: Holdout, new: Holdout) -> Pair | None:
     """Return two models' predictions of the rows that both held out, or None if the data differs or the rows are too few.
 
     Raises
@@ -191,12 +191,12 @@ def pair_rows(old: Rows, new: Rows) -> Pair | None:
     return Pair(new.true[right], answers, new.answers[right], new.task, new.labels, f"{basis} both runs held out.", weight=weight)
 
 
-def pair_predictor(champion: Predictor, rows: Rows, *, kept: Rows | None = None) -> Pair:
+def pair_predictor(champion: Predictor, rows: Holdout, *, kept: Holdout | None = None) -> Pair:
     """Return a model's predictions of the challenger's test rows next to the challenger's own.
 
     Parameters
     ----------
-    kept : Rows, optional
+    kept : Holdout, optional
         The champion's own test rows, on which it was not trained.
 
     Raises
@@ -223,7 +223,7 @@ def pair_predictor(champion: Predictor, rows: Rows, *, kept: Rows | None = None)
     return Pair(rows.true, answers, rows.answers, rows.task, rows.labels, basis, _warn(rows, kept), rows.weight)
 
 
-def _check_alike(old: Rows, new: Rows) -> None:
+def _check_alike(old: Holdout, new: Holdout) -> None:
     if (old.task, set(old.labels)) != (new.task, set(new.labels)) or old.target.name != new.target.name:
         raise LabError(
             f"The champion does {_describe(old.task, old.labels)} of {str(old.target.name)!r}, the challenger "
@@ -231,7 +231,7 @@ def _check_alike(old: Rows, new: Rows) -> None:
         )
 
 
-def _warn(rows: Rows, kept: Rows | None) -> str:
+def _warn(rows: Holdout, kept: Holdout | None) -> str:
     """Return a caution if the champion may have been trained on the challenger's test rows."""
     if kept is None or kept.digest != rows.digest:
         return "It is unknown whether the champion was trained on some of these rows, which would favour it."
@@ -251,5 +251,5 @@ def _describe(task: str, labels: Sequence[Any]) -> str:
     return f"{task} into {', '.join(map(str, labels[:5]))}{' …' if len(labels) > 5 else ''}" if labels else task
 
 
-def _all_or_some(rows: Rows) -> str:
+def _all_or_some(rows: Holdout) -> str:
     return f"a sample of the {rows.test_rows}" if rows.test_rows > len(rows) else f"all {len(rows)}"

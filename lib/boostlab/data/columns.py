@@ -1,7 +1,7 @@
-"""What each column of a table is, and which become features: decided on the training rows alone.
+"""Profiles of a table's columns: their types, and which of them become features, decided on the training rows alone.
 
-Numbers, booleans, text and categories are used as they are, dates as parts. What cannot be used (a column with one
-value, an identifier, one that gives the target away almost alone) is left out and says why, unless the user named it.
+Numbers, booleans, text and categories are used directly, dates as their parts. Columns with a single value, identifiers and
+columns that reveal the target are left out with a reason, unless the user named them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import pyarrow.compute as pc
 from sklearn.metrics import balanced_accuracy_score, r2_score
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from boostlab.data.splits import Part
+from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.errors import DataError
-from boostlab.models.contract import Feature, FeatureType, MLflowType, Task
+from boostlab.models.contract import Feature, FeatureType, MLflowType
 from boostlab.models.predictor import DATE_PARTS, ENCODERS, encode_date
 
-LEAK_SCORE = 0.999  # R² or balanced accuracy of a tree that sees one column alone, on new rows; or the rank correlation
+LEAK_SCORE = 0.999  # R² or balanced accuracy on new rows of a tree with one column; or the rank correlation
 LEAK_ROWS = 5_000
 DISTINCT_ROWS = 50_000
-FEWEST_ROWS = 40  # training rows that it takes to call a column an identifier or a leak
-IDENTIFIER_SPAN = 3  # whole numbers that are all different and fill a third of their range count the rows
+FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier or a leak
+IDENTIFIER_SPAN = 3  # distinct whole numbers that fill a third of their range count the rows
 MLFLOW_TYPES: dict[FeatureType, MLflowType] = {
     "number": "double",
     "boolean": "boolean",
@@ -36,14 +36,15 @@ MLFLOW_TYPES: dict[FeatureType, MLflowType] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class ColumnProfile:
     """One column, as the training rows show it.
 
     Attributes
     ----------
-    name, type : str
-        Its name, and its type in the file.
-    kind : str
+    name : str
+    arrow_type : str
+        The type in the file.
+    type : str
         ``number``, ``boolean``, ``category``, ``date``, or ``other`` for types that no model takes.
     missing : float
         Share of the training rows without a value, in [0, 1].
@@ -52,108 +53,124 @@ class Column:
     example : str
         One value.
     left_out : str
-        Why the column is no feature; empty if it is one.
+        The reason why the column is not a feature; empty if it is one.
     feature : Feature or None
-        The column as the model's contract has it; None if it is left out.
+        The column in the model's contract; None if it is left out.
     """
 
     name: str
-    type: str
-    kind: FeatureType | Literal["other"]
+    arrow_type: str
+    type: FeatureType | Literal["other"]
     missing: float
     distinct: int
     example: str
     left_out: str = ""
     feature: Feature | None = None
 
+    @property
+    def use(self) -> str:
+        """The column's role in the model, in words."""
+        if self.feature is None:
+            return "left out"
+        if self.type == "date":
+            return f"date: {', '.join(self.feature.parts)}"
+        return f"category ({len(self.feature.categories)})" if self.type == "category" else self.type
 
-def study_columns(table: Table, train: Part, *, task: Task) -> list[Column]:
-    """Look at each column that may become a feature, on the training rows alone.
+
+@dataclass(frozen=True)
+class Columns:
+    """The profiles of all columns that may become features, in the table's order."""
+
+    profiles: tuple[ColumnProfile, ...]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The features of the model's contract."""
+        return tuple(profile.feature for profile in self.profiles if profile.feature)
+
+    def tabulate(self) -> pd.DataFrame:
+        """Return the profiles as a table for people."""
+        rows = {
+            profile.name: {
+                "type": profile.arrow_type,
+                "used as": profile.use,
+                "missing": f"{profile.missing:.1%}",
+                "distinct": profile.distinct,
+                "example": profile.example,
+                "why left out": profile.left_out,
+            }
+            for profile in self.profiles
+        }
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("column (training rows)")
+
+
+def profile_columns(split: Split) -> Columns:
+    """Profile each column that may become a feature, on the training rows alone.
 
     Raises
     ------
     DataError
-        If no column is left.
+        If no column can be used.
     """
-    columns = [_study(table, name, train) for name in table.features]
+    table = split.train.table
+    profiles = [_profile(table, name, split.train) for name in table.features]
     if not table.chosen:
-        columns = [_find_leak(column, train, task) for column in columns]
-    if not any(column.feature for column in columns):
-        reasons = "; ".join(f"{column.name}: {column.left_out}" for column in columns[:5])
-        raise DataError(f"No column of {table.name!r} can be used ({reasons}). Name the ones to use as features.")
-    return columns
+        profiles = [_find_leak(profile, split.train) for profile in profiles]
+    if not any(profile.feature for profile in profiles):
+        reasons = "; ".join(f"{profile.name}: {profile.left_out}" for profile in profiles[:5])
+        raise DataError(f"No column of {table.name!r} can be used ({reasons}). Name the columns to use in features.")
+    return Columns(tuple(profiles))
 
 
-def list_features(columns: list[Column]) -> list[Feature]:
-    """Return the features of a model's contract."""
-    return [column.feature for column in columns if column.feature]
-
-
-def tabulate_columns(columns: list[Column]) -> pd.DataFrame:
-    """Return the columns as a table to look at."""
-    rows = {
-        column.name: {
-            "type": column.type,
-            "used as": "left out" if column.left_out else _describe(column),
-            "missing": f"{column.missing:.1%}",
-            "distinct": column.distinct,
-            "example": column.example,
-            "why left out": column.left_out,
-        }
-        for column in columns
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("column (training rows)")
-
-
-def _study(table: Table, name: str, train: Part) -> Column:
+def _profile(table: Table, name: str, train: Part) -> ColumnProfile:
     whole = table.data.column(name)
     values = whole.take(pa.array(train.rows))
-    kind = _find_kind(whole.type)
-    known = values.drop_null() if kind != "other" else values
+    column_type = _find_type(whole.type)
+    known = values.drop_null() if column_type != "other" else values
     if pa.types.is_floating(known.type):
         known = known.filter(pc.invert(pc.is_nan(known)))
-    distinct = _count_distinct(known, kind)
-    example = "" if not len(known) or kind == "other" else str(known[0].as_py())[:40]
+    distinct = _count_distinct(known, column_type)
+    example = "" if not len(known) or column_type == "other" else str(known[0].as_py())[:40]
     missing = 1 - len(known) / max(len(values), 1)
-    column = Column(name, str(whole.type), kind, missing, distinct, example)
-    left_out = _find_reason(column, known, chosen=table.chosen)
+    profile = ColumnProfile(name, str(whole.type), column_type, missing, distinct, example)
+    left_out = _find_reason(profile, known, chosen=table.chosen)
     if left_out:
-        return replace(column, left_out=left_out)
-    return replace(column, feature=_make_feature(table, column, whole, known))
+        return replace(profile, left_out=left_out)
+    return replace(profile, feature=_make_feature(table, profile, whole, known))
 
 
-def _count_distinct(known: pa.ChunkedArray, kind: str) -> int:
-    """Return the number of different values; of fractions in a long column, of as many as it takes to see that they differ."""
-    if kind == "other":
+def _count_distinct(known: pa.ChunkedArray, column_type: str) -> int:
+    """Return the number of different values; of fractions in a long column, among the first 50,000 unless these are all equal."""
+    if column_type == "other":
         return 0
     shown = known.slice(0, DISTINCT_ROWS) if pa.types.is_floating(known.type) else known
     distinct = len(shown.unique())
     return distinct if distinct > 1 or len(shown) == len(known) else len(known.unique())
 
 
-def _find_kind(kind: pa.DataType) -> FeatureType | Literal["other"]:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    if pa.types.is_boolean(kind):
+def _find_type(arrow_type: pa.DataType) -> FeatureType | Literal["other"]:
+    if pa.types.is_dictionary(arrow_type):
+        arrow_type = arrow_type.value_type
+    if pa.types.is_boolean(arrow_type):
         return "boolean"
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    if pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
         return "number"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+    if pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_null(arrow_type):
         return "category"
-    return "date" if pa.types.is_timestamp(kind) or pa.types.is_date(kind) else "other"
+    return "date" if pa.types.is_timestamp(arrow_type) or pa.types.is_date(arrow_type) else "other"
 
 
-def _find_reason(column: Column, known: pa.ChunkedArray, *, chosen: bool) -> str:
+def _find_reason(column: ColumnProfile, known: pa.ChunkedArray, *, chosen: bool) -> str:
     """Say why a column cannot be a feature, or nothing if it can."""
-    if column.kind == "other":
-        return f"the type {column.type} is nothing that a tree can split"
+    if column.type == "other":
+        return f"no tree can split values of type {column.arrow_type}"
     if column.distinct == 0:
         return "empty in the training rows"
     if chosen:
         return ""
     if column.distinct == 1:
         return "one value only"
-    if column.kind == "category" and column.distinct > len(known) / 2 and len(known) >= FEWEST_ROWS:
+    if column.type == "category" and column.distinct > len(known) / 2 and len(known) >= FEWEST_ROWS:
         every = column.distinct == len(known)
         return f"{'an' if every else 'nearly an'} identifier: {column.distinct} values in {len(known)} rows"
     if pa.types.is_integer(known.type) and column.distinct == len(known) >= FEWEST_ROWS:
@@ -163,24 +180,24 @@ def _find_reason(column: Column, known: pa.ChunkedArray, *, chosen: bool) -> str
     return ""
 
 
-def _make_feature(table: Table, column: Column, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
-    assert column.kind != "other"
+def _make_feature(table: Table, column: ColumnProfile, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
+    assert column.type != "other"
     # Missing values in any row decide how pandas holds the column, and so its MLflow type; nothing is learned from them.
     has_missing = whole.null_count > 0 or (pa.types.is_floating(whole.type) and bool(pc.any(pc.is_nan(whole)).as_py()))
     zoned = pa.types.is_timestamp(whole.type) and whole.type.tz is not None
-    mlflow_type = MLFLOW_TYPES[column.kind]
+    mlflow_type = MLFLOW_TYPES[column.type]
     if pa.types.is_integer(whole.type) and not has_missing:
         mlflow_type = "long"
     # MLflow's booleans have no missing values and its dates no zone; a reader of the same CSV file gets dates as text.
-    if (column.kind == "boolean" and has_missing) or (column.kind == "date" and (table.from_text or zoned)):
+    if (column.type == "boolean" and has_missing) or (column.type == "date" and (table.from_text or zoned)):
         mlflow_type = "string"
-    feature = Feature(column.name, column.kind, mlflow_type, optional=column.missing > 0)
-    if column.kind == "category":
+    feature = Feature(column.name, column.type, mlflow_type, optional=column.missing > 0)
+    if column.type == "category":
         values = known.cast(known.type.value_type) if pa.types.is_dictionary(known.type) else known
         return replace(
             feature, categories=tuple(sorted(str(value) for value in values.unique().to_pylist() if value is not None))
         )
-    return replace(feature, parts=_find_parts(known, feature)) if column.kind == "date" else feature
+    return replace(feature, parts=_find_parts(known, feature)) if column.type == "date" else feature
 
 
 def _find_parts(known: pa.ChunkedArray, feature: Feature) -> tuple[str, ...]:
@@ -190,8 +207,9 @@ def _find_parts(known: pa.ChunkedArray, feature: Feature) -> tuple[str, ...]:
     return tuple(part for part, differs in zip(DATE_PARTS, varies, strict=True) if differs) or ("days",)
 
 
-def _find_leak(column: Column, train: Part, task: Task) -> Column:
-    """Leave a column out that tells the target almost alone, as a tree shows that learns from half of some rows."""
+def _find_leak(column: ColumnProfile, train: Part) -> ColumnProfile:
+    """Leave the column out if a tree of this column alone predicts the target of new rows."""
+    task = train.table.task
     step = max(1, len(train) // LEAK_ROWS)
     if column.feature is None or len(train) < FEWEST_ROWS:
         return column
@@ -213,12 +231,5 @@ def _find_leak(column: Column, train: Part, task: Task) -> Column:
         found, name = (order_kept, "rank correlation") if order_kept > found else (found, "R²")
     if not found >= LEAK_SCORE:
         return column
-    reason = f"gives the target away: alone it reaches a {name} of {found:.3f}"
+    reason = f"reveals the target: alone it reaches a {name} of {found:.3f}"
     return replace(column, left_out=f"{reason}. Name it in features to use it", feature=None)
-
-
-def _describe(column: Column) -> str:
-    assert column.feature is not None
-    if column.kind == "date":
-        return f"date: {', '.join(column.feature.parts)}"
-    return f"category ({len(column.feature.categories)})" if column.kind == "category" else column.kind

@@ -1,4 +1,4 @@
-"""Which rows learn, which stop the learning, and which are looked at once, at the end."""
+"""The split of a table: rows to learn from, rows that stop the training, and rows for the final test."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
+from boostlab.data.settings import SplitSettings
 from boostlab.data.table import Table, to_series
 from boostlab.errors import DataError
-from boostlab.models.contract import Task
 
 Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one part of a split, without a copy of them.
+    """The rows of one part of a split, by position: the table is not copied.
 
     Attributes
     ----------
@@ -39,64 +39,55 @@ class Part:
         return len(self.rows)
 
     def batches(self, columns: list[str]) -> Iterator[pd.DataFrame]:
-        """Yield the part's rows as frames, some ten thousand at a time."""
+        """Yield the part's rows as frames of at most 65,536 rows."""
         return self.table.batches(columns, self.rows)
 
     def head(self, count: int) -> pd.DataFrame:
-        """Return the first rows of the part, with all columns that may be features, as the user's table has them."""
+        """Return the part's first rows with all columns that may become features."""
         frames = list(self.table.batches(list(self.table.features), self.rows[:count]))
         return pd.concat(frames, ignore_index=True)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Three parts that share no row."""
+    """Three parts without a common row."""
 
     train: Part
     valid: Part
     test: Part
 
     def sizes(self) -> pd.DataFrame:
-        """Return rows and share of each part, as a table to look at."""
+        """Return the number and the share of each part's rows, as a table for people."""
         rows = {name: len(part) for name, part in (("train", self.train), ("valid", self.valid), ("test", self.test))}
         total = sum(rows.values())
         shares = [f"{count / total:.0%}" for count in rows.values()]
         return pd.DataFrame({"rows": list(rows.values()), "share": shares}, index=list(rows))
 
 
-def split_table(
-    table: Table, *, task: Task, test_size: float, valid_size: float, seed: int, by_time: bool = False, stratify: bool = True
-) -> Split:
-    """Split rows: by time, by group, or at random, then by class where there are classes.
+def split_table(table: Table, settings: SplitSettings) -> Split:
+    """Split the rows by time, by group or at random, as the settings and the table's roles say.
 
-    Parameters
-    ----------
-    test_size, valid_size : float
-        Fractions of all rows, in (0, 1); of all groups where the table has groups.
-    by_time : bool
-        Train on the past and test on the future; rows of one moment stay together.
+    A random split of a classification table keeps the shares of the classes if `settings.stratify` is set. A split by time trains
+    on the past and tests on the future, and keeps rows of equal time together. Sizes are fractions of all rows, or of all groups.
 
     Raises
     ------
     DataError
         If a part would be empty, or a class would be missing in the training part.
     """
-    target = table.target
-    if task == "classification":
-        _check_classes(target)
-    sizes = test_size, valid_size
-    if by_time:
+    classes = table.target if table.task == "classification" else None
+    if classes is not None:
+        _check_classes(classes)
+    sizes = settings.test_size, settings.valid_size
+    if settings.split == "time":
         parts = _split_by_time(table, sizes)
     elif table.roles.group:
-        parts = _split_by_group(table, sizes, seed)
+        parts = _split_by_group(table, sizes, settings.seed)
     else:
-        parts = _split_at_random(table, target if task == "classification" and stratify else None, sizes, seed)
-    _check_parts(table, parts, target if task == "classification" else None)
-    weight = None
-    if table.roles.weight:
-        weight = _read_weights(table)
-    made = [Part(table, rows, target.iloc[rows], None if weight is None else weight[rows]) for rows in parts]
-    return Split(*made)
+        parts = _split_at_random(table, classes if settings.stratify else None, sizes, settings.seed)
+    _check_parts(table, parts, classes)
+    weight = _read_weights(table) if table.roles.weight else None
+    return Split(*(Part(table, rows, table.target.iloc[rows], None if weight is None else weight[rows]) for rows in parts))
 
 
 def _split_at_random(table: Table, strata: pd.Series | None, sizes: tuple[float, float], seed: int) -> list[Array]:
@@ -116,7 +107,9 @@ def _split_at_random(table: Table, strata: pd.Series | None, sizes: tuple[float,
 def _split_by_group(table: Table, sizes: tuple[float, float], seed: int) -> list[Array]:
     groups = to_series(table.data.column(table.roles.group), table.roles.group)
     if groups.isna().any():
-        raise DataError(f"The group column {table.roles.group!r} has {groups.isna().sum()} gaps. Fill them, or drop those rows.")
+        raise DataError(
+            f"The group column {table.roles.group!r} has {groups.isna().sum()} missing values. Fill them, or drop those rows."
+        )
     codes, distinct = pd.factorize(groups)
     test, valid = (round(len(distinct) * size) for size in sizes)
     _check_sizes(table, {"test": test, "validation": valid, "training": len(distinct) - test - valid}, 1, what="groups")
@@ -129,21 +122,32 @@ def _split_by_group(table: Table, sizes: tuple[float, float], seed: int) -> list
 def _split_by_time(table: Table, sizes: tuple[float, float]) -> list[Array]:
     times = to_series(table.data.column(table.roles.time), table.roles.time)
     if times.isna().any():
-        raise DataError(f"The time column {table.roles.time!r} has {times.isna().sum()} gaps. Fill them, or drop those rows.")
-    moments = pd.factorize(times, sort=True)[0]
-    order = np.sort(moments)
+        raise DataError(
+            f"The time column {table.roles.time!r} has {times.isna().sum()} missing values. Fill them, or drop those rows."
+        )
+    codes = pd.factorize(times, sort=True)[0]
+    order = np.sort(codes)
     bounds = []
     for share in (1 - sum(sizes), 1 - sizes[0]):
         position = min(round(len(order) * share), len(order) - 1)
         bounds.append(order[position])
     rows = np.arange(len(table))
-    return [rows[moments < bounds[0]], rows[(moments >= bounds[0]) & (moments < bounds[1])], rows[moments >= bounds[1]]]
+    return [
+        rows[codes < bounds[0]],
+        rows[(codes >= bounds[0]) & (codes < bounds[1])],
+        rows[codes >= bounds[1]],
+    ]
+
+
+def _missing_error(role: str, values: pd.Series) -> DataError:
+    count = values.isna().sum()
+    return DataError(f"The {role} column {values.name!r} has {count} missing values. Fill them, or drop those rows.")
 
 
 def _read_weights(table: Table) -> Array:
     weight = to_series(table.data.column(table.roles.weight), table.roles.weight)
     if not pd.api.types.is_numeric_dtype(weight) or not np.isfinite(weight.to_numpy(float)).all() or (weight < 0).any():
-        raise DataError(f"The sample weights {table.roles.weight!r} must be numbers of at least 0, without gaps.")
+        raise DataError(f"The sample weights {table.roles.weight!r} must be numbers of at least 0, without missing values.")
     return weight.to_numpy(np.float32)
 
 

@@ -1,6 +1,6 @@
-"""A table in: scikit-learn's own data sets, CSV and Parquet, as Arrow columns; its target, task and content digest.
+"""The table of a training: Arrow columns with a target, its task and its content digest.
 
-What the columns mean for a model is the concern of :mod:`boostlab.data.columns`, which rows learn of :mod:`boostlab.data.splits`.
+:mod:`boostlab.data.columns` profiles the columns, and :mod:`boostlab.data.splits` divides the rows.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boostlab.data import files
+from boostlab.data import reading
 from boostlab.data.datasets import Dataset
 from boostlab.data.digest import BATCH_ROWS, compute_digest
+from boostlab.data.settings import TableSettings
 from boostlab.errors import DataError, suggest
 from boostlab.models.contract import Task
 
@@ -29,7 +30,7 @@ SHOWN_ROWS = 3
 
 @dataclass(frozen=True)
 class Roles:
-    """The columns that are more than a feature; an empty name means that there is none."""
+    """The columns with a role besides features; an empty name means that there is none."""
 
     target: str = ""
     weight: str = ""
@@ -37,7 +38,7 @@ class Roles:
     time: str = ""
 
     def names(self) -> list[str]:
-        """Return the names that are set."""
+        """Return the names that are not empty."""
         return [name for name in (self.target, self.weight, self.group, self.time) if name]
 
 
@@ -48,18 +49,20 @@ class Table:
     Attributes
     ----------
     data : pyarrow.Table of shape (n_rows, n_columns)
-        Features and the columns that have a role; no row lacks a target.
+        Features and the columns with a role; each row has a target.
     roles : Roles
     features : tuple of str
         The columns that may become features, in the file's order.
     name, source : str
-        What the data is called and where it came from.
+        The table's name, and its path or the function that loads it.
+    task : str
+        ``regression`` or ``classification``.
     chosen : bool
-        Whether the user named the features, so that none is left out.
+        Whether the user named the features; then no feature is left out.
     from_text : bool
-        Whether the file was CSV, which has no types of its own.
+        Whether the file was CSV, which does not state types.
     rows_without_target : int
-        Rows that were read and dropped.
+        Number of rows that were dropped because their target is missing.
     """
 
     data: pa.Table
@@ -67,6 +70,7 @@ class Table:
     features: tuple[str, ...]
     name: str
     source: str
+    task: Task
     chosen: bool = False
     from_text: bool = False
     rows_without_target: int = 0
@@ -80,7 +84,7 @@ class Table:
         return to_series(self.data.column(self.roles.target), self.roles.target)
 
     def batches(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> Iterator[pd.DataFrame]:
-        """Return the given rows as frames of at most 65,536 of them, so that no second copy of the table is made.
+        """Return the given rows as frames of at most 65,536 rows, so that no second copy of the table is made.
 
         Parameters
         ----------
@@ -90,7 +94,7 @@ class Table:
         return map(to_frame, self._pieces(columns, rows))
 
     def take(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> pa.Table:
-        """Return a copy of the given rows, by ascending positions, with the types that the table has."""
+        """Return a copy of the rows at ascending positions, with the table's types."""
         return pa.concat_tables([self.data.select(columns).slice(0, 0), *self._pieces(columns, rows)])
 
     def _pieces(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> Iterator[pa.Table]:
@@ -103,11 +107,11 @@ class Table:
 
     @cached_property
     def digest(self) -> str:
-        """The digest of the table's content, read once."""
+        """The digest of the table's content, computed once."""
         return compute_digest(self.data)
 
     def describe(self) -> dict[str, str]:
-        """Return the table as MLflow's record of a data set has it: name, source, schema, size and content digest."""
+        """Return the fields of MLflow's record of a data set: name, source, schema, size and content digest."""
         schema = [{"name": column.name, "type": str(column.type)} for column in self.data.schema]
         profile = {"num_rows": len(self), "num_elements": len(self) * len(self.features)}
         return {
@@ -121,68 +125,56 @@ class Table:
 
     @property
     def from_file(self) -> bool:
-        """Whether the table came from a file of the user's."""
+        """Whether the table was read from a user's file."""
         return not self.source.startswith("sklearn.")
 
 
-def load_table(dataset: str, *, roles: Roles = Roles(), features: Sequence[str] = (), drop: Sequence[str] = ()) -> Table:
-    """Read a table and the roles of its columns.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of a data set that ships with scikit-learn; or a ``.csv``, ``.csv.gz`` or ``.parquet`` file, a folder of
-        Parquet files, or a glob of files.
-    features : sequence of str
-        Columns to use, and no others; empty: all.
-    drop : sequence of str
-        Columns not to use.
+def load_table(settings: TableSettings) -> Table:
+    """Read the table that the settings name.
 
     Raises
     ------
     DataError
-        If the file cannot be read as a table, a named column is not in it, a number is infinite, or no row has a target.
+        If the file cannot be read as a table, a named column is not in it, a number is infinite, no row has a target, or the
+        target does not fit the task.
     """
-    if dataset in get_args(Dataset):
-        return _choose(_load_builtin(dataset), features, drop)
-    if not roles.target:
-        raise DataError(f"{dataset} needs a target: name the column to predict as -p target NAME.")
-    paths = files.find_files(dataset)
-    names = files.read_names(paths)
-    for name in [*roles.names(), *features, *drop]:
-        if name not in names:
-            raise DataError(f"{dataset} has no column {name!r}.{suggest(name, names)} It has: {_few(names)}.")
-    chosen = [name for name in (features or names) if name not in drop and (features or name not in roles.names())]
-    wanted = [name for name in names if name in chosen or name in roles.names()]
-    data = files.read_files(paths, wanted)
+    if settings.dataset in get_args(Dataset):
+        return _load_builtin(settings)
+    roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
+    paths = reading.find_files(settings.dataset)
+    names = reading.read_names(paths)
+    _check_names([*roles.names(), *settings.features, *settings.drop], names, settings.dataset)
+    chosen = _choose(settings, [name for name in names if settings.features or name not in roles.names()])
+    data = reading.read_files(paths, [name for name in names if name in chosen or name in roles.names()])
     if not data.num_rows:
-        raise DataError(f"{dataset} has column names and no rows.")
+        raise DataError(f"{settings.dataset} has column names and no rows.")
     _refuse_infinite(data.select([name for name in chosen if name != roles.target]))
     has_target = _has_value(data.column(roles.target))
     kept = data if pc.all(has_target).as_py() else data.filter(has_target)
     if not kept.num_rows:
-        raise DataError(f"The target {roles.target!r} of {dataset} is missing in all {data.num_rows} rows.")
+        raise DataError(f"The target {roles.target!r} of {settings.dataset} is missing in all {data.num_rows} rows.")
     return Table(
         data=kept,
         roles=roles,
         features=tuple(name for name in chosen if name != roles.target),
-        name=Path(dataset).name,
-        source=str(Path(dataset).resolve()),
-        chosen=bool(features),
-        from_text=files.is_text(paths[0]),
+        name=Path(settings.dataset).name,
+        source=str(Path(settings.dataset).resolve()),
+        task=find_task(to_series(kept.column(roles.target), roles.target), settings.task),
+        chosen=bool(settings.features),
+        from_text=reading.is_text(paths[0]),
         rows_without_target=data.num_rows - kept.num_rows,
     )
 
 
-def find_task(target: pd.Series, asked: str = "auto") -> Task:
-    """Return the task that a target is for, or the one asked for if the target fits it.
+def find_task(target: pd.Series, requested: str = "auto") -> Task:
+    """Return the task of a target: the requested one, or the one that fits its values if `requested` is ``auto``.
 
     Text, booleans and up to 50 different whole numbers are classes; other numbers are a quantity.
 
     Raises
     ------
     DataError
-        If the target does not fit, is infinite somewhere, or is a number but for some rows of text.
+        If the target does not fit the requested task, has an infinite value, or mixes numbers with a few texts.
     """
     numeric = pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_bool_dtype(target)
     if numeric and not np.isfinite(target.to_numpy(float)).all():
@@ -190,15 +182,15 @@ def find_task(target: pd.Series, asked: str = "auto") -> Task:
         raise DataError(f"The target {target.name!r} is infinite in {_rows(rows)}. Correct or drop those rows.")
     distinct = target.nunique()
     countable = not numeric or (distinct <= MOST_CLASSES and bool((target == target.round()).all()))
-    if asked != "classification":
-        _check_number(target, asked)
-    if asked == "classification" and numeric and not countable:
+    if requested != "classification":
+        _check_number(target, requested)
+    if requested == "classification" and numeric and not countable:
         raise DataError(
             f"task = 'classification' does not fit the target {target.name!r}: {distinct} different numbers, such as "
             f"{_some(target)}. Classes are text, booleans or at most {MOST_CLASSES} whole numbers: set task to regression."
         )
-    if asked != "auto":
-        return "regression" if asked == "regression" else "classification"
+    if requested != "auto":
+        return "regression" if requested == "regression" else "classification"
     return "classification" if countable else "regression"
 
 
@@ -225,28 +217,37 @@ def to_series(column: pa.ChunkedArray, name: str) -> pd.Series:
     return pd.Series(column.to_pandas(), name=name)
 
 
-def _load_builtin(dataset: str) -> Table:
+def _load_builtin(settings: TableSettings) -> Table:
     import sklearn.datasets
 
-    bunch = getattr(sklearn.datasets, f"load_{dataset}")(as_frame=True)
+    bunch = getattr(sklearn.datasets, f"load_{settings.dataset}")(as_frame=True)
     target: pd.Series = bunch.target
     labels = bunch.get("target_names")
     if labels is not None and isinstance(labels[0], str):
         target = pd.Series(np.asarray(labels, dtype=object)[target.to_numpy()], name=target.name)
-    names = tuple(bunch.data.columns)
-    data = pa.Table.from_pandas(bunch.data.astype(float).assign(**{str(target.name): target}), preserve_index=False)
-    return Table(data, Roles(target=str(target.name)), names, name=dataset, source=f"sklearn.datasets.load_{dataset}")
+    names, name = list(bunch.data.columns), str(target.name)
+    _check_names([*settings.features, *settings.drop], names, settings.dataset)
+    features = _choose(settings, names)
+    return Table(
+        data=pa.Table.from_pandas(bunch.data[features].astype(float).assign(**{name: target}), preserve_index=False),
+        roles=Roles(name),
+        features=tuple(features),
+        name=settings.dataset,
+        source=f"sklearn.datasets.load_{settings.dataset}",
+        task=find_task(target, settings.task),
+        chosen=bool(settings.features),
+    )
 
 
-def _choose(table: Table, features: Sequence[str], drop: Sequence[str]) -> Table:
-    for name in [*features, *drop]:
-        if name not in table.features:
-            raise DataError(
-                f"{table.name} has no column {name!r}.{suggest(name, table.features)} It has: {_few(table.features)}."
-            )
-    kept = tuple(name for name in (features or table.features) if name not in drop)
-    data = table.data.select([*kept, table.roles.target])
-    return Table(data, table.roles, kept, name=table.name, source=table.source, chosen=bool(features))
+def _check_names(wanted: Sequence[str], names: Sequence[str], dataset: str) -> None:
+    for name in wanted:
+        if name not in names:
+            raise DataError(f"{dataset} has no column {name!r}.{suggest(name, names)} It has: {_few(names)}.")
+
+
+def _choose(settings: TableSettings, names: Sequence[str]) -> list[str]:
+    """Return the columns that may become features."""
+    return [name for name in (settings.features or names) if name not in settings.drop]
 
 
 def _refuse_infinite(data: pa.Table) -> None:
@@ -261,16 +262,16 @@ def _has_value(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.and_(valid, pc.invert(pc.fill_null(pc.is_nan(column), False))) if pa.types.is_floating(column.type) else valid
 
 
-def _check_number(target: pd.Series, asked: str) -> None:
-    """Refuse text where a number is meant: as regression is asked for, or nearly all of the text reads as numbers."""
+def _check_number(target: pd.Series, requested: str) -> None:
+    """Refuse a text target if regression is requested, or if most of its many values read as numbers."""
     if pd.api.types.is_numeric_dtype(target) and not pd.api.types.is_bool_dtype(target):
         return
     numbers = pd.to_numeric(target, errors="coerce") if not pd.api.types.is_bool_dtype(target) else target * np.nan
     wrong = np.flatnonzero(numbers.isna().to_numpy())
-    if asked == "regression" or (0 < len(wrong) < len(target) / 2 and target.nunique() > MOST_CLASSES):
-        asked_for = "task = 'regression' does not fit the target" if asked == "regression" else "The target"
+    if requested == "regression" or (0 < len(wrong) < len(target) / 2 and target.nunique() > MOST_CLASSES):
+        subject = "task = 'regression' does not fit the target" if requested == "regression" else "The target"
         raise DataError(
-            f"{asked_for} {target.name!r}: it is not a number in {_rows(wrong)}: {_some(target.iloc[wrong])}. "
+            f"{subject} {target.name!r}: it is not a number in {_rows(wrong)}: {_some(target.iloc[wrong])}. "
             "Regression takes numbers: correct the table, or set task to classification."
         )
 

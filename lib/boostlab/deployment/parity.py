@@ -20,7 +20,7 @@ import requests
 
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.packaging import cast_to_signature
-from boostlab.training.holdout import Rows
+from boostlab.training.holdout import Holdout
 
 MIN_ROWS = 200
 MAX_ROWS = 1000
@@ -68,7 +68,7 @@ class ParityCase:
     example_answer: list[Any]
 
 
-def make_parity_case(model: Any, folder: Path, holdout: Rows) -> ParityCase:
+def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
     """Let the model predict at least 200 and at most 1,000 holdout rows; fewer than 200 rows are repeated.
 
     Parameters
@@ -76,7 +76,7 @@ def make_parity_case(model: Any, folder: Path, holdout: Rows) -> ParityCase:
     model : mlflow.pyfunc.PyFuncModel
     folder : pathlib.Path
         The MLflow Model that `model` was loaded from.
-    holdout : Rows
+    holdout : Holdout
         The test rows of the training, with the recorded answers.
     """
     features = Contract.read_model(folder).features

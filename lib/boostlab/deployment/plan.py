@@ -17,7 +17,7 @@ from boostlab.models.loading import load_version
 from boostlab.registry.tables import tabulate_models
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
-from boostlab.training.holdout import fetch_rows
+from boostlab.training.holdout import fetch_holdout
 
 if TYPE_CHECKING:
     import IPython.display
@@ -69,7 +69,7 @@ class Deployment:
         target = self.target
         if target and self.settings.output != "context":
             model = load_version(self.client, target.model, target.version)
-            case = make_parity_case(model, target.folder, fetch_rows(self.client, target.run_id))
+            case = make_parity_case(model, target.folder, fetch_holdout(self.client, target.run_id))
             with serve_image(target, self.image) if self.image else run_process(target.folder) as service:
                 self.report = verify(service, case)
             sizes = {"image_mb": self.image.size_mb, "build_s": self.image.build_s} if self.image else {}

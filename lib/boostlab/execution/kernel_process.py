@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import importlib
+import pkgutil
 import json
 import os
 import runpy
@@ -28,7 +28,7 @@ def main(modules: list[str]) -> None:
     with uncollected(), open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):  # noqa: PTH123
         for module in ["ipykernel.kernelapp", *modules]:
             with contextlib.suppress(Exception):  # the notebook's own import shows the error
-                importlib.import_module(module)
+                pkgutil.resolve_name(module)  # a lazy package loads a name at its first use
     gc.freeze()  # loaded modules stay: no later collection needs to visit them
     line = sys.stdin.readline()
     if not line:

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from boostlab.data.files import find_files, is_text, read_names
+from boostlab.data.reading import find_files, is_text, read_names
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
 from boostlab.models.loading import check_model, fetch_version, load_version
 from boostlab.registry.view import choose_version
 from boostlab.scoring.settings import Score
 from boostlab.scoring.stream import convert_chunk, read_chunks, write_chunks
-from boostlab.training.holdout import fetch_rows
+from boostlab.training.holdout import fetch_holdout
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -91,7 +91,7 @@ def choose_scorer(client: MlflowClient, settings: Score) -> Scorer:
     return Scorer(
         model=load_version(client, settings.model, version.number),
         contract=contract,
-        holdout=fetch_rows(client, version.run_id).frame,
+        holdout=fetch_holdout(client, version.run_id).frame,
         version=version.number,
         stage=version.stage,
     )

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from boostlab.data.files import convert_options, is_text, read_names
+from boostlab.data.reading import convert_options, is_text, read_names
 from boostlab.errors import DataError
 from boostlab.models.contract import DTYPES, Feature
 from boostlab.models.packaging import cast_to_signature

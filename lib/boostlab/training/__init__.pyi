@@ -1,3 +1,10 @@
-from .fit import fit_booster as fit_booster, rank_features as rank_features
-from .metrics import evaluate_answers as evaluate_answers
+from .fit import fit_booster as fit_booster
+from .holdout import log_holdout as log_holdout
+from .metrics import evaluate_test as evaluate_test
+from .plots import (
+    plot_importance as plot_importance,
+    plot_learning_curves as plot_learning_curves,
+    plot_target as plot_target,
+    plot_test as plot_test,
+)
 from .settings import Train as Train

@@ -1,6 +1,6 @@
-"""Fitting a booster: parts of a table in, a model and its curves out. No files, no store, no display.
+"""Fitting a booster on the split parts of a table: returns the model and its learning curves.
 
-Rows reach XGBoost some ten thousand at a time, so that no second copy of the table is held while training.
+Rows reach XGBoost in batches, so that training holds no second copy of the table. This module writes no files and shows nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import xgboost as xgb
 
+from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels, find_labels
 from boostlab.errors import DataError, TrainingError
-from boostlab.models.contract import Contract, Feature, Task
+from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
 from boostlab.signals import sigint_noted
+from boostlab.training.settings import Hyperparameters
 
 OBJECTIVES = {"regression": "reg:squarederror", "binary": "binary:logistic", "multiclass": "multi:softprob"}
 METRICS = {"regression": "rmse", "binary": "logloss", "multiclass": "mlogloss"}
@@ -31,22 +33,22 @@ TREE_BOOSTERS = ("gbtree", "dart")
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training gave.
+    """The result of a training.
 
     Attributes
     ----------
     predictor : Predictor
-        The model, cut to its best round.
+        The model, up to its best round.
     curves : dict of str to list of float
-        ``train_<metric>`` and ``valid_<metric>``, a value per boosting round.
+        ``train_<metric>`` and ``valid_<metric>``: one value per boosting round.
     metric : str
-        The name of the metric that early stopping watched.
+        The metric that early stopping watched.
     best_iteration : int
         The best round, counted from 0.
     fit_time_s : float
-        Seconds of wall time that boosting took.
+        Wall time of the boosting, in seconds.
     ending : str
-        Why boosting ended, in a sentence: all rounds done, stopped early, or stopped by hand.
+        Why boosting ended, in a sentence: all rounds done, stopped early, or interrupted.
     """
 
     predictor: Predictor
@@ -56,39 +58,41 @@ class Fit:
     fit_time_s: float
     ending: str
 
+    def rank_features(self) -> dict[str, float]:
+        """Return the mean gain of each feature's splits: see :func:`rank_features`."""
+        return rank_features(self.predictor)
+
 
 def fit_booster(
     split: Split,
-    features: Sequence[Feature],
+    columns: Columns,
+    settings: Hyperparameters,
     *,
-    task: Task,
-    params: Mapping[str, Any],
-    num_boost_round: int,
-    early_stopping_rounds: int,
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
 ) -> Fit:
-    """Train on the training part, watching the validation part; the test part is not looked at.
+    """Train on the training part and watch the validation part; the test part is not used.
 
-    An interrupt (SIGINT) ends the training after the round that it meets; the rounds so far are the model.
+    An interrupt (SIGINT) ends the training after the current round; the model has the rounds so far. Objective and metric follow
+    from the table's task unless `settings.xgb_params` names them.
 
     Parameters
     ----------
-    features : sequence of Feature
-        The columns to learn from, as :func:`boostlab.data.columns.list_features` gives them.
-    params : mapping
-        XGBoost's parameters by their native names. Objective and metric come from the task unless they are among them.
-    early_stopping_rounds : int
-        Stop after so many rounds without a better validation metric; 0: never.
+    columns : Columns
+        Profiles of the columns; their features are the model's.
+    callbacks : sequence of xgboost.callback.TrainingCallback
+        Called after each round.
 
     Raises
     ------
     TrainingError
         If XGBoost does not know a parameter, refuses a value, or has no such device.
     """
+    task, features = split.train.table.task, columns.features
     labels = find_labels(split.train.target) if task == "classification" else []
     kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
+    params = settings.booster_params()
     wanted = {"objective": OBJECTIVES[kind], "eval_metric": METRICS[kind], **params}
-    wanted["verbosity"] = max(1, int(params.get("verbosity", 1)))  # below that XGBoost keeps to itself what it does not use
+    wanted["verbosity"] = max(1, int(params.get("verbosity", 1)))  # below 1, XGBoost does not name unused parameters
     if kind == "multiclass":
         wanted["num_class"] = len(labels)
     _check_choices(wanted, kind)
@@ -96,7 +100,8 @@ def fit_booster(
         train = _to_matrix(split.train, features, labels, wanted)
         _configure(wanted, train)
         valid = _to_matrix(split.valid, features, labels, wanted, like=train)
-        enough = [xgb.callback.EarlyStopping(rounds=early_stopping_rounds)] if early_stopping_rounds else []
+        patience = settings.early_stopping_rounds
+        enough = [xgb.callback.EarlyStopping(rounds=patience)] if patience else []
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as warned, sigint_noted() as stop:
@@ -104,37 +109,37 @@ def fit_booster(
             booster = xgb.train(
                 wanted,
                 train,
-                num_boost_round=num_boost_round,
+                num_boost_round=settings.num_boost_round,
                 evals=[(train, "train"), (valid, "valid")],
                 evals_result=history,
                 verbose_eval=False,
-                callbacks=[_Refuser(warned), *callbacks, *enough, _Stopper(stop)],  # who ends it cuts off those behind
+                callbacks=[_Refuser(warned), *callbacks, *enough, _Stopper(stop)],  # a callback that stops skips those after it
             )
         fit_time_s = time.perf_counter() - started
-        for warning in warned:  # what is no refusal goes its usual way
+        for warning in warned:  # pass on the warnings that are not errors
             warnings.warn(warning.message, warning.category, stacklevel=2)
     except xgb.core.XGBoostError as error:
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
     metric = _to_metric_name(list(history["valid"])[-1])
-    best = booster.best_iteration if early_stopping_rounds else booster.num_boosted_rounds() - 1
-    contract = Contract(task, tuple(labels), tuple(features), str(wanted.get("device", "cpu")))
+    best = booster.best_iteration if settings.early_stopping_rounds else booster.num_boosted_rounds() - 1
+    contract = Contract(task, tuple(labels), features, str(wanted.get("device", "cpu")))
     curves = {f"{part}_{_to_metric_name(name)}": values for part, lines in history.items() for name, values in lines.items()}
     done = len(next(iter(curves.values())))
-    ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < num_boost_round)
+    ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < settings.num_boost_round)
     return Fit(Predictor(booster[: best + 1], contract), curves, metric, best, fit_time_s, ending)
 
 
 def rank_features(predictor: Predictor) -> dict[str, float]:
-    """Return the mean gain of each feature's splits, largest first; a feature that no split uses has 0."""
+    """Return the mean gain of each feature's splits, largest first; 0 for a feature without splits."""
     gain = predictor.booster.get_score(importance_type="gain")
     features = predictor.contract.features
     names = zip(input_names(features), safe_names(features), strict=True)
-    scores = {name: float(_number(gain.get(safe, 0.0))) for name, safe in names}
+    scores = {name: float(_average(gain.get(safe, 0.0))) for name, safe in names}
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
 class _Batches(xgb.DataIter):
-    """A part's rows for XGBoost, which asks for them several times over."""
+    """A part's rows for XGBoost, which iterates over them several times."""
 
     def __init__(self, part: Part, features: Sequence[Feature], labels: Sequence[Any]) -> None:
         self._part, self._features = part, features
@@ -165,7 +170,7 @@ class _Batches(xgb.DataIter):
 def _to_matrix(
     part: Part, features: Sequence[Feature], labels: Sequence[Any], params: Mapping[str, Any], like: xgb.DMatrix | None = None
 ) -> xgb.DMatrix:
-    """Return a part as XGBoost holds it: binned for the hist method, as it is for the others."""
+    """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others."""
     options = {"enable_categorical": True, "nthread": params.get("nthread") or None}
     if params.get("tree_method", "auto") in ("auto", "hist"):
         return xgb.QuantileDMatrix(_Batches(part, features, labels), ref=like, max_bin=params.get("max_bin"), **options)
@@ -175,20 +180,20 @@ def _to_matrix(
 
 
 def _check_choices(wanted: Mapping[str, Any], kind: str) -> None:
-    """Refuse what XGBoost knows but this kit's models cannot answer with."""
+    """Refuse choices of XGBoost's that the predictor does not support."""
     if not str(wanted["objective"]).startswith(PREFIXES[kind]):
         raise TrainingError(
             f"xgb_params: the objective {wanted['objective']!r} does not fit this {kind} target. "
             f"Allowed: {', '.join(prefix + '…' if prefix.endswith(':') else prefix for prefix in PREFIXES[kind])}."
         )
     if wanted.get("disable_default_eval_metric") or not wanted["eval_metric"]:
-        raise TrainingError("xgb_params: without a metric there is no curve and no early stopping. Leave eval_metric as it is.")
+        raise TrainingError("xgb_params: learning curves and early stopping need a metric. Leave eval_metric as it is.")
     if wanted.get("booster", "gbtree") not in TREE_BOOSTERS:
         raise TrainingError(f"xgb_params: no booster {wanted['booster']!r} here. Allowed: {', '.join(TREE_BOOSTERS)}.")
 
 
 def _configure(wanted: Mapping[str, Any], train: xgb.DMatrix) -> None:
-    """Let XGBoost read all parameters before it trains; its Python side fails in its own ways where a type is wrong."""
+    """Let XGBoost read all parameters before it trains, and report a wrong type as a refusal."""
     try:
         with warnings.catch_warnings(record=True):
             warnings.simplefilter("always")
@@ -200,7 +205,7 @@ def _configure(wanted: Mapping[str, Any], train: xgb.DMatrix) -> None:
 
 
 class _Refuser(xgb.callback.TrainingCallback):
-    """Makes an error of what XGBoost merely warns about: a parameter that it does not use, a device that is not there."""
+    """Turns XGBoost's warnings into errors: an unused parameter, an absent device."""
 
     def __init__(self, warned: list[warnings.WarningMessage]) -> None:
         super().__init__()
@@ -218,14 +223,14 @@ class _Refuser(xgb.callback.TrainingCallback):
 
 
 class _Stopper(xgb.callback.TrainingCallback):
-    """Ends the training after the round in which somebody asked for it."""
+    """Ends the training after the round in which an interrupt arrived."""
 
-    def __init__(self, asked: threading.Event) -> None:
+    def __init__(self, requested: threading.Event) -> None:
         super().__init__()
-        self._asked = asked
+        self._requested = requested
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
-        return self._asked.is_set()
+        return self._requested.is_set()
 
 
 def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool) -> str:
@@ -236,14 +241,14 @@ def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool) -> str
 
 
 def _to_metric_name(name: str) -> str:
-    """Return a metric's name as MLflow takes it: ``error:0.7`` for XGBoost's ``error@0.7``."""
+    """Return a metric's name in MLflow's alphabet: ``error:0.7`` for XGBoost's ``error@0.7``."""
     return name.replace("@", ":")
 
 
-def _number(value: float | list[float]) -> float:
+def _average(value: float | list[float]) -> float:
     return sum(value) / len(value) if isinstance(value, list) else value
 
 
 def _first_line(error: Exception) -> str:
-    """Return XGBoost's own words without the time, the source position and the stack that surround them."""
+    """Return XGBoost's message without time, source position and stack."""
     return re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", str(error).strip().splitlines()[0])

@@ -1,7 +1,7 @@
-"""The test rows that a run keeps as evidence: written by the training, read back to compare models or to prove an image.
+"""The holdout: the test rows that a run keeps with the model's answers, to compare models and to verify images.
 
-They are one Parquet file among the run's artifacts: the columns that the model needs and the target as the table has
-them, each row's position in the table, and what the model answered. What they are is said in the file's metadata.
+The holdout is a Parquet file among the run's artifacts. It has the model's columns and the target as in the table, each row's
+position in the table, and the model's answers. The file's metadata names the columns' roles.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from boostlab.data.splits import Part
 from boostlab.data.table import encode_labels, to_frame, to_series
 from boostlab.errors import LabError
-from boostlab.models.contract import Contract, Task
+from boostlab.models.contract import Task
+from boostlab.training.metrics import Evaluation
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PATH = "evaluation/test_rows.parquet"
+    from boostlab.tracking.run import Run
+
+HOLDOUT_PATH = "evaluation/test_rows.parquet"
 METADATA = b"boostlab.rows"
 MOST_ROWS = 10_000
 
@@ -34,21 +36,21 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows that a model did not learn from, and its answers to them.
+class Holdout:
+    """Test rows and the model's answers to them.
 
     Attributes
     ----------
     data : pyarrow.Table of shape (n_rows, n_features)
-        The features' columns as the table has them.
+        The features' columns, with the table's types.
     target : Series of length n_rows
     weight : ndarray of shape (n_rows,), or None
     positions : ndarray of int, shape (n_rows,), ascending
-        Where the rows stand in the table of this `digest`.
+        The rows' positions in the table with this `digest`.
     answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
         Predictions, or the probability of each of `labels`.
     test_rows : int
-        Size of the test part; where it is larger than n_rows, the rows are a sample of it.
+        Size of the test part; if it is larger than n_rows, the rows are a sample.
     """
 
     data: pa.Table
@@ -66,7 +68,7 @@ class Rows:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The features as a user would send them."""
+        """The features as a user sends them."""
         return to_frame(self.data)
 
     @property
@@ -75,18 +77,12 @@ class Rows:
         return self.target.to_numpy(float) if self.task == "regression" else encode_labels(self.target, self.labels)
 
 
-def keep_rows(part: Part, answers: Array, *, contract: Contract) -> pa.Table:
-    """Return a part's rows with the model's answers, at most 10,000 of them, as the table to keep.
+def make_holdout(evaluation: Evaluation) -> pa.Table:
+    """Return the test rows with the model's answers, at most 10,000 rows, as the table to keep.
 
-    A larger part is sampled by a hash of the rows' positions, so that two models that were tested on much the same rows
-    keep the same rows.
-
-    Parameters
-    ----------
-    answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
-    contract : Contract
-        The model's.
+    A larger test part is sampled by a hash of the rows' positions: models with similar test parts keep the same rows.
     """
+    part, answers, contract = evaluation.part, evaluation.answers, evaluation.contract
     chosen = _sample(part.rows)
     roles = part.table.roles
     names = [*contract.names, roles.target, *([roles.weight] if roles.weight else [])]
@@ -111,13 +107,18 @@ def keep_rows(part: Part, answers: Array, *, contract: Contract) -> pa.Table:
     return table.replace_schema_metadata({METADATA: json.dumps(facts)})
 
 
-def read_rows(file: Path) -> Rows:
-    """Read the rows that :func:`keep_rows` made a table of.
+def log_holdout(run: Run, evaluation: Evaluation) -> None:
+    """Record the holdout of an evaluation as an artifact of the run."""
+    run.log_table(make_holdout(evaluation), HOLDOUT_PATH)
+
+
+def read_holdout(file: Path) -> Holdout:
+    """Read the file of a holdout.
 
     Raises
     ------
     LabError
-        If the file is none of ours.
+        If the file is not a holdout.
     """
     table = pq.read_table(file)
     metadata = table.schema.metadata or {}
@@ -125,7 +126,7 @@ def read_rows(file: Path) -> Rows:
         raise LabError(f"{file} does not hold the test rows of a run. Train again with this version of boostlab.")
     facts = json.loads(metadata[METADATA])
     answers = np.column_stack([table.column(name).to_numpy() for name in facts["answers"]])
-    return Rows(
+    return Holdout(
         data=table.select(facts["features"]).replace_schema_metadata(),
         target=to_series(table.column(facts["target"]), facts["target"]),
         weight=table.column(facts["weight"]).to_numpy().astype(float) if facts["weight"] else None,
@@ -138,21 +139,21 @@ def read_rows(file: Path) -> Rows:
     )
 
 
-def fetch_rows(client: MlflowClient, run_id: str) -> Rows:
-    """Return the test rows that a run kept.
+def fetch_holdout(client: MlflowClient, run_id: str) -> Holdout:
+    """Return the holdout of a run.
 
     Raises
     ------
     LabError
-        If the run has none, as those from before rows were kept, or its artifacts are gone.
+        If the run has no holdout, or its artifacts are gone.
     """
     from mlflow.exceptions import MlflowException
 
     try:
-        if PATH not in [item.path for item in client.list_artifacts(run_id, str(Path(PATH).parent))]:
-            raise LabError(f"The run {run_id} kept no test rows: it has no artifact {PATH}. Train it again.")
+        if HOLDOUT_PATH not in [item.path for item in client.list_artifacts(run_id, str(Path(HOLDOUT_PATH).parent))]:
+            raise LabError(f"The run {run_id} kept no test rows: it has no artifact {HOLDOUT_PATH}. Train it again.")
         with tempfile.TemporaryDirectory() as folder:
-            return read_rows(Path(client.download_artifacts(run_id, PATH, folder)))
+            return read_holdout(Path(client.download_artifacts(run_id, HOLDOUT_PATH, folder)))
     except (MlflowException, OSError) as error:
         raise LabError(f"The test rows of the run {run_id} cannot be read: {str(error).strip().splitlines()[0]}") from None
 

@@ -1,48 +1,86 @@
-"""How good a model is on rows that it has not seen, and how good a constant would be."""
+"""Metrics of a model on the test part, next to those of the best constant."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn import metrics
 
-from boostlab.data.splits import Part
+from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
 from boostlab.errors import LabError, suggest
-from boostlab.models.contract import Task
+from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
 
+Array = np.ndarray[Any, Any]
 LOWER_IS_BETTER = ("rmse", "mae", "log_loss", "rmsle", "mape", "mphe", "logloss", "mlogloss", "error", "merror")
 HIGHER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "f1", "roc_auc", "auc", "aucpr")
 PARTS = ("train", "valid", "test", "baseline")
 UNITS = {"rmse": "unit of the target", "mae": "unit of the target", "r2": "1 is perfect", "log_loss": "nats"}
 
 
-def predict_part(predictor: Predictor, part: Part) -> np.ndarray[Any, Any]:
-    """Return a model's answers to a part of the data: values of shape (n_rows,), or probabilities (n_rows, n_classes)."""
-    answer = predictor.predict if predictor.contract.task == "regression" else predictor.probabilities
-    return np.concatenate([np.asarray(answer(frame)) for frame in part.batches(predictor.contract.names)])
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's answers to the test part, and their metrics.
+
+    Attributes
+    ----------
+    part : Part
+        The test part.
+    contract : Contract
+        The model's contract.
+    answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
+        Predictions, or the probability of each label.
+    scores, baseline : dict of str to float
+        The metrics of the model, and of the constant that fits the training part best.
+    """
+
+    part: Part
+    contract: Contract
+    answers: Array
+    scores: dict[str, float]
+    baseline: dict[str, float]
+
+    def metrics(self) -> dict[str, float]:
+        """Return all metrics by the names that the run records, such as ``test_rmse`` and ``baseline_rmse``."""
+        named = {"test": self.scores, "baseline": self.baseline}
+        return {f"{part}_{name}": value for part, scores in named.items() for name, value in scores.items()}
+
+    def tabulate(self) -> pd.DataFrame:
+        """Return the metrics as a table for people."""
+        table = pd.DataFrame({"model": self.scores, "constant predictor": self.baseline})
+        table["unit"] = [UNITS.get(name, "0 to 1") for name in table.index]
+        return table.rename_axis("metric on the test part")
 
 
-def evaluate_answers(answers: np.ndarray[Any, Any], part: Part, *, task: Task, labels: Sequence[Any]) -> dict[str, float]:
-    """Return the metrics of a model's answers, as :func:`score_regression` or :func:`score_classification` gives them."""
-    if task == "regression":
+def evaluate_test(predictor: Predictor, split: Split) -> Evaluation:
+    """Return a model's answers to the test part and their metrics, next to those of the best constant.
+
+    The constant is the mean of the training part, or the share of each class.
+    """
+    contract, part = predictor.contract, split.test
+    answer = predictor.predict if contract.task == "regression" else predictor.probabilities
+    answers = np.concatenate([np.asarray(answer(frame)) for frame in part.batches(contract.names)])
+    if contract.task == "regression":
+        constant = np.full(len(part), split.train.target.mean())
+    else:
+        codes = encode_labels(split.train.target, contract.labels)
+        shares = np.bincount(codes, minlength=len(contract.labels)) / len(split.train)
+        constant = np.tile(shares, (len(part), 1))
+    return Evaluation(part, contract, answers, _score(answers, part, contract), _score(constant, part, contract))
+
+
+def _score(answers: Array, part: Part, contract: Contract) -> dict[str, float]:
+    if contract.task == "regression":
         return score_regression(part.target.to_numpy(float), answers)
-    return score_classification(encode_labels(part.target, labels), answers, labels)
+    return score_classification(encode_labels(part.target, contract.labels), answers, contract.labels)
 
 
-def evaluate_constant(train: Part, part: Part, *, task: Task, labels: Sequence[Any]) -> dict[str, float]:
-    """Return the metrics of the best constant: the training part's mean, or its share of each class."""
-    if task == "regression":
-        return evaluate_answers(np.full(len(part), train.target.mean()), part, task=task, labels=labels)
-    shares = np.bincount(encode_labels(train.target, labels), minlength=len(labels)) / len(train)
-    return evaluate_answers(np.tile(shares, (len(part), 1)), part, task=task, labels=labels)
-
-
-def score_regression(true: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]) -> dict[str, float]:
+def score_regression(true: Array, predicted: Array) -> dict[str, float]:
     """Return ``rmse``, ``mae`` (in the unit of the target) and ``r2`` of predictions, both of shape (n_rows,).
 
     Examples
@@ -57,9 +95,7 @@ def score_regression(true: np.ndarray[Any, Any], predicted: np.ndarray[Any, Any]
     }
 
 
-def score_classification(
-    true: np.ndarray[Any, Any], probabilities: np.ndarray[Any, Any], labels: Sequence[Any]
-) -> dict[str, float]:
+def score_classification(true: Array, probabilities: Array, labels: Sequence[Any]) -> dict[str, float]:
     """Return the metrics of predicted probabilities.
 
     Parameters
@@ -75,7 +111,7 @@ def score_classification(
         AUC are those of the second label; with more, the unweighted mean over classes (ROC AUC: one against the rest).
     """
     binary = len(labels) == 2
-    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # they come from float32
+    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # float32 probabilities do not sum to 1 exactly
     predicted = probabilities.argmax(axis=1)
     recalls = [float(np.mean(predicted[true == position] == position)) for position in np.unique(true)]
     found = {
@@ -87,18 +123,11 @@ def score_classification(
     present = [position for position in range(len(labels)) if 0 < np.mean(true == position) < 1]
     ranked = present[-1:] if binary else present
     areas = [metrics.roc_auc_score(true == position, probabilities[:, position]) for position in ranked]
-    return found | ({"roc_auc": float(np.mean(areas))} if areas else {})  # without it where the rows are of one class
-
-
-def tabulate_scores(model: dict[str, float], constant: dict[str, float]) -> pd.DataFrame:
-    """Return a model's metrics beside the constant's, as a table to look at."""
-    table = pd.DataFrame({"model": model, "constant predictor": constant})
-    table["unit"] = [UNITS.get(name, "0 to 1") for name in table.index]
-    return table.rename_axis("metric on the test part")
+    return found | ({"roc_auc": float(np.mean(areas))} if areas else {})  # undefined where all rows have the same class
 
 
 def is_higher_better(metric: str) -> bool:
-    """Tell a metric's direction: that of :func:`evaluate_answers` or XGBoost, with or without its part's name before it.
+    """Tell the direction of a metric of this module or of XGBoost, with or without a part's name before it.
 
     Raises
     ------
@@ -124,8 +153,3 @@ def strip_part(metric: str) -> str:
     """Return a metric's name without the name of the part before it: ``rmse`` for ``test_rmse``."""
     part, _, name = metric.partition("_")
     return name if part in PARTS else metric
-
-
-def prefix_names(scores: dict[str, float], prefix: str) -> dict[str, float]:
-    """Return the scores under names with a prefix, as ``test_rmse``."""
-    return {f"{prefix}_{name}": value for name, value in scores.items()}

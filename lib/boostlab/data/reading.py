@@ -1,6 +1,6 @@
-"""Files that hold a table: finding them, their column names, and reading the columns that are wanted.
+"""Reading tables from CSV and Parquet files: finding the files, their column names, and the columns to read.
 
-CSV and Parquet are read by pyarrow. In CSV, empty cells and the usual marks (``NA``, ``null``, …) are gaps.
+pyarrow reads both formats. In CSV, an empty cell and the usual markers (``NA``, ``null``, …) are missing values.
 """
 
 from __future__ import annotations
@@ -40,27 +40,27 @@ def convert_options(column_types: Mapping[str, pa.DataType], columns: Sequence[s
 
 
 def find_files(dataset: str) -> list[Path]:
-    """Return the files of a path, a folder of Parquet files or a glob, all of one kind.
+    """Return the files of a path, a folder of Parquet files or a glob, all of one format.
 
     Raises
     ------
     DataError
-        If there is none, or their kind is not known.
+        If there is no file, or the format is unknown or not the same for all.
     """
     path = Path(dataset).expanduser()
     if path.is_dir():
         found = sorted(item for item in path.rglob("*.parquet") if item.is_file())
         if not found:
-            raise DataError(f"The folder {dataset} holds no .parquet file. Name a folder that does, a file or a glob.")
+            raise DataError(f"The folder {dataset} holds no .parquet file. Name a folder with .parquet files, a file or a glob.")
     elif path.exists():
         found = [path]
     else:
         found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
     if not found:
-        raise DataError(f"There is no file {dataset}. Paths count from the folder in which the command starts.")
-    kinds = {next((ending for ending in ENDINGS if item.name.endswith(ending)), item.suffix) for item in found}
-    if not kinds <= set(ENDINGS) or len(kinds) > 1:
-        raise DataError(f"{dataset} is of kind {', '.join(sorted(kinds))}. Tables are read from one of: {', '.join(ENDINGS)}.")
+        raise DataError(f"There is no file {dataset}. Relative paths start from the current folder.")
+    formats = {next((ending for ending in ENDINGS if item.name.endswith(ending)), item.suffix) for item in found}
+    if not formats <= set(ENDINGS) or len(formats) > 1:
+        raise DataError(f"{dataset} has the format {', '.join(sorted(formats))}. Allowed: one of {', '.join(ENDINGS)}.")
     return found
 
 
@@ -90,17 +90,17 @@ def read_names(paths: Sequence[Path]) -> list[str]:
         raise _unreadable(path, error) from None
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise DataError(f"{path} has more than one column {twice[0]!r}. Rename them: each name stands once.")
+        raise DataError(f"{path} has more than one column {twice[0]!r}. Rename them: column names are unique.")
     return names
 
 
 def read_files(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
-    """Read the given columns of all files, one below the other.
+    """Read the given columns of all files, and concatenate the rows.
 
     Raises
     ------
     DataError
-        If a file cannot be read, lacks a column, or changes meanwhile.
+        If a file cannot be read, lacks a column, or changes while it is read.
     """
     parts = []
     for path in paths:
@@ -111,7 +111,7 @@ def read_files(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
             raise _unreadable(path, error) from None
         after = path.stat()
         if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-            raise DataError(f"{path} changed while it was read. Run again once it is complete.")
+            raise DataError(f"{path} changed while it was read. Run again when the file is complete.")
     try:
         return pa.concat_tables(parts, promote_options="permissive").select(list(columns))
     except (pa.ArrowException, KeyError) as error:
@@ -119,12 +119,12 @@ def read_files(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
 
 
 def _read_csv(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read a CSV file; a column that begins with numbers and goes on with text is text."""
+    """Read a CSV file; a column that begins with numbers and continues with text is text."""
     as_text: dict[str, pa.DataType] = {}
     while True:
         try:
             table = csv.read_csv(path, convert_options=convert_options(as_text, columns))
-            if any(pa.types.is_binary(kind) for kind in table.schema.types):  # what pyarrow makes of other encodings
+            if any(pa.types.is_binary(kind) for kind in table.schema.types):  # pyarrow's result for other encodings
                 raise pa.ArrowInvalid("invalid UTF8 data")
             return table
         except pa.ArrowInvalid as error:

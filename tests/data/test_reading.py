@@ -1,20 +1,24 @@
-"""Tables as people have them: what is read, and what is refused in which words."""
+"""Reading CSV and Parquet files, and the messages for files that cannot be read."""
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
-from boostlab.data import files
+from tests.support.settings import make_settings
+from boostlab.models.contract import MISSING_MARKERS
+from boostlab.data import reading
 from boostlab.data.digest import compute_digest
-from boostlab.data.table import Roles, Table, find_task, load_table
+from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
 
 FRAME = pd.DataFrame(
@@ -30,7 +34,7 @@ FRAME = pd.DataFrame(
 
 
 def load(path: object, target: str = "price", **options: list[str]) -> Table:
-    return load_table(str(path), roles=Roles(target=target), **options)
+    return load_table(make_settings(dataset=str(path), target=target, **options))
 
 
 def write_csv(path: Path) -> None:
@@ -131,7 +135,7 @@ def test_refuses_a_file_that_is_no_table(tmp_path: Path, content: str | bytes, m
     [
         ("nothing.csv", "There is no file"),
         ("folder", "holds no .parquet file"),
-        ("t.txt", "is of kind .txt"),
+        ("t.txt", "has the format .txt"),
         ("t.parquet", "cannot be read"),
     ],
 )
@@ -145,40 +149,20 @@ def test_refuses_what_is_no_file_of_a_known_kind(tmp_path: Path, name: str, mess
 
 def test_refuses_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "a,price\n1,2\n")
-    read = files._read_csv
+    read = csv.read_csv
 
-    def append_then_read(*arguments: object) -> pa.Table:
+    def append_then_read(*arguments: Any, **options: Any) -> pa.Table:
         with path.open("a") as out:
             out.write("3,4\n")
-        return read(*arguments)  # type: ignore[arg-type]
+        return read(*arguments, **options)
 
-    monkeypatch.setattr(files, "_read_csv", append_then_read)
+    monkeypatch.setattr(reading.csv, "read_csv", append_then_read)
     with pytest.raises(DataError, match="changed while it was read"):
         load(path)
 
 
-@pytest.mark.parametrize(
-    ("values", "task"),
-    [
-        ([1.5, 2.5], "regression"),
-        ([1, 2, 1], "classification"),
-        ([1.0, 2.0, 1.0], "classification"),
-        (["a", "b"], "classification"),
-        ([True, False], "classification"),
-        (list(range(60)), "regression"),
-    ],
-)
-def test_finds_the_task(values: list[object], task: str) -> None:
-    assert find_task(pd.Series(values, name="y")) == task
+def test_reads_each_marker_of_a_missing_value(tmp_path: Path) -> None:
+    lines = [f"{number},{marker}" for number, marker in enumerate(sorted(MISSING_MARKERS))]
+    table = reading.read_files([write(tmp_path, "\n".join(["a,b", "x,text", *lines]))], ["b"])
 
-
-def test_names_the_first_rows_of_text_in_a_numeric_target() -> None:
-    target = pd.Series([*(f"{n}.5" for n in range(100)), "about 5", "7..2"], name="price")
-    for asked in ("auto", "regression"):
-        with pytest.raises(DataError, match=r"not a number in 2 rows \(first: 101, 102\): 'about 5', '7..2'"):
-            find_task(target, asked)
-
-
-def test_refuses_an_infinite_target() -> None:
-    with pytest.raises(DataError, match="infinite in row 2"):
-        find_task(pd.Series([1.0, np.inf, 3.0], name="y"))
+    assert table.column("b").to_pylist() == ["text", *[None] * len(MISSING_MARKERS)]

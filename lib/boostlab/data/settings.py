@@ -1,0 +1,77 @@
+"""Settings of the table and of its split: which data, which columns, which rows to hold out.
+
+This module is read before a kernel starts and therefore imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import AfterValidator, Field, model_validator
+
+from boostlab.data.datasets import Dataset
+from boostlab.errors import suggest
+from boostlab.notebook.settings import Settings
+
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _find_dataset(name: str) -> str:
+    """Refuse a name that is neither a data set nor a file, before anything runs."""
+    known = get_args(Dataset)
+    path = Path(name).expanduser()
+    if name not in known and not path.exists() and not glob.glob(str(path), recursive=True):
+        raise ValueError(
+            f"neither a data set of scikit-learn nor a file.{suggest(name, known)} It takes: {', '.join(known)}, or the path "
+            "of a .csv, .csv.gz or .parquet file, a folder or a glob."
+        )
+    return name
+
+
+class TableSettings(Settings):
+    """Which table to read, and the roles of its columns."""
+
+    dataset: Annotated[str, AfterValidator(_find_dataset)]
+    target: str
+    features: list[str]
+    drop: list[str]
+    sample_weight: str
+    group: str
+    time: str
+    task: Literal["auto", "regression", "classification"]
+
+    @model_validator(mode="after")
+    def _columns_have_one_role(self) -> Self:
+        if self.dataset in get_args(Dataset):
+            given = [name for name in ("target", "sample_weight", "group", "time") if getattr(self, name)]
+            if given:
+                raise ValueError(f"{' and '.join(given)} is for tables of your own: {self.dataset} has its target.")
+        elif not self.target:
+            raise ValueError(f"{self.dataset} needs a target: name the column to predict, as -p target NAME.")
+        roles = [name for name in (self.target, self.sample_weight) if name]
+        twice = [name for name in roles if name in [*self.features, *self.drop]]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is the target or the weight: leave it out of features and drop.")
+        return self
+
+
+class SplitSettings(Settings):
+    """How rows are divided into the training, validation and test parts."""
+
+    split: Literal["random", "time"]
+    stratify: bool
+    test_size: Share
+    valid_size: Share
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _training_part_has_rows(self) -> Self:
+        if round(1 - self.test_size - self.valid_size, 9) <= 0:
+            raise ValueError(
+                f"test_size = {self.test_size:g} and valid_size = {self.valid_size:g} leave no rows for training. "
+                "Both are fractions of all rows: choose them so that their sum is below 1."
+            )
+        return self

@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import print_table
+from tests.support.settings import make_settings
 from boostlab.deployment import docker_images as builds
 from boostlab.deployment import docker_containers as containers
-from boostlab.data.columns import list_features, study_columns
-from boostlab.data.table import find_task, load_table
+from boostlab.data.columns import profile_columns
+from boostlab.data.table import load_table
 from boostlab.deployment.context import write_stock, write_context
 from boostlab.deployment.service import START_TIMEOUT_S
 from boostlab.deployment.load_test import run_load_test
@@ -75,12 +76,9 @@ def make_model(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
     """Train on scikit-learn's diabetes data, and return the model's folder and 1,000 rows."""
     from mlflow.models import Model
 
-    table = load_table("diabetes")
-    task = find_task(table.target)
-    split = split_table(table, task=task, test_size=0.2, valid_size=0.2, seed=0)
-    features = list_features(study_columns(table, split.train, task=task))
-    params = {"eta": 0.1, "max_depth": 4, "nthread": 1}
-    fit = fit_booster(split, features, task=task, params=params, num_boost_round=100, early_stopping_rounds=0)
+    settings = make_settings(num_boost_round=100)
+    split = split_table(load_table(settings), settings)
+    fit = fit_booster(split, profile_columns(split), settings)
     write_model(fit.predictor, split.train.head(5), folder / "parts")
     package_model(folder / "parts", folder / "model", mlflow_model=Model())
     records = json.loads(split.train.head(200).to_json(orient="records", double_precision=15))

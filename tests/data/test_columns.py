@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
-
 from tests.support.settings import make_settings
+
 from boostlab.data.columns import ColumnProfile, Columns, profile_columns
 from boostlab.data.splits import Split, split_table
 from boostlab.data.table import load_table

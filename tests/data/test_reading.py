@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
-
 from tests.support.settings import make_settings
-from boostlab.models.contract import MISSING_MARKERS
+
 from boostlab.data import reading
 from boostlab.data.digest import compute_digest
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
+from boostlab.models.contract import MISSING_MARKERS
 
 FRAME = pd.DataFrame(
     {
@@ -133,7 +133,6 @@ def test_refuses_a_file_that_is_no_table(tmp_path: Path, content: str | bytes, m
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("nothing.csv", "There is no file"),
         ("folder", "holds no .parquet file"),
         ("t.txt", "has the format .txt"),
         ("t.parquet", "cannot be read"),
@@ -156,7 +155,7 @@ def test_refuses_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatc
             out.write("3,4\n")
         return read(*arguments, **options)
 
-    monkeypatch.setattr(reading.csv, "read_csv", append_then_read)
+    monkeypatch.setattr(csv, "read_csv", append_then_read)
     with pytest.raises(DataError, match="changed while it was read"):
         load(path)
 
@@ -166,3 +165,8 @@ def test_reads_each_marker_of_a_missing_value(tmp_path: Path) -> None:
     table = reading.read_files([write(tmp_path, "\n".join(["a,b", "x,text", *lines]))], ["b"])
 
     assert table.column("b").to_pylist() == ["text", *[None] * len(MISSING_MARKERS)]
+
+
+def test_refuses_a_path_without_a_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"There is no file .*Relative paths start from the current folder"):
+        reading.find_files(str(tmp_path / "nothing.csv"))

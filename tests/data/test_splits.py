@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-
 from tests.support.settings import make_settings
+
 from boostlab.data.splits import Split, split_table
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
@@ -140,8 +140,8 @@ def test_each_class_is_in_the_training_part(tmp_path: Path, classes: dict[str, i
     assert set(parts.train.target) == set(classes)
 
 
-def test_refuses_a_split_whose_training_part_lacks_a_class(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="PLACEHOLDER"):
+def test_refuses_a_class_that_is_too_rare_for_a_split_by_class(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot be split by class: .* set stratify to False\."):
         split(make_classes(tmp_path, {"a": 12, "b": 3}), test_size=0.5, valid_size=0.2)
 
 

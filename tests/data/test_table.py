@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-
 from tests.support.settings import make_settings
+
 from boostlab.data.digest import compute_digest
 from boostlab.data.table import Roles, Table, encode_labels, find_labels, find_task, load_table
 from boostlab.errors import DataError
@@ -111,19 +111,21 @@ FRAME = pd.DataFrame({"a": [1, 2], "day": pd.to_datetime(pd.Series(["2020-01-01"
     ids=["number", "category", "date"],
 )
 def test_has_the_same_digest_however_values_are_stored(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    assert compute_digest((make_table(change(FRAME))).data) == compute_digest((make_table(FRAME)).data)
+    assert compute_digest(make_table(change(FRAME)).data) == compute_digest(make_table(FRAME).data)
 
 
 def test_has_the_same_digest_however_the_table_is_chunked() -> None:
     table = load_table(make_settings(dataset="iris"))
     cut = pa.concat_tables([table.data[:7], table.data[7:]])
 
-    assert compute_digest((Table(cut, table.roles, table.features, "other", "elsewhere", "regression")).data) == compute_digest((table).data)
+    assert compute_digest((Table(cut, table.roles, table.features, "other", "elsewhere", "regression")).data) == compute_digest(
+        (table).data
+    )
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 3]}, {"day": pd.to_datetime(["2020-01-01"] * 2)}, {"kind": ["x", "None"]}])
 def test_has_another_digest_after_a_change_of_any_kind_of_value(value: dict[str, Any]) -> None:
-    assert compute_digest((make_table(FRAME.assign(**value))).data) != compute_digest((make_table(FRAME)).data)
+    assert compute_digest(make_table(FRAME.assign(**value)).data) != compute_digest(make_table(FRAME).data)
 
 
 def test_describes_itself_as_mlflow_records_a_data_set(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import psutil
 import pytest
-from tests.support.common import BOOSTLAB, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
+from tests.support.common import BOOSTLAB, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
 
 from boostlab.tracking.journal import journals_folder
 
@@ -275,13 +275,14 @@ def test_the_next_execution_ends_a_run_whose_owner_and_watchdog_were_killed(
 LOSES_STORE = (
     ATTACH + "\nrun.log_metrics({'early': 1.0})\nPath('ready').write_text('x')",
     "import time\nwhile not Path('gone').exists():\n    time.sleep(0.05)",
-    "from boostlab import columns, data, plots, splits, training\n"
-    "table = data.load_table('iris')\n"
-    "parts = splits.split_table(table, task='classification', test_size=0.2, valid_size=0.2, seed=0)\n"
-    "features = columns.list_features(columns.study_columns(table, parts.train, task='classification'))\n"
-    "fit = training.fit_booster("
-    "parts, features, task='classification', params={}, num_boost_round=3, early_stopping_rounds=0)\n"
-    "run.log_curves(fit.curves)\nrun.log_figure(plots.plot_importance(training.rank_features(fit.predictor)), 'gain')\n"
+    f"import sys\nsys.path.insert(0, {str(PROJECT)!r})\n"
+    "from boostlab.data import load_table, profile_columns, split_table\n"
+    "from boostlab.training import fit_booster, plot_importance\n"
+    "from tests.support.settings import make_settings\n"
+    "settings = make_settings(dataset='iris', num_boost_round=3)\n"
+    "parts = split_table(load_table(settings), settings)\n"
+    "fit = fit_booster(parts, profile_columns(parts), settings)\n"
+    "run.log_curves(fit.curves)\nrun.log_figure(plot_importance(fit.rank_features()), 'gain')\n"
     "print(run.log_model(fit.predictor, parts.train.head(5), register_as='kept'))\nrun.finish()",
 )
 

@@ -15,8 +15,8 @@ import pytest
 import xgboost as xgb
 from packaging.requirements import Requirement
 from tests.support.packages import Packaged, make_package
-
 from tests.support.settings import make_settings
+
 from boostlab.models.contract import Contract
 from boostlab.models.packaging import list_requirements, write_model
 from boostlab.models.predictor import encode_rows, input_types, safe_names
@@ -163,7 +163,9 @@ def test_takes_times_of_every_unit(own_table: Path, tmp_path: Path, unit: Any) -
     frame = pd.read_parquet(own_table)[["sold", "price"]]
     frame["sold"] = frame.sold.dt.as_unit(unit)
     frame.to_parquet(tmp_path / "t.parquet", index=False)
-    folder, predictor, split = make_package(make_settings(dataset=str(tmp_path / "t.parquet"), target="price", num_boost_round=9), tmp_path)
+    folder, predictor, split = make_package(
+        make_settings(dataset=str(tmp_path / "t.parquet"), target="price", num_boost_round=9), tmp_path
+    )
     rows = split.test.head(9)
 
     assert np.array_equal(load_model(folder).predict(rows), predictor.predict(rows))
@@ -173,7 +175,9 @@ def test_takes_times_with_a_zone_as_text(own_table: Path, tmp_path: Path) -> Non
     frame = pd.read_parquet(own_table)[["sold", "price"]]
     frame["sold"] = frame.sold.dt.tz_localize("Europe/Lisbon")
     frame.to_parquet(tmp_path / "t.parquet", index=False)
-    folder, predictor, split = make_package(make_settings(dataset=str(tmp_path / "t.parquet"), target="price", num_boost_round=9), tmp_path)
+    folder, predictor, split = make_package(
+        make_settings(dataset=str(tmp_path / "t.parquet"), target="price", num_boost_round=9), tmp_path
+    )
     rows = split.test.head(9)
     sent = rows.assign(sold=[moment.isoformat() for moment in rows.sold])
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-
 from tests.support.settings import make_settings
+
 from boostlab.data.columns import profile_columns
 from boostlab.data.splits import Split, split_table
 from boostlab.data.table import load_table

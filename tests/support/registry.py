@@ -12,8 +12,11 @@ import nbformat
 import pyarrow.parquet as pq
 from tests.support.common import PROJECT
 from tests.support.runs import make_facts
+from tests.support.settings import make_settings
 
-from boostlab.data import columns, splits, table as data
+from boostlab.data.columns import profile_columns
+from boostlab.data.splits import split_table
+from boostlab.data.table import load_table
 from boostlab.models.packaging import write_model
 from boostlab.models.registration import register_model
 from boostlab.notebook.parameters import check_parameters
@@ -21,7 +24,9 @@ from boostlab.registry.settings import Registry
 from boostlab.tracking import delivery
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store
-from boostlab.training import fit as training, holdout as rows, metrics as evaluation
+from boostlab.training.fit import fit_booster
+from boostlab.training.holdout import HOLDOUT_PATH, make_holdout
+from boostlab.training.metrics import evaluate_test
 
 STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
 
@@ -56,17 +61,13 @@ def _shared_model(client: Any) -> str:
 
 @cache
 def _train(dataset: str, rounds: int) -> tuple[Any, ...]:
-    table = data.load_table(dataset)
-    task = data.find_task(table.target)
-    parts = splits.split_table(table, task=task, test_size=0.4, valid_size=0.1, seed=0)
-    features = columns.list_features(columns.study_columns(table, parts.train, task=task))
-    params = {"eta": 0.1, "max_depth": 2, "nthread": 1}
-    fit = training.fit_booster(parts, features, task=task, params=params, num_boost_round=rounds, early_stopping_rounds=0)
-    answers = evaluation.predict_part(fit.predictor, parts.test)
-    labels = fit.predictor.contract.labels
-    scores = evaluation.evaluate_answers(answers, parts.test, task=task, labels=labels)
-    kept = rows.keep_rows(parts.test, answers, contract=fit.predictor.contract)
-    return task, fit.predictor, parts.train.head(5), evaluation.prefix_names(scores, "test"), kept, table.describe()
+    settings = make_settings(dataset=dataset, test_size=0.4, valid_size=0.1, max_depth=2, num_boost_round=rounds)
+    table = load_table(settings)
+    parts = split_table(table, settings)
+    predictor = fit_booster(parts, profile_columns(parts), settings).predictor
+    evaluation = evaluate_test(predictor, parts)
+    scores = {f"test_{name}": value for name, value in evaluation.scores.items()}
+    return table.task, predictor, parts.train.head(5), scores, make_holdout(evaluation), table.describe()
 
 
 def _record(
@@ -86,7 +87,7 @@ def _record(
     journal.add("dataset", {**dataset, "context": "training"})
     receipts: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "files" / rows.PATH
+        file = Path(temporary) / "files" / HOLDOUT_PATH
         file.parent.mkdir(parents=True)
         pq.write_table(kept, file)
         journal.add("files", {}, Path(temporary) / "files")

@@ -6,9 +6,10 @@ import json
 from functools import cache
 from typing import Any
 
+from tests.support.common import PROJECT
+
 from boostlab.notebook.parameters import read_parameters
 from boostlab.training.settings import Train
-from tests.support.common import PROJECT
 
 
 def make_settings(**changes: Any) -> Train:

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xgboost as xgb
-
 from tests.support.settings import make_settings
+
 from boostlab.data.columns import ColumnProfile, Columns, profile_columns
 from boostlab.data.splits import Part, Split, split_table
 from boostlab.data.table import Roles, Table, load_table
@@ -227,8 +227,11 @@ def test_names_the_table_and_the_column_of_a_value_that_cannot_be_encoded() -> N
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"max_cat_threshold": -1}, "value -1 for Parameter max_cat_threshold should be greater equal to 0"),
-        ({"max_cat_to_onehot": "few"}, "Invalid Parameter format for max_cat_to_onehot expect int but value='few'"),
+        ({"max_cat_threshold": -1}, "value -1 for Parameter max_cat_threshold should be greater equal to 1"),
+        (
+            {"max_cat_to_onehot": "few"},
+            "max_cat_to_onehot expect int (non-negative) but value='few'",
+        ),
         ({"sampling_method": "some"}, "'some', valid values are: {'gradient_based', 'uniform'}"),
         ({"eval_metric": "nope"}, "Unknown metric function nope"),
         ({"monotone_constraints": [1, 0]}, "'list'"),

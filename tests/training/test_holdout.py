@@ -33,7 +33,14 @@ def part(count: int, rows: Any, *, target: str = "y", weight: str = "") -> Part:
             "label": pa.array(draw.choice(["no", "yes"], count)),
         }
     )
-    table = Table(data, Roles(target=target, weight=weight), ("size", "kind", "sold", "unused"), name="made", source="here", task="regression")
+    table = Table(
+        data,
+        Roles(target=target, weight=weight),
+        ("size", "kind", "sold", "unused"),
+        name="made",
+        source="here",
+        task="regression",
+    )
     return Part(table, np.asarray(rows), table.target.iloc[rows], None)
 
 

@@ -1,42 +1,68 @@
 from __future__ import annotations
 
 import io
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pyarrow as pa
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from boostlab.training.plots import plot_classification, plot_importance, plot_learning_curves, plot_regression
+from boostlab.data.splits import Part
+from boostlab.data.table import Roles, Table
+from boostlab.models.contract import Contract, Label, Task
+from boostlab.training.fit import Fit
+from boostlab.training.metrics import Evaluation
+from boostlab.training.plots import plot_importance, plot_learning_curves, plot_target, plot_test
 
 CURVES = {"train_rmse": [3.0, 2.0, 1.0, 0.5], "valid_rmse": [3.0, 2.0, 2.5, 2.75]}
 
 
+def make_table(target: list[Any]) -> Table:
+    task: Task = "classification" if isinstance(target[0], str) else "regression"
+    return Table(pa.table({"price": target}), Roles(target="price"), (), name="made", source="here", task=task)
+
+
 def learning_curves() -> Figure:
-    return plot_learning_curves(CURVES, metric="rmse", best_iteration=1)
+    return plot_learning_curves(Fit(cast(Any, None), CURVES, "rmse", best_iteration=1, fit_time_s=1.0, ending=""))
 
 
 def importance(count: int = 3) -> Figure:
     return plot_importance({f"f{n}": float(n) for n in range(count)})
 
 
+def evaluate(target: list[Any], answers: np.ndarray, labels: tuple[Label, ...] = ()) -> Figure:
+    table = make_table(target)
+    part = Part(table, np.arange(len(table)), table.target, None)
+    return plot_test(Evaluation(part, Contract(table.task, labels, ()), answers, {}, {}))
+
+
 def regression() -> Figure:
-    return plot_regression([1.0, 2.0, 3.0, 4.0], [0.5, 2.5, 2.5, 4.5], target="price")
+    return evaluate([1.0, 2.0, 3.0, 4.0], np.array([0.5, 2.5, 2.5, 4.5]))
 
 
 def classification(count: int = 3) -> Figure:
-    true = list(range(count)) * 4
-    probabilities = np.random.default_rng(0).dirichlet(np.ones(count), len(true))
-    return plot_classification(true, probabilities, labels=[f"class {n}" for n in range(count)])
+    labels = [f"class {n:02d}" for n in range(count)]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(count), count * 4)
+    return evaluate(labels * 4, probabilities, tuple(labels))
+
+
+def target_quantity() -> Figure:
+    return plot_target(make_table([1.0, 2.0, 2.5]))
+
+
+def target_classes() -> Figure:
+    return plot_target(make_table(["no", "yes", "yes"]))
 
 
 def legend(axes: Axes) -> list[str]:
     return [str(text) for text in axes.get_legend_handles_labels()[1]]
 
 
-@pytest.mark.parametrize("draw", [learning_curves, importance, regression, classification])
-def test_draws_a_picture_off_the_global_canvas(draw: type[Figure]) -> None:
+@pytest.mark.parametrize("draw", [target_quantity, target_classes, learning_curves, importance, regression, classification])
+def test_draws_a_picture_without_a_global_figure(draw: type[Figure]) -> None:
     picture = io.BytesIO()
     figure = draw()
     figure.savefig(picture, format="png", dpi=50)
@@ -44,6 +70,20 @@ def test_draws_a_picture_off_the_global_canvas(draw: type[Figure]) -> None:
     assert picture.getvalue().startswith(b"\x89PNG")
     assert plt.get_fignums() == []
     assert all(axes.get_title() and axes.get_xlabel() for axes in figure.axes if axes.get_label() != "<colorbar>")
+
+
+def test_draws_the_classes_of_a_target_in_order() -> None:
+    (axes,) = plot_target(make_table(["yes", "no", "yes", "$a_b$"])).axes
+
+    assert [text.get_text() for text in axes.get_xticklabels()] == [r"\$a_b\$", "no", "yes"]
+    assert [patch.get_height() for patch in axes.patches] == [1, 1, 2]  # type: ignore[attr-defined]
+
+
+def test_draws_the_distribution_of_a_quantity_with_its_mean() -> None:
+    (axes,) = target_quantity().axes
+
+    assert sum(patch.get_height() for patch in axes.patches) == 3  # type: ignore[attr-defined]
+    assert legend(axes) == ["mean 1.833 ± 0.7638"]
 
 
 def test_marks_the_best_round_counted_from_one() -> None:
@@ -72,32 +112,31 @@ def test_draws_the_largest_gains_with_the_largest_on_top(count: int, bars: int, 
 def test_draws_predictions_and_residuals() -> None:
     scatter, histogram = regression().axes
 
-    assert np.asarray(scatter.lines[0].get_data()).tolist() == [[0.5, 4.5], [0.5, 4.5]]
-    assert np.asarray(scatter.lines[1].get_data()).tolist() == [[1, 2, 3, 4], [0.5, 2.5, 2.5, 4.5]]
-    assert (scatter.get_xlabel(), scatter.get_ylabel()) == ("true price", "predicted price")
+    assert np.asarray(scatter.collections[0].get_offsets()).tolist() == [[0.5, 1], [2.5, 2], [2.5, 3], [4.5, 4]]
+    assert (scatter.get_xlabel(), scatter.get_ylabel()) == ("predicted price", "true price")
     assert sum(patch.get_height() for patch in histogram.patches) == 4  # type: ignore[attr-defined]
     assert legend(histogram) == ["mean 0 ± 0.5"]
 
 
 def test_draws_curves_of_the_second_of_two_classes() -> None:
     second = np.array([0.1, 0.2, 0.9, 0.6])
-    figure = plot_classification([0, 0, 0, 1], np.column_stack([1 - second, second]), labels=["no", "yes"])
+    figure = evaluate(["no", "no", "no", "yes"], np.column_stack([1 - second, second]), ("no", "yes"))
     roc, recall, confusion = figure.axes[:3]
 
     assert legend(roc) == ["yes (AUC 0.667)", "chance"]
     assert legend(recall) == ["yes (AP 0.500)"]
     assert [text.get_text() for text in confusion.texts] == ["2", "1", "0", "1"]
-    assert np.asarray(confusion.images[0].get_array()) == pytest.approx(np.array([[2 / 3, 1 / 3], [0, 1]]))
+    assert np.asarray(confusion.collections[0].get_array()).ravel() == pytest.approx([2 / 3, 1 / 3, 0, 1])
     for ticks in (confusion.get_xticklabels(), confusion.get_yticklabels()):
         assert [text.get_text() for text in ticks] == ["no", "yes"]
 
 
-def test_tells_the_curves_of_many_classes_apart() -> None:
+def test_the_curves_of_many_classes_differ() -> None:
     lines = classification(20).axes[0].lines[:-1]
 
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
 
 
 @pytest.mark.parametrize(("count", "numbers"), [(20, 400), (21, 0)])
-def test_writes_counts_only_where_they_can_be_read(count: int, numbers: int) -> None:
+def test_writes_counts_of_at_most_twenty_classes(count: int, numbers: int) -> None:
     assert len(classification(count).axes[2].texts) == numbers

@@ -18,6 +18,7 @@ NOT_NEGATIVE = ([0, 0.5, 1e6], [-TINY])
 FRACTION = ([TINY, 1], [0, 1 + TINY])
 INNER_FRACTION = ([TINY, 0.79], [0, 1])
 COUNT = ([0, 1], [-1])
+NOT_XGBOOST = {"xgb_params", "num_boost_round", "early_stopping_rounds", "scale_pos_weight"}
 TABLE = {"target", "features", "drop", "sample_weight", "group", "time", "split", "stratify"}  # checked against one another
 FREE = {"run_name", "tracking_uri", "xgb_params"} | TABLE
 VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and just beyond them
@@ -132,7 +133,7 @@ def test_refuses_an_own_parameter_among_xgb_params() -> None:
 def test_hands_xgboost_its_parameters_and_nothing_else() -> None:
     params = train(eta=0.3, xgb_params={"sampling_method": "uniform"}).booster_params()
 
-    assert set(params) == set(Hyperparameters.model_fields) - {"xgb_params", "scale_pos_weight"} | {"sampling_method"}
+    assert set(params) == set(Hyperparameters.model_fields) - NOT_XGBOOST | {"sampling_method"}
     assert params["eta"] == 0.3
 
 

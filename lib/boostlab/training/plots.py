@@ -9,6 +9,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
 from sklearn.metrics import (
     PrecisionRecallDisplay,
     PredictionErrorDisplay,
@@ -41,7 +42,8 @@ def plot_target(table: Table) -> Figure:
     else:
         labels = [shorten_label(label) for label in sorted(target.unique().tolist())]
         sns.countplot(x=target.map(shorten_label), order=labels, color=BLUE, saturation=1, ax=axes)
-        axes.tick_params(axis="x", rotation=45 if len(labels) > 6 else 0)
+        if len(labels) > 6:
+            _slant_labels(axes)
     axes.set(title=f"Target: {name}", xlabel=name, ylabel="rows")
     return figure
 
@@ -90,6 +92,8 @@ def _plot_regression(evaluation: Evaluation) -> Figure:
         scatter_kwargs={"color": BLUE, "alpha": 0.5, "s": 16, "linewidths": 0, "label": "test rows"},
         line_kwargs={"color": GREY, "linewidth": 1, "label": "perfect"},
     )
+    for axis in (scatter.xaxis, scatter.yaxis):
+        axis.set_major_locator(AutoLocator())  # round numbers, unlike the display's own ticks
     scatter.set(title="Predicted against true", xlabel=f"predicted {name}", ylabel=f"true {name}")
     residuals = true - predicted
     sns.histplot(x=residuals, color=BLUE, edgecolor="white", alpha=1, ax=histogram)
@@ -141,9 +145,13 @@ def _draw_confusion(axes: Axes, counts: np.ndarray[Any, Any], labels: list[str])
         cbar_kws={"label": "share of the true class"},
         ax=axes,
     )
-    is_long = max(map(len, labels)) > 4
-    axes.tick_params(axis="x", rotation=45 if is_long else 0)
-    axes.tick_params(axis="y", rotation=0)
-    for text in axes.get_xticklabels() if is_long else ():
-        text.set(ha="right", rotation_mode="anchor")
+    axes.tick_params(axis="both", rotation=0)
+    if max(map(len, labels)) > 4:
+        _slant_labels(axes)
     axes.set(title="Confusion (test rows)", xlabel="predicted class", ylabel="true class")
+
+
+def _slant_labels(axes: Axes) -> None:
+    """Turn the labels below the axes by 45 degrees, so that long ones do not overlap."""
+    for text in axes.get_xticklabels():
+        text.set(rotation=45, ha="right", rotation_mode="anchor")

@@ -14,8 +14,8 @@ from tests.support.packages import Packaged
 
 from boostlab.deployment.parity import MIN_ROWS, ParityCase, check_answers, check_refusals, make_parity_case
 from boostlab.deployment.service import run_process
-from boostlab.training.holdout import keep_rows, read_rows
-from boostlab.training.metrics import predict_part
+from boostlab.training.holdout import make_holdout, read_holdout
+from boostlab.training.metrics import evaluate_test
 
 FORMATS = ["dataframe_split", "dataframe_records", "inputs"]
 
@@ -24,10 +24,10 @@ FORMATS = ["dataframe_split", "dataframe_records", "inputs"]
 def case(request: pytest.FixtureRequest, package: Callable[[str], Packaged], tmp_path: Path) -> tuple[Path, ParityCase]:
     """Return a model's folder and its parity case."""
     folder, predictor, split = package(request.param)
-    kept = keep_rows(split.test, predict_part(predictor, split.test), contract=predictor.contract)
+    kept = make_holdout(evaluate_test(predictor, split))
     pq.write_table(kept, tmp_path / "rows.parquet")
     model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
-    return folder, make_parity_case(model, folder, read_rows(tmp_path / "rows.parquet"))
+    return folder, make_parity_case(model, folder, read_holdout(tmp_path / "rows.parquet"))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from boostlab.deployment.service import DeploymentError
 from boostlab.deployment.target import Target, choose_target
 from boostlab.deployment.verification import VerificationReport, verify
 from boostlab.models.loading import load_version
-from boostlab.training.holdout import fetch_rows
+from boostlab.training.holdout import fetch_holdout
 
 pytestmark = NEEDS_ENGINE
 GOOD = VerificationReport([CheckResult("a", True, "equal")], {1: LoadResult([0.1], {200: 1}, seconds=1)}, 1.0)
@@ -33,7 +33,7 @@ BAD = VerificationReport([CheckResult("a", False, "1 of 5 answers differ")], GOO
 
 def parity_case(client: Any, target: Target) -> ParityCase:
     model = load_version(client, target.model, target.version)
-    return make_parity_case(model, target.folder, fetch_rows(client, target.run_id))
+    return make_parity_case(model, target.folder, fetch_holdout(client, target.run_id))
 
 
 def rename(engine: Any, built: tuple[Target, Image], repository: str) -> tuple[Target, Image]:

@@ -13,7 +13,7 @@ from boostlab.deployment.service import DeploymentError, run_process
 from boostlab.deployment.target import choose_target
 from boostlab.deployment.verification import VerificationReport, verify
 from boostlab.models.loading import load_version
-from boostlab.training.holdout import fetch_rows
+from boostlab.training.holdout import fetch_holdout
 
 LOADS = {1: LoadResult([0.001, 0.003], {200: 2}, seconds=2.0), 8: LoadResult([0.002] * 4, {200: 4}, seconds=2.0)}
 
@@ -21,7 +21,7 @@ LOADS = {1: LoadResult([0.001, 0.003], {200: 2}, seconds=2.0), 8: LoadResult([0.
 def test_reports_checks_and_load_tests_of_a_server(version_store: Any) -> None:
     target = choose_target(version_store, deploy_settings())
     model = load_version(version_store, target.model, target.version)
-    case = make_parity_case(model, target.folder, fetch_rows(version_store, target.run_id))
+    case = make_parity_case(model, target.folder, fetch_holdout(version_store, target.run_id))
     with run_process(target.folder) as service:
         report = verify(service, case, load_test_s=0.2)
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import pkgutil
 import json
 import os
+import pkgutil
 import runpy
 import sys
 from contextlib import redirect_stderr, redirect_stdout

@@ -387,7 +387,7 @@ thread.join()
         (["-p", "x", "abc"], "x takes a whole number, not 'abc'."),
         (["-p", "tracking_uri", "sqlite:////no/such/folder/x.db"], "the folder /no/such/folder does not exist"),
         (["-p", "tracking_uri", "http://127.0.0.1:9"], "no server answers"),
-        (["-p", "tracking_uri", "gopher://x"], "of no known kind"),
+        (["-p", "tracking_uri", "gopher://x"], "has an unknown form"),
         (["-p", "tracking_uri", "x.db"], "write sqlite:///"),
         (["-k", "python33"], "No Jupyter kernel 'python33'. Did you mean 'python3'?"),
     ],

@@ -236,7 +236,7 @@ def test_a_lost_store_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.Mo
     copy_version(client, "sugar")
     request = request_transition(view_model(client, "sugar"), "promote", version=1, stage="test")
     (tmp_path / "gone.db").unlink()
-    with pytest.raises(StoreError, match="is not there any more"):
+    with pytest.raises(StoreError, match="does not exist any more"):
         apply_transition(client, request, who="ana")
     assert not (tmp_path / "gone.db").exists()
 

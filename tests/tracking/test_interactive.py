@@ -1,4 +1,4 @@
-"""A run that is explored by hand in JupyterLab: what it holds, and how it ends."""
+"""Interactive runs in JupyterLab: what they hold, and how they end."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Tiny(Settings):
     run_name: str
     tracking_uri: str
 run = start_run(Tiny.check(globals()))"""
-BROKEN, MENDED = "run.log_tags({'value': str(unknown)})", "run.log_tags({'value': str(x)})"
+BROKEN, FIXED = "run.log_tags({'value': str(unknown)})", "run.log_tags({'value': str(x)})"
 END = "run.finish()\nprint('the last word')"
 
 
 @pytest.fixture
-def explore(lab: Lab, write_notebook: Callable[..., Any]) -> Callable[..., Page]:
+def open_notebook(lab: Lab, write_notebook: Callable[..., Any]) -> Callable[..., Page]:
     """Return a function that opens a notebook of the given cells in JupyterLab."""
 
     def begin(*cells: str, path: str = "tiny.ipynb") -> Page:
@@ -57,7 +57,7 @@ def train(lab: Lab) -> Callable[..., Page]:
 
 
 def ended(look: Look, count: int = 1) -> list[Any]:
-    """Return the runs, oldest first, once there are so many and none is RUNNING."""
+    """Wait until `count` runs exist and none is RUNNING, and return them, oldest first."""
     runs = wait_until(lambda: len(all_runs(look())) == count and all_runs(look()))
     wait_until(lambda: "RUNNING" not in {run.info.status for run in all_runs(look())})
     wait_until(lambda: not list(journals_folder().glob("*")))
@@ -65,7 +65,7 @@ def ended(look: Look, count: int = 1) -> list[Any]:
 
 
 def kept(look: Look, run: Any, name: str = "tiny") -> Any:
-    """Return the notebook that a run holds, and see that its page is there too."""
+    """Return the notebook of a run, and check that the run has its HTML page."""
     assert artifacts(look(), run.info.run_id, "notebook") == {f"notebook/{name}.ipynb", f"notebook/{name}.html"}
     return nbformat.reads(read_artifact(look(), run.info.run_id, f"notebook/{name}.ipynb"), as_version=4)
 
@@ -87,28 +87,28 @@ def test_a_finished_run_holds_the_notebook_as_on_the_screen(train: Callable[...,
     assert "plots/learning_curves.png" in artifacts(look(), run.info.run_id)
 
 
-def test_a_cell_that_fails_is_mended_and_the_run_goes_on(explore: Callable[..., Page], look: Look) -> None:
-    page = explore(BROKEN, END)
+def test_a_cell_that_fails_is_mended_and_the_run_goes_on(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook(BROKEN, END)
     page.run_all()
     (run,) = all_runs(look())
     assert run.info.status == "RUNNING"
-    page.edit_cell(2, MENDED)
+    page.edit_cell(2, FIXED)
     page.run_cells(2, 3)
     (run,) = ended(look)
 
     assert run.info.status == "FINISHED"
     assert (run.data.tags["boostlab.failed_cells"], run.data.tags["value"]) == ("1", "1")
-    assert [cell.source for cell in kept(look, run).cells][2:] == [MENDED, END]
+    assert [cell.source for cell in kept(look, run).cells][2:] == [FIXED, END]
 
 
-@pytest.mark.parametrize(("cell", "status"), [(BROKEN, "FAILED"), (MENDED, "KILLED")])
+@pytest.mark.parametrize(("cell", "status"), [(BROKEN, "FAILED"), (FIXED, "KILLED")])
 def test_running_again_from_the_top_ends_the_run_left_open(
-    explore: Callable[..., Page], look: Look, cell: str, status: str
+    open_notebook: Callable[..., Page], look: Look, cell: str, status: str
 ) -> None:
-    page = explore(cell, END)
+    page = open_notebook(cell, END)
     page.run_cells(0, 1)
     page.run_cells(2)
-    page.edit_cell(2, MENDED)
+    page.edit_cell(2, FIXED)
     page.run_all()
     left, finished = ended(look, 2)
 
@@ -117,8 +117,8 @@ def test_running_again_from_the_top_ends_the_run_left_open(
     assert "boostlab.failed_cells" not in finished.data.tags
 
 
-def test_a_cell_that_failed_and_was_not_mended_fails_the_run(explore: Callable[..., Page], look: Look) -> None:
-    page = explore(BROKEN, END)
+def test_a_cell_that_failed_and_was_not_mended_fails_the_run(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook(BROKEN, END)
     page.run_all()
     page.run_cells(3)
     (run,) = ended(look)
@@ -126,8 +126,8 @@ def test_a_cell_that_failed_and_was_not_mended_fails_the_run(explore: Callable[.
     assert (run.info.status, run.data.tags["boostlab.reason"]) == ("FAILED", "1 cell(s) failed and were not run again.")
 
 
-def test_a_finish_whose_cell_fails_is_none(explore: Callable[..., Page], look: Look) -> None:
-    page = explore("run.finish()\nunknown")
+def test_a_failed_cell_with_finish_does_not_end_the_run(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook("run.finish()\nunknown")
     page.run_all()
     assert all_runs(look())[0].info.status == "RUNNING"
     page.edit_cell(2, "run.finish()")
@@ -136,8 +136,8 @@ def test_a_finish_whose_cell_fails_is_none(explore: Callable[..., Page], look: L
     assert ended(look)[0].info.status == "FINISHED"
 
 
-def test_what_comes_after_the_end_is_refused_with_one_line(explore: Callable[..., Page], look: Look) -> None:
-    page = explore(END, MENDED)
+def test_refuses_records_after_the_end_in_one_line(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook(END, FIXED)
     page.run_all()
 
     assert ended(look)[0].info.status == "FINISHED"
@@ -146,8 +146,8 @@ def test_what_comes_after_the_end_is_refused_with_one_line(explore: Callable[...
 
 
 @pytest.mark.parametrize("how", ["restarted", "shut down", "killed", "server stopped", "server killed"])
-def test_a_kernel_that_ends_leaves_no_run_open(explore: Callable[..., Page], lab: Lab, look: Look, how: str) -> None:
-    page = explore(MENDED, "import time; time.sleep(1000)", END)
+def test_a_run_whose_kernel_ends_is_killed(open_notebook: Callable[..., Page], lab: Lab, look: Look, how: str) -> None:
+    page = open_notebook(FIXED, "import time; time.sleep(1000)")
     page.page.keyboard.press("Control+s")
     page.run_all(wait=False)
     wait_until(lambda: all_runs(look()) and "value" in all_runs(look())[0].data.tags)
@@ -167,15 +167,15 @@ def test_a_kernel_that_ends_leaves_no_run_open(explore: Callable[..., Page], lab
         psutil.wait_procs([psutil.Process(kernel)] if psutil.pid_exists(kernel) else [], timeout=30)
     (run,) = ended(look)
 
-    said = {"KILLED": "the kernel ended before the notebook did", "FAILED": "failed and were not run again"}
-    assert said[run.info.status] in run.data.tags["boostlab.reason"]
+    assert run.info.status == "KILLED"
+    assert "the kernel ended before the notebook did" in run.data.tags["boostlab.reason"]
     assert kept(look, run).cells
 
 
-def test_asks_the_browser_where_the_server_has_a_password(explore: Callable[..., Page], lab: Lab, look: Look) -> None:
+def test_asks_the_browser_where_the_server_has_a_password(open_notebook: Callable[..., Page], lab: Lab, look: Look) -> None:
     lab.stop()
     lab.start(password="open sesame")
-    page = explore(END)
+    page = open_notebook(END)
     page.run_all()
     (run,) = ended(look)
 
@@ -183,8 +183,8 @@ def test_asks_the_browser_where_the_server_has_a_password(explore: Callable[...,
     assert "the last word" in kept(look, run).cells[-1].outputs[0].text
 
 
-def test_says_so_when_the_screen_has_lost_outputs(explore: Callable[..., Page], look: Look) -> None:
-    page = explore("import time; time.sleep(2)", END)
+def test_says_so_when_the_screen_has_lost_outputs(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook("import time; time.sleep(2)", END)
     page.run_all(wait=False)
     wait_until(lambda: all_runs(look()))
     page.run_all()
@@ -195,8 +195,8 @@ def test_says_so_when_the_screen_has_lost_outputs(explore: Callable[..., Page], 
     assert second.data.tags["boostlab.notebook_state"] == "as on the screen"
 
 
-def test_goes_on_when_the_browser_is_gone(explore: Callable[..., Page], look: Look) -> None:
-    page = explore("import time; time.sleep(3)", END)
+def test_goes_on_when_the_browser_is_gone(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook("import time; time.sleep(3)", END)
     page.run_all(wait=False)
     wait_until(lambda: all_runs(look()))
     page.page.close()
@@ -207,8 +207,8 @@ def test_goes_on_when_the_browser_is_gone(explore: Callable[..., Page], look: Lo
     assert [cell.source for cell in kept(look, run).cells][-1] == END
 
 
-def test_finds_a_notebook_that_was_renamed_in_another_folder(explore: Callable[..., Page], lab: Lab, look: Look) -> None:
-    page = explore(END, path="deep/tiny.ipynb")
+def test_finds_a_notebook_that_was_renamed_in_another_folder(open_notebook: Callable[..., Page], lab: Lab, look: Look) -> None:
+    page = open_notebook(END, path="deep/tiny.ipynb")
     page.run_cells(0, 1)
     page.page.evaluate("window.jupyterapp.serviceManager.contents.rename('deep/tiny.ipynb', 'deep/other.ipynb')")
     wait_until(lambda: lab.sessions()[0]["path"] == "deep/other.ipynb")
@@ -219,8 +219,8 @@ def test_finds_a_notebook_that_was_renamed_in_another_folder(explore: Callable[.
     assert "the last word" in kept(look, run).cells[-1].outputs[0].text
 
 
-def test_saves_its_own_notebook_while_another_tab_is_in_front(explore: Callable[..., Page], lab: Lab, look: Look) -> None:
-    page = explore("import time; time.sleep(3)", END)
+def test_saves_its_own_notebook_while_another_tab_is_in_front(open_notebook: Callable[..., Page], lab: Lab, look: Look) -> None:
+    page = open_notebook("import time; time.sleep(3)", END)
     (lab.folder / "notes.txt").write_text("notes")
     page.run_all(wait=False)
     page.command("docmanager:open", path="notes.txt")
@@ -246,8 +246,8 @@ def test_an_interrupt_keeps_the_rounds_so_far(train: Callable[..., Page], look: 
     assert "Stopped by hand" in str(page.outputs()[6])
 
 
-def test_secrets_stay_out_of_what_the_screen_shows(explore: Callable[..., Page], look: Look) -> None:
-    page = explore("password = 'hunter22'", END)
+def test_secrets_stay_out_of_what_the_screen_shows(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook("password = 'hunter22'", END)
     page.edit_cell(1, START.replace("x: int", "password: str").replace("globals()", "{**globals(), 'password': 'hunter22'}"))
     page.run_all()
     (run,) = ended(look)
@@ -257,9 +257,9 @@ def test_secrets_stay_out_of_what_the_screen_shows(explore: Callable[..., Page],
         assert "hunter22" not in read_artifact(look(), run.info.run_id, name)
 
 
-def test_a_store_that_is_lost_costs_nothing(explore: Callable[..., Page], store: str) -> None:
+def test_a_store_that_is_lost_costs_nothing(open_notebook: Callable[..., Page], store: str) -> None:
     path = store.removeprefix("sqlite:///")
-    page = explore(f"import os; os.rename({path!r}, {path + '.away'!r})", MENDED, END)
+    page = open_notebook(f"import os; os.rename({path!r}, {path + '.away'!r})", FIXED, END)
     page.run_all()
 
     said = "".join(str(output.get("text")) for output in page.outputs()[-1])

@@ -106,7 +106,7 @@ def test_takes_the_nearest_project_above_the_notebook(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["s3://bucket/runs", "ftp://me:abcd@h", "databricks://profile"])
 def test_refuses_an_address_of_no_known_kind(address: str) -> None:
-    with pytest.raises(StoreError, match=r"is of no known kind\. It takes: sqlite:///FILE, a folder") as caught:
+    with pytest.raises(StoreError, match=r"has an unknown form\. Allowed: sqlite:///FILE, a folder") as caught:
         find_store(address, project=Path("/project"))
 
     assert "abcd" not in str(caught.value)
@@ -114,7 +114,7 @@ def test_refuses_an_address_of_no_known_kind(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["localhost:5000", "127.0.0.1:5000", "mlflow.example.com:5000/", "my-host:5000"])
 def test_hints_at_the_scheme_that_a_server_lacks(address: str) -> None:
-    with pytest.raises(StoreError, match=rf"no known kind\. Did you mean http://{address}\?"):
+    with pytest.raises(StoreError, match=rf"has an unknown form\. Did you mean http://{address}\?"):
         find_store(address, project=Path("/project"))
 
 
@@ -143,14 +143,14 @@ def test_refuses_a_store_that_cannot_be_opened(tmp_path: Path, address: str, wor
     with pytest.raises(StoreError, match=words.format(cwd=tmp_path)) as caught:
         open_store(find_store(address, project=tmp_path))
 
-    assert "Correct tracking_uri or MLFLOW_TRACKING_URI. It takes: sqlite:///FILE" in str(caught.value)
+    assert "Correct tracking_uri or MLFLOW_TRACKING_URI. Allowed: sqlite:///FILE" in str(caught.value)
     assert "abcd" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "state") == ["folder", "text.db"]
 
 
 @pytest.mark.parametrize("address", ["sqlite:///runs.db", "mlruns"])
 def test_does_not_make_a_lost_store_anew(tmp_path: Path, address: str) -> None:
-    with pytest.raises(StoreError, match="is not there any more"):
+    with pytest.raises(StoreError, match="does not exist any more"):
         check_reachable(find_store(address, project=tmp_path))
 
     assert not any(tmp_path.iterdir())

@@ -107,7 +107,7 @@ def test_an_error_of_the_store_is_shown_in_the_panel(client: Any, tmp_path: Path
     panel = make_panel(client, tmp_path)
     (tmp_path / "mlflow.db").rename(tmp_path / "elsewhere")
     panel.refresh.click()
-    assert "mlflow.db is not there any more" in panel.status.value
+    assert "mlflow.db does not exist any more" in panel.status.value
 
 
 def test_is_a_table_in_a_headless_run_or_without_models(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,91 @@
+"""Headless executions whose store is lost: the record is kept and delivered later."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.common import BOOSTLAB, TIMEOUT_S, all_runs, artifacts
+
+from boostlab.tracking.journal import journals_folder
+
+pytestmark = pytest.mark.slow
+
+NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
+ATTACH = """\
+import os
+from pathlib import Path
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.run import Run
+run = Run(Journal(Path(os.environ['BOOSTLAB_JOURNAL'])))
+"""
+Look = Callable[..., Any]
+Papermill = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+Write = Callable[..., Path]
+
+
+def wait_for(path: Path) -> str:
+    """Return a file's text once a notebook has written it."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_text():
+            return path.read_text()
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not appear")
+
+
+def only_run(client: Any) -> Any:
+    (run,) = all_runs(client)
+    return run
+
+
+LOSES_STORE = (
+    ATTACH + "\nrun.log_metrics({'early': 1.0})\nPath('ready').write_text('x')",
+    "import time\nwhile not Path('gone').exists():\n    time.sleep(0.05)",
+    "import matplotlib.pyplot as plt, pandas as pd, xgboost as xgb\n"
+    "from boostlab.models.contract import Contract, Feature\n"
+    "from boostlab.models.predictor import Predictor\n"
+    "rows = pd.DataFrame({'a': [0.0, 1.0, 2.0, 3.0]})\n"
+    "booster = xgb.train({'nthread': 1}, xgb.DMatrix(rows, label=[0, 1, 2, 3]), num_boost_round=3)\n"
+    "run.log_curves({'valid_rmse': [3.0, 2.0, 1.0]})\nrun.log_figure(plt.figure(), 'gain')\n"
+    "predictor = Predictor(booster, Contract('regression', (), (Feature('a', 'number', 'double'),)))\n"
+    "run.log_model(predictor, rows, register_as='kept')\nrun.finish()",
+)
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["store comes back", "store comes back empty"])
+def test_a_run_whose_store_is_lost_is_kept_and_delivered_later(
+    write_notebook: Write, start_papermill: Start, store: str, look: Look, back: bool
+) -> None:
+    path = write_notebook(*LOSES_STORE)
+    database = Path(store.removeprefix("sqlite:///"))
+    process = start_papermill(path, "out.ipynb", "-p", "tracking_uri", store)
+    wait_for(path.with_name("ready"))
+    time.sleep(0.5)
+    database.rename(database.with_name("away"))
+    path.with_name("gone").write_text("x")
+    _, printed = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1
+    assert "Traceback" not in printed
+    command = printed.strip().splitlines()[-1].removeprefix("When the store is back, run: ")
+    assert command.startswith("boostlab deliver ")
+    assert json.loads((path.parent / "out.ipynb").read_text())["cells"][-1]["execution_count"]
+    if back:
+        database.with_name("away").rename(database)
+    delivered = subprocess.run([BOOSTLAB, *command.split()[1:]], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert delivered.returncode == 0, delivered.stderr
+    run = only_run(look())
+    assert run.info.status == "FINISHED"
+    assert set(run.data.metrics) == {"early", "valid_rmse"}
+    assert len(look().get_metric_history(run.info.run_id, "valid_rmse")) == 3
+    assert run.data.params["x"] == "1"
+    assert artifacts(look(), run.info.run_id) == NOTEBOOK | {"plots/gain.png"}
+    (version,) = look().search_model_versions("name = 'kept'")
+    assert (version.version, version.run_id) == (1, run.info.run_id)
+    assert not list(journals_folder().iterdir())

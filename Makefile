@@ -14,8 +14,9 @@ lint: $(READY) ## check form, types, imports between packages, and that notebook
 fix: $(READY) ## repair what `make lint` says, as far as tools can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format . && $(BIN)/nbstripout --keep-id --drop-empty-cells notebooks/*.ipynb
 
-docs: $(READY) ## build the documentation into build/docs
-	@$(BIN)/sphinx-build -W -n --keep-going docs build/docs $(ARGS)
+docs: $(READY) ## run the notebooks for the gallery, build the documentation into build/docs
+	@BIN=$(BIN) docs/gallery.sh
+	@$(BIN)/sphinx-build -W -n --keep-going -q docs build/docs $(ARGS)
 
 bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks.train_overhead $(ARGS)

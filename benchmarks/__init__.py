@@ -1,1 +1,1 @@
-"""Each figure that boostlab claims, against what a user would pick instead, both sides in one run."""
+"""Measure each claim of boostlab against what a user would use instead, both sides in one session."""

@@ -1,4 +1,4 @@
-"""How a benchmark's table is shown: on the terminal, and on demand in ``benchmarks/README.md``."""
+"""Print a benchmark's table, and write it into ``benchmarks/README.md`` if asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ README = Path(__file__).with_name("README.md")
 
 
 def print_table(name: str, lines: list[str], *, rounds: int, readme: bool) -> None:
-    """Print a Markdown table; with `readme`, put it between that file's marks of that name."""
+    """Print a Markdown table. With `readme`, write it between the comments of that name in the README."""
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, medians of {rounds} rounds"
     table = "\n".join([*lines, "", f"Measured by `python -m benchmarks.{name}` ({machine})."])
     print(table)

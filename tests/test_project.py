@@ -16,11 +16,10 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.support.common import PROJECT, TIMEOUT_S
+from tests.support.common import PROJECT
 
 LOCK = (PROJECT / "requirements.txt").read_text()
 MAKEFILES = (PROJECT / "Makefile").read_text() + (PROJECT / "lab.mk").read_text()
-README = (PROJECT / "README.md").read_text()
 ENVIRONMENT_STANDS = "--assume-old=.venv/.ready"
 PYPROJECT = tomllib.loads((PROJECT / "pyproject.toml").read_text())
 REQUIRED = [*PYPROJECT["project"]["dependencies"], *PYPROJECT["dependency-groups"]["dev"]]
@@ -188,56 +187,3 @@ def test_an_environment_that_was_cut_off_is_made_anew(tmp_path: Path, lacks: str
     planned = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     assert ("-m venv" in planned) == anew
     assert "--require-hashes -r requirements.txt" in planned
-
-
-def test_the_readme_is_short_and_its_files_are_there() -> None:
-    assert len(README.splitlines()) <= 150
-    for name in re.findall(r"(?:notebooks|parameters|lib|tests|docs)/[\w/.-]+\.\w+", README):
-        assert (PROJECT / name).exists(), name
-
-
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """Return a copy of the project that shares this environment, so that its Makefile need not make one."""
-    copy = tmp_path / "checkout"
-    ignore = shutil.ignore_patterns(".venv", "build", ".git", "runs", "mlflow.db*", "mlartifacts", "*.egg-info", ".*_cache")
-    shutil.copytree(PROJECT, copy, ignore=ignore)
-    (copy / ".venv").symlink_to(Path(sys.prefix))
-    return copy
-
-
-def make(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["make", ENVIRONMENT_STANDS, *arguments]
-    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-
-
-@pytest.mark.slow
-@MAKE_IS_HERE
-def test_make_train_ends_by_saying_where_the_run_is(checkout: Path) -> None:
-    done = make(checkout, "train", "ARGS=-p eta 0.3 -p max_depth 4")
-    assert done.returncode == 0, done.stderr
-    assert "Setting up" not in done.stdout
-    (output,) = (checkout / "runs").glob("train-*.ipynb")
-    assert "eta = 0.3" in output.read_text()
-    assert "Executing:" in done.stderr
-    assert re.search(r"test_rmse +\d", done.stderr)
-    assert re.search(r"see http://127.0.0.1:5000/#/experiments/1/runs/\w+ while this runs: make ui", done.stderr)
-    assert (checkout / "mlflow.db").exists()
-
-
-@pytest.mark.slow
-@MAKE_IS_HERE
-def test_the_readmes_commands_run(checkout: Path) -> None:
-    """Run each of the README's shell lines that ends by itself, as it stands there."""
-    lines = [
-        line.partition("#")[0].strip() for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.split("\n")
-    ]
-    lines = [line for line in lines if line and line not in ("make test", "make ui", "make lab", "make train")]
-    assert len(lines) >= 3
-    env = os.environ | {"PATH": f"{checkout}/.venv/bin:{os.environ['PATH']}"}
-    for line in lines:
-        command = line.replace("make ", f"make {ENVIRONMENT_STANDS} ", 1)
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=checkout, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-        )
-        assert done.returncode == 0, (line, done.stderr)

@@ -1,1 +1,1 @@
-"""A store with ten thousand runs: the comparison's table against ``mlflow.search_runs`` with its defaults."""
+"""Measure the comparison's table on ten thousand runs against ``mlflow.search_runs`` with its defaults."""

@@ -1,4 +1,4 @@
-"""Time the comparison's table both ways, in fresh processes, alternating; print a Markdown table of medians and ratios.
+"""Time the comparison's table both ways, alternating, each in a fresh process. Print medians and ratios as Markdown.
 
 Usage: ``python -m benchmarks.compare_many [--runs N] [--repeat N] [--readme]``.
 """
@@ -22,12 +22,12 @@ from benchmarks.report import print_table
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 PAPERMILL = str(Path(sys.executable).with_name("papermill"))
-FEW = 1000  # runs of the smaller store: what grows with the store shows between both
+FEW = 1000  # runs of the smaller store: the difference shows what grows with the store
 TARGET = 0.5
 
 
 def make_store(folder: Path, runs: int) -> str:
-    """Make a SQLite store of that many runs, all like one real training, and return its address."""
+    """Make a SQLite store with `runs` copies of one real training, and return its address."""
     folder.mkdir()
     address = f"sqlite:///{folder}/mlflow.db"
     notebook = str(PROJECT / "notebooks/train.ipynb")
@@ -40,7 +40,7 @@ def make_store(folder: Path, runs: int) -> str:
 
 
 def measure(addresses: dict[str, str], repeat: int) -> dict[str, list[dict[str, Any]]]:
-    """Return each side's figures on each store, by ``<side> <store>``; the first round warms the disk and is not counted."""
+    """Return each side's figures on each store, by ``<side> <store>``. The first round warms the disk and does not count."""
     found: dict[str, list[dict[str, Any]]] = {}
     for turn in range(repeat + 1):
         for store, address in addresses.items():
@@ -71,7 +71,7 @@ def render(found: dict[str, list[dict[str, Any]]], stores: list[str]) -> list[st
 
 
 def main() -> None:
-    """Measure, print, and on demand update the README."""
+    """Measure and print; with ``--readme``, update the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=5)

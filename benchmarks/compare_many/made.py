@@ -1,7 +1,7 @@
-"""Many runs in a SQLite store, quickly: copies of one that a training made, with parameters, metrics and times of their own.
+"""Write many runs into a SQLite store quickly: copies of one real run, each with its own parameters, metrics and times.
 
-What a run has in the database comes along: parameters, metrics, tags, its data set, its model's record. Artifacts do not,
-and neither do the points of curves, which no side of the benchmark reads.
+A copy has everything of the run that is in the database: parameters, metrics, tags, the data set and the model's record.
+It has no artifacts and no points of curves: neither side of the benchmark reads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VARIED = {"eta": (0.01, 0.03, 0.1, 0.3), "max_depth": (2, 3, 4, 6, 8), "subsampl
 
 def make_runs(database: Path, count: int, *, seed: int = 0) -> None:
     """Copy the oldest run of a store `count` times."""
-    draw = random.Random(seed)  # noqa: S311  # made runs, no secret
+    draw = random.Random(seed)  # noqa: S311  # copies of runs, no secret
     with closing(sqlite3.connect(database)) as connection, connection:
         (source,) = connection.execute("SELECT run_uuid FROM runs ORDER BY start_time LIMIT 1").fetchone()
         tables = {name: _read(connection, name, source) for name in ("runs", "params", "latest_metrics", "tags")}
@@ -36,7 +36,7 @@ def _read(connection: sqlite3.Connection, table: str, key: str, column: str = "r
 
 
 def _copy(rows: list[dict[str, object]], number: int, draw: random.Random) -> list[dict[str, object]]:
-    """Return the rows of one table as the copy of that number has them."""
+    """Return the rows of one table for the copy with this number."""
     run_id, input_id = (uuid.uuid5(uuid.NAMESPACE_OID, f"{kind} {number}").hex for kind in ("run", "input"))
     copies = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""The comparison's table, as the notebook makes it. Prints its figures as JSON."""
+"""Make the comparison's table as the notebook does, and print the figures as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from boostlab.comparison.tables import tabulate_runs
 from boostlab.notebook.parameters import check_parameters
 from boostlab.tracking.store import find_store, open_store
 
-import mlflow  # noqa: F401  # loaded before the clock starts, as on the other side
+import mlflow  # noqa: F401  # loaded before the clock starts, as in stock.py
 
 notebook = json.loads((Path(__file__).parents[2] / "notebooks" / "compare.ipynb").read_text(encoding="utf-8"))
 settings = cast(SelectionSettings, check_parameters(notebook, {"metric": "test_rmse"}))

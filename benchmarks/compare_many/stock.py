@@ -1,4 +1,4 @@
-"""The same table as MLflow's documentation has it: ``mlflow.search_runs`` with its defaults, then pandas. Prints JSON."""
+"""Make the same table as MLflow's documentation does (``mlflow.search_runs``, then pandas), and print the figures as JSON."""
 
 from __future__ import annotations
 

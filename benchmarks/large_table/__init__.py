@@ -1,1 +1,1 @@
-"""A million rows: boostlab's whole notebook against bare XGBoost on the same Parquet file."""
+"""Measure boostlab's whole notebook on a million rows against bare XGBoost on the same Parquet file."""

@@ -1,4 +1,4 @@
-"""Time a training on a million rows both ways; print a Markdown table of medians and ratios.
+"""Time a training on a million rows both ways. Print medians and ratios as Markdown.
 
 Usage: ``python -m benchmarks.large_table [--rows N] [--repeat N] [--readme]``.
 """
@@ -26,14 +26,14 @@ from benchmarks.report import print_table
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
 PAPERMILL = str(Path(sys.executable).with_name("papermill"))
-ROUNDS, PATIENCE = 500, 30  # these and PARAMS: the notebook's defaults
+ROUNDS, PATIENCE = 500, 30  # these values and PARAMS are the notebook's defaults
 PARAMS = {"eta": 0.1, "max_depth": 4, "tree_method": "hist", "objective": "binary:logistic", "eval_metric": "logloss", "seed": 0}
 TARGETS = {"training step": 1.05, "whole": 1.3, "peak memory": 1.25}
 WORDS = np.array([f"word{n:02d}" for n in range(20)])
 
 
 def make_table(path: Path, rows: int, *, text: bool) -> None:
-    """Write a seeded table with 28 columns and a binary target; `text` turns four of the columns into words."""
+    """Write a seeded table with 28 columns and a binary target. With `text`, four of the columns are words."""
     draw = np.random.default_rng(7)
     numbers = draw.standard_normal((rows, 28)).astype(np.float32)
     signal = numbers @ draw.standard_normal(28) * 0.5 + np.sin(numbers[:, 0] * 2) * 2 + numbers[:, 1] * numbers[:, 2]
@@ -45,7 +45,7 @@ def make_table(path: Path, rows: int, *, text: bool) -> None:
 
 
 def run_boostlab(path: Path, folder: Path) -> dict[str, float]:
-    """Run the notebook as a command; its peak memory is the kernel's, read from outside, and papermill's beside it."""
+    """Run the notebook as a command. ``peak_mb`` is the kernel's peak memory, ``engine_mb`` papermill's."""
     given = {"dataset": str(path), "target": "y", "num_boost_round": ROUNDS, "early_stopping_rounds": PATIENCE}
     given |= {name: PARAMS[name] for name in ("eta", "max_depth", "tree_method", "seed")}
     command = [PAPERMILL, "--no-progress-bar", str(PROJECT / "notebooks/train.ipynb"), str(folder / "out.ipynb")]
@@ -75,9 +75,9 @@ def run_bare(path: Path, folder: Path) -> dict[str, float]:
 
 
 def _watch(process: subprocess.Popen[str], peaks: dict[int, float]) -> None:
-    """Note the peak resident memory, in MB, of a process and of those that it starts, as the kernel keeps it.
+    """Read the peak resident memory (MB) of a process and of its children from the operating system, twice a second.
 
-    Twice a second is enough for that, and leaves the cores to what is measured.
+    The system keeps the peak, so rare reading is enough and does not disturb the measurement.
     """
     while process.poll() is None:
         try:
@@ -92,7 +92,7 @@ def _watch(process: subprocess.Popen[str], peaks: dict[int, float]) -> None:
 
 
 def compare(rows: int, repeat: int, *, text: bool) -> list[str]:
-    """Return the table's rows for one kind of table."""
+    """Measure one kind of table and return its lines of the Markdown table."""
     ours: list[dict[str, float]] = []
     bare: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -115,12 +115,12 @@ def compare(rows: int, repeat: int, *, text: bool) -> list[str]:
         )
     loss = middle(ours, "test_log_loss"), middle(bare, "test_log_loss")
     lines.append(f"| {what}: test log loss | {loss[0]:.4f} | {loss[1]:.4f} | | |")
-    lines.append(f"| {what}: memory of papermill and MLflow beside it | {middle(ours, 'engine_mb'):.4g} MB | | | |")
+    lines.append(f"| {what}: memory of papermill and MLflow in addition | {middle(ours, 'engine_mb'):.4g} MB | | | |")
     return lines
 
 
 def main() -> None:
-    """Measure, print, and on demand update the README."""
+    """Measure and print; with ``--readme``, update the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=3)

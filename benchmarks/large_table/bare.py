@@ -1,6 +1,6 @@
-"""Bare XGBoost: pyarrow, QuantileDMatrix, train, and the log loss of the test rows. Prints its figures as JSON.
+"""Train with bare XGBoost (pyarrow, QuantileDMatrix, train), compute the test log loss, and print the figures as JSON.
 
-The rows were made in random order, so slices without a copy serve as a split: the leanest there is.
+The rows are in random order, so slices without a copy are a valid split, and the cheapest one.
 """
 
 from __future__ import annotations

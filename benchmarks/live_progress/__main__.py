@@ -1,4 +1,4 @@
-"""Time a training that draws itself, in a real kernel, against the same training in silence; print medians and their ratio.
+"""Time a training with live progress in a real kernel against the same training without it. Print medians and their ratio.
 
 Usage: ``python -m benchmarks.live_progress [--rows N] [--repeat N] [--readme]``.
 """
@@ -19,7 +19,7 @@ ROUNDS = 400
 CODE = """
 import json, time
 import numpy as np, xgboost as xgb
-from boostlab.progress import RoundProgress
+from boostlab.display import RoundProgress
 draw = np.random.default_rng(7)
 rows = draw.standard_normal(({rows}, 28)).astype(np.float32)
 target = rows[:, 0] * rows[:, 1] + np.sin(rows[:, 2] * 2) + draw.standard_normal(len(rows))
@@ -41,7 +41,7 @@ print(json.dumps([silent, drawn]))
 
 
 def main() -> None:
-    """Measure both sides in one kernel, turn by turn."""
+    """Measure both sides in one kernel, alternating."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.live_progress")
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--repeat", type=int, default=7)
@@ -53,7 +53,7 @@ def main() -> None:
     text = next(output.text for output in notebook.cells[0].outputs if output.output_type == "stream")
     silent, drawn = (statistics.median(times) for times in json.loads(text.strip().splitlines()[-1]))
     lines = [
-        f"| {ROUNDS} rounds, {given.rows:,} rows | in silence | drawn live | ratio | target |",
+        f"| {ROUNDS} rounds, {given.rows:,} rows | without progress | with live progress | ratio | target |",
         "| --- | --- | --- | --- | --- |",
         f"| training | {silent:.2f} s | {drawn:.2f} s | {drawn / silent:.3f} | at most {TARGET} |",
     ]

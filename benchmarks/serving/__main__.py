@@ -1,7 +1,7 @@
-"""Stock MLflow image, the same one mended from outside, and the lean one: the same model, machine, requests and clients.
+"""Measure three images with the same model, machine, requests and clients: stock MLflow, adjusted MLflow, and lean.
 
-Run as ``python -m benchmarks.serving [--repeat N] [--seconds S] [--readme]`` where a Docker engine is. The stock image is what
-``mlflow models build-docker --env-manager local`` makes of the model, run as its documentation says.
+Run as ``python -m benchmarks.serving [--repeat N] [--seconds S] [--readme]``; needs a Docker engine. The stock image is what
+``mlflow models build-docker --env-manager local`` builds, run as MLflow's documentation says.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from boostlab.data.splits import split_table
 from boostlab.training.fit import fit_booster
 
 BASE = f"python:{platform.python_version()}-slim"
-KINDS = ("stock", "mended", "lean")
+KINDS = ("stock", "adjusted", "lean")
 SETTINGS = {  # clients, rows
     "1 client, 1 row": (1, 1),
     "8 clients, 1 row": (8, 1),
     "32 clients, 1 row": (32, 1),
     "1 client, 1,000 rows": (1, 1000),
 }
-TARGETS = {  # of lean / stock
+TARGETS = {  # for lean / stock
     "size over the base": "at most 0.2",
     "start to first answer": "at most 0.33",
     "8 clients, 1 row: requests/s": "at least 20",
@@ -49,7 +49,7 @@ TARGETS = {  # of lean / stock
 
 
 def main() -> None:
-    """Build what is missing, measure in turn, and print a table."""
+    """Build the images, measure each in each round, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=4.0)
@@ -63,7 +63,7 @@ def main() -> None:
             builds.build_image(engine, write(kind, model, Path(temporary) / kind), tag(kind))
     found: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
     for number in range(given.repeat):
-        for kind in KINDS:  # in turn, so that what else the machine does meets all of them
+        for kind in KINDS:  # alternating, so that other load on the machine affects all of them
             print(f"round {number + 1}: {kind} …", flush=True)
             found[kind].append(measure(engine, kind, rows, seconds=given.seconds))
     medians = {
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def make_model(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
-    """Train on scikit-learn's diabetes data, and return the model's folder and 1,000 rows."""
+    """Train on scikit-learn's diabetes data. Return the model's folder and 1,000 rows."""
     from mlflow.models import Model
 
     settings = make_settings(num_boost_round=100)
@@ -86,7 +86,7 @@ def make_model(folder: Path) -> tuple[Path, list[dict[str, Any]]]:
 
 
 def write(kind: str, model: Path, folder: Path) -> Path:
-    """Write the context of one kind of image."""
+    """Write the build context of one kind of image."""
     if kind == "stock":
         folder.mkdir()
         write_stock(model, folder, BASE)
@@ -96,12 +96,12 @@ def write(kind: str, model: Path, folder: Path) -> Path:
 
 
 def tag(kind: str) -> str:
-    """Return what an image is called."""
+    """Return the name of an image."""
     return f"boostlab-benchmark:{kind}"
 
 
 def measure(engine: Any, kind: str, rows: list[dict[str, Any]], *, seconds: float) -> dict[str, float]:
-    """Return all figures of one image."""
+    """Measure one image and return its figures."""
     size = engine.images.get(tag(kind)).attrs["Size"] - engine.images.get(BASE).attrs["Size"]
     found = {"size over the base": size / 1e6}
     with running(engine, kind) as (container, address, start_s):
@@ -123,16 +123,15 @@ def measure(engine: Any, kind: str, rows: list[dict[str, Any]], *, seconds: floa
 
 @contextmanager
 def running(engine: Any, kind: str) -> Iterator[tuple[Any, str, float]]:
-    """Run an image, the stock one with the rights that it needs, and yield container, address and time to the first answer."""
+    """Run an image and yield the container, its address and the seconds to the first answer. The stock image runs as root."""
     started = time.monotonic()
     options = {} if kind == "stock" else containers.HARDENED
     labels = {containers.OWNER_LABEL: str(os.getpid())}
     container = engine.containers.run(tag(kind), detach=True, labels=labels, **options)
     try:
         container.reload()
-        address = (
-            f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"  # past the engine's proxy, which would be measured
-        )
+        # Not through the engine's proxy, which would be measured too.
+        address = f"http://{container.attrs['NetworkSettings']['IPAddress']}:8080"
         while not answers(address):
             assert time.monotonic() - started < START_TIMEOUT_S, container.logs()
             time.sleep(0.02)
@@ -142,12 +141,12 @@ def running(engine: Any, kind: str) -> Iterator[tuple[Any, str, float]]:
 
 
 def cpu_s(container: Any) -> float:
-    """Return the processor time that a container has had, which other work on the machine hardly changes."""
+    """Return the processor time of a container in seconds; other work on the machine hardly changes it."""
     return float(container.stats(stream=False, one_shot=True)["cpu_stats"]["cpu_usage"]["total_usage"]) / 1e9
 
 
 def answers(address: str) -> bool:
-    """Tell whether a server answers; MLflow's stock image hides ``/health``."""
+    """Return whether the server answers ``/ping``; MLflow's stock image hides ``/health``."""
     try:
         with urllib.request.urlopen(f"{address}/ping", timeout=5) as answer:  # noqa: S310
             return bool(answer.status == 200)
@@ -158,7 +157,7 @@ def answers(address: str) -> bool:
 def tabulate(medians: dict[str, dict[str, float]]) -> list[str]:
     """Return the lines of the table."""
     lines = [
-        "| | stock MLflow image | mended from outside | lean | lean / stock | target |",
+        "| | stock MLflow image | adjusted by boostlab | lean | lean / stock | target |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in medians["stock"]:

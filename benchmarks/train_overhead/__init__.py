@@ -1,1 +1,1 @@
-"""What a tracked notebook costs: boostlab's ``train.ipynb`` against a stock notebook and a plain script."""
+"""Measure the cost of a tracked notebook: ``train.ipynb`` against a stock notebook and a plain script."""

@@ -1,4 +1,4 @@
-"""Time the same small training three ways, whole commands, alternating; print a Markdown table of medians and ratios.
+"""Time the same small training as three whole commands, alternating. Print medians and ratios as Markdown.
 
 Usage: ``python -m benchmarks.train_overhead [--repeat N] [--readme]``. With ``--readme`` the table
 replaces the one in the README.
@@ -24,7 +24,7 @@ TARGETS = {"stock notebook": 0.5, "plain script": 1.3}
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """Return the three commands; each writes into the same SQLite store."""
+    """Return the three commands. All write into the same SQLite store."""
     store = f"sqlite:///{folder}/mlflow.db"
     output = str(folder / "out.ipynb")
     return {
@@ -35,7 +35,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 
 def measure(repeat: int) -> dict[str, list[float]]:
-    """Return seconds of wall time per command; the first round, which makes the store, is not counted."""
+    """Return seconds of wall time per command. The first round makes the store and does not count."""
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -62,7 +62,7 @@ def render(seconds: dict[str, list[float]]) -> list[str]:
 
 
 def main() -> None:
-    """Measure, print, and on demand update the README."""
+    """Measure and print; with ``--readme``, update the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=7, help="counted rounds")
     parser.add_argument("--readme", action="store_true", help="put the table into the README")

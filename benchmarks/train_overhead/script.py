@@ -1,6 +1,6 @@
-"""The same work as a plain Python script, as somebody who knows MLflow well writes it.
+"""The same work as a plain Python script by somebody who knows MLflow well.
 
-The requirements of the model are stated instead of inferred, metrics go in one batch, figures need no pyplot.
+It states the requirements of the model instead of inferring them, logs metrics in one batch, and draws without pyplot.
 """
 
 from __future__ import annotations

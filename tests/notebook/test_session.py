@@ -109,7 +109,7 @@ def test_an_interrupt_ends_the_waiting_for_the_screen_and_not_the_record(
     write_notebook(START, "run.finish()")
     manager, client = kernel
     client.execute_interactive(START, timeout=TIMEOUT_S)
-    client.execute_interactive("from boostlab import frontend; frontend.SAVE_TIMEOUT_S['docmanager:save'] = 1000.0")
+    client.execute_interactive("from boostlab.notebook import session; session.SAVE_TIMEOUT_S['docmanager:save'] = 1000.0")
     asked = "import threading; threading.Thread(target=lambda: [time.sleep(1), print('asked', flush=True)]).start()"
     client.execute(f"import time; {asked}\nrun.finish()")
     wait_until(lambda: "asked" in str(client.get_iopub_msg(timeout=TIMEOUT_S)["content"]))

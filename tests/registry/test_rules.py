@@ -86,7 +86,7 @@ def test_a_champion_that_cannot_be_compared_fails_with_the_reason(client: Any, n
     add_version(client, name)
     promote(client, name, 1, "production")
     outcome, evidence = check(client, name, 2, "production")["beats_champion"]
-    assert outcome == "fail" and "Only models that predict the same can be compared" in evidence
+    assert outcome == "fail" and "Only models of the same target can be compared" in evidence
     client.delete_run(view_model(client, name).version(1).run_id)
     assert check(client, name, 2, "production")["beats_champion"][0] == "fail"
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from boostlab import errors
@@ -11,6 +14,19 @@ CLASSES = [item for item in vars(errors).values() if isinstance(item, type) and 
 @pytest.mark.parametrize("error", CLASSES)
 def test_knows_each_of_its_errors_by_name(error: type[LabError]) -> None:
     assert is_lab_error(error.__name__, ["one line"])
+
+
+def test_an_error_that_a_notebook_raises_is_defined_where_papermill_knows_it() -> None:
+    """papermill's process knows an error by its name: it has not imported the packages that the notebook uses."""
+    package = Path(errors.__file__).parent
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        and {getattr(base, "id", "") for base in node.bases} & {item.__name__ for item in CLASSES}
+    }
+    assert found == {"errors.py", "execution/ending.py", "serving/settings.py"}  # papermill's own process, and the server's
 
 
 def test_knows_an_error_that_was_derived_later() -> None:

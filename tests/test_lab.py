@@ -91,6 +91,14 @@ def test_no_file_is_overwritten_and_none_is_written_where_one_is_there(tmp_path:
     assert read_files(tmp_path) == {"notebooks/train.ipynb": b"mine"}
 
 
+def test_a_file_in_the_place_of_a_folder_and_a_broken_link_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "parameters").write_text("mine")
+    (tmp_path / "Makefile").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(LabError, match=r"holds Makefile, parameters already"):
+        create_lab(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"parameters", "Makefile"}
+
+
 def test_a_folder_with_other_files_becomes_a_lab(tmp_path: Path) -> None:
     (tmp_path / "homes.csv").write_text("a,b\n")
     create_lab(tmp_path)

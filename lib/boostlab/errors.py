@@ -41,6 +41,10 @@ class OutdatedError(LabError):
     """A registered model has changed since its expected state was read."""
 
 
+class DeploymentError(LabError):
+    """An image cannot be built, run, verified or released."""
+
+
 def is_lab_error(name: str, traceback: Sequence[str]) -> bool:
     """Tell whether an error in a notebook's output is a LabError: by its name, and shown without a traceback."""
     return len(traceback) == 1 and name in {cls.__name__ for cls in _family(LabError)}

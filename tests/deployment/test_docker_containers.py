@@ -15,7 +15,8 @@ from tests.support.common import free_port, wait_until
 from tests.support.docker import ANSWERS, BASE, DIES, NAME, NEEDS_ENGINE, SLEEPS, build_from, list_containers
 
 from boostlab.deployment.docker_containers import OLD_SUFFIX, OWNER_LABEL, remove_orphans, run_image
-from boostlab.deployment.service import DeploymentError, is_healthy
+from boostlab.deployment.service import is_healthy
+from boostlab.errors import DeploymentError
 
 pytestmark = NEEDS_ENGINE
 

@@ -11,7 +11,7 @@ from tests.support.docker import BASE, NAME, NEEDS_ENGINE, build_from
 
 from boostlab.deployment.context import STAGE_LABEL
 from boostlab.deployment.docker_images import find_image, remove_stages
-from boostlab.deployment.service import DeploymentError
+from boostlab.errors import DeploymentError
 
 pytestmark = NEEDS_ENGINE
 

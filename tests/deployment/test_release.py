@@ -20,9 +20,9 @@ from boostlab.deployment.docker_containers import run_image
 from boostlab.deployment.load_test import LoadResult
 from boostlab.deployment.parity import CheckResult, ParityCase, check_answers, make_parity_case
 from boostlab.deployment.release import IMAGE_TAG, Image, make_image, release_image, serve_image
-from boostlab.deployment.service import DeploymentError
 from boostlab.deployment.target import Target, choose_target
 from boostlab.deployment.verification import VerificationReport, verify
+from boostlab.errors import DeploymentError
 from boostlab.models.loading import load_version
 from boostlab.training.holdout import fetch_holdout
 

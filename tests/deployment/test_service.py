@@ -10,7 +10,8 @@ import pytest
 import requests
 from tests.support.common import free_port
 
-from boostlab.deployment.service import DeploymentError, is_healthy, run_process, wait_for
+from boostlab.deployment.service import is_healthy, run_process, wait_for
+from boostlab.errors import DeploymentError
 
 
 def test_serves_a_model_until_the_block_ends(package: Callable[[str], Any]) -> None:

@@ -9,9 +9,10 @@ from tests.support.docker import deploy_settings
 
 from boostlab.deployment.load_test import LoadResult
 from boostlab.deployment.parity import CheckResult, make_parity_case
-from boostlab.deployment.service import DeploymentError, run_process
+from boostlab.deployment.service import run_process
 from boostlab.deployment.target import choose_target
 from boostlab.deployment.verification import VerificationReport, verify
+from boostlab.errors import DeploymentError
 from boostlab.models.loading import load_version
 from boostlab.training.holdout import fetch_holdout
 

@@ -21,9 +21,9 @@ from tests.support.runs import make_facts
 from boostlab.deployment.docker_containers import connect_engine
 from boostlab.deployment.docker_images import build_image
 from boostlab.deployment.release import Image, make_image
-from boostlab.deployment.service import DeploymentError
 from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target, choose_target
+from boostlab.errors import DeploymentError
 from boostlab.notebook.parameters import check_parameters
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.run import Run

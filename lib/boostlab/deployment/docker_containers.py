@@ -16,7 +16,8 @@ import psutil
 
 from boostlab.deployment.context import PORT, STOP_TIMEOUT_S, TMP_SIZE_MB
 from boostlab.deployment.docker_errors import LOG_LINES, explain_connection, explain_run, explained
-from boostlab.deployment.service import START_TIMEOUT_S, DeploymentError, Service, is_healthy, wait_for
+from boostlab.deployment.service import START_TIMEOUT_S, Service, is_healthy, wait_for
+from boostlab.errors import DeploymentError
 
 DockerClient = Any  # the package has no type hints
 Container = Any

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import docker
 
-from boostlab.deployment.service import DeploymentError
+from boostlab.errors import DeploymentError
 
 LOG_LINES = 15  # of a log's end, in a message
 WITHOUT_ENGINE = (

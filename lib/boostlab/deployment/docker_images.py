@@ -14,7 +14,7 @@ import docker
 from boostlab.deployment.context import STAGE_LABEL
 from boostlab.deployment.docker_containers import DockerClient
 from boostlab.deployment.docker_errors import explain_build, explain_push, explained
-from boostlab.deployment.service import DeploymentError
+from boostlab.errors import DeploymentError
 
 KEEP_STAGES_FOR = "24h"
 

@@ -17,10 +17,11 @@ from boostlab.deployment.context import write_context
 from boostlab.deployment.docker_containers import DockerClient, connect_engine, run_image
 from boostlab.deployment.docker_images import build_image, find_image, push_image
 from boostlab.deployment.manifests import render_manifests
-from boostlab.deployment.service import DeploymentError, Service
+from boostlab.deployment.service import Service
 from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target
 from boostlab.deployment.verification import VerificationReport
+from boostlab.errors import DeploymentError
 from boostlab.tracking.run import Run
 
 if TYPE_CHECKING:

@@ -16,16 +16,12 @@ from typing import TypeVar
 import requests
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from boostlab.errors import LabError
+from boostlab.errors import DeploymentError
 
 START_TIMEOUT_S = 120.0
 POLL_S = 0.05
 
 Answer = TypeVar("Answer")
-
-
-class DeploymentError(LabError):
-    """An image cannot be built, run, verified or released."""
 
 
 @dataclass(frozen=True)

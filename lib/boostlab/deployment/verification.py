@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from boostlab.deployment.load_test import LoadResult, run_load_test
 from boostlab.deployment.parity import CheckResult, ParityCase, check_answers, check_refusals, list_records
-from boostlab.deployment.service import DeploymentError, Service
+from boostlab.deployment.service import Service
+from boostlab.errors import DeploymentError
 
 CLIENTS = (1, 8)  # one load test for each
 LOAD_TEST_S = 2.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from importlib.metadata import distribution
 from pathlib import Path
@@ -42,7 +43,7 @@ def create_lab(folder: Path) -> list[Path]:
         _fill(Path(draft), name=folder.resolve().name)
         files = sorted(path.relative_to(draft) for path in Path(draft).rglob("*") if path.is_file())
         try:
-            taken = [str(file) for file in files if (folder / file).exists()]
+            taken = sorted({str(path) for file in files for path in _find_obstacles(file, folder)})
             if taken:
                 more = f" and {len(taken) - MOST_NAMES} more" if len(taken) > MOST_NAMES else ""
                 raise LabError(
@@ -59,8 +60,19 @@ def find_source() -> str:
     """Return what installs this boostlab elsewhere: the file or folder it was installed from, else its release."""
     installed = distribution("boostlab")
     text = installed.read_text("direct_url.json")
-    url = json.loads(text)["url"] if text else ""
-    return unquote(urlsplit(url).path) if url.startswith("file:") else url or f"boostlab=={installed.version}"
+    if text is None:
+        return f"boostlab=={installed.version}"
+    origin = json.loads(text)
+    url = str(origin["url"])
+    if "vcs_info" in origin:
+        return f"{origin['vcs_info']['vcs']}+{url}@{origin['vcs_info']['commit_id']}"
+    return unquote(urlsplit(url).path) if url.startswith("file:") else url
+
+
+def _find_obstacles(file: Path, folder: Path) -> list[Path]:
+    """Return what stands in the way of a file in a folder: the file itself, or a file in the place of one of its folders."""
+    parents = [parent for parent in file.parents[:-1] if (folder / parent).exists() and not (folder / parent).is_dir()]
+    return [*parents, *([file] if os.path.lexists(folder / file) else [])]
 
 
 def _fill(draft: Path, *, name: str) -> None:

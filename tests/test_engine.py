@@ -6,20 +6,13 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.support.executions import Papermill, Write
 
 pytestmark = pytest.mark.slow
-
-NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
-Look = Callable[..., Any]
-Papermill = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
-Write = Callable[..., Path]
 
 
 def test_a_notebook_without_the_mark_runs_as_in_papermill(write_notebook: Write, papermill: Papermill, tmp_path: Path) -> None:

@@ -5,27 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.support.common import TIMEOUT_S, all_runs, artifacts, read_artifact
+from tests.support.executions import NOTEBOOK, Look, Papermill, Write, only_run
 
 from boostlab.tracking.journal import journals_folder
 
 pytestmark = pytest.mark.slow
-
-NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
-Look = Callable[..., Any]
-Papermill = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
-Write = Callable[..., Path]
-
-
-def only_run(client: Any) -> Any:
-    (run,) = all_runs(client)
-    return run
 
 
 def test_a_complete_execution_is_finished(write_notebook: Write, papermill: Papermill, store: str, look: Look) -> None:

@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 from tests.support.common import PARAMETERS, TIMEOUT_S, all_runs, wait_until
+from tests.support.executions import Look, Write
 
 from boostlab.errors import LabError
 from boostlab.execution import jobs as launch
 from boostlab.execution.jobs import Job
 
-Write = Callable[..., Path]
-Look = Callable[..., Any]
 SHOW = "from IPython.display import display\nh = display({'text/plain': 'begun'}, raw=True, display_id=True)\n"
 
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.support.executions import Papermill, Write
 
 pytestmark = pytest.mark.slow
-
-NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
-Look = Callable[..., Any]
-Papermill = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
-Write = Callable[..., Path]
 
 
 def test_a_variable_set_in_a_cell_acts_on_a_package_imported_later(

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.support.common import BOOSTLAB, TIMEOUT_S, all_runs, artifacts
+from tests.support.common import BOOSTLAB, TIMEOUT_S, artifacts
+from tests.support.executions import NOTEBOOK, Look, Start, Write, only_run, wait_for
 
 from boostlab.tracking.journal import journals_folder
 
 pytestmark = pytest.mark.slow
 
-NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
 ATTACH = """\
 import os
 from pathlib import Path
@@ -24,25 +22,6 @@ from boostlab.tracking.journal import Journal
 from boostlab.tracking.run import Run
 run = Run(Journal(Path(os.environ['BOOSTLAB_JOURNAL'])))
 """
-Look = Callable[..., Any]
-Papermill = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
-Write = Callable[..., Path]
-
-
-def wait_for(path: Path) -> str:
-    """Return a file's text once a notebook has written it."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        if path.exists() and path.read_text():
-            return path.read_text()
-        time.sleep(0.05)
-    raise AssertionError(f"{path} did not appear")
-
-
-def only_run(client: Any) -> Any:
-    (run,) = all_runs(client)
-    return run
 
 
 LOSES_STORE = (

@@ -4,53 +4,31 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from tests.support.common import TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
+from tests.support.executions import NOTEBOOK, Look, Papermill, Start, Write, only_run, wait_for
 
 from boostlab.tracking.journal import journals_folder
 
 pytestmark = pytest.mark.slow
 
-NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
 SLEEPER = """\
 from pathlib import Path
 import os, time
 print('so far', flush=True)
 Path('pid').write_text(str(os.getpid()))
-time.sleep(90)
+time.sleep(600)
 """
-Look = Callable[..., Any]
-Papermill = Callable[..., subprocess.CompletedProcess[str]]
-Start = Callable[..., subprocess.Popen[str]]
-Write = Callable[..., Path]
-
-
-def wait_for(path: Path) -> str:
-    """Return a file's text once a notebook has written it."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
-        if path.exists() and path.read_text():
-            return path.read_text()
-        time.sleep(0.05)
-    raise AssertionError(f"{path} did not appear")
 
 
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs, zombies aside."""
     status = Path(f"/proc/{pid}/stat")
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
-
-
-def only_run(client: Any) -> Any:
-    (run,) = all_runs(client)
-    return run
 
 
 def test_a_killed_kernel_fails_the_run_and_says_so(write_notebook: Write, papermill: Papermill, store: str, look: Look) -> None:

@@ -31,7 +31,7 @@ ui: $(READY) ## open MLflow's pages on PORT (5000)
 	@$(BIN)/boostlab ui --port $(PORT) $(ARGS)
 
 test: $(READY) ## run the tests: make test ARGS="tests/data -x"
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 clean: ## remove the environment, caches and builds; runs and the store stay
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache

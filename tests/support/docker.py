@@ -35,7 +35,7 @@ ANSWERS = 'STOPSIGNAL SIGINT\nRUN mkdir /w && echo > /w/health\nENTRYPOINT ["pyt
 DIES = 'ENTRYPOINT ["sh", "-c", "echo out of cheese; exit 4"]\n'
 SLEEPS = 'ENTRYPOINT ["sleep", "60"]\n'
 
-NEEDS_ENGINE = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("docker")]
+NEEDS_ENGINE = [pytest.mark.slow, pytest.mark.xdist_group("docker")]
 Built = Callable[[str], tuple[Target, Image]]
 
 

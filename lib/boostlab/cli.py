@@ -59,7 +59,7 @@ def deliver(name: str | None, tracking_uri: str) -> None:
 def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
     """Open MLflow's UI on the notebooks' store. OPTIONS are those of `mlflow ui`, such as --port 5001."""
     try:
-        store = find_store(tracking_uri, project=find_project(Path.cwd() / "any"))
+        store = find_store(tracking_uri, project=find_project())
         open_store(store)
     except LabError as error:
         raise click.ClickException(str(error)) from None
@@ -76,7 +76,7 @@ def _deliver(journal: Journal, tracking_uri: str) -> str | None:
     try:
         facts = journal.facts()
         address = tracking_uri or (facts.store if "***" not in facts.store else os.environ.get("MLFLOW_TRACKING_URI", ""))
-        store = find_store(address, project=find_project(Path.cwd() / "any"))
+        store = find_store(address, project=find_project())
         if store.shown != facts.store and not tracking_uri:
             return f"{journal.path.name} belongs to {facts.store}. Give that address, with its password, as --tracking-uri."
         opened = open_store(store)

@@ -104,6 +104,17 @@ def test_takes_the_nearest_project_above_the_notebook(tmp_path: Path) -> None:
     assert find_project(tmp_path / "notebooks" / "train.ipynb") == tmp_path.resolve()
 
 
+def test_takes_the_project_of_the_working_directory_if_the_notebook_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "project" / "runs").mkdir(parents=True)
+    (tmp_path / "project" / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path / "project" / "runs")
+    assert find_project() == find_project(tmp_path / "train.ipynb") == tmp_path / "project"
+    (tmp_path / "project" / "pyproject.toml").unlink()
+    assert find_project() == tmp_path / "project" / "runs"
+
+
 @pytest.mark.parametrize("address", ["s3://bucket/runs", "ftp://me:abcd@h", "databricks://profile"])
 def test_refuses_an_address_of_no_known_kind(address: str) -> None:
     with pytest.raises(StoreError, match=r"has an unknown form\. Allowed: sqlite:///FILE, a folder") as caught:

@@ -28,7 +28,7 @@ from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.signals import signals_raised
 from boostlab.tracking.opening import locate_store, open_run
 from boostlab.tracking.owner import Owner
-from boostlab.tracking.store import configure_mlflow
+from boostlab.tracking.store import configure_mlflow, open_store
 from boostlab.tracking.summary import describe_loss, describe_outcome
 
 
@@ -63,10 +63,11 @@ def execute(
             store = locate_store(values, Path(source) if source else None, folder=folder)
             configure_mlflow(store)
             kernel = WarmKernel(nb, kernel_name)  # it loads the notebook's packages while the run is opened
+            opened = open_store(store)
             output = nb.metadata.papermill.get("output_path")
             target = str(folder / output) if _is_local(output) else None
             _prepare_output(target)
-            owner = open_run(values, store, notebook=source, origin="papermill", output_path=target)
+            owner = open_run(values, opened, notebook=source, origin="papermill", output_path=target)
             record = Record(
                 nb,
                 secrets=owner.secrets,

@@ -20,6 +20,7 @@ from boostlab.signals import sigint_noted
 from boostlab.tracking import environment
 from boostlab.tracking.opening import locate_store, open_run
 from boostlab.tracking.owner import Owner
+from boostlab.tracking.store import open_store
 from boostlab.tracking.summary import describe_loss
 
 ON_SCREEN = "as on the screen"
@@ -145,7 +146,8 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
     environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = find_session().notebook
     source = str(notebook) if notebook else None
-    owner = open_run(values, locate_store(values, notebook), notebook=source, origin="jupyter", output_path=source)
+    store = open_store(locate_store(values, notebook))
+    owner = open_run(values, store, notebook=source, origin="jupyter", output_path=source)
     with sigint_noted() as interrupted:  # between the two calls nobody would end the run
         owner.begin()
         run = InteractiveRun(owner)

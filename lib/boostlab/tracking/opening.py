@@ -1,4 +1,4 @@
-"""Open a run: find its store, complete what earlier runs left, describe the run, and make its owner.
+"""Open a run: locate its store, complete what earlier runs left, describe the run, and make its owner.
 
 Headless executions (:mod:`boostlab.execution.headless`) and kernels (:mod:`boostlab.tracking.interactive`) both open runs here.
 """
@@ -20,7 +20,7 @@ from boostlab.redaction import find_secrets, redact_parameters
 from boostlab.tracking import recovery
 from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.owner import Owner
-from boostlab.tracking.store import Store, find_project, find_store, open_store
+from boostlab.tracking.store import OpenStore, Store, find_project, find_store
 from boostlab.tracking.ui import find_ui
 
 CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")  # a notebook can print these variables
@@ -44,9 +44,9 @@ def locate_store(values: Mapping[str, Any], notebook: Path | None, *, folder: Pa
 
 
 def open_run(
-    values: Mapping[str, Any], store: Store, *, notebook: str | None, origin: Origin, output_path: str | None = None
+    values: Mapping[str, Any], store: OpenStore, *, notebook: str | None, origin: Origin, output_path: str | None = None
 ) -> Owner:
-    """Open the store, complete orphaned runs, and return the owner of a new run, which has not begun yet.
+    """Complete orphaned runs, and return the owner of a new run, which has not begun yet.
 
     Parameters
     ----------
@@ -59,17 +59,14 @@ def open_run(
 
     Raises
     ------
-    StoreError
-        If the store cannot be opened.
     LabError
         If the journal's folder cannot be made.
     """
-    opened = open_store(store)
-    recovery.complete_orphans(opened)
+    recovery.complete_orphans(store)
     credentials = {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
     secrets = find_secrets({**values, "store": store.uri, **credentials})
     facts = describe_run(values, store=store, notebook=notebook, origin=origin, output_path=output_path)
-    return Owner(facts, opened, secrets=secrets)
+    return Owner(facts, store, secrets=secrets)
 
 
 def describe_run(

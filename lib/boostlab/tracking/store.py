@@ -88,11 +88,10 @@ class OpenStore(Store):
 
 
 def find_project(notebook: Path | None = None) -> Path:
-    """Return the project's root: the nearest folder above the notebook with a ``pyproject.toml``, else the kit's own."""
-    above = notebook.resolve().parents if notebook else ()
-    kit = Path(__file__).resolve().parents[3]
-    candidates = [folder for folder in (*above, kit) if (folder / "pyproject.toml").is_file()]
-    return candidates[0] if candidates else Path.cwd()
+    """Return the nearest folder with a ``pyproject.toml``, above the notebook or else at or above the working directory."""
+    here = Path.cwd()
+    folders = (*(notebook.resolve().parents if notebook else ()), here, *here.parents)
+    return next((folder for folder in folders if (folder / "pyproject.toml").is_file()), here)
 
 
 def find_store(address: str, *, project: Path, folder: Path | None = None) -> Store:

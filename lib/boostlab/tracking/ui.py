@@ -10,7 +10,6 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -83,7 +82,7 @@ def build_command(store: Store) -> list[str]:
 
 def describe_proxy() -> dict[str, Any]:
     """Describe the UI to jupyter-server-proxy, whose entry point calls this when a Jupyter server starts."""
-    store = find_store("", project=find_project(Path.cwd() / "any"))
+    store = find_store("", project=find_project())
     os.environ[PROXY_VARIABLE] = store.shown  # for the kernels of this server
     return {
         "command": [sys.executable, "-P", "-m", "boostlab.cli", "ui", "--host=127.0.0.1", "--port={port}", "--workers=1"],

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import cache
 from math import isfinite
 from typing import Any
 
 import xgboost as xgb
 from IPython.display import display
 
+from boostlab.display.html import render_html
 from boostlab.notebook.session import is_headless
 
 INTERVAL_S = 0.5
@@ -110,7 +110,8 @@ def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: s
         part: " ".join(f"{at * across:.1f},{(high - curve[at]) * down:.1f}" for at in _spread(len(curve)) if isfinite(curve[at]))
         for part, curve in curves.items()
     }
-    page = _read_template().render(
+    return render_html(
+        "progress.html.j2",
         lines=lines,
         metric=metric,
         line=line,
@@ -120,14 +121,6 @@ def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: s
         rounds=[((mark - 1) * across, f"{mark:.0f}") for mark in rounds],
         values=[((high - mark) * down, f"{mark:.4g}") for mark in values],
     )
-    return str(page)
-
-
-@cache
-def _read_template() -> Any:
-    from jinja2 import Environment, PackageLoader  # of no use to a kernel that nobody watches
-
-    return Environment(loader=PackageLoader("boostlab.display"), autoescape=True).get_template("progress.html.j2")
 
 
 def _spread(count: int) -> list[int]:

@@ -12,13 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from boostlab.errors import LabError
 
-TEMPLATE = Path(__file__).with_name("templates") / "lab"  # a checkout links to its notebooks, a wheel has copies
+# A lab with the notebooks and parameter sets that come with boostlab: a checkout links to those, a wheel has copies.
+KIT = Path(__file__).with_name("templates") / "lab"
 MOST_NAMES = 8  # that a message lists
-
-
-def find_kit() -> Path:
-    """Return the folder that holds the ``notebooks`` and ``parameters`` which come with boostlab."""
-    return TEMPLATE
 
 
 def create_lab(folder: Path) -> list[Path]:
@@ -78,7 +74,7 @@ def _find_obstacles(file: Path, folder: Path) -> list[Path]:
 def _fill(draft: Path, *, name: str) -> None:
     from jinja2 import Environment, StrictUndefined
 
-    shutil.copytree(TEMPLATE, draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+    shutil.copytree(KIT, draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     render = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False).from_string  # noqa: S701  # no HTML
     for path in draft.rglob("*.j2"):
         path.with_suffix("").write_text(render(path.read_text()).render(name=name, source=find_source()), encoding="utf-8")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from boostlab.errors import LabError
 from boostlab.notebook.explanation import explain_errors
-from boostlab.notebook.kit import find_kit
+from boostlab.notebook.kit import KIT
 from boostlab.registry.stages import Stage
 from boostlab.tracking.store import find_project
 
@@ -97,7 +97,7 @@ def find_gate(given: str, *, notebook: str) -> Path:
             raise LabError(f"There is no gate file {given}. Paths start at the working directory. Empty means {FILE}.")
         return path.resolve()
     project = find_project(Path(notebook))
-    found = [(folder / FILE).resolve() for folder in (project, find_kit()) if (folder / FILE).is_file()]
+    found = [(folder / FILE).resolve() for folder in (project, KIT) if (folder / FILE).is_file()]
     if not found:
         raise LabError(f"The project {project} has no {FILE}. Write one, or choose another file: -p gate_file FILE.")
     return found[0]

@@ -18,7 +18,7 @@ import ipywidgets as widgets
 from boostlab.display.tables import Table
 from boostlab.errors import LabError
 from boostlab.execution import jobs
-from boostlab.notebook.kit import find_kit
+from boostlab.notebook.kit import KIT
 from boostlab.notebook.session import is_headless
 from boostlab.registry.gate import load_gate
 from boostlab.registry.request import TransitionRequest, request_transition
@@ -50,7 +50,7 @@ def show_panel(client: MlflowClient, settings: Registry, *, gate_file: Path, not
     if is_headless() or not models.rows:
         return models
     path = Path(notebook)
-    path = path if path.is_file() else (find_kit() / "notebooks" / "registry.ipynb").resolve()
+    path = path if path.is_file() else (KIT / "notebooks" / "registry.ipynb").resolve()
     return Panel(client, settings, gate_file=gate_file, notebook=path)
 
 

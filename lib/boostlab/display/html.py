@@ -1,0 +1,18 @@
+"""HTML from the templates of this package."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+
+def render_html(template: str, **values: Any) -> str:
+    """Return a template of this package with values filled in, each shown as plain text."""
+    return str(_read_templates().get_template(template).render(values))
+
+
+@cache
+def _read_templates() -> Any:
+    from jinja2 import Environment, PackageLoader  # of no use to a kernel that nobody watches
+
+    return Environment(loader=PackageLoader("boostlab.display"), autoescape=True)

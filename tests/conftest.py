@@ -13,6 +13,7 @@ import pytest
 from tests.support.common import PAPERMILL, PARAMETERS, TIMEOUT_S
 from tests.support.docker import built, engine, version_store  # noqa: F401  # fixtures
 from tests.support.packages import own_table, package  # noqa: F401  # fixtures
+from tests.support.stores import NewStore, new_store  # noqa: F401  # a fixture
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
@@ -53,10 +54,9 @@ def write_notebook(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> str:
-    """Return the address of a SQLite store that is not there yet."""
-    (tmp_path / "store").mkdir()
-    return f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
+def store(tmp_path: Path, new_store: NewStore) -> str:  # noqa: F811
+    """Return the address of an empty SQLite store."""
+    return new_store(tmp_path / "store")
 
 
 @pytest.fixture
@@ -111,9 +111,6 @@ def lab(tmp_path: Path, store: str, browser: Any) -> Iterator[Any]:
     """Return a JupyterLab on the folder ``lab`` of the test, whose notebooks record into the test's store."""
     from tests.support.jupyterlab import Lab
 
-    from boostlab.tracking.store import find_store, open_store
-
-    open_store(find_store(store, project=tmp_path))  # the test's own look must not meet a database that is being made
     (tmp_path / "lab").mkdir()
     server = Lab(tmp_path / "lab", browser, store)
     server.start()

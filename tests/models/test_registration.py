@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 from tests.support.runs import make_facts
+from tests.support.stores import NewStore
 
 from boostlab.errors import LabError
 from boostlab.models.contract import Contract, Feature
@@ -23,8 +24,8 @@ FEATURE = Feature("a", "number", "double")
 
 
 @pytest.fixture(params=["sqlite", "file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
-    address = f"sqlite:///{tmp_path}/runs.db" if request.param == "sqlite" else str(tmp_path / "mlruns")
+def store(request: pytest.FixtureRequest, tmp_path: Path, new_store: NewStore) -> OpenStore:
+    address = new_store(tmp_path) if request.param == "sqlite" else str(tmp_path / "mlruns")
     return open_store(find_store(address, project=tmp_path))
 
 

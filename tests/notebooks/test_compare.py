@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from tests.support.common import PAPERMILL, PROJECT, all_runs, artifacts
 from tests.support.comparison import compare_settings
+from tests.support.stores import NewStore
 
 from boostlab.comparison import Comparison
 from boostlab.comparison.configurations import MOST_CONFIGURATIONS
@@ -37,9 +38,10 @@ Look = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Path:
     """Return the folder of a SQLite store with three trainings; tests that write more than a comparison copy it."""
     folder = tmp_path_factory.mktemp("trained")
+    address = new_store(folder)
     trainings: dict[str, list[str]] = {
         "plain": [],
         "sampled": ["-p", "eta", "0.3", "-y", "xgb_params: {sampling_method: uniform}"],
@@ -47,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, given in trainings.items():
         command = [PAPERMILL, "--no-progress-bar", str(TRAIN), str(folder / "out.ipynb"), "-p", "run_name", name]
-        options = ["-p", "num_boost_round", "20", "-p", "tracking_uri", f"sqlite:///{folder}/mlflow.db"]
+        options = ["-p", "num_boost_round", "20", "-p", "tracking_uri", address]
         subprocess.run([*command, *options, *given], check=True, capture_output=True)
     return folder
 

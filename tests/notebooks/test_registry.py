@@ -13,6 +13,7 @@ import pytest
 from tests.support.common import PROJECT, all_runs, artifacts, read_artifact
 from tests.support.registry import STRONG, WEAK, add_run, add_version
 from tests.support.servers import serve_mlflow
+from tests.support.stores import NewStore
 
 from boostlab.tracking.store import find_store, open_store
 
@@ -24,13 +25,12 @@ Papermill = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(params=["sqlite", "file", "http"])
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "kept_here").mkdir()
+def address(request: pytest.FixtureRequest, tmp_path: Path, new_store: NewStore) -> Iterator[str]:
     if request.param == "http":
-        with serve_mlflow(tmp_path / "kept_here") as served:
+        with serve_mlflow(tmp_path / "kept_here", new_store) as served:
             yield served
     else:
-        yield f"sqlite:///{tmp_path}/kept_here/m.db" if request.param == "sqlite" else str(tmp_path / "kept_here" / "mlruns")
+        yield new_store(tmp_path / "kept_here") if request.param == "sqlite" else str(tmp_path / "mlruns")
 
 
 def options(address: str, **values: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.support.common import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
 from tests.support.servers import serve_mlflow
+from tests.support.stores import NewStore
 
 pytestmark = pytest.mark.slow
 
@@ -104,9 +105,9 @@ def test_a_folder_of_plain_files_holds_runs_and_registry(
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+def server(tmp_path: Path, new_store: NewStore) -> Iterator[str]:
     """Yield the address of an MLflow server on loopback."""
-    with serve_mlflow(tmp_path) as address:
+    with serve_mlflow(tmp_path, new_store) as address:
         yield address
 
 

@@ -8,19 +8,20 @@ from typing import Any
 
 import pytest
 from tests.support.servers import serve_mlflow
+from tests.support.stores import NewStore
 
 from boostlab.tracking.store import find_store, open_store
 
 
 @pytest.fixture(scope="session", params=["sqlite", "file", "http"])
-def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Iterator[str]:
     """Yield the address of a store of each scheme."""
     folder = tmp_path_factory.mktemp("stores")
     if request.param == "http":
-        with serve_mlflow(folder) as served:
+        with serve_mlflow(folder, new_store) as served:
             yield served
     else:
-        yield f"sqlite:///{folder}/mlflow.db" if request.param == "sqlite" else str(folder / "mlruns")
+        yield new_store(folder) if request.param == "sqlite" else str(folder / "mlruns")
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +31,10 @@ def client(address: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="session")
-def local_client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def local_client(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Any:
     """Return a client of a SQLite store, for tests that need no other scheme."""
     folder = tmp_path_factory.mktemp("local")
-    return open_store(find_store(f"sqlite:///{folder}/mlflow.db", project=folder)).client
+    return open_store(find_store(new_store(folder), project=folder)).client
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.support.common import PROJECT
 from tests.support.registry import HOPELESS, STRONG, WEAK, add_version
+from tests.support.stores import NewStore
 
 from boostlab.models.loading import fetch_version, load_version
 from boostlab.registry.gate import Gate, load_gate
@@ -23,9 +24,9 @@ OWN = PROJECT / "parameters" / "registry" / "gate.yaml"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "file"])
-def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Any:
     folder = tmp_path_factory.mktemp("store")
-    address = f"sqlite:///{folder}/mlflow.db" if request.param == "sqlite" else str(folder / "mlruns")
+    address = new_store(folder) if request.param == "sqlite" else str(folder / "mlruns")
     return open_store(find_store(address, project=folder)).client
 
 

@@ -225,24 +225,25 @@ def test_a_name_and_a_reason_may_contain_any_text(client: Any) -> None:
     assert view_model(client, odd).history.transitions[0].why == "<img src=x onerror=alert(1)> `é`\n**b**"
 
 
-def test_a_lost_store_is_an_error_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_store_is_an_error_at_once(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts a connection and never answers; a SQLite file that was deleted."""
     from boostlab.tracking import store as store_module
 
     monkeypatch.setattr(store_module, "TIMEOUT_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(StoreError, match="no server answers"):
         open_store(Store(f"http://127.0.0.1:{silent.getsockname()[1]}"))
-    client = open_store(find_store(f"sqlite:///{tmp_path}/gone.db", project=tmp_path)).client
+    client = open_store(find_store(store, project=tmp_path)).client
     copy_version(client, "sugar")
     request = request_transition(view_model(client, "sugar"), "promote", version=1, stage="test")
-    (tmp_path / "gone.db").unlink()
+    database = Path(store.removeprefix("sqlite:///"))
+    database.unlink()
     with pytest.raises(StoreError, match="does not exist any more"):
         apply_transition(client, request, who="ana")
-    assert not (tmp_path / "gone.db").exists()
+    assert not database.exists()
 
 
-def test_a_transition_waits_for_another_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = open_store(find_store(f"sqlite:///{tmp_path}/m.db", project=tmp_path)).client
+def test_a_transition_waits_for_another_on_this_host(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = open_store(find_store(store, project=tmp_path)).client
     copy_version(client, "sugar")
     request = request_transition(view_model(client, "sugar"), "promote", version=1, stage="test")
     monkeypatch.setattr(module, "LOCK_TIMEOUT_S", 0.1)

@@ -50,8 +50,8 @@ def test_an_unknown_model_is_an_error_with_the_nearest_name(client: Any, name: s
         view_model(client, f"{name}x")
 
 
-def test_an_empty_registry_is_an_error_with_the_first_step(tmp_path: Path) -> None:
-    client = open_store(find_store(f"sqlite:///{tmp_path}/empty.db", project=tmp_path)).client
+def test_an_empty_registry_is_an_error_with_the_first_step(store: str, tmp_path: Path) -> None:
+    client = open_store(find_store(store, project=tmp_path)).client
     assert list_models(client) == []
     with pytest.raises(LabError, match=r"No model 'sugar': the registry is empty. Register one first: papermill"):
         view_model(client, "sugar")

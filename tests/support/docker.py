@@ -17,6 +17,7 @@ import pytest
 from tests.support.common import PROJECT
 from tests.support.registry import HOPELESS, STRONG, add_version
 from tests.support.runs import make_facts
+from tests.support.stores import NewStore
 
 from boostlab.deployment.docker_containers import connect_engine
 from boostlab.deployment.docker_images import build_image
@@ -53,14 +54,14 @@ def engine() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def version_store(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def version_store(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Any:
     """Return a client of a store with two versions of one model; the second is in production."""
     from boostlab.tracking.store import find_store, open_store
 
     folder = tmp_path_factory.mktemp("versions")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        client = open_store(find_store(f"sqlite:///{folder / 'mlflow.db'}", project=folder)).client
+        client = open_store(find_store(new_store(folder), project=folder)).client
         add_version(client, NAME, rounds=HOPELESS)
         add_version(client, NAME, rounds=STRONG)
     client.set_registered_model_alias(NAME, "production", "2")

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import requests
 from tests.support.common import TIMEOUT_S, free_port, wait_until
+from tests.support.stores import NewStore
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 
 
 @contextmanager
-def serve_mlflow(folder: Path) -> Iterator[str]:
-    """Serve a store that lies in a folder, and yield its address once it answers."""
-    kept = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "kept")]
+def serve_mlflow(folder: Path, new_store: NewStore) -> Iterator[str]:
+    """Serve an empty store that lies in a folder, and yield its address once it answers."""
+    kept = ["--backend-store-uri", new_store(folder), "--artifacts-destination", str(folder / "kept")]
     with _serve([*MLFLOW, "server", *kept], "/health") as address:
         yield address
 

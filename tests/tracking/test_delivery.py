@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import xgboost as xgb
 from tests.support.runs import START_TIME, make_facts
+from tests.support.stores import NewStore
 
 from boostlab.errors import StoreError
 from boostlab.models.contract import Contract, Feature
@@ -40,13 +41,13 @@ FEATURE = Feature("a", "number", "double")
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, OpenStore]]:
+def stores(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Iterator[dict[str, OpenStore]]:
     folder = tmp_path_factory.mktemp("stores")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ALLOW_FILE_STORE"):
             patch.setenv(name, "true")
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        found = [find_store(address, project=folder) for address in (f"sqlite:///{folder}/runs.db", str(folder / "mlruns"))]
+        found = [find_store(address, project=folder) for address in (new_store(folder), str(folder / "mlruns"))]
         yield {store.scheme: open_store(store) for store in found}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.support.common import PROJECT
 from tests.support.registry import STRONG, WEAK, add_version, registry_settings
+from tests.support.stores import NewStore
 
 from boostlab.display.tables import Table
 from boostlab.tracking.store import find_store, open_store
@@ -19,8 +20,8 @@ EVIL = "sugar <img src=x onerror=alert(1)> **b** $x$"
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Any:
-    client = open_store(find_store(f"sqlite:///{tmp_path}/mlflow.db", project=tmp_path)).client
+def client(tmp_path: Path, new_store: NewStore) -> Any:
+    client = open_store(find_store(new_store(tmp_path), project=tmp_path)).client
     for rounds in (WEAK, STRONG):
         add_version(client, EVIL, rounds=rounds, why="<b>run</b>")
     return client
@@ -110,10 +111,12 @@ def test_an_error_of_the_store_is_shown_in_the_panel(client: Any, tmp_path: Path
     assert "mlflow.db does not exist any more" in panel.status.value
 
 
-def test_is_a_table_in_a_headless_run_or_without_models(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_is_a_table_in_a_headless_run_or_without_models(
+    client: Any, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert isinstance(make_panel(client, tmp_path), Panel)
     monkeypatch.setenv("BOOSTLAB_JOURNAL", "somewhere")
     assert isinstance(make_panel(client, tmp_path), Table)
     monkeypatch.delenv("BOOSTLAB_JOURNAL")
-    empty = open_store(find_store(f"sqlite:///{tmp_path}/empty.db", project=tmp_path)).client
+    empty = open_store(find_store(store, project=tmp_path)).client
     assert "papermill notebooks/train.ipynb out.ipynb -p register_as NAME" in repr(make_panel(empty, tmp_path))

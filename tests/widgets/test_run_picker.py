@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.support.common import PROJECT, all_runs
 from tests.support.jupyterlab import Lab
+from tests.support.stores import NewStore
 
 from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import Selection
@@ -25,10 +26,10 @@ def _no_choice() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
+def selection(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Selection:
     """Return four runs, a to d."""
     folder = tmp_path_factory.mktemp("picker")
-    client = open_store(find_store(f"sqlite:///{folder}/mlflow.db", project=folder)).client
+    client = open_store(find_store(new_store(folder), project=folder)).client
     for name in "abcd":
         run = client.create_run("0", run_name=f"{name} <b>")
         client.log_metric(run.info.run_id, "test_rmse", ord(name))

@@ -31,6 +31,8 @@ from boostlab.tracking.owner import Owner
 from boostlab.tracking.store import configure_mlflow, open_store
 from boostlab.tracking.summary import describe_loss, describe_outcome
 
+STARTUP_TIMEOUT_S = 600  # papermill's 60 s are too few on a busy machine; a kernel that dies while it starts is noticed at once
+
 
 def execute(
     nb: Any,
@@ -139,7 +141,7 @@ class _Execution:
             km=kernel.manager(),
             kernel_name=kernel.name,
             timeout=options.pop("execution_timeout", None) or options.pop("timeout", None),
-            startup_timeout=options.pop("start_timeout", 60),
+            startup_timeout=max(options.pop("start_timeout", 0), STARTUP_TIMEOUT_S),
             log=logger,
             log_output=log_output,
             **options,

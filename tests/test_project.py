@@ -144,6 +144,15 @@ def test_the_newest_python_that_runs_is_taken(commands: Path) -> None:
 
 
 @MAKE_IS_HERE
+def test_commands_keep_bytecode_even_if_the_shell_forbids_it() -> None:
+    command = ["make", "--eval", "show: ; @env", "show"]
+    env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    shown = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, check=True).stdout
+    assert "PIP_DISABLE_PIP_VERSION_CHECK=1" in shown.splitlines()
+    assert "PYTHONDONTWRITEBYTECODE=1" not in shown.splitlines()
+
+
+@MAKE_IS_HERE
 @pytest.mark.parametrize(
     ("python", "body", "words"),
     [

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import requests
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from boostlab.errors import DeploymentError
 
@@ -60,7 +60,7 @@ def run_process(model: Path, *, port: int = 0) -> Iterator[Service]:
             return f"The server does not start. Its log:\n{log.read_text(encoding='utf-8').strip()}"
 
         try:
-            address = wait_for(find_address, timeout_s=START_TIMEOUT_S, explain=explain)
+            address = wait_for(find_address, explain=explain)
             yield Service(address, time.monotonic() - started)
         finally:
             process.terminate()
@@ -75,7 +75,7 @@ def is_healthy(address: str) -> bool:
         return False
 
 
-def wait_for(probe: Callable[[], Answer | None], *, timeout_s: float, explain: Callable[[], str]) -> Answer:
+def wait_for(probe: Callable[[], Answer | None], *, explain: Callable[[], str], timeout_s: float = START_TIMEOUT_S) -> Answer:
     """Call `probe` until it returns a value other than None, and return that value.
 
     Raises
@@ -83,14 +83,8 @@ def wait_for(probe: Callable[[], Answer | None], *, timeout_s: float, explain: C
     DeploymentError
         With the message of `explain`, after `timeout_s` seconds.
     """
-
-    def give_up(_: object) -> None:
-        raise DeploymentError(explain())
-
-    retrying = Retrying(
-        stop=stop_after_delay(timeout_s),
-        wait=wait_fixed(POLL_S),
-        retry=retry_if_result(lambda answer: answer is None),
-        retry_error_callback=give_up,
-    )
-    return retrying(probe)  # type: ignore[return-value]
+    unanswered = retry_if_result(lambda answer: answer is None)
+    try:
+        return Retrying(stop=stop_after_delay(timeout_s), wait=wait_fixed(POLL_S), retry=unanswered)(probe)  # type: ignore[return-value]
+    except RetryError:
+        raise DeploymentError(explain()) from None

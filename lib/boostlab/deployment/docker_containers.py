@@ -15,7 +15,7 @@ import docker
 import psutil
 
 from boostlab.deployment.context import PORT, STOP_TIMEOUT_S, TMP_SIZE_MB
-from boostlab.deployment.service import START_TIMEOUT_S, Service, is_healthy, wait_for
+from boostlab.deployment.service import START_TIMEOUT_S, Service, wait_until_healthy
 from boostlab.errors import DeploymentError
 
 DockerClient = Any  # the package has no type hints
@@ -138,7 +138,7 @@ def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Itera
     )
     try:
         container.start()
-        address = _wait_until_healthy(container)
+        address = _find_server(container)
         yield Service(address, time.monotonic() - started, str(container.name))
         kept = bool(keep_as)
     finally:
@@ -146,17 +146,16 @@ def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Itera
             _remove(client, str(container.id))
 
 
-def _wait_until_healthy(container: Container) -> str:
+def _find_server(container: Container) -> str:
     """Return the container's address once its server is healthy."""
 
-    def find_address() -> str | None:
+    def find_address() -> str:
         container.reload()
         if container.status != "running":
             code = container.attrs.get("State", {}).get("ExitCode")
             raise DeploymentError(f"The container died at its start, with exit code {code}. {end_of_log()}")
         bindings = container.ports.get(f"{PORT}/tcp")
-        address = f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
-        return address if address and is_healthy(address) else None
+        return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
 
     def end_of_log() -> str:
         return f"Its log ends:\n{container.logs(tail=LOG_LINES).decode(errors='replace').rstrip()}"
@@ -164,7 +163,7 @@ def _wait_until_healthy(container: Container) -> str:
     def explain() -> str:
         return f"The container did not answer within {START_TIMEOUT_S:g} s. {end_of_log()}"
 
-    return wait_for(find_address, explain=explain)
+    return wait_until_healthy(find_address, explain=explain)
 
 
 def _remove(client: DockerClient, name: str) -> None:

@@ -53,10 +53,10 @@ class Deployment:
 
     def show_target(self) -> pd.DataFrame | Table:
         """Return the target version as a table; without a model, the registered models."""
-        if not self.target:
+        if not (target := self.target):
             return tabulate_models(self.client)
-        facts = {name: getattr(self.target, name) for name in ("model", "version", "stage")}
-        return pd.DataFrame({"": facts | {"run": self.target.run_id, "image": self.target.reference}})
+        facts = {"model": target.model, "version": target.version, "stage": target.stage, "run": target.run_id}
+        return pd.DataFrame({"": facts | {"image": target.reference}})
 
     def build(self) -> str:
         """Build or find the image, or write the build context; return a sentence about it."""

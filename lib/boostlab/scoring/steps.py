@@ -32,7 +32,7 @@ HINT = Markdown("No rows were scored, because no model is named. Name one of the
 
 
 @dataclass(frozen=True)
-class Scorer:
+class LoadedModel:
     """A loaded version of a registered model, and the drift of the rows that it scores."""
 
     version: Version
@@ -64,36 +64,36 @@ def prepare_scoring(run: Run, settings: Score) -> Scoring:
         )
     model = load_version(client, name, version.number)
     drift = Drift(contract.features, fetch_holdout(client, version.run_id).frame)
-    return Scoring(run, settings, client, Scorer(version, model, contract, drift))
+    return Scoring(run, settings, client, LoadedModel(version, model, contract, drift))
 
 
 class Scoring:
     """The steps in their order. Without a model, they show the registered models and score nothing."""
 
-    def __init__(self, run: Run, settings: Score, client: MlflowClient, scorer: Scorer | None = None) -> None:
-        self._run, self._settings, self._client, self._scorer = run, settings, client, scorer
+    def __init__(self, run: Run, settings: Score, client: MlflowClient, loaded: LoadedModel | None = None) -> None:
+        self._run, self._settings, self._client, self._loaded = run, settings, client, loaded
         self._scored: Scored
 
     def show_version(self) -> Markdown | Table:
         """Return which version scores."""
-        if not self._scorer:
+        if not self._loaded:
             return tabulate_models(self._client)
-        version = self._scorer.version
+        version = self._loaded.version
         return Markdown(f"Version {version.number} of {self._settings.model}, in stage {version.stage}.")
 
     def score(self) -> pd.DataFrame | Markdown:
         """Score the file, display the progress and return the first rows of the output."""
-        if not self._scorer:
+        if not self._loaded:
             return NOTHING
-        progress, drift = RowProgress(), self._scorer.drift
+        progress, drift = RowProgress(), self._loaded.drift
 
         def watch(frame: pd.DataFrame) -> None:
             drift.add(frame)
             progress.add(len(frame))
 
         self._scored = score_file(
-            self._scorer.model,
-            self._scorer.contract,
+            self._loaded.model,
+            self._loaded.contract,
             rows=self._settings.rows,
             output=name_output(self._settings.rows, self._settings.output),
             probabilities=self._settings.probabilities,
@@ -105,9 +105,9 @@ class Scoring:
 
     def log_drift(self) -> list[Any]:
         """Record the drift of each column; return its table and its figure."""
-        if not self._scorer:
+        if not self._loaded:
             return [NOTHING]
-        table = self._scorer.drift.tabulate()
+        table = self._loaded.drift.tabulate()
         figure = self._run.log_figure(plot_drift(table["drift (PSI)"]), "drift")
         self._run.log_text(table.to_json(orient="index", indent=1), "drift/columns.json")
         self._run.log_metrics({"rows": self._scored.rows, "columns_drifted": int((table["verdict"] == "drifted").sum())})
@@ -115,12 +115,12 @@ class Scoring:
 
     def summarize(self) -> list[Any]:
         """Return the number of columns with each verdict, and a sentence about the output."""
-        if not self._scorer:
+        if not self._loaded:
             return [tabulate_models(self._client), HINT]
         columns = self._scored.columns
         added = ", ".join(map(format_code, columns[:MAX_SHOWN_COLUMNS])) + (" …" if len(columns) > MAX_SHOWN_COLUMNS else "")
         sentence = (
-            f"Version {self._scorer.version.number} scored {self._scored.rows:,} rows. "
+            f"Version {self._loaded.version.number} scored {self._scored.rows:,} rows. "
             f"{format_code(str(self._scored.path))} has them with the new columns {added}."
         )
-        return [self._scorer.drift.tabulate()["verdict"].value_counts().to_frame("columns"), Markdown(sentence)]
+        return [self._loaded.drift.tabulate()["verdict"].value_counts().to_frame("columns"), Markdown(sentence)]

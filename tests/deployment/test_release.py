@@ -18,10 +18,9 @@ from tests.support.docker import NAME, NEEDS_ENGINE, Built, deploy_settings, lis
 
 from boostlab.deployment.docker_containers import run_image
 from boostlab.deployment.load_test import LoadResult
-from boostlab.deployment.parity import CheckResult, ParityCase, check_answers, make_parity_case
 from boostlab.deployment.release import IMAGE_TAG, Image, make_image, release_image, serve_image
 from boostlab.deployment.target import Target, choose_target
-from boostlab.deployment.verification import VerificationReport, verify
+from boostlab.deployment.verification import CheckResult, ParityCase, VerificationReport, check_answers, make_parity_case, verify
 from boostlab.errors import DeploymentError
 from boostlab.models.loading import load_version
 from boostlab.training.holdout import fetch_holdout

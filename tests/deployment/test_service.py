@@ -10,7 +10,7 @@ import pytest
 import requests
 from tests.support.common import free_port
 
-from boostlab.deployment.service import is_healthy, run_process, wait_for
+from boostlab.deployment.service import is_healthy, run_process, wait_until_healthy
 from boostlab.errors import DeploymentError
 
 
@@ -30,12 +30,12 @@ def test_a_server_that_refuses_connections_is_not_healthy() -> None:
     assert not is_healthy(f"http://127.0.0.1:{free_port()}")
 
 
-def test_waits_until_the_probe_returns_a_value() -> None:
-    answers = iter([None, None, 0])
-
-    assert wait_for(lambda: next(answers), timeout_s=60, explain=lambda: "late") == 0
+def test_waits_until_the_address_is_that_of_a_healthy_server(package: Callable[[str], Any]) -> None:
+    with run_process(package("iris")[0]) as service:
+        addresses = iter(["", f"http://127.0.0.1:{free_port()}", service.address])
+        assert wait_until_healthy(lambda: next(addresses), explain=lambda: "late") == service.address
 
 
 def test_explains_why_the_wait_was_too_long() -> None:
     with pytest.raises(DeploymentError, match="late"):
-        wait_for(lambda: None, timeout_s=0.05, explain=lambda: "late")
+        wait_until_healthy(lambda: "", timeout_s=0.05, explain=lambda: "late")

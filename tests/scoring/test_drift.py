@@ -68,6 +68,7 @@ def test_an_optional_column_that_is_left_out_counts_as_missing() -> None:
 
 def test_computes_the_textbook_index() -> None:
     assert stability_index(np.array([50.0, 50.0]), np.array([25.0, 75.0])) == pytest.approx(0.2747, abs=1e-4)
+    assert stability_index(np.array([50.0, 50.0]), np.array([5.0, 5.0])) == 0.0
 
 
 @pytest.mark.parametrize(("index", "verdict"), [(0.05, "as before"), (0.2, "worth a look"), (0.4, "drifted")])

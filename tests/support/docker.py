@@ -1,6 +1,7 @@
 """A real Docker engine for tests: its client, small images, and one image of each builder for all tests of a session.
 
-Modules that use the engine set ``pytestmark = NEEDS_ENGINE``, so that one worker runs them all and builds each image once.
+Modules that use the engine set ``pytestmark = NEEDS_ENGINE``, and single tests have the decorator ``@needs_engine``, so that one
+worker runs them all and builds each image once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import platform
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import nbformat
 import pytest
@@ -37,7 +38,15 @@ DIES = 'ENTRYPOINT ["sh", "-c", "echo out of cheese; exit 4"]\n'
 SLEEPS = 'ENTRYPOINT ["sleep", "60"]\n'
 
 NEEDS_ENGINE = [pytest.mark.slow, pytest.mark.xdist_group("docker")]
+Test = TypeVar("Test", bound=Callable[..., None])
 Built = Callable[[str], tuple[Target, Image]]
+
+
+def needs_engine(test: Test) -> Test:
+    """Mark one test that uses the engine, in a module with others that do not."""
+    for mark in NEEDS_ENGINE:
+        test = mark(test)
+    return test
 
 
 @pytest.fixture(scope="session")

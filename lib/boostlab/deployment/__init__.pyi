@@ -1,2 +1,2 @@
-from .plan import Deployment as Deployment
 from .settings import Deploy as Deploy
+from .steps import Deployment as Deployment

@@ -60,16 +60,12 @@ ENTRYPOINT ["uvicorn", "mlflow.pyfunc.scoring_server.app:app"]
 
 
 def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mapping[str, str], base_image: str = "") -> None:
-    """Write the build context of a model's image.
+    """Write the build context of an image into an absent or empty folder.
 
     Parameters
     ----------
     model : pathlib.Path
         The folder of an MLflow Model that boostlab made.
-    folder : pathlib.Path
-        Where to write; absent or empty.
-    labels : mapping
-        The image's labels.
     base_image : str
         The image to start from. Empty: ``python:X.Y.Z-slim`` of this Python.
 

@@ -15,15 +15,14 @@ import docker
 import psutil
 
 from boostlab.deployment.context import PORT, STOP_TIMEOUT_S, TMP_SIZE_MB
-from boostlab.deployment.docker_errors import LOG_LINES, explain_connection, explain_run, explained
-from boostlab.deployment.service import START_TIMEOUT_S, Service, is_healthy, wait_for
+from boostlab.deployment.service import START_TIMEOUT_S, Service, wait_until_healthy
 from boostlab.errors import DeploymentError
 
 DockerClient = Any  # the package has no type hints
 Container = Any
 OWNER_LABEL = "boostlab.owner"  # process id of a temporary container's owner
 OLD_SUFFIX = "-before"  # a container has this suffix until its replacement answers
-BIND_TIMEOUT_S = 5.0
+LOG_LINES = 15  # of a log's end, in a message
 HARDENED: dict[str, Any] = {
     "read_only": True,
     "tmpfs": {"/tmp": f"size={TMP_SIZE_MB}m"},  # noqa: S108
@@ -42,9 +41,17 @@ def connect_engine() -> DockerClient:
         If none answers, or this user may not talk to it.
     """
     address = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-    with explained(lambda error: explain_connection(error, address)):
+    try:
         client = docker.from_env(timeout=600)
         client.ping()
+    except docker.errors.DockerException as error:
+        reason = f"No Docker engine answers at {address}. Start one, or set DOCKER_HOST to its address."
+        if "PermissionError" in str(error) or "permission denied" in str(error).lower():
+            reason = f"This user may not talk to the Docker engine at {address}. Join the group docker, or use a rootless engine."
+        raise DeploymentError(
+            f"{reason} Without an engine, `-p output context` writes the build context, and `-p output process` serves the "
+            "model on this machine."
+        ) from None
     remove_orphans(client)
     return client
 
@@ -66,12 +73,14 @@ def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str =
     DeploymentError
         If the container does not start, exits, or does not answer in time.
     """
-    with (
-        explained(lambda error: explain_run(error, image, port)),
-        _set_aside(client, keep_as, port),
-        _started(client, image, port, keep_as) as service,
-    ):
-        yield service
+    try:
+        with _set_aside(client, keep_as, port), _started(client, image, port, keep_as) as service:
+            yield service
+    except docker.errors.DockerException as error:
+        if "port is already allocated" in str(error) or "address already in use" in str(error):
+            message = f"Port {port} is taken. Choose another one with -p port, or 0 for any free port."
+            raise DeploymentError(message) from None
+        raise DeploymentError(f"The image {image} cannot be run: {error}") from None
 
 
 def remove_orphans(client: DockerClient) -> None:
@@ -118,37 +127,35 @@ def _find_containers(client: DockerClient, name: str) -> list[Container]:
 
 @contextmanager
 def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Iterator[Service]:
-    container, kept = None, False
-    started = time.monotonic()
+    started, kept = time.monotonic(), False
+    container = client.containers.create(
+        image,
+        name=keep_as or None,
+        labels={} if keep_as else {OWNER_LABEL: str(os.getpid())},
+        ports={f"{PORT}/tcp": ("127.0.0.1", port or None)},
+        restart_policy={"Name": "unless-stopped"} if keep_as else None,
+        **HARDENED,
+    )
     try:
-        container = client.containers.create(
-            image,
-            name=keep_as or None,
-            labels={} if keep_as else {OWNER_LABEL: str(os.getpid())},
-            ports={f"{PORT}/tcp": ("127.0.0.1", port or None)},
-            restart_policy={"Name": "unless-stopped"} if keep_as else None,
-            **HARDENED,
-        )
         container.start()
-        address = _wait_until_healthy(container)
+        address = _find_server(container)
         yield Service(address, time.monotonic() - started, str(container.name))
         kept = bool(keep_as)
     finally:
-        if container is not None and not kept:
+        if not kept:
             _remove(client, str(container.id))
 
 
-def _wait_until_healthy(container: Container) -> str:
+def _find_server(container: Container) -> str:
     """Return the container's address once its server is healthy."""
 
-    def find_address() -> str | None:
+    def find_address() -> str:
         container.reload()
         if container.status != "running":
             code = container.attrs.get("State", {}).get("ExitCode")
             raise DeploymentError(f"The container died at its start, with exit code {code}. {end_of_log()}")
         bindings = container.ports.get(f"{PORT}/tcp")
-        address = f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
-        return address if address and is_healthy(address) else None
+        return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
 
     def end_of_log() -> str:
         return f"Its log ends:\n{container.logs(tail=LOG_LINES).decode(errors='replace').rstrip()}"
@@ -156,7 +163,7 @@ def _wait_until_healthy(container: Container) -> str:
     def explain() -> str:
         return f"The container did not answer within {START_TIMEOUT_S:g} s. {end_of_log()}"
 
-    return wait_for(find_address, timeout_s=START_TIMEOUT_S, explain=explain)
+    return wait_until_healthy(find_address, explain=explain)
 
 
 def _remove(client: DockerClient, name: str) -> None:

@@ -12,11 +12,8 @@ from typing import Any
 import docker
 
 from boostlab.deployment.context import STAGE_LABEL
-from boostlab.deployment.docker_containers import DockerClient
-from boostlab.deployment.docker_errors import explain_build, explain_push, explained
+from boostlab.deployment.docker_containers import LOG_LINES, DockerClient
 from boostlab.errors import DeploymentError
-
-KEEP_STAGES_FOR = "24h"
 
 
 def build_image(client: DockerClient, context: Path, tag: str, *, log: list[str] | None = None) -> None:
@@ -39,7 +36,20 @@ def build_image(client: DockerClient, context: Path, tag: str, *, log: list[str]
         raise DeploymentError(explain_build(failure, "".join(log)))
 
 
-def remove_stages(client: DockerClient, stage: str = "build", *, age: str = KEEP_STAGES_FOR) -> None:
+def explain_build(error: str, log: str) -> str:
+    """Explain why a build failed, and what to do."""
+    error, lines = error.strip(), "\n".join(log.splitlines()[-LOG_LINES:])
+    if "no space left on device" in (error + log).lower():
+        return f"The engine has no disk space left. `docker system prune` frees some. The build ended:\n{lines}\n{error}"
+    if "pull access denied" in error or "manifest unknown" in error or "manifest for" in error:
+        return f"The base image cannot be pulled: {error} Pull it yourself, or choose another: -p base_image python:3.11-slim."
+    if "dial tcp" in error or "lookup" in error or "request canceled" in error:
+        reason = f"The base image is not on this machine, and its registry cannot be reached: {error}"
+        return f"{reason} Load it with `docker load`, or choose another: -p base_image NAME."
+    return f"The image cannot be built. The build ended:\n{lines}\n{error}"
+
+
+def remove_stages(client: DockerClient, stage: str = "build", *, age: str = "24h") -> None:
     """Remove the first-stage images that boostlab's builds left behind, and no other image.
 
     Younger ones stay: a build that runs at the same time may copy from them, and the next build reuses their packages.
@@ -70,10 +80,13 @@ def push_image(client: DockerClient, repository: str, tag: str) -> str:
     DeploymentError
         If the registry refuses it or cannot be reached.
     """
-    reference, digest = f"{repository}:{tag}", ""
-    with explained(lambda error: explain_push(error, reference)):
+    failure = digest = ""
+    try:
         for line in client.api.push(repository, tag=tag, stream=True, decode=True):
-            if "error" in line:
-                raise DeploymentError(explain_push(line["error"], reference))
+            failure = failure or line.get("error", "")
             digest = line.get("aux", {}).get("Digest", digest)
+    except docker.errors.DockerException as error:
+        failure = str(error)
+    if failure:
+        raise DeploymentError(f"The registry does not accept {repository}:{tag}: {failure.strip()}")
     return digest

@@ -73,12 +73,7 @@ def serve_image(target: Target, image: Image) -> Iterator[Service]:
 
 
 def release_image(target: Target, image: Image, report: VerificationReport, *, run: Run, client: MlflowClient, push: bool) -> str:
-    """Name an image that passed every check, push it if `push`, and note it on the model version.
-
-    Returns
-    -------
-    str
-        The image's name and digest.
+    """Name an image that passed every check, push it if `push`, note its name with digest on the version, and return them.
 
     Raises
     ------
@@ -94,8 +89,11 @@ def release_image(target: Target, image: Image, report: VerificationReport, *, r
             find_image(engine, image.reference).tag(target.repository, tag)
         digests = [push_image(engine, target.repository, tag) for tag in tags if push]
     except DeploymentError:
-        for tag, image_id in previous.items():
-            _restore_tag(engine, target.repository, tag, image_id)
+        for tag, image_id in previous.items():  # each tag goes back to the image that had it
+            if image_id:
+                engine.images.get(image_id).tag(target.repository, tag)
+            elif _find_id(engine, f"{target.repository}:{tag}"):
+                engine.images.remove(f"{target.repository}:{tag}")
         raise
     finally:
         _remove_temporary_name(engine, image, target)
@@ -131,14 +129,6 @@ def _find_id(engine: DockerClient, reference: str) -> str:
         return str(find_image(engine, reference).id)
     except DeploymentError:
         return ""
-
-
-def _restore_tag(engine: DockerClient, repository: str, tag: str, image_id: str) -> None:
-    """Give a tag back to the image that had it, or remove the tag if no image had it."""
-    if image_id:
-        engine.images.get(image_id).tag(repository, tag)
-    elif _find_id(engine, f"{repository}:{tag}"):
-        engine.images.remove(f"{repository}:{tag}")
 
 
 def _remove_temporary_name(engine: DockerClient, image: Image, target: Target) -> None:

@@ -22,28 +22,20 @@ BINS = 10
 MIN_SHARE = 1e-4  # share of an empty bin: with 0 the index is infinite
 WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary thresholds
 MAX_BARS = 30
+MAX_UNSEEN = 3  # unseen categories that the table names
 
 Array = np.ndarray[Any, Any]
 
 
 class Drift:
-    """Counts of a model's columns in reference rows and in new rows.
-
-    Parameters
-    ----------
-    features : sequence of Feature
-        The model's features.
-    reference : DataFrame
-        The holdout rows.
-    """
+    """Counts of a model's features in reference rows, the holdout, and in new rows."""
 
     def __init__(self, features: Sequence[Feature], reference: pd.DataFrame) -> None:
-        self._features = {item.name: item for item in features if item.name in reference.columns}
-        self._edges = {name: _find_edges(reference[name], item) for name, item in self._features.items()}
+        self._features = {item.name: item for item in features}
+        self._edges = {item.name: _find_edges(reference[item.name], item) for item in features if item.type != "category"}
         self._reference = {name: self._count(reference[name], name) for name in self._features}
         self._new = {name: np.zeros_like(counts) for name, counts in self._reference.items()}
         self._unseen: dict[str, set[str]] = {name: set() for name in self._features}
-        self._unseen_rows = dict.fromkeys(self._features, 0)
 
     def add(self, frame: pd.DataFrame) -> None:
         """Count new rows."""
@@ -52,32 +44,31 @@ class Drift:
                 self._new[name][-1] += len(frame)
                 continue
             self._new[name] += self._count(frame[name], name)
-            if item.type == "category":
+            if item.type == "category" and len(self._unseen[name]) < MAX_UNSEEN:
                 values = frame[name].dropna()
                 unseen = values[np.isnan(find_codes(values, index_categories(item)))]
-                self._unseen_rows[name] += len(unseen)
-                self._unseen[name] |= set(map(str, unseen.unique()[:3])) if len(self._unseen[name]) < 3 else set()
+                self._unseen[name] |= set(map(str, unseen.unique()[:MAX_UNSEEN]))
 
     def tabulate(self) -> pd.DataFrame:
         """Return a row for each column, with the largest drift first."""
         rows = []
-        for name in self._features:
+        for name, item in self._features.items():
             old, new = self._reference[name], self._new[name]
-            index = stability_index(old, new)
-            unseen_share = self._unseen_rows[name] / max(new.sum(), 1)
+            index, by_chance = stability_index(old, new), expect_index(old, new)
+            unseen_share = new[-2] / max(new.sum(), 1) if item.type == "category" else 0.0
+            examples = f" ({', '.join(sorted(self._unseen[name])[:MAX_UNSEEN])})" if unseen_share else ""
             rows.append(
                 {
                     "column": name,
                     "drift (PSI)": round(index, 3),
-                    "by chance": round(expect_index(old, new), 3),
-                    "verdict": judge(index, expect_index(old, new)),
+                    "by chance": round(by_chance, 3),
+                    "verdict": judge(index, by_chance),
                     "missing before": f"{old[-1] / max(old.sum(), 1):.1%}",
                     "missing now": f"{new[-1] / max(new.sum(), 1):.1%}",
-                    "unseen": f"{unseen_share:.1%}" + (f" ({', '.join(sorted(self._unseen[name])[:3])})" if unseen_share else ""),
+                    "unseen": f"{unseen_share:.1%}{examples}",
                 }
             )
-        table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["column"])
-        return table.sort_values("drift (PSI)", ascending=False, ignore_index=True).set_index("column")
+        return pd.DataFrame(rows).sort_values("drift (PSI)", ascending=False, ignore_index=True).set_index("column")
 
     def _count(self, values: pd.Series, name: str) -> Array:
         """Return the counts per bin; the last bin is for missing values. For a category, the one before is for unseen values."""
@@ -95,13 +86,7 @@ class Drift:
 
 
 def stability_index(reference: Array, new: Array) -> float:
-    """Return the population stability index of two arrays of counts.
-
-    Examples
-    --------
-    >>> stability_index(np.array([50.0, 50.0]), np.array([5.0, 5.0]))
-    0.0
-    """
+    """Return the population stability index of two arrays of counts."""
     old = np.maximum(reference / max(reference.sum(), 1), MIN_SHARE)
     now = np.maximum(new / max(new.sum(), 1), MIN_SHARE)
     return float(((now - old) * np.log(now / old)).sum())
@@ -110,8 +95,7 @@ def stability_index(reference: Array, new: Array) -> float:
 def expect_index(reference: Array, new: Array) -> float:
     """Return the mean index of two samples of one population: (bins - 1) (1/n + 1/m), for large samples n and m."""
     bins = int(((reference + new) > 0).sum())
-    total, added = float(reference.sum()), float(new.sum())
-    return (bins - 1) * (1 / max(total, 1) + 1 / max(added, 1))
+    return float((bins - 1) * (1 / max(reference.sum(), 1) + 1 / max(new.sum(), 1)))
 
 
 def judge(index: float, by_chance: float) -> str:
@@ -136,8 +120,6 @@ def plot_drift(indices: pd.Series) -> Figure:
 
 
 def _find_edges(values: pd.Series, item: Feature) -> Array:
-    if item.type == "category":
-        return np.empty(0)
     numbers = _to_numbers(values, item)
     known = numbers[~np.isnan(numbers)]
     return np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.empty(0)

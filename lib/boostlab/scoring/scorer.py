@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,52 +17,14 @@ import pyarrow as pa
 from boostlab.data.reading import find_files, is_text, read_names
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
-from boostlab.models.loading import check_model, fetch_version, load_version
-from boostlab.registry.view import choose_version
-from boostlab.scoring.settings import Score
 from boostlab.scoring.stream import convert_chunk, read_chunks, write_chunks
-from boostlab.training.holdout import fetch_holdout
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True)
-class Scorer:
-    """A loaded version of a registered model.
-
-    Attributes
-    ----------
-    model : mlflow.pyfunc.PyFuncModel
-    contract : Contract
-    holdout : DataFrame
-        The features of the rows that the model was tested on.
-    version : int
-    stage : str
-    """
-
-    model: Any
-    contract: Contract
-    holdout: pd.DataFrame
-    version: int
-    stage: str
-
-
-@dataclass(frozen=True)
 class Scored:
-    """An output file.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-    rows : int
-    columns : list of str
-        The added columns.
-    head : DataFrame
-        The first rows of the output.
-    """
+    """An output file: its number of rows, the added columns, and its first rows."""
 
     path: Path
     rows: int
@@ -70,40 +32,12 @@ class Scored:
     head: pd.DataFrame
 
 
-def choose_scorer(client: MlflowClient, settings: Score) -> Scorer:
-    """Load the version with the number in the settings, or the version in their stage.
-
-    Raises
-    ------
-    LabError
-        If there is no such version, its files are gone, its training recorded no holdout, or a regression model is asked for
-        probabilities.
-    """
-    version = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
-    folder = fetch_version(client, settings.model, version.number)
-    check_model(folder)
-    contract = Contract.read_model(folder)
-    if settings.probabilities and not contract.labels:
-        raise DataError(
-            f"probabilities=True, but {settings.model} is a regression model. Only classification models have probabilities: "
-            "leave the parameter out."
-        )
-    return Scorer(
-        model=load_version(client, settings.model, version.number),
-        contract=contract,
-        holdout=fetch_holdout(client, version.run_id).frame,
-        version=version.number,
-        stage=version.stage,
-    )
-
-
 def name_output(rows: str, output: str) -> Path:
     """Return the path of the output: the given one, or ``<rows>-scored`` in the folder of the input."""
     if output:
         return Path(output).expanduser().resolve()
     first = find_files(rows)[0].resolve()
-    suffix = ".csv" if is_text(first) else ".parquet"
-    return first.with_name(first.name.partition(".")[0] + "-scored" + suffix)
+    return first.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if is_text(first) else '.parquet'}")
 
 
 def score_file(
@@ -121,8 +55,6 @@ def score_file(
     Parameters
     ----------
     model : mlflow.pyfunc.PyFuncModel
-    contract : Contract
-        The model's contract.
     rows : str
         A ``.csv``, ``.csv.gz`` or ``.parquet`` file, a folder of Parquet files, or a glob.
     output : pathlib.Path
@@ -154,7 +86,9 @@ def score_file(
         for chunk in read_chunks(paths, features, chunk_rows):
             frame = convert_chunk(chunk, features, first_row=count + 1)
             watch(frame)
-            scored = _append(chunk, added, _predict(model, frame, labels, first_row=count + 1))
+            scored = chunk
+            for name, values in zip(added, _predict(model, frame, labels, first_row=count + 1), strict=True):
+                scored = scored.append_column(name, pa.array(values.tolist()))
             write(scored)
             head = scored.slice(0, SHOWN_ROWS).to_pandas() if not count else head
             count += chunk.num_rows
@@ -170,12 +104,6 @@ def _predict(model: Any, frame: pd.DataFrame, labels: Sequence[Any], *, first_ro
         return [np.asarray(model.predict(frame))]
     except Exception as error:  # MLflow's enforcement and the model raise errors of any type
         raise DataError(f"The model does not take rows {first_row} to {first_row + len(frame) - 1}: {error}") from None
-
-
-def _append(chunk: pa.Table, names: Sequence[str], columns: Sequence[np.ndarray[Any, Any]]) -> pa.Table:
-    for name, values in zip(names, columns, strict=True):
-        chunk = chunk.append_column(name, pa.array(values.tolist()))
-    return chunk
 
 
 def _name_columns(taken: Sequence[str], labels: Sequence[Any]) -> list[str]:

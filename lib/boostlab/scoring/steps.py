@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import Markdown
@@ -10,53 +11,89 @@ from IPython.display import Markdown
 from boostlab.display.markdown import format_code
 from boostlab.display.progress import RowProgress
 from boostlab.display.tables import Table
+from boostlab.errors import DataError
+from boostlab.models.contract import Contract
+from boostlab.models.loading import check_model, fetch_version, load_version
 from boostlab.registry.tables import tabulate_models
+from boostlab.registry.view import Version, choose_version
 from boostlab.scoring.drift import Drift, plot_drift
-from boostlab.scoring.scorer import Scored, Scorer, choose_scorer, name_output, score_file
+from boostlab.scoring.scorer import Scored, name_output, score_file
 from boostlab.scoring.settings import Score
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
+from boostlab.training.holdout import fetch_holdout
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 MAX_SHOWN_COLUMNS = 4
+NOTHING = Markdown("Nothing to do: no model is named.")
+HINT = Markdown("No rows were scored, because no model is named. Name one of these models: `-p model NAME -p rows FILE`.")
 
 
-def prepare_scoring(run: Run, settings: Score) -> Scoring | NothingToScore:
-    """Return the steps of a notebook: those that score, or without a model those that list the registered models.
+@dataclass(frozen=True)
+class LoadedModel:
+    """A loaded version of a registered model, and the drift of the rows that it scores."""
+
+    version: Version
+    model: Any
+    contract: Contract
+    drift: Drift
+
+
+def prepare_scoring(run: Run, settings: Score) -> Scoring:
+    """Load the version of the settings, and return the steps of a notebook.
 
     Raises
     ------
     LabError
-        If the model has no such version, its files are gone, or its training recorded no holdout rows.
+        If there is no such version, its files are gone, its training recorded no holdout, or a regression model is asked for
+        probabilities.
     """
-    client = open_current().client
-    if not settings.model:
-        return NothingToScore(tabulate_models(client))
-    return Scoring(choose_scorer(client, settings), run, settings)
+    client, name = open_current().client, settings.model
+    if not name:
+        return Scoring(run, settings, client)
+    version = choose_version(client, name, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
+    folder = fetch_version(client, name, version.number)
+    check_model(folder)
+    contract = Contract.read_model(folder)
+    if settings.probabilities and not contract.labels:
+        raise DataError(
+            f"probabilities=True, but {name} is a regression model. Only classification models have probabilities: "
+            "leave the parameter out."
+        )
+    model = load_version(client, name, version.number)
+    drift = Drift(contract.features, fetch_holdout(client, version.run_id).frame)
+    return Scoring(run, settings, client, LoadedModel(version, model, contract, drift))
 
 
 class Scoring:
-    """The steps with a model. Call them in the order in which they stand here."""
+    """The steps in their order. Without a model, they show the registered models and score nothing."""
 
-    def __init__(self, scorer: Scorer, run: Run, settings: Score) -> None:
-        self._scorer, self._run, self._settings = scorer, run, settings
-        self._drift = Drift(scorer.contract.features, scorer.holdout)
+    def __init__(self, run: Run, settings: Score, client: MlflowClient, loaded: LoadedModel | None = None) -> None:
+        self._run, self._settings, self._client, self._loaded = run, settings, client, loaded
         self._scored: Scored
 
-    def show_version(self) -> Markdown:
+    def show_version(self) -> Markdown | Table:
         """Return which version scores."""
-        return Markdown(f"Version {self._scorer.version} of {self._settings.model}, in stage {self._scorer.stage}.")
+        if not self._loaded:
+            return tabulate_models(self._client)
+        version = self._loaded.version
+        return Markdown(f"Version {version.number} of {self._settings.model}, in stage {version.stage}.")
 
-    def score(self) -> pd.DataFrame:
+    def score(self) -> pd.DataFrame | Markdown:
         """Score the file, display the progress and return the first rows of the output."""
-        progress = RowProgress()
+        if not self._loaded:
+            return NOTHING
+        progress, drift = RowProgress(), self._loaded.drift
 
         def watch(frame: pd.DataFrame) -> None:
-            self._drift.add(frame)
+            drift.add(frame)
             progress.add(len(frame))
 
         self._scored = score_file(
-            self._scorer.model,
-            self._scorer.contract,
+            self._loaded.model,
+            self._loaded.contract,
             rows=self._settings.rows,
             output=name_output(self._settings.rows, self._settings.output),
             probabilities=self._settings.probabilities,
@@ -68,7 +105,9 @@ class Scoring:
 
     def log_drift(self) -> list[Any]:
         """Record the drift of each column; return its table and its figure."""
-        table = self._drift.tabulate()
+        if not self._loaded:
+            return [NOTHING]
+        table = self._loaded.drift.tabulate()
         figure = self._run.log_figure(plot_drift(table["drift (PSI)"]), "drift")
         self._run.log_text(table.to_json(orient="index", indent=1), "drift/columns.json")
         self._run.log_metrics({"rows": self._scored.rows, "columns_drifted": int((table["verdict"] == "drifted").sum())})
@@ -76,35 +115,12 @@ class Scoring:
 
     def summarize(self) -> list[Any]:
         """Return the number of columns with each verdict, and a sentence about the output."""
+        if not self._loaded:
+            return [tabulate_models(self._client), HINT]
         columns = self._scored.columns
         added = ", ".join(map(format_code, columns[:MAX_SHOWN_COLUMNS])) + (" …" if len(columns) > MAX_SHOWN_COLUMNS else "")
         sentence = (
-            f"Version {self._scorer.version} scored {self._scored.rows:,} rows. "
+            f"Version {self._loaded.version.number} scored {self._scored.rows:,} rows. "
             f"{format_code(str(self._scored.path))} has them with the new columns {added}."
         )
-        return [self._drift.tabulate()["verdict"].value_counts().to_frame("columns"), Markdown(sentence)]
-
-
-class NothingToScore:
-    """The same steps without a model: they list the registered models and score nothing."""
-
-    def __init__(self, models: Table) -> None:
-        self._models = models
-        self._nothing = Markdown("Nothing to do: no model is named.")
-
-    def show_version(self) -> Table:
-        """Return the registered models."""
-        return self._models
-
-    def score(self) -> Markdown:
-        """Return a note that there is nothing to do."""
-        return self._nothing
-
-    def log_drift(self) -> list[Any]:
-        """Record nothing."""
-        return [self._nothing]
-
-    def summarize(self) -> list[Any]:
-        """Return the registered models, and how to name one."""
-        hint = "No rows were scored, because no model is named. Name one of these models: `-p model NAME -p rows FILE`."
-        return [self._models, Markdown(hint)]
+        return [self._loaded.drift.tabulate()["verdict"].value_counts().to_frame("columns"), Markdown(sentence)]

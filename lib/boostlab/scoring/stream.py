@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -81,10 +82,11 @@ def write_chunks(output: Path) -> Iterator[Callable[[pa.Table], None]]:
     """
     writer: Any = None
     schema: Any = None
-    part = output.with_name(f"{_name_parts(output)}{os.getpid()}.part")
+    start = f".{output.name}.{socket.gethostname()}-"  # of the names of this host's unfinished files
+    part = output.with_name(f"{start}{os.getpid()}.part")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        _remove_parts(output)
+        _remove_parts(output.parent, start)
         with part.open("wb") as sink, ExitStack() as writers:
 
             def write(chunk: pa.Table) -> None:
@@ -113,16 +115,10 @@ def _read_csv(path: Path, features: Sequence[Feature]) -> Iterator[pa.RecordBatc
         yield from reader
 
 
-def _name_parts(output: Path) -> str:
-    """Return the first part of the names of this host's unfinished files for an output."""
-    return f".{output.name}.{socket.gethostname()}-"
-
-
-def _remove_parts(output: Path) -> None:
-    """Remove unfinished files of killed processes on this host."""
-    start = _name_parts(output)
-    for path in output.parent.iterdir():
-        owner = path.name.removeprefix(start).removesuffix(".part")
-        if path.name == f"{start}{owner}.part" and owner.isdigit() and not psutil.pid_exists(int(owner)):
+def _remove_parts(folder: Path, start: str) -> None:
+    """Remove unfinished files of killed processes."""
+    for path in folder.iterdir():
+        name = re.fullmatch(rf"{re.escape(start)}(\d+)\.part", path.name)
+        if name and not psutil.pid_exists(int(name[1])):
             with suppress(OSError):  # such as another user's file: it does not prevent the write
                 path.unlink()

@@ -1,18 +1,19 @@
-"""The steps of ``deploy.ipynb``, carried by one object."""
+"""The steps of ``deploy.ipynb``, carried by one object, and what they show: tables, a plot and sentences."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
 
-from boostlab.deployment import summary
-from boostlab.deployment.parity import make_parity_case
-from boostlab.deployment.plots import plot_latency
+import numpy as np
+import pandas as pd
+
 from boostlab.deployment.release import Image, keep_running, make_image, release_image, serve_image
-from boostlab.deployment.service import run_process
+from boostlab.deployment.service import Service, run_process
 from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target, choose_target, write_output
-from boostlab.deployment.verification import VerificationReport, verify
+from boostlab.deployment.verification import VerificationReport, make_parity_case, verify
+from boostlab.display.figures import COLOURS, make_figure
 from boostlab.models.loading import load_version
 from boostlab.registry.tables import tabulate_models
 from boostlab.tracking.run import Run
@@ -21,7 +22,7 @@ from boostlab.training.holdout import fetch_holdout
 
 if TYPE_CHECKING:
     import IPython.display
-    import pandas as pd
+    from matplotlib.figure import Figure
 
     from boostlab.display.tables import Table
 
@@ -52,7 +53,10 @@ class Deployment:
 
     def show_target(self) -> pd.DataFrame | Table:
         """Return the target version as a table; without a model, the registered models."""
-        return summary.tabulate_target(self.target) if self.target else tabulate_models(self.client)
+        if not (target := self.target):
+            return tabulate_models(self.client)
+        facts = {"model": target.model, "version": target.version, "stage": target.stage, "run": target.run_id}
+        return pd.DataFrame({"": facts | {"image": target.reference}})
 
     def build(self) -> str:
         """Build or find the image, or write the build context; return a sentence about it."""
@@ -75,11 +79,11 @@ class Deployment:
             sizes = {"image_mb": self.image.size_mb, "build_s": self.image.build_s} if self.image else {}
             self.run.log_metrics(self.report.metrics | sizes)
             self.run.log_text(json.dumps([vars(check) for check in self.report.checks], indent=1), "verification/checks.json")
-        return summary.tabulate_checks(self.report)
+        return tabulate_checks(self.report)
 
     def plot_latency(self) -> IPython.display.Image | None:
         """Record and return the plot of the load tests, if there were any."""
-        return self.run.log_figure(plot_latency(self.report.latencies_ms), "latency") if self.report else None
+        return self.run.log_figure(plot_latency(self.report), "latency") if self.report else None
 
     def release(self) -> str:
         """Release the image, keep it running if wanted, and return a sentence about it.
@@ -97,11 +101,20 @@ class Deployment:
         push = bool(self.settings.push_to)
         self.released = release_image(self.target, self.image, self.report, run=self.run, client=self.client, push=push)
         service = keep_running(self.target, self.settings) if self.settings.keep else None
-        return summary.describe_release(self.released, service, self.target)
+        return describe_release(self.released, service, self.target)
 
     def tabulate(self) -> pd.DataFrame:
         """Return the figures of the deployment."""
-        return summary.tabulate_figures(self.image, self.report)
+        rows = {}
+        if self.report:
+            rows = {"checks passed": self.report.passed, "start (s)": f"{self.report.start_s:.1f}"}
+        if self.image:
+            rows["size (MB)"] = f"{self.image.size_mb:,.0f}"
+        for clients, load in self.report.loads.items() if self.report else ():
+            who = _name_clients(clients)
+            rows[f"p50, p99 for {who} (ms)"] = f"{load.percentile_ms(0.5):.1f}, {load.percentile_ms(0.99):.1f}"
+            rows[f"throughput for {who} (requests/s)"] = f"{load.per_second:,.0f}"
+        return pd.DataFrame(rows.items(), columns=["figure", ""]).set_index("figure")
 
     def summarize(self) -> str:
         """Sum up the deployment in one or two sentences."""
@@ -110,4 +123,48 @@ class Deployment:
         if not self.report:
             return f"Version {self.target.version} of {self.target.model} is written as a build context with its manifests."
         place = f"released as `{self.released}`" if self.released else f"served by a {self.settings.output}"
-        return summary.describe_result(self.target, self.report, place)
+        loads = self.report.loads
+        clients, p99_ms = max(loads), loads[min(loads)].percentile_ms(0.99)
+        return (
+            f"Version {self.target.version} of {self.target.model} passed {self.report.passed} checks, p99 {p99_ms:.1f} ms "
+            f"for 1 client, {loads[clients].per_second:,.0f} requests/s for {clients} clients, and is {place}. "
+            "Next: the run's artifacts in MLflow's UI; `manifests/` has the files to run the image elsewhere."
+        )
+
+
+def tabulate_checks(report: VerificationReport | None) -> pd.DataFrame:
+    """Return the checks as a table."""
+    checks = report.checks if report else []
+    rows = [(check.name, "passed" if check.passed else "FAILED", check.found) for check in checks]
+    return pd.DataFrame(rows, columns=["check", "", "found"]).set_index("check")
+
+
+def plot_latency(report: VerificationReport) -> Figure:
+    """Draw the share of requests that were answered within a time, for each number of clients, with p50 and p99."""
+    figure, axes = make_figure(3.6)
+    for colour, (clients, load) in zip(COLOURS, report.loads.items(), strict=False):
+        ordered = np.sort(load.latencies_s) * 1000
+        p50, p99 = np.quantile(ordered, [0.5, 0.99])
+        label = f"{_name_clients(clients)}: p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        axes.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered), color=colour, label=label)
+        axes.plot([p50, p99], [0.5, 0.99], "o", color=colour)
+    axes.set(title="Latency of one row", xlabel="time to the answer (ms)", ylabel="share of requests")
+    axes.set(xscale="log", ylim=(0, 1.02))
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def describe_release(released: str, service: Service | None, target: Target) -> str:
+    """Say what is released and, if it runs, how to call it: with the first row of the model's example."""
+    text = f"Released as `{released}`."
+    if not service:
+        return text
+    example = (target.folder / "serving_input_example.json").read_text(encoding="utf-8")
+    split = json.loads(example.replace('"NaT"', "null"), parse_constant=lambda _: None)["dataframe_split"]
+    body = json.dumps({"dataframe_split": {"columns": split["columns"], "data": split["data"][:1]}}).replace("'", "'\\''")
+    call = f"curl -H 'Content-Type: application/json' -d '{body}' {service.address}/invocations"
+    return f"{text} It runs as `{service.name}` until `docker rm -f {service.name}`:\n```\n{call}\n```"
+
+
+def _name_clients(count: int) -> str:
+    return f"{count} client{'s' if count > 1 else ''}"

@@ -1,0 +1,54 @@
+"""The steps of score.ipynb, with a registered model and without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import nbformat
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes
+from tests.support.common import PROJECT
+from tests.support.docker import NAME, start_recording
+
+from boostlab.errors import DataError
+from boostlab.notebook.parameters import check_parameters
+from boostlab.scoring import Score, prepare_scoring
+
+SCORE = nbformat.read(PROJECT / "notebooks" / "score.ipynb", as_version=4)
+
+
+@pytest.fixture
+def prepare(version_store: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Return a function that prepares the steps for some settings, with the test rows of a data set as `rows`."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", version_store.tracking_uri)
+    load_diabetes(as_frame=True, scaled=False).data.head(40).to_csv(tmp_path / "rows.csv", index=False)
+    given = {"model": NAME, "rows": str(tmp_path / "rows.csv")}
+    return lambda **other: prepare_scoring(start_recording(), cast(Score, check_parameters(SCORE, given | other)))
+
+
+def test_without_a_model_it_lists_the_registered_models_and_scores_nothing(prepare: Any) -> None:
+    scoring = prepare(model="", rows="")
+
+    assert NAME in scoring.show_version()._repr_html_()
+    assert [shown.data for shown in (scoring.score(), *scoring.log_drift())] == ["Nothing to do: no model is named."] * 2
+    models, hint = scoring.summarize()
+    assert NAME in models._repr_html_() and "-p model NAME" in hint.data
+
+
+def test_scores_the_rows_and_sums_up(prepare: Any, tmp_path: Path) -> None:
+    scoring = prepare(stage="produção")
+
+    assert scoring.show_version().data == f"Version 2 of {NAME}, in stage production."
+    assert scoring.score()["prediction"].tolist() == pd.read_csv(tmp_path / "rows-scored.csv")["prediction"].head(5).tolist()
+    table, figure = scoring.log_drift()
+    assert figure.data.startswith(b"\x89PNG") and set(table.index) == set(pd.read_csv(tmp_path / "rows.csv").columns)
+    counts, sentence = scoring.summarize()
+    assert counts["columns"].sum() == len(table)
+    assert "Version 2 scored 40 rows" in sentence.data and "with the new columns `prediction`." in sentence.data
+
+
+def test_refuses_probabilities_of_a_regression_model(prepare: Any) -> None:
+    with pytest.raises(DataError, match=r"is a regression model\. Only classification models have probabilities"):
+        prepare(probabilities=True)

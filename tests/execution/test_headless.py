@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.common import TIMEOUT_S, all_runs, artifacts, read_artifact
-from tests.support.executions import NOTEBOOK, Look, Papermill, Write, only_run
+from tests.support.executions import NOTEBOOK, Look, Papermill, Write, only_run, run_here
 
 from boostlab.tracking.journal import journals_folder
 
@@ -177,16 +177,30 @@ thread.join()
     ],
 )
 def test_refuses_before_anything_runs(
-    write_notebook: Write, papermill: Papermill, look: Look, tmp_path: Path, options: list[str], message: str
+    write_notebook: Write,
+    store: str,
+    look: Look,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    message: str,
 ) -> None:
-    done = papermill(write_notebook("print(x)"), "new/out.ipynb", *options, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/t.db")
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("Error: tiny.ipynb: ")
-    assert message in last
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    done = run_here(write_notebook("print(x)"), "new/out.ipynb", *options)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: tiny.ipynb: ")
+    assert message in line
     assert not (tmp_path / "new").exists()
-    assert not (tmp_path / "t.db").exists() or not all_runs(look(f"sqlite:///{tmp_path}/t.db"))
+    assert not all_runs(look())
+
+
+def test_a_refusal_is_one_line_of_the_command(write_notebook: Write, papermill: Papermill, store: str) -> None:
+    done = papermill(write_notebook("print(x)"), "out.ipynb", "-p", "tracking_uri", store, "-p", "x", "abc")
+    *names, line = done.stderr.splitlines()
+    assert (done.returncode, line) == (1, "Error: tiny.ipynb: x takes a whole number, not 'abc'.")
+    assert [name.partition(":")[0] for name in names] == ["Input Notebook", "Output Notebook"]
 
 
 def test_the_default_store_is_that_of_the_project(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from tests.support.common import PAPERMILL, PROJECT, all_runs, artifacts
 from tests.support.comparison import compare_settings
+from tests.support.executions import run_here
 from tests.support.stores import NewStore
 
 from boostlab.comparison import Comparison
@@ -160,12 +161,16 @@ def test_reads_few_of_ten_thousand_runs(
         (["-p", "tracking_uri", "http://127.0.0.1:9"], "no server answers"),
     ],
 )
-def test_refuses_before_anything_runs(papermill: Papermill, tmp_path: Path, options: list[object], message: str) -> None:
-    done = papermill(COMPARE, "new/out.ipynb", *options, MLFLOW_TRACKING_URI=f"sqlite:///{tmp_path}/t.db")
+def test_refuses_before_anything_runs(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[object], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    done = run_here(COMPARE, "new/out.ipynb", *options)
 
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert message in done.stderr.strip().splitlines()[-1]
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert message in line
     assert not (tmp_path / "new").exists()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,6 @@ MAKE_RUNS = PROJECT / "benchmarks" / "compare_many" / "made.py"
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(params=["sqlite", "file", "http"])
-def address(request: pytest.FixtureRequest, tmp_path: Path, new_store: NewStore) -> Iterator[str]:
-    if request.param == "http":
-        with serve_mlflow(tmp_path / "kept_here", new_store) as served:
-            yield served
-    else:
-        yield new_store(tmp_path / "kept_here") if request.param == "sqlite" else str(tmp_path / "mlruns")
-
-
 def options(address: str, **values: Any) -> list[Any]:
     given = {"tracking_uri": address, **values}
     return [REGISTRY, "out.ipynb", *(item for name, value in given.items() for item in ("-p", name, value))]
@@ -45,8 +36,8 @@ def outputs(folder: Path) -> str:
     return "\n".join("".join(data.get("text/plain", "")) + "".join(data.get("text/markdown", "")) for data in shown)
 
 
-def test_promotes_registers_archives_and_rolls_back(papermill: Papermill, address: str, tmp_path: Path) -> None:
-    client = open_store(find_store(address, project=tmp_path)).client
+def test_promotes_registers_archives_and_rolls_back(papermill: Papermill, store: str, tmp_path: Path) -> None:
+    client = open_store(find_store(store, project=tmp_path)).client
     add_version(client, "sugar", rounds=WEAK)
     run_id = add_run(client)
     for values in (
@@ -57,12 +48,12 @@ def test_promotes_registers_archives_and_rolls_back(papermill: Papermill, addres
         {"version": 2, "stage": "production", "reason": "better"},
         {"action": "rollback", "reason": "it drifts"},
     ):
-        done = papermill(*options(address, model="sugar", **values))
+        done = papermill(*options(store, model="sugar", **values))
         assert done.returncode == 0, done.stderr
     shown = outputs(tmp_path)
     assert "Version 1 of `sugar` went from archived to **production**; the gate let it pass." in shown
     assert "sugar: versions" in shown and "sugar: history" in shown and "it drifts" in shown
-    done = papermill(*options(address, model="sugar", action="archive", version=2))
+    done = papermill(*options(store, model="sugar", action="archive", version=2))
     assert "Version 2 of sugar is in archived already" in done.stderr
 
     aliases = {alias: int(version) for alias, version in client.get_registered_model("sugar").aliases.items()}
@@ -79,6 +70,16 @@ def test_promotes_registers_archives_and_rolls_back(papermill: Papermill, addres
             each["rule"]: each["outcome"] for each in json.loads(read_artifact(client, item["run_id"], "gate/findings.json"))
         }
         assert results == item["gate"]["rules"]
+
+
+def test_promotes_in_a_served_registry(papermill: Papermill, new_store: NewStore, tmp_path: Path) -> None:
+    with serve_mlflow(tmp_path / "served", new_store) as address:
+        client = open_store(find_store(address, project=tmp_path)).client
+        add_version(client, "sugar", rounds=STRONG)
+        done = papermill(*options(address, model="sugar", version=1, stage="staging"))
+        assert done.returncode == 0, done.stderr
+        assert client.get_registered_model("sugar").aliases == {"staging": "1"}
+        assert {"notebook/registry.ipynb", "gate/findings.json"} <= artifacts(client, all_runs(client)[0].info.run_id)
 
 
 def test_a_transition_that_the_gate_blocks_fails_with_the_reasons(papermill: Papermill, store: str, tmp_path: Path) -> None:

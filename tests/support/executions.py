@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
+from papermill.cli import papermill as papermill_command
 from tests.support.common import all_runs, wait_until
 
 NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
@@ -14,6 +16,11 @@ Look = Callable[..., Any]
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 Write = Callable[..., Path]
+
+
+def run_here(*arguments: object) -> Result:
+    """Run papermill's command in this process: what it refuses before a cell runs takes no new process."""
+    return CliRunner().invoke(papermill_command, ["--no-progress-bar", *map(str, arguments)])
 
 
 def wait_for(path: Path) -> str:

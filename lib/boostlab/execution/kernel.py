@@ -88,9 +88,10 @@ class WarmKernel:
 
     def discard(self) -> None:
         """End the process and its children, whether or not it became a kernel."""
-        if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        if self._process is not None:
+            with self._process:  # closes the pipe to it, and waits for its end
+                if self._process.poll() is None:
+                    os.killpg(self._process.pid, signal.SIGKILL)
 
     def describe_death(self) -> str:
         """Return how the kernel died, as far as the exit status tells."""

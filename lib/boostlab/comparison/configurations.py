@@ -70,26 +70,6 @@ def group_seeds(client: MlflowClient, selection: Selection) -> list[Configuratio
     return sorted(found.values(), key=lambda item: item.mean, reverse=selection.higher_is_better)
 
 
-def choose_pair(client: MlflowClient, selection: Selection, *, champion: str = "", challenger: str = "") -> tuple[Run, ...]:
-    """Return the champion and the challenger, or nothing if there are fewer than two runs.
-
-    Parameters
-    ----------
-    champion : str
-        Id or name; empty: the best run of another configuration than the challenger's, else the next best run.
-    challenger : str
-        Id or name; empty: the best run.
-    """
-    if not selection.runs:
-        return ()
-    new = selection.find(client, challenger) if challenger else selection.runs[0]
-    if champion:
-        return selection.find(client, champion), new
-    rest = [run for run in selection.runs if run.info.run_id != new.info.run_id]
-    old = next((run for run in rest if configure(run) != configure(new)), rest[0] if rest else None)
-    return (old, new) if old else ()
-
-
 def configure(run: Run) -> tuple[tuple[str, str], ...]:
     """Return the parameters that runs of one configuration share."""
     return tuple(sorted((name, value) for name, value in run.data.params.items() if name not in (*BOOKKEEPING, "seed")))

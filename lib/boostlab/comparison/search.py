@@ -48,9 +48,9 @@ class RunSearch:
     Attributes
     ----------
     conditions : tuple of str
-        Conditions in MLflow's search syntax.
+        In MLflow's search syntax.
     texts : tuple of (str, str, str)
-        Entity, name and text of each field that must equal a text.
+        Entity, name and text of each field whose text is compared here.
     """
 
     client: MlflowClient
@@ -108,14 +108,10 @@ def search_experiments(client: MlflowClient, names: Sequence[str] = (), *, witho
     LabError
         If the store has no experiment of a name.
     """
-    known: dict[str, str] = {}
-    token = None
-    while True:
-        page = client.search_experiments(max_results=1000, page_token=token)
-        known |= {experiment.name: experiment.experiment_id for experiment in page}
-        token = page.token
-        if not token:
-            break
+    from mlflow.utils import get_results_from_paginated_fn
+
+    found = get_results_from_paginated_fn(lambda most, token: client.search_experiments(max_results=most, page_token=token), 1000)
+    known = {experiment.name: experiment.experiment_id for experiment in found}
     for name in names:
         if name not in known:
             shown = ", ".join(sorted(known)[:30])

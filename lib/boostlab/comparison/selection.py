@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from boostlab.comparison.search import HAS_VALUE, NO_DATASET, Dataset, RunSearch, find_named, read_dataset, search_experiments
-from boostlab.comparison.settings import SelectionSettings
+from boostlab.comparison.settings import Compare
 from boostlab.errors import LabError, suggest
 from boostlab.training.metrics import is_higher_better
 
@@ -30,13 +30,10 @@ class Selection:
     ----------
     runs : tuple of mlflow.entities.Run
         All on one data set, the best first.
-    metric : str
-    higher_is_better : bool
-    dataset : Dataset
     has_more : bool
         Whether more runs on this data match.
     others : dict of Dataset to mlflow.entities.Run
-        A recent run on each other data set. These are not ranked.
+        A recent run on each other data set, not ranked.
     lacking : tuple of str
         Names of requested runs that do not have the metric.
     """
@@ -54,13 +51,8 @@ class Selection:
         """The metric of each run."""
         return [run.data.metrics[self.metric] for run in self.runs]
 
-    def find(self, client: MlflowClient, name: str) -> Run:
-        """Return the run of that id or name, from the store if it is not in the selection."""
-        found = [run for run in self.runs if name in (run.info.run_id, run.info.run_name)]
-        return found[0] if found else find_named(client, [name])[0]
 
-
-def select_runs(client: MlflowClient, settings: SelectionSettings) -> Selection:
+def select_runs(client: MlflowClient, settings: Compare) -> Selection:
     """Return the best runs on one data set: that of the newest run that matches, or that of most of the named runs.
 
     Raises
@@ -89,8 +81,7 @@ def select_runs(client: MlflowClient, settings: SelectionSettings) -> Selection:
     return Selection(tuple(ranked), metric, higher, dataset, has_more, others)
 
 
-def _rank(runs: list[Run], settings: SelectionSettings) -> Selection:
-    """Return a selection of the given runs."""
+def _rank(runs: list[Run], settings: Compare) -> Selection:
     metric = settings.metric or _choose_metric(runs[0])
     higher = _is_higher_better(metric, settings)
     ranked = [run for run in runs if metric in run.data.metrics]
@@ -127,7 +118,6 @@ def _choose_others(runs: Sequence[Run], dataset: Dataset) -> dict[Dataset, Run]:
 
 
 def _choose_metric(run: Run) -> str:
-    """Return the metric of a run's task."""
     of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
     found = [name for name in (of_task, *TASK_METRICS.values()) if name in run.data.metrics]
     if not found:
@@ -138,7 +128,7 @@ def _choose_metric(run: Run) -> str:
     return found[0]
 
 
-def _is_higher_better(metric: str, settings: SelectionSettings) -> bool:
+def _is_higher_better(metric: str, settings: Compare) -> bool:
     if settings.direction != "auto":
         return settings.direction == "higher"
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from boostlab.comparison.search import find_siblings
@@ -21,23 +22,10 @@ MOST_CONDITIONS = 12  # parameters by which the store is asked for runs of one c
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs that differ at most in their seed.
-
-    Attributes
-    ----------
-    label : str
-        The parameters by which it differs from the others.
-    values : dict of str to float
-        The metric of each run, by run id.
-    """
+    """Runs that differ at most in their seed: the parameters that set them apart, and the metric of each run, by run id."""
 
     label: str
     values: dict[str, float]
-
-    @property
-    def mean(self) -> float:
-        """The mean over its runs."""
-        return sum(self.values.values()) / len(self.values)
 
 
 def find_differing(runs: Sequence[Run]) -> list[str]:
@@ -67,7 +55,7 @@ def group_seeds(client: MlflowClient, selection: Selection) -> list[Configuratio
         values = {run_id: one.data.metrics[selection.metric] for run_id, one in runs.items()}
         label = " · ".join(f"{name} {run.data.params[name]}" for name in varying if name in run.data.params)
         found[key] = Configuration(label or "one configuration", values)
-    return sorted(found.values(), key=lambda item: item.mean, reverse=selection.higher_is_better)
+    return sorted(found.values(), key=lambda item: fmean(item.values.values()), reverse=selection.higher_is_better)
 
 
 def configure(run: Run) -> tuple[tuple[str, str], ...]:

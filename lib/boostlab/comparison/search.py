@@ -137,12 +137,12 @@ def find_named(client: MlflowClient, names: Sequence[str]) -> list[Run]:
     return list({run.info.run_id: run for run in named}.values())
 
 
-def find_siblings(client: MlflowClient, run: Run, *, metric: str, params: Sequence[str], most: int = 100) -> list[Run]:
-    """Return the finished runs on a run's data, in its experiment, that have equal values of the given parameters."""
+def find_siblings(client: MlflowClient, run: Run, *, metric: str, params: Sequence[str]) -> list[Run]:
+    """Return at most 100 finished runs on a run's data, in its experiment, that have equal values of the given parameters."""
     search = RunSearch(client, (run.info.experiment_id,), ("attributes.status = 'FINISHED'", f"metrics.`{metric}` {HAS_VALUE}"))
     for name in params:
         search = search.equal("params", name, run.data.params[name]) if name in run.data.params else search
-    return [other for other in search.fetch(most)[0] if read_dataset(other) == read_dataset(run)]
+    return [other for other in search.fetch(100)[0] if read_dataset(other) == read_dataset(run)]
 
 
 def read_dataset(run: Run) -> Dataset:

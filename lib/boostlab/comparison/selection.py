@@ -68,8 +68,7 @@ def select_runs(client: MlflowClient, settings: Compare) -> Selection:
     newest, _ = search.fetch(1)
     if not newest:
         return Selection(metric=settings.metric)
-    metric = settings.metric or _choose_metric(newest[0])
-    higher = _is_higher_better(metric, settings)
+    metric, higher = _choose_metric(newest[0], settings)
     search = search.where(f"metrics.`{metric}` {HAS_VALUE}")
     found = newest if metric in newest[0].data.metrics else search.fetch(1)[0]
     if not found:
@@ -82,8 +81,7 @@ def select_runs(client: MlflowClient, settings: Compare) -> Selection:
 
 
 def _rank(runs: list[Run], settings: Compare) -> Selection:
-    metric = settings.metric or _choose_metric(runs[0])
-    higher = _is_higher_better(metric, settings)
+    metric, higher = _choose_metric(runs[0], settings)
     ranked = [run for run in runs if metric in run.data.metrics]
     if not ranked:
         raise _explain_lack(metric, runs)
@@ -117,22 +115,21 @@ def _choose_others(runs: Sequence[Run], dataset: Dataset) -> dict[Dataset, Run]:
     return first
 
 
-def _choose_metric(run: Run) -> str:
-    of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
-    found = [name for name in (of_task, *TASK_METRICS.values()) if name in run.data.metrics]
-    if not found:
+def _choose_metric(run: Run, settings: Compare) -> tuple[str, bool]:
+    """Return the metric, by default that of a run's task, and whether a higher value is better."""
+    metric = settings.metric
+    if not metric:
+        of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
+        metric = next((name for name in (of_task, *TASK_METRICS.values()) if name in run.data.metrics), "")
+    if not metric:
         raise LabError(
             f"The newest run, {run.info.run_name}, has none of {', '.join(TASK_METRICS.values())}. "
             f"Name a metric, as -p metric NAME. It has: {_list_metrics(run)}."
         )
-    return found[0]
-
-
-def _is_higher_better(metric: str, settings: Compare) -> bool:
     if settings.direction != "auto":
-        return settings.direction == "higher"
+        return metric, settings.direction == "higher"
     try:
-        return is_higher_better(metric)
+        return metric, is_higher_better(metric)
     except LabError as error:
         raise LabError(f"{error} For another metric, give the direction: -p direction lower, or higher.") from None
 

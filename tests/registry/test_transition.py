@@ -18,10 +18,8 @@ from tests.support.registry import copy_version
 from boostlab.errors import GateError, LabError, OutdatedError, StoreError
 from boostlab.registry import transition as module
 from boostlab.registry.gate import RuleResult
-from boostlab.registry.history import PREFIX, Transition, new_transition
-from boostlab.registry.request import TransitionRequest, request_transition
-from boostlab.registry.stages import Stage
-from boostlab.registry.transition import apply_transition, write_transition
+from boostlab.registry.history import PREFIX, Stage, Transition, new_transition
+from boostlab.registry.transition import TransitionRequest, apply_transition, request_transition, write_transition
 from boostlab.registry.view import ModelView, view_model
 from boostlab.tracking.store import Store, find_store, open_store
 
@@ -32,7 +30,7 @@ PROMOTER = """
 import sys, time
 from pathlib import Path
 from boostlab.errors import OutdatedError
-from boostlab.registry.request import request_transition
+from boostlab.registry.transition import request_transition
 from boostlab.registry.transition import apply_transition
 from boostlab.registry.view import view_model
 from boostlab.tracking.store import find_store, open_store
@@ -69,6 +67,29 @@ def aliases(client: Any, name: str) -> dict[str, int]:
 
 def stages(view: ModelView) -> dict[int, str]:
     return {version.number: version.stage for version in view.versions}
+
+
+@pytest.mark.parametrize(
+    ("action", "values", "message"),
+    [
+        ("promote", {"version": 9, "stage": "test"}, r"has no version 9\. It has: 2, 1\."),
+        ("promote", {"stage": "test"}, r"version = 0 is no version\. Choose a version of .*: 2, 1\."),
+        ("promote", {"version": 1, "stage": "test"}, "Version 1 of .* is in test already"),
+        ("promote", {"version": 1, "stage": "staging", "override": True}, "override = True needs a reason"),
+        ("rollback", {}, "nothing to roll back to: no version was in production before"),
+        ("rollback", {"stage": "test"}, "nothing to roll back to: no other version was in test before"),
+    ],
+)
+def test_refuses_an_impossible_transition(staged: ModelView, action: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(LabError, match=message):
+        request_transition(staged, action, **values)
+
+
+def test_a_request_expects_the_state_that_it_was_made_for(staged: ModelView) -> None:
+    request = request_transition(staged, "promote", version=2, stage="test", reason="  better ")
+    assert (request.from_stage, request.expected_state, request.reason) == ("none", "2:none test:1", "better")
+    assert request.describe() == f"version 2 of {staged.name} from none to test"
+    assert request_transition(staged, "archive", version=1).expected_state == "1:test"
 
 
 def test_each_transition_sets_the_alias_and_writes_one_tag(client: Any, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Apply a transition: write its history tag, check the precondition, set the aliases.
+"""Request a transition, then apply it: write its history tag, check the precondition, set the aliases.
 
 Processes that use a local store share a lock. Hosts that share a server have no common lock. So each host writes its tag first,
 then reads the model. Of two hosts that do this at the same time, at least the one that reads last finds the other's tag. The host
@@ -12,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,10 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from boostlab.errors import GateError, LabError, OutdatedError
-from boostlab.registry.history import Transition, new_transition, replay
-from boostlab.registry.request import TransitionRequest, check_state
-from boostlab.registry.stages import ALIASES
-from boostlab.registry.view import ModelView, view_model
+from boostlab.registry.gate import RuleResult
+from boostlab.registry.history import ALIASES, ARCHIVED, Stage, Transition, new_transition, replay
+from boostlab.registry.settings import TransitionAction
+from boostlab.registry.view import MAX_NAMES, ModelView, check_state, describe_last_change, view_model
 from boostlab.tracking.store import Store, as_store_error, check_reachable
 
 if TYPE_CHECKING:
@@ -35,24 +36,98 @@ MAX_EVIDENCE = 400  # characters of a rule's evidence that the history keeps
 OVERRIDE = "-p override True -p reason '…'"
 
 
+@dataclass(frozen=True)
+class TransitionRequest:
+    """A requested transition, with the gate's results on it: none until the gate has judged the request.
+
+    `expected_state` is the precondition, as :meth:`ModelView.state` writes it.
+    """
+
+    view: ModelView
+    version: int
+    action: TransitionAction
+    to_stage: Stage
+    expected_state: str
+    reason: str = ""
+    override: bool = False
+    results: tuple[RuleResult, ...] = ()
+
+    @property
+    def from_stage(self) -> Stage:
+        """The version's present stage."""
+        return self.view.version(self.version).stage
+
+    @property
+    def failed(self) -> list[RuleResult]:
+        """The results of the rules that fail. They block the transition unless it overrides the gate."""
+        return [result for result in self.results if result.outcome == "fail"]
+
+    def describe(self) -> str:
+        """Return the request in words."""
+        return f"version {self.version} of {self.view.name} from {self.from_stage} to {self.to_stage}"
+
+
+def request_transition(
+    view: ModelView,
+    action: TransitionAction,
+    *,
+    version: int = 0,
+    stage: Stage | None = None,
+    reason: str = "",
+    override: bool = False,
+    expected_state: str = "",
+) -> TransitionRequest:
+    """Return a request for a transition.
+
+    Parameters
+    ----------
+    version : int
+        0 for a rollback: the history gives the version.
+    stage : str, optional
+        The target stage; for a rollback, the stage to roll back.
+    expected_state : str
+        The state that the user saw; empty: the present state.
+
+    Raises
+    ------
+    LabError
+        If the version does not exist or is in that stage, there is no rollback target, or an override has no reason.
+    OutdatedError
+        If the state is not the expected one.
+    """
+    to_stage: Stage = ARCHIVED if action == "archive" else stage or "production"
+    check_state(view, expected_state)
+    if action == "rollback":
+        target = view.history.rollback_target(to_stage)
+        if target is None:
+            before = f"no {'other ' if to_stage in view.version_by_stage else ''}version was in {to_stage} before"
+            raise LabError(f"{view.name} has nothing to roll back to: {before}. Promote a version instead.")
+        if version not in (0, target):
+            changed = describe_last_change(view, target)
+            raise OutdatedError(f"A rollback of {view.name} now leads to version {target}, not {version}{changed}")
+        version = target
+    elif not version:
+        known = ", ".join(str(item.number) for item in view.versions[:MAX_NAMES])
+        raise LabError(f"version = 0 is no version. Choose a version of {view.name}: {known or 'it has none'}.")
+    current = view.version(version).stage
+    if current == to_stage:
+        raise LabError(f"Version {version} of {view.name} is in {current} already. Choose another version or stage.")
+    if override and not reason.strip():
+        raise LabError("override = True needs a reason. Give the reason for overriding the gate: -p reason '…'.")
+    return TransitionRequest(view, version, action, to_stage, view.state(version, to_stage), reason.strip(), override)
+
+
 def apply_transition(
     client: MlflowClient, request: TransitionRequest, *, who: str, run_id: str = ""
 ) -> tuple[Transition, ModelView]:
-    """Apply a judged request, if no rule fails or the gate is overridden, and if the state is the expected one.
-
-    Returns
-    -------
-    tuple of Transition and ModelView
-        The transition in the history, and the model after it.
+    """Apply a judged request; return the transition and the model after it.
 
     Raises
     ------
     GateError
         If a rule fails and the request does not override the gate.
     OutdatedError
-        If the state has changed, or another host is changing the model at the same time. Nothing is changed then.
-    StoreError
-        If the store is lost.
+        If the state is not the expected one, or another host is changing the model at the same time. Nothing is changed then.
     """
     if request.failed and not request.override:
         reasons = "\n".join(f"  {result.rule}: {result.evidence}" for result in request.failed)
@@ -127,11 +202,12 @@ def _read_alone(client: MlflowClient, request: TransitionRequest, written: list[
         view = view_model(client, request.view.name)
         before = view.replace_history(replay(item for item in view.recorded.written if item.key not in own), view.aliases)
         rivals = [item for item in before.recorded.written if item.key not in known]
-        if {(item.version, item.to_stage) for item in before.inferred} == inferred:  # the rivals, if any, have set their aliases
+        has_settled = {(item.version, item.to_stage) for item in before.inferred} == inferred  # all aliases agree with the tags
+        if has_settled or not rivals:
             check_state(before, request.expected_state)
+        if has_settled:
             return view
         if not rivals:
-            check_state(before, request.expected_state)
             raise OutdatedError(f"Another MLflow client is changing stages of {view.name}. Read its history, then try again.")
         if rivals[0].order < written[0].order or time.monotonic() > deadline:
             raise _refuse(view.name, rivals[-1])
@@ -139,8 +215,8 @@ def _read_alone(client: MlflowClient, request: TransitionRequest, written: list[
 
 
 def _refuse(name: str, rival: Transition) -> OutdatedError:
-    changing = f"{rival.who} is changing the stage of version {rival.version} of {name} now"
-    return OutdatedError(f"{changing}. Try again in half a minute.")
+    changed = f"the stage of version {rival.version} of {name}"
+    return OutdatedError(f"{rival.who} is changing {changed} now. Try again in half a minute.")
 
 
 def _set_aliases(client: MlflowClient, view: ModelView) -> ModelView:

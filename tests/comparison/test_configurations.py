@@ -15,7 +15,7 @@ def test_groups_all_seeds_of_a_configuration(client: Any) -> None:
 
     groups = group_seeds(client, select_runs(client, compare_settings(how_many=2)))
 
-    assert [(group.label, sorted(group.values.values())) for group in groups] == [
+    assert [(name, sorted(values)) for name, values in groups.items()] == [
         ("eta 0.1", [3.0, 3.1, 3.2]),
         ("eta 0.3", [2.0, 5.0, 5.0]),
     ]
@@ -29,4 +29,4 @@ def test_groups_configurations_that_differ_in_quotation_marks(client_of_each_sto
 
     groups = group_seeds(client_of_each_store, select_runs(client_of_each_store, compare_settings()))
 
-    assert [(group.label, len(group.values)) for group in groups] == [(f"xgb_params {text}", 2) for text in texts]
+    assert [(name, len(values)) for name, values in groups.items()] == [(f"xgb_params {text}", 2) for text in texts]

@@ -14,7 +14,6 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from boostlab.comparison.configurations import Configuration
 from boostlab.comparison.paired import Difference
 from boostlab.display.figures import BLUE, GREEN, GREY, ORANGE, choose_line, make_figure, make_grid, make_message, shorten_label
 from boostlab.errors import LabError
@@ -26,12 +25,12 @@ COLUMNS = 3
 LOG_RATIO = 20  # a parameter whose largest and smallest value differ by a larger factor has a logarithmic axis
 
 
-def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figure:
+def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str) -> Figure:
     """Draw the metric of each configuration: its runs, and mean ± standard deviation if there are several."""
     if not configurations:
         return make_message("No runs to draw.")
     figure, axes = make_figure(1.4 + 0.42 * len(configurations), width_in=9.0)
-    rows = [(place, value) for place, item in enumerate(configurations) for value in item.values.values()]
+    rows = [(place, value) for place, values in enumerate(configurations.values()) for value in values]
     frame = pd.DataFrame(rows, columns=["place", "value"])
     shared: dict[str, Any] = {"x": "value", "y": "place", "orient": "h", "order": range(len(configurations)), "ax": axes}
     sns.stripplot(frame, **shared, color=BLUE, alpha=0.55, size=6, jitter=False, label="one run", legend=False)
@@ -40,7 +39,7 @@ def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figu
         mean = "mean ± standard deviation over seeds"
         marks: dict[str, Any] = {"color": ORANGE, "marker": "D", "linestyle": "none", "capsize": 0.15, "markersize": 6}
         sns.pointplot(several, **shared, **marks, errorbar="sd", err_kws={"linewidth": 1.5}, label=mean, legend=False)
-    labels = [f"{shorten_label(item.label, 110)} (n = {len(item.values)})" for item in configurations]
+    labels = [f"{shorten_label(name, 110)} (n = {len(values)})" for name, values in configurations.items()]
     axes.set_yticks(range(len(configurations)), [textwrap.fill(label, 48) for label in labels], fontsize="small")
     axes.set(title="Configurations, the best mean on top", xlabel=_name(metric), ylabel="", ylim=(len(labels) - 0.5, -0.5))
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))

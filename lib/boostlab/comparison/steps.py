@@ -32,15 +32,9 @@ NO_RUNS = f"No finished run matches, so there is nothing to compare. Train two f
 
 @dataclass(frozen=True)
 class PairSummary:
-    """How the challenger does against the champion on the same test rows.
+    """How the challenger does against the champion on the same test rows, or the reason why there is no difference.
 
-    Attributes
-    ----------
-    runs : sequence of mlflow.entities.Run
-        Champion and challenger; empty if there are fewer than two runs.
-    difference : Difference, optional
-    reason : str
-        Why there is no difference.
+    `runs` are champion and challenger; it is empty if there are fewer than two runs.
     """
 
     runs: Sequence[Run] = ()
@@ -197,15 +191,7 @@ class Comparison:
         return register_run(self._client, self.selection.runs[0].info.run_id, name)
 
     def describe_result(self, pair: PairSummary, *, facts: RunFacts, version: int | None) -> str:
-        """Return the result in Markdown: one table and one sentence.
-
-        Parameters
-        ----------
-        facts : RunFacts
-            Facts of the comparison's own run.
-        version : int or None
-            The version as which the best run's model was registered.
-        """
+        """Return the result in Markdown: one table and one sentence; `facts` are those of the comparison's own run."""
         if not self.selection.runs:
             return NO_RUNS
         best, name = self.selection.runs[0], self._settings.register_as

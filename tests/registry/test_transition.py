@@ -251,6 +251,19 @@ def test_a_promotion_waits_for_another_hosts_later_one_and_is_refused_if_that_ho
     assert aliases(client, name) == {"production": 2}
 
 
+def test_an_interrupted_wait_for_another_host_leaves_no_trace(client: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, other = prepare_rival(client, name, time_ms=2**42)
+    write_transition(client, name, other)
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        apply_transition(client, request, who="ana")
+    assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
+
+
 def prepare_rival(client: Any, name: str, *, time_ms: int) -> tuple[TransitionRequest, Transition]:
     """Return a request for version 1, and another host's transition of version 2 that has a time of its own."""
     for _ in range(2):

@@ -23,8 +23,8 @@ from boostlab.errors import GateError, LabError, OutdatedError
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import ALIASES, ARCHIVED, Stage, Transition, new_transition, replay
 from boostlab.registry.settings import TransitionAction
-from boostlab.registry.view import MAX_NAMES, ModelView, check_state, describe_last_change, view_model
-from boostlab.tracking.store import Store, as_store_error, check_reachable
+from boostlab.registry.view import MAX_NAMES, ModelView, check_state, describe_last_change, reaching, view_model
+from boostlab.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -132,9 +132,8 @@ def apply_transition(
     if request.failed and not request.override:
         reasons = "\n".join(f"  {result.rule}: {result.evidence}" for result in request.failed)
         raise GateError(f"The gate blocks {request.describe()}.\n{reasons}\nFix it, or override the gate: {OVERRIDE}")
-    store, name = Store(client.tracking_uri), request.view.name
-    check_reachable(store)
-    with hold_lock(client, name), as_store_error(store):
+    name = request.view.name
+    with reaching(client), hold_lock(client, name):
         written = _infer_transitions(request.view)
         transition = new_transition(
             [*request.view.recorded.written, *written],
@@ -152,7 +151,7 @@ def apply_transition(
             write_transition(client, name, item)
         try:
             view = _read_alone(client, request, written)
-        except OutdatedError:
+        except (OutdatedError, KeyboardInterrupt):
             for item in written:
                 client.delete_model_version_tag(name, str(item.version), item.key)
             raise

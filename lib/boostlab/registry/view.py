@@ -112,7 +112,7 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
     """
     from mlflow.exceptions import MlflowException
 
-    with _reaching(client):
+    with reaching(client):
         try:
             aliases = client.get_registered_model(name).aliases
         except MlflowException as error:
@@ -179,10 +179,19 @@ def list_models(client: MlflowClient) -> list[RegisteredModel]:
     """Return all registered models by name, each with its aliases and its newest version."""
     from mlflow.utils import get_results_from_paginated_fn
 
-    with _reaching(client):
+    with reaching(client):
         search = client.search_registered_models
         models = get_results_from_paginated_fn(lambda most, token: search(max_results=most, page_token=token), PAGE)
     return sorted(models, key=lambda model: str(model.name))
+
+
+@contextmanager
+def reaching(client: MlflowClient) -> Iterator[None]:
+    """Raise a StoreError if the store is lost or does not answer."""
+    store = Store(client.tracking_uri)
+    check_reachable(store)
+    with as_store_error(store):
+        yield
 
 
 def read_run(client: MlflowClient, run_id: str) -> Run | None:
@@ -209,15 +218,6 @@ def describe_age(time_ms: int) -> str:
     unit, size = next(((unit, size) for unit, size in UNITS_S.items() if seconds >= size), ("second", 1))
     count = seconds // size
     return f"{count} {unit}{'' if count == 1 else 's'}"
-
-
-@contextmanager
-def _reaching(client: MlflowClient) -> Iterator[None]:
-    """Raise a StoreError if the store is lost or does not answer."""
-    store = Store(client.tracking_uri)
-    check_reachable(store)
-    with as_store_error(store):
-        yield
 
 
 def _search_versions(client: MlflowClient, name: str) -> list[ModelVersion]:

@@ -9,19 +9,18 @@ from typing import cast
 
 from benchmarks.compare_many.memory import report, start
 
-from boostlab.comparison.selection import select_runs
-from boostlab.comparison.settings import SelectionSettings
-from boostlab.comparison.tables import tabulate_runs
+from boostlab.comparison.settings import Compare
+from boostlab.comparison.steps import Comparison
 from boostlab.notebook.parameters import check_parameters
 from boostlab.tracking.store import find_store, open_store
 
 import mlflow  # noqa: F401  # loaded before the clock starts, as in stock.py
 
 notebook = json.loads((Path(__file__).parents[2] / "notebooks" / "compare.ipynb").read_text(encoding="utf-8"))
-settings = cast(SelectionSettings, check_parameters(notebook, {"metric": "test_rmse"}))
+settings = cast(Compare, check_parameters(notebook, {"metric": "test_rmse"}))
 
 begun = start()
 client = open_store(find_store(sys.argv[1], project=Path.cwd())).client
-selection = select_runs(client, settings)
-tabulate_runs(selection)
-report(begun, best=selection.runs[0].info.run_name, value=selection.values[0])
+comparison = Comparison(client, settings)
+comparison.tabulate_runs()
+report(begun, best=comparison.selection.runs[0].info.run_name, value=comparison.selection.values[0])

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.comparison import compare_settings, read_names, record_run, scores
+from tests.support.comparison import compare_settings, record_run, scores
 
-from boostlab.comparison.configurations import choose_pair, group_seeds
+from boostlab.comparison.configurations import group_seeds
 from boostlab.comparison.selection import select_runs
 
 
@@ -15,7 +15,7 @@ def test_groups_all_seeds_of_a_configuration(client: Any) -> None:
 
     groups = group_seeds(client, select_runs(client, compare_settings(how_many=2)))
 
-    assert [(group.label, sorted(group.values.values())) for group in groups] == [
+    assert [(name, sorted(values)) for name, values in groups.items()] == [
         ("eta 0.1", [3.0, 3.1, 3.2]),
         ("eta 0.3", [2.0, 5.0, 5.0]),
     ]
@@ -29,14 +29,4 @@ def test_groups_configurations_that_differ_in_quotation_marks(client_of_each_sto
 
     groups = group_seeds(client_of_each_store, select_runs(client_of_each_store, compare_settings()))
 
-    assert [(group.label, len(group.values)) for group in groups] == [(f"xgb_params {text}", 2) for text in texts]
-
-
-def test_chooses_the_best_run_and_the_best_of_another_configuration(client: Any) -> None:
-    for name, value, eta in (("a", 2.0, 0.1), ("b", 3.0, 0.1), ("c", 4.0, 0.3)):
-        record_run(client, name, metrics=scores(value), eta=eta)
-    selection = select_runs(client, compare_settings())
-
-    assert read_names(choose_pair(client, selection)) == ["c", "a"]
-    assert read_names(choose_pair(client, selection, challenger="b")) == ["c", "b"]
-    assert read_names(choose_pair(client, selection, champion="a", challenger="b")) == ["a", "b"]
+    assert [(name, len(values)) for name, values in groups.items()] == [(f"xgb_params {text}", 2) for text in texts]

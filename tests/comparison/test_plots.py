@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from boostlab.comparison.configurations import Configuration
 from boostlab.comparison.paired import Difference
 from boostlab.comparison.plots import plot_curves, plot_difference, plot_importances, plot_parallel, plot_parameters, plot_spread
 
@@ -27,7 +26,7 @@ def drawn(figure: Figure) -> str:
 
 
 def test_spread_shows_each_run_and_the_mean_over_seeds() -> None:
-    figure = plot_spread([Configuration("eta 0.1", {"a": 1.0, "b": 3.0}), Configuration("$", {"c": 2.0})], metric="test_rmse")
+    figure = plot_spread({"eta 0.1": [1.0, 3.0], "$": [2.0]}, metric="test_rmse")
 
     words = drawn(figure)
     assert "eta 0.1 (n = 2)" in words and "test_rmse (unit of the target)" in words and "mean ± standard deviation" in words
@@ -67,7 +66,7 @@ def test_difference_says_which_side_is_better() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        plot_spread([], metric="m"),
+        plot_spread({}, metric="m"),
         plot_parallel({}, [1.0], metric="m", higher_is_better=True),
         plot_parallel({}, [1.0, 2.0], metric="m", higher_is_better=True),
         plot_parameters({}, [1.0], metric="m"),

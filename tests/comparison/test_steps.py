@@ -1,12 +1,108 @@
+"""The steps of ``compare.ipynb`` on recorded runs."""
+
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from tests.support.comparison import compare_settings, record_run, scores
+from tests.support.comparison import compare_settings, read_names, record_run, scores
+from tests.support.runs import make_facts
 
-from boostlab.comparison.steps import Comparison
+from boostlab.comparison.paired import Difference
+from boostlab.comparison.search import find_named
+from boostlab.comparison.steps import Comparison, PairSummary
 from boostlab.errors import LabError
+from boostlab.tracking.ui import MlflowUI
+
+FACTS = make_facts(ui=MlflowUI("http://host/"), experiment_id="1", run_id="2", run_name="compare-1")
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_says_what_to_do_first_with_fewer_than_two_runs(client: Any, count: int) -> None:
+    for number in range(count):
+        record_run(client, f"run-{number}", metrics=scores(2))
+
+    assert 'make train ARGS="-p eta 0.3"' in Comparison(client, compare_settings()).describe()
+
+
+def test_shows_tables_and_a_result_without_runs(client: Any) -> None:
+    comparison = Comparison(client, compare_settings())
+    tables = [comparison.tabulate_runs(), comparison.tabulate_others(), comparison.tabulate_parameters(())]
+    pair = comparison.compare(comparison.choose_pair())
+
+    assert all(repr(table).endswith(": none") for table in tables)
+    assert pair.describe() == "A comparison on the same rows takes two runs."
+    assert (pair.tags, comparison.list_metrics(pair)) == ({}, {"runs_compared": 0.0})
+    assert comparison.describe_result(pair, facts=FACTS, version=None).startswith("No finished run matches")
+
+
+def test_names_the_runs_that_lack_the_metric(client: Any) -> None:
+    record_run(client, "a", metrics=scores(3))
+    record_run(client, "c|d", metrics={"rows": 1})
+
+    said = Comparison(client, compare_settings(runs=["a", "c|d"])).describe()
+    assert r"Left out, because they do not have that metric: <code>c\|d</code>." in said
+
+
+def test_shows_what_differs_between_runs_and_their_metrics(client: Any) -> None:
+    long = "it's " * 1000
+    metrics = {**scores(2), "best_iteration": 7, "fit_time_s": 0.5}
+    best = record_run(client, "a", metrics=metrics, eta=0.3, max_depth=4, tracking_uri="x", note=long)
+    record_run(client, "b", metrics=scores(3), max_depth=4, tracking_uri="y")
+    record_run(client, "c", metrics=scores(4), digest="d2")
+    comparison = Comparison(client, compare_settings(search="params.max_depth = '4'"))
+
+    table = comparison.tabulate_runs()
+
+    columns = ["rank", "run", "eta", "note", "test_rmse", "test_r2", "best_iteration", "fit_time_s", "duration (s)", "data"]
+    assert table.columns == [*columns, "run id"]
+    assert table.rows[0] == [1, "a", 0.3, f"{long[:120]}…", 2.0, 0.8, 7, 0.5, 2.5, "table d1 · d1", best]
+    assert {row[0]: row[1:] for row in comparison.tabulate_parameters(comparison.selection.runs).rows}["eta"] == [0.3, 0.1]
+
+
+def test_shows_one_run_of_each_other_data_set(client: Any) -> None:
+    record_run(client, "a", digest="d2", metrics=scores(1))
+    newest = record_run(client, "b", digest="d2", metrics=scores(2))
+    record_run(client, "c", metrics=scores(3))
+
+    assert Comparison(client, compare_settings()).tabulate_others().rows == [["table d2 · d2", "b", 2.0, newest]]
+
+
+def test_chooses_the_best_run_and_the_best_of_another_configuration(client: Any) -> None:
+    for name, value, eta in (("a", 2.0, 0.1), ("b", 3.0, 0.1), ("c", 4.0, 0.3)):
+        record_run(client, name, metrics=scores(value), eta=eta)
+
+    assert read_names(Comparison(client, compare_settings()).choose_pair()) == ["c", "a"]
+    assert read_names(Comparison(client, compare_settings(challenger="b")).choose_pair()) == ["c", "b"]
+    assert read_names(Comparison(client, compare_settings(champion="a", challenger="b")).choose_pair()) == ["a", "b"]
+
+
+def test_shows_markup_in_names_as_text(client: Any) -> None:
+    record_run(client, "a`<b>|x\n", metrics=scores(2))
+
+    said = Comparison(client, compare_settings()).describe_result(PairSummary(reason="No pair."), facts=FACTS, version=None)
+    assert r"[a\`\<b\>\|x](http://host/#/experiments/" in said
+    assert r"[compare\-1](http://host/#/experiments/1/runs/2)" in said
+    assert said.endswith("\n\nNo pair.")
+
+
+def test_reports_the_difference_of_a_pair(client: Any) -> None:
+    ids = [record_run(client, name, metrics=scores(2)) for name in ("a", "b")]
+    pair = PairSummary(find_named(client, ids), Difference("rmse", 3.0, 2.0, -1.5, -0.5, 88, "better", "Basis.", ""))
+
+    assert pair.describe().startswith("The challenger `b` is better than the champion `a`: rmse 2 against 3 on 88 rows")
+    metrics = Comparison(client, compare_settings()).list_metrics(pair)
+    assert metrics == {"runs_compared": 2.0, "best_test_rmse": 2.0, "difference": -1.0, "low": -1.5, "high": -0.5}
+    assert pair.tags == {"boostlab.champion": ids[0], "boostlab.challenger": ids[1]}
+
+
+def test_gives_the_reason_if_two_runs_cannot_be_compared(client: Any) -> None:
+    for name in ("a", "b"):
+        record_run(client, name, metrics=scores(2))
+
+    comparison = Comparison(client, compare_settings())
+    pair = comparison.compare(comparison.choose_pair())
+    assert "no test rows" in pair.describe() and pair.difference is None
 
 
 def test_registers_nothing_without_a_name(client: Any) -> None:
@@ -22,8 +118,6 @@ def test_refuses_to_register_a_missing_model(client: Any) -> None:
 
 
 def test_lists_the_metrics_of_the_comparisons_run(client: Any) -> None:
-    empty = Comparison(client, compare_settings())
-    assert empty.list_metrics(empty.compare(())) == {"runs_compared": 0.0}
     record_run(client, "a", metrics=scores(2))
     comparison = Comparison(client, compare_settings())
     assert comparison.list_metrics(comparison.compare(())) == {"runs_compared": 1.0, "best_test_rmse": 2.0}

@@ -18,7 +18,7 @@ from tests.support.docker import NAME, NEEDS_ENGINE, Built, deploy_settings, lis
 
 from boostlab.deployment.docker_containers import run_image
 from boostlab.deployment.load_test import LoadResult
-from boostlab.deployment.release import IMAGE_TAG, Image, make_image, release_image, serve_image
+from boostlab.deployment.release import Image, make_image, release_image, serve_image
 from boostlab.deployment.target import Target, choose_target
 from boostlab.deployment.verification import CheckResult, ParityCase, VerificationReport, check_answers, make_parity_case, verify
 from boostlab.errors import DeploymentError
@@ -43,7 +43,7 @@ def rename(engine: Any, built: tuple[Target, Image], repository: str) -> tuple[T
 
 
 def noted_image(client: Any) -> str:
-    return str(client.get_model_version(NAME, "2").tags.get(IMAGE_TAG, ""))
+    return str(client.get_model_version(NAME, "2").tags.get("boostlab.image", ""))
 
 
 @pytest.mark.parametrize(("builder", "entrypoint"), [("lean", "python"), ("mlflow", "uvicorn")])

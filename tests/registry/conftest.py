@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.support.registry import copy_version
 from tests.support.servers import serve_mlflow
 from tests.support.stores import NewStore
 
+from boostlab.registry.transition import apply_transition, request_transition
+from boostlab.registry.view import ModelView, view_model
 from boostlab.tracking.store import find_store, open_store
 
 
@@ -41,3 +44,12 @@ def local_client(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) 
 def name(request: pytest.FixtureRequest) -> str:
     """Return the name of a model of the test's own."""
     return f"{request.node.originalname}-{os.urandom(4).hex()}"
+
+
+@pytest.fixture(scope="session")
+def staged(local_client: Any) -> ModelView:
+    """Return a model with version 1 in test and version 2 in no stage."""
+    for _ in range(2):
+        copy_version(local_client, "requested")
+    request = request_transition(view_model(local_client, "requested"), "promote", version=1, stage="test", reason="new")
+    return apply_transition(local_client, request, who="ana")[1]

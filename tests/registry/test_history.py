@@ -6,8 +6,7 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from boostlab.registry.history import PREFIX, Transition, new_transition, read_transitions, replay
-from boostlab.registry.stages import ALIASES, TARGETS, Stage
+from boostlab.registry.history import ALIASES, PREFIX, TARGETS, Stage, Transition, new_transition, read_transitions, replay
 
 VERSION_0_1 = {  # tags as version 0.1 wrote them, by version
     1: {

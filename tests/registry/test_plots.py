@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import time
 
-from boostlab.registry.history import Transition, replay
+from boostlab.registry.history import Stage, Transition, replay
 from boostlab.registry.plots import find_periods, plot_timeline
-from boostlab.registry.stages import Stage
 from boostlab.registry.view import ModelView
 
 

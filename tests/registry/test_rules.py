@@ -13,10 +13,9 @@ from tests.support.stores import NewStore
 
 from boostlab.models.loading import fetch_version, load_version
 from boostlab.registry.gate import Gate, load_gate
-from boostlab.registry.request import request_transition
+from boostlab.registry.history import Stage
 from boostlab.registry.rules import judge
-from boostlab.registry.stages import Stage
-from boostlab.registry.transition import apply_transition
+from boostlab.registry.transition import apply_transition, request_transition
 from boostlab.registry.view import view_model
 from boostlab.tracking.store import find_store, open_store
 

@@ -8,6 +8,7 @@ import pytest
 from tests.support.registry import registry_settings
 
 from boostlab.errors import ParameterError
+from boostlab.registry.settings import read_stage
 
 
 @pytest.mark.parametrize(
@@ -47,3 +48,18 @@ def test_refuses_an_incomplete_or_faulty_request(values: dict[str, Any], message
 def test_the_parameters_imply_the_action_and_the_transition(values: dict[str, Any], requested: str, transition: str) -> None:
     settings = registry_settings(**values)
     assert (settings.requested, settings.transition) == (requested, transition)
+
+
+@pytest.mark.parametrize(
+    ("text", "stage"),
+    [("teste", "test"), ("TESTE", "test"), ("produção", "production"), ("Producao", "production"), ("PRODUÇÃO", "production"),
+     ("produc\u0327a\u0303o", "production"), (" staging ", "staging"), ("Archived", "archived")],
+)  # fmt: skip
+def test_reads_a_stage_in_english_and_portuguese(text: str, stage: str) -> None:
+    assert read_stage(text) == stage
+
+
+@pytest.mark.parametrize(("text", "nearest"), [("prodution", "production"), ("stagin", "staging"), ("none", ""), ("", "")])
+def test_refuses_an_unknown_stage_and_names_the_nearest(text: str, nearest: str) -> None:
+    with pytest.raises(ValueError, match=f"no stage.*{nearest}.*It takes: test"):
+        read_stage(text)

@@ -7,9 +7,8 @@ from tests.support.registry import WEAK, add_version
 
 from boostlab.display.tables import Link, Table
 from boostlab.registry.gate import RuleResult
-from boostlab.registry.request import request_transition
 from boostlab.registry.tables import choose_versions, tabulate_history, tabulate_models, tabulate_results, tabulate_versions
-from boostlab.registry.transition import apply_transition
+from boostlab.registry.transition import apply_transition, request_transition
 from boostlab.registry.view import view_model
 
 EVIL = "<img src=x onerror=alert(1)> $x$ | `a`"

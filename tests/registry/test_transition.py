@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -17,10 +18,8 @@ from tests.support.registry import copy_version
 from boostlab.errors import GateError, LabError, OutdatedError, StoreError
 from boostlab.registry import transition as module
 from boostlab.registry.gate import RuleResult
-from boostlab.registry.history import PREFIX, Transition, new_transition
-from boostlab.registry.request import request_transition
-from boostlab.registry.stages import Stage
-from boostlab.registry.transition import apply_transition, write_transition
+from boostlab.registry.history import PREFIX, Stage, Transition, new_transition
+from boostlab.registry.transition import TransitionRequest, apply_transition, request_transition, write_transition
 from boostlab.registry.view import ModelView, view_model
 from boostlab.tracking.store import Store, find_store, open_store
 
@@ -31,7 +30,7 @@ PROMOTER = """
 import sys, time
 from pathlib import Path
 from boostlab.errors import OutdatedError
-from boostlab.registry.request import request_transition
+from boostlab.registry.transition import request_transition
 from boostlab.registry.transition import apply_transition
 from boostlab.registry.view import view_model
 from boostlab.tracking.store import find_store, open_store
@@ -68,6 +67,29 @@ def aliases(client: Any, name: str) -> dict[str, int]:
 
 def stages(view: ModelView) -> dict[int, str]:
     return {version.number: version.stage for version in view.versions}
+
+
+@pytest.mark.parametrize(
+    ("action", "values", "message"),
+    [
+        ("promote", {"version": 9, "stage": "test"}, r"has no version 9\. It has: 2, 1\."),
+        ("promote", {"stage": "test"}, r"version = 0 is no version\. Choose a version of .*: 2, 1\."),
+        ("promote", {"version": 1, "stage": "test"}, "Version 1 of .* is in test already"),
+        ("promote", {"version": 1, "stage": "staging", "override": True}, "override = True needs a reason"),
+        ("rollback", {}, "nothing to roll back to: no version was in production before"),
+        ("rollback", {"stage": "test"}, "nothing to roll back to: no other version was in test before"),
+    ],
+)
+def test_refuses_an_impossible_transition(staged: ModelView, action: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(LabError, match=message):
+        request_transition(staged, action, **values)
+
+
+def test_a_request_expects_the_state_that_it_was_made_for(staged: ModelView) -> None:
+    request = request_transition(staged, "promote", version=2, stage="test", reason="  better ")
+    assert (request.from_stage, request.expected_state, request.reason) == ("none", "2:none test:1", "better")
+    assert request.describe() == f"version 2 of {staged.name} from none to test"
+    assert request_transition(staged, "archive", version=1).expected_state == "1:test"
 
 
 def test_each_transition_sets_the_alias_and_writes_one_tag(client: Any, name: str) -> None:
@@ -170,7 +192,7 @@ def test_records_transitions_inferred_from_alias_changes_outside_boostlab(
 @pytest.mark.slow
 @pytest.mark.parametrize("hosts", ["one host", "many hosts"])
 def test_after_simultaneous_promotions_history_and_alias_agree(client: Any, address: str, tmp_path: Path, hosts: str) -> None:
-    """With a common lock, one promotion is applied. Between hosts without one, the last by time and id wins."""
+    """One promotion is applied, also between hosts without a common lock; the others leave no trace."""
     while len(_versions_of(client, "crowd")) < PROCESSES:
         copy_version(client, "crowd")
     for version, stage in stages(view_model(client, "crowd")).items():  # after the previous case
@@ -193,11 +215,61 @@ def test_after_simultaneous_promotions_history_and_alias_agree(client: Any, addr
     assert view.recorded.version_by_stage == {"production": winner} == view.version_by_stage
     assert view.inferred == []
     written = [item for item in view.recorded.transitions[before:] if item.action == "promote"]
-    assert written[-1].version == winner and written[-1].id == outputs[winner - 1]
-    applied = {output for output in outputs if not output.startswith("outdated")}
-    assert applied and applied <= {item.id for item in written}
-    if hosts == "one host" or not address.startswith("http"):
-        assert len(written) == 1
+    (applied,) = {output for output in outputs if not output.startswith("outdated")}
+    assert [(item.version, item.id) for item in written] == [(winner, applied)]
+    assert outputs[winner - 1] == applied
+
+
+def test_another_hosts_unfinished_promotion_blocks_one_that_was_written_after_it(client: Any, name: str) -> None:
+    request, other = prepare_rival(client, name, time_ms=0)
+    write_transition(client, name, other)
+    with pytest.raises(OutdatedError, match=r"bea is changing the stage of version 2 of .* now. Try again in half a minute"):
+        apply_transition(client, request, who="ana")
+    assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
+    assert aliases(client, name) == {}
+
+
+def test_a_promotion_waits_for_another_hosts_later_one_until_that_host_has_removed_it(client: Any, name: str) -> None:
+    request, other = prepare_rival(client, name, time_ms=2**42)
+    write_transition(client, name, other)
+    remove = Timer(1, client.delete_model_version_tag, (name, "2", other.key))
+    remove.start()
+    transition, _ = apply_transition(client, request, who="ana")
+    assert not remove.is_alive()
+    assert [item.id for item in view_model(client, name).history.transitions] == [transition.id]
+    assert aliases(client, name) == {"production": 1}
+
+
+def test_a_promotion_waits_for_another_hosts_later_one_and_is_refused_if_that_host_has_finished(client: Any, name: str) -> None:
+    request, other = prepare_rival(client, name, time_ms=2**42)
+    write_transition(client, name, other)
+    finish = Timer(1, client.set_registered_model_alias, (name, "production", "2"))
+    finish.start()
+    with pytest.raises(OutdatedError, match=r"Stage production of .* had no version and now has version 2"):
+        apply_transition(client, request, who="ana")
+    assert [item.id for item in view_model(client, name).history.transitions] == [other.id]
+    assert aliases(client, name) == {"production": 2}
+
+
+def test_an_interrupted_wait_for_another_host_leaves_no_trace(client: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, other = prepare_rival(client, name, time_ms=2**42)
+    write_transition(client, name, other)
+
+    def interrupt(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        apply_transition(client, request, who="ana")
+    assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
+
+
+def prepare_rival(client: Any, name: str, *, time_ms: int) -> tuple[TransitionRequest, Transition]:
+    """Return a request for version 1, and another host's transition of version 2 that has a time of its own."""
+    for _ in range(2):
+        copy_version(client, name)
+    request = request_transition(view_model(client, name), "promote", version=1, stage="production")
+    return request, Transition(2, time_ms, "ab12cd34", "promote", "none", "production", who="bea")
 
 
 def _versions_of(client: Any, name: str) -> list[Any]:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from tests.support.registry import copy_version
 
-from boostlab.errors import LabError
-from boostlab.registry.view import choose_version, list_models, view_model
+from boostlab.errors import LabError, OutdatedError
+from boostlab.registry.view import ModelView, check_state, choose_version, list_models, view_model
 from boostlab.tracking.store import find_store, open_store
 
 
@@ -55,3 +55,18 @@ def test_an_empty_registry_is_an_error_with_the_first_step(store: str, tmp_path:
     assert list_models(client) == []
     with pytest.raises(LabError, match=r"No model 'sugar': the registry is empty. Register one first: papermill"):
         view_model(client, "sugar")
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [
+        ("1:staging", r"Version 1 of .* was in staging and is now in test \(ana, \d+ seconds? ago: 'new'\)\. Read the history"),
+        ("2:test", r"Version 2 of .* was in test and is now in none\. Read the history, then decide again\."),
+        ("1:test test:2", r"Stage test of .* had version 2 and now has version 1 \(ana"),
+        ("1:test production:2", r"Stage production of .* had version 2 and now has no version\."),
+    ],
+)
+def test_refuses_a_changed_state_and_names_the_change(staged: ModelView, expected: str, message: str) -> None:
+    check_state(staged, "1:test test:1 production:0")
+    with pytest.raises(OutdatedError, match=message):
+        check_state(staged, expected)

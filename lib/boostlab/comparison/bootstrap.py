@@ -34,13 +34,9 @@ def score_draws(
     true : ndarray of shape (n_rows,)
         Numbers, or positions of classes.
     answers : sequence of ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or probabilities, of each model. All models are scored on the same samples.
-    metric : str
-        One of :data:`REGRESSION` or :data:`CLASSIFICATION`.
+        Predictions, or probabilities, of each model.
     labels : int
         The number of classes.
-    weight : ndarray of shape (n_rows,), optional
-        Default: all equal.
 
     Returns
     -------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from boostlab.comparison.search import find_siblings
@@ -19,27 +19,6 @@ MOST_CONFIGURATIONS = 8
 MOST_CONDITIONS = 12  # parameters by which the store is asked for runs of one configuration
 
 
-@dataclass(frozen=True)
-class Configuration:
-    """Runs that differ at most in their seed.
-
-    Attributes
-    ----------
-    label : str
-        The parameters by which it differs from the others.
-    values : dict of str to float
-        The metric of each run, by run id.
-    """
-
-    label: str
-    values: dict[str, float]
-
-    @property
-    def mean(self) -> float:
-        """The mean over its runs."""
-        return sum(self.values.values()) / len(self.values)
-
-
 def find_differing(runs: Sequence[Run]) -> list[str]:
     """Return the parameters that do not have one value in all runs, in the notebook's order, without bookkeeping."""
     names = dict.fromkeys(name for run in runs for name in run.data.params)
@@ -51,43 +30,23 @@ def list_varying(selection: Selection) -> dict[str, list[Any]]:
     return {name: [to_value(run.data.params.get(name)) for run in selection.runs] for name in find_differing(selection.runs)}
 
 
-def group_seeds(client: MlflowClient, selection: Selection) -> list[Configuration]:
-    """Return the best configurations, at most eight, each with all finished runs that differ from it at most in their seed.
+def group_seeds(client: MlflowClient, selection: Selection) -> dict[str, list[float]]:
+    """Return the metric of all finished runs of the best configurations, at most eight, the best mean first.
 
-    Runs outside the selection count too: the best of many seeds alone would flatter a configuration.
+    Each is named after the parameters by which it differs from the others. Runs outside the selection count too: the best of many
+    seeds alone would flatter a configuration.
     """
     varying = [name for name in find_differing(selection.runs) if name != "seed"]
-    found: dict[tuple[tuple[str, str], ...], Configuration] = {}
+    found: dict[tuple[tuple[str, str], ...], tuple[str, list[float]]] = {}
     for run in selection.runs:
         key = configure(run)
         if key in found or len(found) >= MOST_CONFIGURATIONS:
             continue
         siblings = find_siblings(client, run, metric=selection.metric, params=varying[:MOST_CONDITIONS])
         runs = {one.info.run_id: one for one in (run, *siblings) if configure(one) == key}
-        values = {run_id: one.data.metrics[selection.metric] for run_id, one in runs.items()}
         label = " · ".join(f"{name} {run.data.params[name]}" for name in varying if name in run.data.params)
-        found[key] = Configuration(label or "one configuration", values)
-    return sorted(found.values(), key=lambda item: item.mean, reverse=selection.higher_is_better)
-
-
-def choose_pair(client: MlflowClient, selection: Selection, *, champion: str = "", challenger: str = "") -> tuple[Run, ...]:
-    """Return the champion and the challenger, or nothing if there are fewer than two runs.
-
-    Parameters
-    ----------
-    champion : str
-        Id or name; empty: the best run of another configuration than the challenger's, else the next best run.
-    challenger : str
-        Id or name; empty: the best run.
-    """
-    if not selection.runs:
-        return ()
-    new = selection.find(client, challenger) if challenger else selection.runs[0]
-    if champion:
-        return selection.find(client, champion), new
-    rest = [run for run in selection.runs if run.info.run_id != new.info.run_id]
-    old = next((run for run in rest if configure(run) != configure(new)), rest[0] if rest else None)
-    return (old, new) if old else ()
+        found[key] = label or "one configuration", [one.data.metrics[selection.metric] for one in runs.values()]
+    return dict(sorted(found.values(), key=lambda item: fmean(item[1]), reverse=selection.higher_is_better))
 
 
 def configure(run: Run) -> tuple[tuple[str, str], ...]:

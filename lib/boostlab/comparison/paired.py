@@ -40,11 +40,8 @@ class Pair:
         Numbers, or positions in `labels`.
     champion, challenger : ndarray of shape (n_rows,) or (n_rows, n_classes)
         Predictions, or probabilities in the order of `labels`.
-    basis : str
-        Which rows these are, as a sentence.
-    caution : str
-        Why the rows may favour one model; empty: neither was trained on them.
-    weight : ndarray of shape (n_rows,), optional
+    basis, caution : str
+        Which rows these are, and why they may favour one model (empty: neither was trained on them); sentences.
     """
 
     true: Array
@@ -66,14 +63,10 @@ class Difference:
 
     Attributes
     ----------
-    champion, challenger : float
-        The metric of each on all rows.
     low, high : float
         The 95 % bootstrap interval of challenger − champion.
     verdict : {"better", "worse", "no significant difference"}
-        "better" or "worse" (the challenger) only if the whole interval lies on one side of zero.
-    basis, caution : str
-        As the :class:`Pair` has them.
+        The challenger is "better" or "worse" only if the whole interval lies on one side of zero.
     """
 
     metric: str
@@ -110,7 +103,7 @@ def compare_pair(pair: Pair, *, metric: str, draws: int = 2000, seed: int = 0) -
     metric : str
         A metric of the test part, as ``test_rmse`` or ``rmse``.
     draws : int
-        How many bootstrap samples of the rows, with replacement.
+        The number of bootstrap samples.
 
     Raises
     ------
@@ -136,20 +129,17 @@ def compare_pair(pair: Pair, *, metric: str, draws: int = 2000, seed: int = 0) -
         raise LabError(f"{name} is not defined on these {len(pair)} rows, as if all have one class. Choose another metric.")
     tail = (1 - LEVEL) / 2
     low, high = (float(bound) for bound in np.nanquantile(scores[1, 1:] - scores[0, 1:], [tail, 1 - tail]))
-    verdict = _judge(low, high, rows=len(pair), higher_is_better=is_higher_better(name))
+    verdict: Verdict = "no significant difference"
+    if len(pair) >= FEWEST_ROWS and (low > 0 or high < 0):
+        verdict = "better" if (low > 0) == is_higher_better(name) else "worse"
     return Difference(name, champion, challenger, low, high, len(pair), verdict, pair.basis, pair.caution)
 
 
 def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
-    """Return two runs' predictions of the same rows.
+    """Return the predictions of two runs, given by their ids, of the same rows.
 
     These are the rows that both runs held out, if their data is the same and there are at least 20; else all test rows of the
     challenger, which the champion's model then predicts.
-
-    Parameters
-    ----------
-    champion, challenger : str
-        Run ids.
 
     Raises
     ------
@@ -161,11 +151,8 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
         old = fetch_holdout(client, champion)
     except LabError:  # an old run without stored rows: its model can still predict
         old = None
-    if old is not None:
-        pair = pair_rows(old, new)
-        if pair is not None:
-            return pair
-    return pair_predictor(fetch_predictor(client, champion), new, kept=old)
+    pair = None if old is None else pair_rows(old, new)
+    return pair_predictor(fetch_predictor(client, champion), new, kept=old) if pair is None else pair
 
 
 def pair_rows(old: Holdout, new: Holdout) -> Pair | None:
@@ -176,7 +163,11 @@ def pair_rows(old: Holdout, new: Holdout) -> Pair | None:
     LabError
         If the models predict different targets.
     """
-    _check_alike(old, new)
+    if (old.task, set(old.labels)) != (new.task, set(new.labels)) or old.target.name != new.target.name:
+        raise LabError(
+            f"The champion does {_describe(old.task, old.labels)} of {str(old.target.name)!r}, the challenger "
+            f"{_describe(new.task, new.labels)} of {str(new.target.name)!r}. Only models of the same target can be compared."
+        )
     if old.digest != new.digest:
         return None
     _, left, right = np.intersect1d(old.positions, new.positions, assume_unique=True, return_indices=True)
@@ -192,7 +183,7 @@ def pair_rows(old: Holdout, new: Holdout) -> Pair | None:
 
 
 def pair_predictor(champion: Predictor, rows: Holdout, *, kept: Holdout | None = None) -> Pair:
-    """Return a model's predictions of the challenger's test rows next to the challenger's own.
+    """Return the champion's predictions of the challenger's test rows, next to the challenger's own.
 
     Parameters
     ----------
@@ -223,14 +214,6 @@ def pair_predictor(champion: Predictor, rows: Holdout, *, kept: Holdout | None =
     return Pair(rows.true, answers, rows.answers, rows.task, rows.labels, basis, _warn(rows, kept), rows.weight)
 
 
-def _check_alike(old: Holdout, new: Holdout) -> None:
-    if (old.task, set(old.labels)) != (new.task, set(new.labels)) or old.target.name != new.target.name:
-        raise LabError(
-            f"The champion does {_describe(old.task, old.labels)} of {str(old.target.name)!r}, the challenger "
-            f"{_describe(new.task, new.labels)} of {str(new.target.name)!r}. Only models of the same target can be compared."
-        )
-
-
 def _warn(rows: Holdout, kept: Holdout | None) -> str:
     """Return a caution if the champion may have been trained on the challenger's test rows."""
     if kept is None or kept.digest != rows.digest:
@@ -239,12 +222,6 @@ def _warn(rows: Holdout, kept: Holdout | None) -> str:
     if kept.test_rows > len(kept):
         return "The champion may have been trained on some of these rows, which favours it."
     return f"The champion was trained on up to {len(rows) - unseen} of these {len(rows)} rows, which favours it."
-
-
-def _judge(low: float, high: float, *, rows: int, higher_is_better: bool) -> Verdict:
-    if rows < FEWEST_ROWS or not (low > 0 or high < 0):
-        return "no significant difference"
-    return "better" if (low > 0) == higher_is_better else "worse"
 
 
 def _describe(task: str, labels: Sequence[Any]) -> str:

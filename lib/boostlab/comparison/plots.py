@@ -14,21 +14,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from boostlab.comparison.configurations import Configuration
 from boostlab.comparison.paired import Difference
-from boostlab.display.figures import (
-    BLUE,
-    COLOURS,
-    GREEN,
-    GREY,
-    ORANGE,
-    WIDTH_IN,
-    choose_line,
-    make_figure,
-    make_grid,
-    make_message,
-    shorten_label,
-)
+from boostlab.display.figures import BLUE, GREEN, GREY, ORANGE, choose_line, make_figure, make_grid, make_message, shorten_label
 from boostlab.errors import LabError
 from boostlab.training.metrics import UNITS, is_higher_better, strip_part
 
@@ -38,12 +25,12 @@ COLUMNS = 3
 LOG_RATIO = 20  # a parameter whose largest and smallest value differ by a larger factor has a logarithmic axis
 
 
-def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figure:
+def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str) -> Figure:
     """Draw the metric of each configuration: its runs, and mean ± standard deviation if there are several."""
     if not configurations:
         return make_message("No runs to draw.")
     figure, axes = make_figure(1.4 + 0.42 * len(configurations), width_in=9.0)
-    rows = [(place, value) for place, item in enumerate(configurations) for value in item.values.values()]
+    rows = [(place, value) for place, values in enumerate(configurations.values()) for value in values]
     frame = pd.DataFrame(rows, columns=["place", "value"])
     shared: dict[str, Any] = {"x": "value", "y": "place", "orient": "h", "order": range(len(configurations)), "ax": axes}
     sns.stripplot(frame, **shared, color=BLUE, alpha=0.55, size=6, jitter=False, label="one run", legend=False)
@@ -52,7 +39,7 @@ def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figu
         mean = "mean ± standard deviation over seeds"
         marks: dict[str, Any] = {"color": ORANGE, "marker": "D", "linestyle": "none", "capsize": 0.15, "markersize": 6}
         sns.pointplot(several, **shared, **marks, errorbar="sd", err_kws={"linewidth": 1.5}, label=mean, legend=False)
-    labels = [f"{shorten_label(item.label, 110)} (n = {len(item.values)})" for item in configurations]
+    labels = [f"{shorten_label(name, 110)} (n = {len(values)})" for name, values in configurations.items()]
     axes.set_yticks(range(len(configurations)), [textwrap.fill(label, 48) for label in labels], fontsize="small")
     axes.set(title="Configurations, the best mean on top", xlabel=_name(metric), ylabel="", ylim=(len(labels) - 0.5, -0.5))
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
@@ -63,19 +50,14 @@ def plot_spread(configurations: Sequence[Configuration], *, metric: str) -> Figu
 def plot_parallel(
     varying: Mapping[str, Sequence[Any]], values: Sequence[float], *, metric: str, higher_is_better: bool
 ) -> Figure:
-    """Draw each run as a line across its hyperparameters, coloured by its metric; the best run has a thick line.
+    """Draw each run as a line across the first seven hyperparameters that differ, coloured by its metric.
 
-    Parameters
-    ----------
-    varying : mapping of str to sequence
-        The parameters that differ, a value per run; the first seven are drawn.
-    values : sequence of float
-        The metric per run, the best first.
+    The runs are in order, the best first. It has a thick line.
     """
     names = list(varying)[:MOST_AXES]
     if len(values) < 2 or not names:
         return make_message("Parallel coordinates take two runs whose parameters differ.")
-    figure, axes = make_figure(4.4, width_in=max(WIDTH_IN, 1.7 * (len(names) + 2)))
+    figure, axes = make_figure(4.4, width_in=max(8.0, 1.7 * (len(names) + 2)))
     columns = [_place(varying[name]) for name in names] + [_place(values)]
     heights = np.column_stack([heights for heights, _ in columns])
     segments = [np.column_stack([np.arange(len(columns)), row]) for row in heights]
@@ -137,7 +119,7 @@ def plot_importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
     features = frame.loc[frame.mean(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_FEATURES]]
     figure, axes = make_figure(1.6 + 0.16 * len(features) * (len(shares) + 1))
     tidy = features.rename_axis("feature").reset_index().melt("feature", var_name="run", value_name="share")
-    palette = [COLOURS[place % len(COLOURS)] for place in range(len(shares))]
+    palette = [choose_line(place)["color"] for place in range(len(shares))]
     sns.barplot(tidy, x="share", y="feature", hue="run", orient="h", palette=palette, saturation=1, ax=axes)
     axes.set_yticks(range(len(features)), [shorten_label(name) for name in features.index])
     left_out = f" (largest {len(features)} of {len(frame)})" if len(frame) > len(features) else ""
@@ -164,16 +146,14 @@ def plot_difference(difference: Difference | None) -> Figure:
 
 
 def _draw_parameter(axes: Axes, given: Sequence[Any], values: Sequence[float]) -> None:
-    numbers = [value for value in given if isinstance(value, int | float)]
-    if len(numbers) == len(given):
+    if all(isinstance(value, int | float) for value in given):
         places = np.asarray(given, float)
         if places.min() > 0 and places.max() / places.min() > LOG_RATIO:
             axes.set_xscale("log")
         elif all(isinstance(value, int) for value in given):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     else:
-        distinct = sorted({str(value) for value in given})
-        places = np.array([distinct.index(str(value)) for value in given], float)
+        places, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
         axes.set_xticks(range(len(distinct)), [shorten_label(text, 14) for text in distinct], rotation=30, ha="right")
         axes.set_xlim(-0.5, len(distinct) - 0.5)
     axes.plot(places, values, "o", color=BLUE, alpha=0.5, markersize=5, markeredgewidth=0)
@@ -183,19 +163,17 @@ def _draw_parameter(axes: Axes, given: Sequence[Any], values: Sequence[float]) -
 def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float, str]]]:
     """Return each value's height from 0 to 1, and the ticks of the axis."""
     if not all(isinstance(value, int | float) for value in given):
-        distinct = sorted({str(value) for value in given})
+        places, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
         step = max(1, len(distinct) - 1)
-        heights = np.array([distinct.index(str(value)) / step for value in given])
-        return heights, [(place / step, text) for place, text in enumerate(distinct)]
+        return places / step, [(place / step, text) for place, text in enumerate(distinct)]
     numbers = np.asarray(given, float)
     low, high = numbers.min(), numbers.max()
     wide = low > 0 and high / low > LOG_RATIO
     scaled = np.log(numbers / low) / np.log(high / low) if wide else (numbers - low) / ((high - low) or 1.0)
-    ticks = sorted(set(given)) if len(set(given)) <= 6 else []
-    heights_of = dict(zip(numbers, scaled, strict=True))
-    if ticks and (len(ticks) < 2 or np.diff([heights_of[float(tick)] for tick in ticks]).min() > 0.05):
-        return scaled, [(heights_of[float(tick)], f"{tick:.4g}") for tick in ticks]
-    return scaled, [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]
+    ticks = sorted(set(zip(scaled, numbers, strict=True)))
+    if len(ticks) > 6 or np.diff([height for height, _ in ticks]).min(initial=1.0) <= 0.05:  # their labels would overlap
+        ticks = [(0.0, low), (1.0, high)]
+    return scaled, [(height, f"{number:.4g}") for height, number in ticks]
 
 
 def _is_higher_better(metric: str) -> bool:

@@ -48,9 +48,9 @@ class RunSearch:
     Attributes
     ----------
     conditions : tuple of str
-        Conditions in MLflow's search syntax.
+        In MLflow's search syntax.
     texts : tuple of (str, str, str)
-        Entity, name and text of each field that must equal a text.
+        Entity, name and text of each field whose text is compared here.
     """
 
     client: MlflowClient
@@ -108,14 +108,10 @@ def search_experiments(client: MlflowClient, names: Sequence[str] = (), *, witho
     LabError
         If the store has no experiment of a name.
     """
-    known: dict[str, str] = {}
-    token = None
-    while True:
-        page = client.search_experiments(max_results=1000, page_token=token)
-        known |= {experiment.name: experiment.experiment_id for experiment in page}
-        token = page.token
-        if not token:
-            break
+    from mlflow.utils import get_results_from_paginated_fn
+
+    found = get_results_from_paginated_fn(lambda most, token: client.search_experiments(max_results=most, page_token=token), 1000)
+    known = {experiment.name: experiment.experiment_id for experiment in found}
     for name in names:
         if name not in known:
             shown = ", ".join(sorted(known)[:30])
@@ -141,12 +137,12 @@ def find_named(client: MlflowClient, names: Sequence[str]) -> list[Run]:
     return list({run.info.run_id: run for run in named}.values())
 
 
-def find_siblings(client: MlflowClient, run: Run, *, metric: str, params: Sequence[str], most: int = 100) -> list[Run]:
-    """Return the finished runs on a run's data, in its experiment, that have equal values of the given parameters."""
+def find_siblings(client: MlflowClient, run: Run, *, metric: str, params: Sequence[str]) -> list[Run]:
+    """Return at most 100 finished runs on a run's data, in its experiment, that have equal values of the given parameters."""
     search = RunSearch(client, (run.info.experiment_id,), ("attributes.status = 'FINISHED'", f"metrics.`{metric}` {HAS_VALUE}"))
     for name in params:
         search = search.equal("params", name, run.data.params[name]) if name in run.data.params else search
-    return [other for other in search.fetch(most)[0] if read_dataset(other) == read_dataset(run)]
+    return [other for other in search.fetch(100)[0] if read_dataset(other) == read_dataset(run)]
 
 
 def read_dataset(run: Run) -> Dataset:

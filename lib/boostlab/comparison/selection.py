@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from boostlab.comparison.search import HAS_VALUE, NO_DATASET, Dataset, RunSearch, find_named, read_dataset, search_experiments
-from boostlab.comparison.settings import SelectionSettings
+from boostlab.comparison.settings import Compare
 from boostlab.errors import LabError, suggest
 from boostlab.training.metrics import is_higher_better
 
@@ -30,13 +30,10 @@ class Selection:
     ----------
     runs : tuple of mlflow.entities.Run
         All on one data set, the best first.
-    metric : str
-    higher_is_better : bool
-    dataset : Dataset
     has_more : bool
         Whether more runs on this data match.
     others : dict of Dataset to mlflow.entities.Run
-        A recent run on each other data set. These are not ranked.
+        A recent run on each other data set, not ranked.
     lacking : tuple of str
         Names of requested runs that do not have the metric.
     """
@@ -54,13 +51,8 @@ class Selection:
         """The metric of each run."""
         return [run.data.metrics[self.metric] for run in self.runs]
 
-    def find(self, client: MlflowClient, name: str) -> Run:
-        """Return the run of that id or name, from the store if it is not in the selection."""
-        found = [run for run in self.runs if name in (run.info.run_id, run.info.run_name)]
-        return found[0] if found else find_named(client, [name])[0]
 
-
-def select_runs(client: MlflowClient, settings: SelectionSettings) -> Selection:
+def select_runs(client: MlflowClient, settings: Compare) -> Selection:
     """Return the best runs on one data set: that of the newest run that matches, or that of most of the named runs.
 
     Raises
@@ -76,8 +68,7 @@ def select_runs(client: MlflowClient, settings: SelectionSettings) -> Selection:
     newest, _ = search.fetch(1)
     if not newest:
         return Selection(metric=settings.metric)
-    metric = settings.metric or _choose_metric(newest[0])
-    higher = _is_higher_better(metric, settings)
+    metric, higher = _choose_metric(newest[0], settings)
     search = search.where(f"metrics.`{metric}` {HAS_VALUE}")
     found = newest if metric in newest[0].data.metrics else search.fetch(1)[0]
     if not found:
@@ -89,10 +80,8 @@ def select_runs(client: MlflowClient, settings: SelectionSettings) -> Selection:
     return Selection(tuple(ranked), metric, higher, dataset, has_more, others)
 
 
-def _rank(runs: list[Run], settings: SelectionSettings) -> Selection:
-    """Return a selection of the given runs."""
-    metric = settings.metric or _choose_metric(runs[0])
-    higher = _is_higher_better(metric, settings)
+def _rank(runs: list[Run], settings: Compare) -> Selection:
+    metric, higher = _choose_metric(runs[0], settings)
     ranked = [run for run in runs if metric in run.data.metrics]
     if not ranked:
         raise _explain_lack(metric, runs)
@@ -126,23 +115,21 @@ def _choose_others(runs: Sequence[Run], dataset: Dataset) -> dict[Dataset, Run]:
     return first
 
 
-def _choose_metric(run: Run) -> str:
-    """Return the metric of a run's task."""
-    of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
-    found = [name for name in (of_task, *TASK_METRICS.values()) if name in run.data.metrics]
-    if not found:
+def _choose_metric(run: Run, settings: Compare) -> tuple[str, bool]:
+    """Return the metric, by default that of a run's task, and whether a higher value is better."""
+    metric = settings.metric
+    if not metric:
+        of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
+        metric = next((name for name in (of_task, *TASK_METRICS.values()) if name in run.data.metrics), "")
+    if not metric:
         raise LabError(
             f"The newest run, {run.info.run_name}, has none of {', '.join(TASK_METRICS.values())}. "
             f"Name a metric, as -p metric NAME. It has: {_list_metrics(run)}."
         )
-    return found[0]
-
-
-def _is_higher_better(metric: str, settings: SelectionSettings) -> bool:
     if settings.direction != "auto":
-        return settings.direction == "higher"
+        return metric, settings.direction == "higher"
     try:
-        return is_higher_better(metric)
+        return metric, is_higher_better(metric)
     except LabError as error:
         raise LabError(f"{error} For another metric, give the direction: -p direction lower, or higher.") from None
 

@@ -1,25 +1,57 @@
-"""The steps of ``compare.ipynb``, in its order, on one selection of runs."""
+"""The steps of ``compare.ipynb``, in its order, on one selection of runs: tables, figures, sentences and metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from boostlab.comparison import plots, summary, tables
-from boostlab.comparison.configurations import choose_pair, group_seeds, list_varying
-from boostlab.comparison.models import read_curves, read_importances
+from boostlab.comparison import plots
+from boostlab.comparison.configurations import configure, find_differing, group_seeds, list_varying, to_value
+from boostlab.comparison.paired import Difference, compare_pair, pair_runs
+from boostlab.comparison.search import find_named, read_dataset
 from boostlab.comparison.selection import select_runs
 from boostlab.comparison.settings import Compare
+from boostlab.display.markdown import format_code, format_link, format_table
+from boostlab.display.tables import Table
 from boostlab.errors import LabError
+from boostlab.models.packaging import fetch_predictor
 from boostlab.models.registration import register_run
+from boostlab.tracking.facts import RunFacts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from boostlab.display.tables import Table
-    from boostlab.tracking.facts import RunFacts
+MOST_METRICS = 5
+MOST_CHARACTERS = 120  # of a parameter's text in a cell
+MORE = '`make train ARGS="-p eta 0.3"`'
+NO_RUNS = f"No finished run matches, so there is nothing to compare. Train two first: `make train` and {MORE}."
+
+
+@dataclass(frozen=True)
+class PairSummary:
+    """How the challenger does against the champion on the same test rows, or the reason why there is no difference.
+
+    `runs` are champion and challenger; it is empty if there are fewer than two runs.
+    """
+
+    runs: Sequence[Run] = ()
+    difference: Difference | None = None
+    reason: str = ""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Which two runs were compared, as tags of the comparison's run."""
+        return dict(zip(("boostlab.champion", "boostlab.challenger"), (run.info.run_id for run in self.runs), strict=False))
+
+    def describe(self) -> str:
+        """Return the difference as a sentence in Markdown, or the reason why there is none."""
+        if self.difference is None:
+            return self.reason
+        champion, challenger = (format_code(run.info.run_name) for run in self.runs)
+        return self.difference.describe(f"the champion {champion}", f"the challenger {challenger}")
 
 
 class Comparison:
@@ -30,16 +62,39 @@ class Comparison:
         self.selection = select_runs(client, settings)
 
     def describe(self) -> str:
-        """Return in Markdown which runs are compared."""
-        return summary.describe_selection(self.selection)
+        """Return in Markdown which runs are compared, by which metric, and which are left out."""
+        selection, count = self.selection, len(self.selection.runs)
+        if not count:
+            return NO_RUNS
+        side = "higher" if selection.higher_is_better else "lower"
+        runs = f"{count} run{'s' if count > 1 else ''} on {format_code(str(selection.dataset))}"
+        said = f"{runs}, by {format_code(selection.metric)}: {side} is better."
+        if selection.has_more:
+            said = f"The best {said} There may be more: raise `how_many` to see them."
+        if selection.lacking:
+            said += f" Left out, because they do not have that metric: {', '.join(map(format_code, selection.lacking))}."
+        if selection.others:
+            said += " Runs on other data are listed apart: their metrics cannot be ranked with these."
+        return said if count > 1 else f"{said} A comparison takes two runs: train another one, as {MORE}."
 
     def tabulate_runs(self) -> Table:
-        """Return the ranking."""
-        return tables.tabulate_runs(self.selection)
+        """Return the ranking: parameters that differ, metrics, duration, data and id of each run."""
+        runs = self.selection.runs
+        params, metrics = find_differing(runs), self._choose_metrics()
+        rows = []
+        for rank, run in enumerate(runs, 1):
+            values = [_shorten(run.data.params.get(name)) for name in params] + [_read_metric(run, name) for name in metrics]
+            duration_s = round((run.info.end_time - run.info.start_time) / 1000, 1) if run.info.end_time else None
+            rows.append([rank, run.info.run_name, *values, duration_s, str(read_dataset(run)), run.info.run_id])
+        columns = ["rank", "run", *params, *metrics, "duration (s)", "data", "run id"]
+        return Table("Runs, the best first", columns, rows, marked=[0] if rows else [])
 
     def tabulate_others(self) -> Table:
         """Return one run on each other data set."""
-        return tables.tabulate_others(self.selection)
+        metric = self.selection.metric
+        others = self.selection.others.items()
+        rows = [[str(dataset), run.info.run_name, run.data.metrics[metric], run.info.run_id] for dataset, run in others]
+        return Table("Other data, one recent run each, not ranked", ["data", "run", metric, "run id"], rows)
 
     def plot_spread(self) -> Figure:
         """Draw the metric of each configuration over its seeds."""
@@ -47,46 +102,78 @@ class Comparison:
 
     def plot_parallel(self) -> Figure:
         """Draw each run as a line across the parameters that differ."""
-        return plots.plot_parallel(
-            list_varying(self.selection),
-            self.selection.values,
-            metric=self.selection.metric,
-            higher_is_better=self.selection.higher_is_better,
-        )
+        metric, higher = self.selection.metric, self.selection.higher_is_better
+        return plots.plot_parallel(list_varying(self.selection), self.selection.values, metric=metric, higher_is_better=higher)
 
     def plot_parameters(self) -> Figure:
         """Draw the metric against each parameter that differs."""
         return plots.plot_parameters(list_varying(self.selection), self.selection.values, metric=self.selection.metric)
 
     def choose_pair(self) -> tuple[Run, ...]:
-        """Return the champion and the challenger that the settings name, or the default ones."""
-        settings = self._settings
-        return choose_pair(self._client, self.selection, champion=settings.champion, challenger=settings.challenger)
+        """Return the champion and the challenger; nothing if there are fewer than two runs.
+
+        Unless the settings name them, the challenger is the best run, and the champion the best run of another configuration,
+        else the next best run.
+        """
+        if not self.selection.runs:
+            return ()
+        new = self._find(self._settings.challenger) if self._settings.challenger else self.selection.runs[0]
+        if self._settings.champion:
+            return self._find(self._settings.champion), new
+        rest = [run for run in self.selection.runs if run.info.run_id != new.info.run_id]
+        old = next((run for run in rest if configure(run) != configure(new)), rest[0] if rest else None)
+        return (old, new) if old else ()
 
     def plot_curves(self, runs: Sequence[Run]) -> Figure:
-        """Draw the learning curves of some runs."""
-        return plots.plot_curves(read_curves(self._client, runs))
+        """Draw the learning curves of some runs on the validation part."""
+        curves: dict[str, dict[str, list[float]]] = {}
+        for run in runs:
+            for name in [name for name in run.data.metrics if name.startswith("valid_")][:1]:
+                history = sorted(self._client.get_metric_history(run.info.run_id, name), key=lambda point: point.step)
+                curves.setdefault(name, {})[run.info.run_name] = [point.value for point in history]
+        return plots.plot_curves(curves)
 
     def plot_importances(self, runs: Sequence[Run]) -> Figure:
-        """Draw the feature importances of some runs' models."""
-        return plots.plot_importances(read_importances(self._client, runs))
+        """Draw the feature importances of some runs' models; runs whose model cannot be read are left out."""
+        from boostlab.training.fit import rank_features
+
+        shares: dict[str, dict[str, float]] = {}
+        for run in runs:
+            try:
+                gain = rank_features(fetch_predictor(self._client, run.info.run_id))
+            except LabError:
+                continue
+            total = sum(gain.values()) or 1.0
+            shares[run.info.run_name] = {name: value / total for name, value in gain.items()}
+        return plots.plot_importances(shares)
 
     def tabulate_parameters(self, pair: Sequence[Run]) -> Table:
-        """Return the parameters in which two runs differ."""
-        return tables.tabulate_parameters(pair)
+        """Return the parameters in which champion and challenger differ."""
+        rows = [[name, *(_shorten(run.data.params.get(name, "–")) for run in pair)] for name in find_differing(pair)]
+        return Table("Parameters that differ", ["parameter", "champion", "challenger"], rows)
 
-    def compare(self, pair: Sequence[Run]) -> summary.PairSummary:
+    def compare(self, pair: Sequence[Run]) -> PairSummary:
         """Compare the models of champion and challenger on the same test rows."""
-        return summary.summarize_pair(self._client, pair, metric=self.selection.metric)
+        if len(pair) < 2:
+            return PairSummary(reason="A comparison on the same rows takes two runs.")
+        champion, challenger = (run.info.run_id for run in pair)
+        try:
+            rows = pair_runs(self._client, champion=champion, challenger=challenger)
+            return PairSummary(pair, compare_pair(rows, metric=self.selection.metric))
+        except LabError as error:
+            return PairSummary(pair, reason=str(error))
 
-    def plot_difference(self, pair: summary.PairSummary) -> Figure:
+    def plot_difference(self, pair: PairSummary) -> Figure:
         """Draw the difference between champion and challenger."""
         return plots.plot_difference(pair.difference)
 
-    def list_metrics(self, pair: summary.PairSummary) -> dict[str, float]:
+    def list_metrics(self, pair: PairSummary) -> dict[str, float]:
         """Return the result as metrics of the comparison's own run."""
-        best = {f"best_{self.selection.metric}": value for value in self.selection.values[:1]}
-        return {"runs_compared": float(len(self.selection.runs)), **best, **pair.metrics}
+        found = {"runs_compared": float(len(self.selection.runs))}
+        found |= {f"best_{self.selection.metric}": value for value in self.selection.values[:1]}
+        if pair.difference:
+            found |= {"difference": pair.difference.value, "low": pair.difference.low, "high": pair.difference.high}
+        return found
 
     def register_best(self) -> int | None:
         """Register the best run's model if ``register_as`` names a registered model, and return the version.
@@ -103,6 +190,42 @@ class Comparison:
             raise LabError(f"register_as = {name!r}: there is no run whose model could be registered. Train one first.")
         return register_run(self._client, self.selection.runs[0].info.run_id, name)
 
-    def describe_result(self, pair: summary.PairSummary, *, facts: RunFacts, version: int | None) -> str:
-        """Return the result in Markdown: one table and one sentence."""
-        return summary.describe_result(self.selection, pair, facts=facts, register_as=self._settings.register_as, version=version)
+    def describe_result(self, pair: PairSummary, *, facts: RunFacts, version: int | None) -> str:
+        """Return the result in Markdown: one table and one sentence; `facts` are those of the comparison's own run."""
+        if not self.selection.runs:
+            return NO_RUNS
+        best, name = self.selection.runs[0], self._settings.register_as
+        page = facts.ui.run_url(best.info.experiment_id, best.info.run_id)
+        rows = {
+            "data": format_code(str(self.selection.dataset)),
+            "runs compared": str(len(self.selection.runs)),
+            "best run": f"{format_link(best.info.run_name, page)} ({format_code(best.info.run_id)})",
+            self.selection.metric: f"{self.selection.values[0]:.5g}",
+        }
+        if version:
+            rows["registered as"] = format_link(f"{name} version {version}", facts.ui.version_url(name, version))
+        rows["this comparison"] = format_link(facts.run_name, facts.run_url)
+        if facts.ui.command:
+            rows["links"] = f"work while this runs: {format_code(facts.ui.command)}"
+        return f"{format_table(rows)}\n\n{pair.describe()}"
+
+    def _choose_metrics(self) -> list[str]:
+        """Return the metric of the comparison, other results on the test part, and how long training took."""
+        recorded = dict.fromkeys(name for run in self.selection.runs for name in sorted(run.data.metrics))
+        names = dict.fromkeys([self.selection.metric, *(name for name in recorded if name.startswith("test_"))])
+        return [*list(names)[:MOST_METRICS], *(name for name in ("best_iteration", "fit_time_s") if name in recorded)]
+
+    def _find(self, name: str) -> Run:
+        """Return the run of that id or name, from the store if it is not in the selection."""
+        found = [run for run in self.selection.runs if name in (run.info.run_id, run.info.run_name)]
+        return found[0] if found else find_named(self._client, [name])[0]
+
+
+def _read_metric(run: Run, name: str) -> float | int | None:
+    value: float | None = run.data.metrics.get(name)
+    return int(value) if name == "best_iteration" and value is not None else value
+
+
+def _shorten(text: str | None) -> Any:
+    value = to_value(text)
+    return f"{value[:MOST_CHARACTERS]}…" if isinstance(value, str) and len(value) > MOST_CHARACTERS else value

@@ -22,12 +22,11 @@ from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target
 from boostlab.deployment.verification import VerificationReport
 from boostlab.errors import DeploymentError
+from boostlab.registry.view import IMAGE_TAG
 from boostlab.tracking.run import Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-IMAGE_TAG = "boostlab.image"  # tag of the model version: name and digest of its released image
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from boostlab.errors import LabError
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.kit import KIT
-from boostlab.registry.stages import Stage
+from boostlab.registry.history import Stage
 from boostlab.tracking.store import find_project
 
 FILE = Path("parameters") / "registry" / "gate.yaml"

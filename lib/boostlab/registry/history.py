@@ -1,4 +1,4 @@
-"""The history of a registered model: one tag per transition, on the version that changed its stage.
+"""The stages, and the history of a registered model: one tag per transition, on the version that changed its stage.
 
 The transitions of a model, replayed in order of time and id, give the version in each stage. A version that enters a stage
 displaces the previous version of this stage, which becomes archived. Every reader derives the same history from the same
@@ -12,12 +12,18 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
-from boostlab.registry.stages import ALIASES, ARCHIVED, STAGES, Stage
-
+Stage = Literal["none", "test", "staging", "production", "archived"]
+NONE: Stage = "none"  # registered and not yet in a stage
+ARCHIVED: Stage = "archived"  # has no alias: its last transition names this stage
+ALIASES: tuple[Stage, ...] = ("test", "staging", "production")  # from the least to the most advanced
+TARGETS: tuple[Stage, ...] = (*ALIASES, ARCHIVED)
+STAGES: tuple[Stage, ...] = get_args(Stage)
+NEXT: dict[Stage, Stage] = {"staging": "production", "production": "archived"}  # usually; from other stages: staging
 PREFIX = "boostlab.transition."
 INFERRED = "outside"  # as the tags name it
+INFERRED_WHY = "another MLflow client changed the alias"
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,6 @@ class Transition:
 
     Attributes
     ----------
-    version : int
     time_ms : int
         Milliseconds since 1970. On one host, the transitions of a model have different times.
     id : str
@@ -34,8 +39,6 @@ class Transition:
     action : str
         ``promote``, ``archive`` or ``rollback``; ``outside``: inferred from an alias change made outside boostlab;
         ``displaced``: another version entered the stage (derived from that transition, without a tag).
-    from_stage, to_stage : str
-    who, why : str
     run_id : str
         The run that applied the transition; empty if none.
     gate : mapping
@@ -83,9 +86,9 @@ class StageHistory:
     transitions : tuple of Transition
         In order, including the displaced versions.
     version_by_stage : mapping of stage to version
-        The version in ``test``, ``staging`` and ``production``.
+        Without ``none`` and ``archived``.
     stage_by_version : mapping of version to stage
-        The stage of each version that has a transition.
+        Without versions that have no transition.
     """
 
     transitions: tuple[Transition, ...]
@@ -96,6 +99,17 @@ class StageHistory:
     def written(self) -> list[Transition]:
         """The transitions that have a tag of their own, or will have one."""
         return [transition for transition in self.transitions if transition.action != "displaced"]
+
+    def infer(self, current: Mapping[Stage, int]) -> list[Transition]:
+        """Return the transitions of now that lead to the current version in each stage; they were made outside boostlab."""
+        changed: dict[int, Stage] = {number: NONE for stage, number in self.version_by_stage.items() if stage not in current}
+        changed |= {number: stage for stage, number in current.items() if self.version_by_stage.get(stage) != number}
+        found: list[Transition] = []
+        for number, stage in changed.items():
+            stages = {"from_stage": self.stage_by_version.get(number, NONE), "to_stage": stage}
+            facts = {"version": number, "action": INFERRED, "who": "unknown", "why": INFERRED_WHY, **stages}
+            found.append(new_transition([*self.transitions, *found], **facts))
+        return found
 
     def last_transition(self, version: int) -> Transition | None:
         """Return a version's last transition."""
@@ -126,9 +140,15 @@ def read_transitions(version: int, tags: Mapping[str, str]) -> list[Transition]:
         if not (key.startswith(PREFIX) and when.isdigit()):
             continue
         try:
-            found.append(_from_facts(version, int(when), identity, json.loads(value)))
+            facts = json.loads(value)
+            from_stage, to_stage, gate = facts["from"], facts["to"], facts.get("gate")
+            texts = {name: str(facts.get(name, "")) for name in ("action", "who", "why", "run_id")}
         except (ValueError, KeyError, TypeError):  # written by hand
             continue
+        if from_stage in STAGES and to_stage in STAGES:
+            gate = gate if isinstance(gate, dict) else {}
+            facts = {"from_stage": from_stage, "to_stage": to_stage, "gate": gate, **texts}
+            found.append(Transition(version, int(when), identity, **facts))
     return found
 
 
@@ -147,23 +167,8 @@ def replay(transitions: Iterable[Transition]) -> StageHistory:
         if to_stage in ALIASES:
             if previous is not None and previous != version:
                 stage_by_version[previous] = ARCHIVED
-                history.append(_displaced(previous, by=transition))
+                facts: dict[str, Any] = {"action": "displaced", "why": f"version {version} took its place", "gate": {}}
+                history.append(replace(transition, version=previous, from_stage=to_stage, to_stage=ARCHIVED, **facts))
             version_by_stage[to_stage] = version
         stage_by_version[version] = to_stage
     return StageHistory(tuple(history), version_by_stage, stage_by_version)
-
-
-def _displaced(version: int, *, by: Transition) -> Transition:
-    why = f"version {by.version} took its place"
-    return replace(by, version=version, action="displaced", from_stage=by.to_stage, to_stage=ARCHIVED, why=why, gate={})
-
-
-def _from_facts(version: int, time_ms: int, identity: str, facts: Mapping[str, Any]) -> Transition:
-    from_stage, to_stage = facts["from"], facts["to"]
-    if from_stage not in STAGES or to_stage not in STAGES:
-        raise ValueError(to_stage)
-    texts = {name: str(facts.get(name, "")) for name in ("action", "who", "why", "run_id")}
-    gate = facts.get("gate")
-    return Transition(
-        version, time_ms, identity, from_stage=from_stage, to_stage=to_stage, gate=gate if isinstance(gate, dict) else {}, **texts
-    )

@@ -12,11 +12,10 @@ from boostlab.display.tables import Table
 from boostlab.models.registration import register_run
 from boostlab.registry.gate import load_gate
 from boostlab.registry.history import Transition
-from boostlab.registry.request import TransitionRequest, request_transition
 from boostlab.registry.rules import judge
 from boostlab.registry.settings import Registry
 from boostlab.registry.tables import tabulate_results
-from boostlab.registry.transition import apply_transition
+from boostlab.registry.transition import TransitionRequest, apply_transition, request_transition
 from boostlab.registry.view import ModelView, list_models, view_model
 from boostlab.tracking.run import Run
 
@@ -36,10 +35,8 @@ class Operation:
         The models to show: the named one, else the first ten. They are read once, and again only when a transition is applied.
     version : int
         The chosen version, or the newly registered one; 0 if none.
-    request : TransitionRequest or None
-        The requested transition with the gate's results; None before the gate, or if none is requested.
-    transition : Transition or None
-        The applied transition.
+    request, transition : TransitionRequest and Transition, optional
+        The requested transition after the gate has judged it, and the applied one.
     """
 
     client: MlflowClient

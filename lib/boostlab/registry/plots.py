@@ -10,8 +10,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
 from boostlab.display.figures import BLUE, GREEN, ORANGE, make_figure, shorten_label
-from boostlab.registry.history import Transition
-from boostlab.registry.stages import ALIASES, Stage
+from boostlab.registry.history import ALIASES, Stage, Transition
 from boostlab.registry.view import ModelView
 
 COLOURS: dict[Stage, str] = {"test": ORANGE, "staging": BLUE, "production": GREEN}

@@ -12,17 +12,17 @@ import pandas as pd
 from packaging.requirements import InvalidRequirement, Requirement
 
 from boostlab.comparison.paired import compare_pair, pair_runs
+from boostlab.comparison.selection import TASK_METRICS
 from boostlab.errors import LabError, suggest
 from boostlab.models.loading import describe_version, fetch_version, load_version
 from boostlab.registry.gate import BOUND, Champion, Gate, Rule, RuleResult, Thresholds, Transitions
-from boostlab.registry.request import TransitionRequest
+from boostlab.registry.transition import TransitionRequest
 from boostlab.registry.view import read_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
-FIRST_METRIC = {"regression": "rmse", "classification": "log_loss"}
 Outcome = Literal["pass", "fail", "not applicable"]
 Verdict = tuple[Outcome, str]  # with its evidence
 
@@ -34,30 +34,19 @@ def judge(client: MlflowClient, request: TransitionRequest, gate: Gate) -> Trans
         rule = getattr(gate, name)
         if rule is None:
             continue
-        try:
-            outcome, evidence = _check(client, request, name, rule)
-        except LabError as error:
-            outcome, evidence = "fail", str(error)
-        results.append(RuleResult(rule=name, outcome=outcome, evidence=evidence))
+        verdict: Verdict
+        if isinstance(rule, Rule) and request.to_stage not in rule.stages:
+            verdict = "not applicable", f"Applies to transitions to {' and '.join(rule.stages)}."
+        else:
+            try:
+                verdict = CHECKS[name](client, request, rule)
+            except LabError as error:
+                verdict = "fail", str(error)
+        results.append(RuleResult(rule=name, outcome=verdict[0], evidence=verdict[1]))
     return replace(request, results=tuple(results))
 
 
-def _check(client: MlflowClient, request: TransitionRequest, name: str, rule: Any) -> Verdict:
-    if isinstance(rule, Transitions):
-        return check_transition(request, rule)
-    if request.to_stage not in rule.stages:
-        return "not applicable", f"Applies to transitions to {' and '.join(rule.stages)}."
-    checks: dict[str, Callable[[MlflowClient, TransitionRequest, Any], Verdict]] = {
-        "signature_and_example": check_signature,
-        "model_answers": check_answers,
-        "pinned_requirements": check_requirements,
-        "metric_thresholds": check_thresholds,
-        "beats_champion": check_champion,
-    }
-    return checks[name](client, request, rule)
-
-
-def check_transition(request: TransitionRequest, rule: Transitions) -> Verdict:
+def check_transition(_client: MlflowClient, request: TransitionRequest, rule: Transitions) -> Verdict:
     """Check that the gate allows a transition from one stage to the other."""
     step = f"{request.from_stage} to {request.to_stage}"
     if request.action == "rollback":
@@ -92,7 +81,8 @@ def check_answers(client: MlflowClient, request: TransitionRequest, _rule: Rule)
     try:
         answers = pd.DataFrame(load_version(client, name, version).predict(example))
     except Exception as error:  # the model's own code may raise anything
-        return "fail", f"The model fails on its input example: {type(error).__name__}: {_first_line(error)}"
+        first_line = (str(error).strip() or "no message").splitlines()[0]
+        return "fail", f"The model fails on its input example: {type(error).__name__}: {first_line}"
     numbers = answers.select_dtypes("number").to_numpy(float)
     if len(answers) != len(example) or answers.isna().to_numpy().any() or not np.isfinite(numbers).all():
         return "fail", f"For {len(example)} rows the model gives {len(answers)} predictions, or one is missing or infinite."
@@ -141,7 +131,7 @@ def check_champion(client: MlflowClient, request: TransitionRequest, rule: Champ
             raise LabError(f"The run of version {number} was deleted, with its test rows. Train again, or override the gate.")
         ids[number] = run.info.run_id
     pair = pair_runs(client, champion=ids[champion], challenger=ids[request.version])
-    metric = FIRST_METRIC[pair.task] if rule.metric == "auto" else rule.metric
+    metric = TASK_METRICS[pair.task] if rule.metric == "auto" else rule.metric
     difference = compare_pair(pair, metric=metric)
     is_accepted = difference.verdict == "better" if rule.demand == "better" else difference.verdict != "worse"
     evidence = difference.describe(f"version {champion} (in production)", f"version {request.version}")
@@ -164,5 +154,11 @@ def _is_pinned(line: str) -> bool:
     return bool(required.url) or any(item.operator in ("==", "===") and "*" not in item.version for item in required.specifier)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or "no message").splitlines()[0]
+CHECKS: dict[str, Callable[[MlflowClient, TransitionRequest, Any], Verdict]] = {
+    "allowed_transitions": check_transition,
+    "signature_and_example": check_signature,
+    "model_answers": check_answers,
+    "pinned_requirements": check_requirements,
+    "metric_thresholds": check_thresholds,
+    "beats_champion": check_champion,
+}

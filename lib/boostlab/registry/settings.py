@@ -1,23 +1,49 @@
-"""Settings of ``registry.ipynb``, and the shared settings of notebooks that use one version of a registered model."""
+"""Settings of ``registry.ipynb``, the words for stages, and the settings of notebooks that use one version of a model."""
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from boostlab.errors import suggest
 from boostlab.notebook.settings import Count, ModelName, Tracked
-from boostlab.registry.stages import ARCHIVED, read_stage
+from boostlab.registry.history import ARCHIVED, TARGETS, Stage
 
 EXPECTED = "a state such as 5:staging production:3"
 TransitionAction = Literal["promote", "archive", "rollback"]
 Action = Literal["show", "register", TransitionAction]
+OTHER_WORDS: dict[str, Stage] = {"teste": "test", "producao": "production"}
 NEEDS: dict[str, tuple[str, ...]] = {
     "register": ("model", "run_id"),
     "promote": ("model", "version", "stage"),
     "archive": ("model", "version"),
     "rollback": ("model",),
 }
+
+
+def read_stage(text: str) -> Stage:
+    """Return the stage that a text names, in any case, with or without accents; ``teste`` and ``produção`` too.
+
+    Raises
+    ------
+    ValueError
+        If the text names no stage that a version can enter.
+
+    Examples
+    --------
+    >>> [read_stage(text) for text in ("Produção", "PRODUCAO", " teste", "Staging")]
+    ['production', 'production', 'test', 'staging']
+    """
+    plain = unicodedata.normalize("NFKD", text.strip().casefold()).encode("ascii", "ignore").decode()
+    for stage in TARGETS:
+        if OTHER_WORDS.get(plain, plain) == stage:
+            return stage
+    raise ValueError(
+        f"no stage.{suggest(plain, (*TARGETS, *OTHER_WORDS))} It takes: test (or teste), staging, production (or produção), "
+        "archived."
+    )
 
 
 class Registry(Tracked):

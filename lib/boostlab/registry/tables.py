@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.display.tables import Link, Table
 from boostlab.registry.gate import RuleResult
-from boostlab.registry.history import INFERRED, Transition
-from boostlab.registry.stages import ALIASES
+from boostlab.registry.history import ALIASES, INFERRED, Transition
 from boostlab.registry.view import ModelView, Version, describe_age, list_models, read_run
 from boostlab.tracking.store import Store
 from boostlab.tracking.ui import find_ui
@@ -61,7 +60,9 @@ def tabulate_history(view: ModelView) -> Table:
     columns = ["when", "version", "from", "to", "how", "who", "why", "gate", "run"]
     rows = []
     for each in reversed(view.history.transitions):
-        change = [_show_time(each), each.version, each.from_stage, each.to_stage, each.action]
+        shown = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.time_ms / 1000))
+        when = f"before {shown}" if each.action == INFERRED else shown
+        change = [when, each.version, each.from_stage, each.to_stage, each.action]
         rows.append([*change, each.who, each.why, _show_gate(each), each.run_id[:8]])
     return Table(f"{view.name}: history", columns, rows, empty="no transitions yet")
 
@@ -87,11 +88,6 @@ def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float],
     if run is None:
         return "", {}, ""
     return str(run.info.run_name), dict(run.data.metrics), str(run.info.experiment_id)
-
-
-def _show_time(item: Transition) -> str:
-    shown = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(item.time_ms / 1000))
-    return f"before {shown}" if item.action == INFERRED else shown
 
 
 def _show_gate(item: Transition) -> str:

@@ -1,15 +1,18 @@
-"""Apply a transition: check the precondition under a lock, write the history tag, set the aliases.
+"""Request a transition, then apply it: write its history tag, check the precondition, set the aliases.
 
-Processes that use a local store share a lock. Hosts that share a server have no common lock. Each of them writes its tag first
-and then makes the aliases agree with all tags. On every host, the last transition by time and id wins, and the other host's
-user gets an error.
+Processes that use a local store share a lock. Hosts that share a server have no common lock. So each host writes its tag first,
+then reads the model. Of two hosts that do this at the same time, at least the one that reads last finds the other's tag. The host
+whose tag is the first by time and id waits for the other; the other one removes its tag, and its user gets an error. A host sets
+aliases only after it has found no unfinished transition of another host. No further read is needed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,52 +20,123 @@ from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
 from boostlab.errors import GateError, LabError, OutdatedError
-from boostlab.registry.history import Transition, new_transition, replay
-from boostlab.registry.request import TransitionRequest, check_state, describe_last_change
-from boostlab.registry.stages import ALIASES
-from boostlab.registry.view import ModelView, view_model
-from boostlab.tracking.store import Store, as_store_error, check_reachable
+from boostlab.registry.gate import RuleResult
+from boostlab.registry.history import ALIASES, ARCHIVED, Stage, Transition, new_transition, replay
+from boostlab.registry.settings import TransitionAction
+from boostlab.registry.view import MAX_NAMES, ModelView, check_state, describe_last_change, reaching, view_model
+from boostlab.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_TIMEOUT_S = 60.0
 GRACE_MS = 30_000  # another host may still be setting the alias of a transition this young
-MAX_ROUNDS = 10
+POLL_S = 0.3
 MAX_EVIDENCE = 400  # characters of a rule's evidence that the history keeps
 OVERRIDE = "-p override True -p reason '…'"
+
+
+@dataclass(frozen=True)
+class TransitionRequest:
+    """A requested transition, with the gate's results on it: none until the gate has judged the request.
+
+    `expected_state` is the precondition, as :meth:`ModelView.state` writes it.
+    """
+
+    view: ModelView
+    version: int
+    action: TransitionAction
+    to_stage: Stage
+    expected_state: str
+    reason: str = ""
+    override: bool = False
+    results: tuple[RuleResult, ...] = ()
+
+    @property
+    def from_stage(self) -> Stage:
+        """The version's present stage."""
+        return self.view.version(self.version).stage
+
+    @property
+    def failed(self) -> list[RuleResult]:
+        """The results of the rules that fail. They block the transition unless it overrides the gate."""
+        return [result for result in self.results if result.outcome == "fail"]
+
+    def describe(self) -> str:
+        """Return the request in words."""
+        return f"version {self.version} of {self.view.name} from {self.from_stage} to {self.to_stage}"
+
+
+def request_transition(
+    view: ModelView,
+    action: TransitionAction,
+    *,
+    version: int = 0,
+    stage: Stage | None = None,
+    reason: str = "",
+    override: bool = False,
+    expected_state: str = "",
+) -> TransitionRequest:
+    """Return a request for a transition.
+
+    Parameters
+    ----------
+    version : int
+        0 for a rollback: the history gives the version.
+    stage : str, optional
+        The target stage; for a rollback, the stage to roll back.
+    expected_state : str
+        The state that the user saw; empty: the present state.
+
+    Raises
+    ------
+    LabError
+        If the version does not exist or is in that stage, there is no rollback target, or an override has no reason.
+    OutdatedError
+        If the state is not the expected one.
+    """
+    to_stage: Stage = ARCHIVED if action == "archive" else stage or "production"
+    check_state(view, expected_state)
+    if action == "rollback":
+        target = view.history.rollback_target(to_stage)
+        if target is None:
+            before = f"no {'other ' if to_stage in view.version_by_stage else ''}version was in {to_stage} before"
+            raise LabError(f"{view.name} has nothing to roll back to: {before}. Promote a version instead.")
+        if version not in (0, target):
+            changed = describe_last_change(view, target)
+            raise OutdatedError(f"A rollback of {view.name} now leads to version {target}, not {version}{changed}")
+        version = target
+    elif not version:
+        known = ", ".join(str(item.number) for item in view.versions[:MAX_NAMES])
+        raise LabError(f"version = 0 is no version. Choose a version of {view.name}: {known or 'it has none'}.")
+    current = view.version(version).stage
+    if current == to_stage:
+        raise LabError(f"Version {version} of {view.name} is in {current} already. Choose another version or stage.")
+    if override and not reason.strip():
+        raise LabError("override = True needs a reason. Give the reason for overriding the gate: -p reason '…'.")
+    return TransitionRequest(view, version, action, to_stage, view.state(version, to_stage), reason.strip(), override)
 
 
 def apply_transition(
     client: MlflowClient, request: TransitionRequest, *, who: str, run_id: str = ""
 ) -> tuple[Transition, ModelView]:
-    """Apply a judged request, if no rule fails or the gate is overridden, and if the state is the expected one.
-
-    Returns
-    -------
-    tuple of Transition and ModelView
-        The transition in the history, and the model after it.
+    """Apply a judged request; return the transition and the model after it.
 
     Raises
     ------
     GateError
         If a rule fails and the request does not override the gate.
     OutdatedError
-        If the state has changed, or another host applied another transition to that stage at the same time.
-    StoreError
-        If the store is lost.
+        If the state is not the expected one, or another host is changing the model at the same time. Nothing is changed then.
     """
     if request.failed and not request.override:
         reasons = "\n".join(f"  {result.rule}: {result.evidence}" for result in request.failed)
         raise GateError(f"The gate blocks {request.describe()}.\n{reasons}\nFix it, or override the gate: {OVERRIDE}")
-    store, name = Store(client.tracking_uri), request.view.name
-    check_reachable(store)
-    with hold_lock(client, name), as_store_error(store):
-        view = view_model(client, name)
-        check_state(view, request.expected_state)
-        written = [*view.recorded.written, *_record_inferred(client, view)]
+    name = request.view.name
+    with reaching(client), hold_lock(client, name):
+        written = _infer_transitions(request.view)
         transition = new_transition(
-            written,
+            [*request.view.recorded.written, *written],
             version=request.version,
             action=request.action,
             from_stage=request.from_stage,
@@ -72,26 +146,16 @@ def apply_transition(
             run_id=run_id,
             gate=_summarise(request),
         )
-        write_transition(client, name, transition)
-        view = settle(client, view.replace_history(replay([*written, transition]), view.aliases))
-        _check_outcome(view, transition)
-    return transition, view
-
-
-def settle(client: MlflowClient, view: ModelView) -> ModelView:
-    """Make a model's aliases agree with its recorded history, and return the model after that.
-
-    On a server, it reads the model again after each change: the last host that writes then finds all hosts' tags.
-    """
-    is_local = Store(client.tracking_uri).scheme in ("sqlite", "file")
-    for _ in range(MAX_ROUNDS):
-        view = _set_aliases(client, view)
-        if is_local:  # the lock keeps all other writers out
-            return view
-        view = view_model(client, view.name)
-        if view.aliases == view.recorded.version_by_stage:
-            return view
-    raise OutdatedError(f"Others keep changing stages of {view.name}. Read its history, then try again.")
+        written.append(transition)
+        for item in written:
+            write_transition(client, name, item)
+        try:
+            view = _read_alone(client, request, written)
+        except (OutdatedError, KeyboardInterrupt):
+            for item in written:
+                client.delete_model_version_tag(name, str(item.version), item.key)
+            raise
+        return transition, _set_aliases(client, view)
 
 
 def write_transition(client: MlflowClient, name: str, transition: Transition) -> None:
@@ -118,37 +182,50 @@ def _lock_path(store: Store, name: str) -> Path:
     return folder / f".registry-{digest}.lock"
 
 
-def _record_inferred(client: MlflowClient, view: ModelView) -> list[Transition]:
-    """Write and return the inferred transitions, so that the history continues from the present stages."""
+def _infer_transitions(view: ModelView) -> list[Transition]:
+    """Return the inferred transitions; they are written too, so that the history continues from the present stages."""
     inferred = view.inferred
     latest = max((transition.time_ms for transition in view.recorded.transitions), default=0)
     if inferred and inferred[0].time_ms - latest < GRACE_MS:
-        last = view.recorded.transitions[-1]
-        raise OutdatedError(
-            f"{last.who} is changing the stage of version {last.version} of {view.name} now. Try again in half a minute."
-        )
-    for transition in inferred:
-        write_transition(client, view.name, transition)
+        raise _refuse(view.name, view.recorded.transitions[-1])
     return inferred
 
 
+def _read_alone(client: MlflowClient, request: TransitionRequest, written: list[Transition]) -> ModelView:
+    """Return the model once no other host is changing it; without the written transitions, it must be as expected."""
+    own = {item.key for item in written}
+    known = own | {item.key for item in request.view.recorded.written}
+    inferred = {(item.version, item.to_stage) for item in written[:-1]}
+    deadline = time.monotonic() + GRACE_MS / 1000
+    while True:
+        view = view_model(client, request.view.name)
+        before = view.replace_history(replay(item for item in view.recorded.written if item.key not in own), view.aliases)
+        rivals = [item for item in before.recorded.written if item.key not in known]
+        has_settled = {(item.version, item.to_stage) for item in before.inferred} == inferred  # all aliases agree with the tags
+        if has_settled or not rivals:
+            check_state(before, request.expected_state)
+        if has_settled:
+            return view
+        if not rivals:
+            raise OutdatedError(f"Another MLflow client is changing stages of {view.name}. Read its history, then try again.")
+        if rivals[0].order < written[0].order or time.monotonic() > deadline:
+            raise _refuse(view.name, rivals[-1])
+        time.sleep(POLL_S)
+
+
+def _refuse(name: str, rival: Transition) -> OutdatedError:
+    changed = f"the stage of version {rival.version} of {name}"
+    return OutdatedError(f"{rival.who} is changing {changed} now. Try again in half a minute.")
+
+
 def _set_aliases(client: MlflowClient, view: ModelView) -> ModelView:
+    """Make the aliases agree with the recorded history, and return the model after that."""
     wanted = view.recorded.version_by_stage
     for stage in [stage for stage in ALIASES if stage in wanted and view.aliases.get(stage) != wanted[stage]]:
         client.set_registered_model_alias(view.name, stage, str(wanted[stage]))
     for stage in [stage for stage in view.aliases if stage not in wanted]:  # after the others: a version never lacks an alias
         client.delete_registered_model_alias(view.name, stage)
     return view.replace_history(view.recorded, wanted)
-
-
-def _check_outcome(view: ModelView, transition: Transition) -> None:
-    """Raise an OutdatedError if another host's transition overtook this one."""
-    stage = view.recorded.stage_by_version.get(transition.version)
-    if stage != transition.to_stage:
-        raise OutdatedError(
-            f"Version {transition.version} of {view.name} entered {transition.to_stage}, but another host changed that stage at "
-            f"the same time. The version is now in {stage}{describe_last_change(view, transition.version)}"
-        )
 
 
 def _summarise(request: TransitionRequest) -> dict[str, object]:

@@ -10,38 +10,33 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from boostlab.errors import LabError, suggest
-from boostlab.registry.history import INFERRED, StageHistory, Transition, new_transition, read_transitions, replay
-from boostlab.registry.stages import ALIASES, NONE, Stage
+from boostlab.errors import LabError, OutdatedError, suggest
+from boostlab.registry.history import ALIASES, NONE, Stage, StageHistory, Transition, read_transitions, replay
 from boostlab.tracking.store import Store, as_store_error, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
+IMAGE_TAG = "boostlab.image"  # tag of a version: name and digest of its released image
 PAGE = 100
 MAX_NAMES = 20  # that a message lists
-INFERRED_WHY = "another MLflow client changed the alias"
 UNITS_S = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a registered model; `tags` excludes the transitions."""
+    """A version of a registered model; `run_id` and `image` may be empty."""
 
     number: int
     stage: Stage
     created_ms: int
     run_id: str
-    tags: Mapping[str, str]
-
-    @property
-    def image(self) -> str:
-        """The image that was built of this version, or an empty text."""
-        return self.tags.get("boostlab.image", "")
+    image: str
 
 
 @dataclass(frozen=True)
@@ -50,7 +45,6 @@ class ModelView:
 
     Attributes
     ----------
-    name : str
     versions : tuple of Version
         The newest first.
     aliases : mapping of stage to version
@@ -73,15 +67,7 @@ class ModelView:
     @property
     def inferred(self) -> list[Transition]:
         """Transitions inferred from alias changes made outside boostlab; their time is now."""
-        current, recorded = self.version_by_stage, self.recorded
-        changed: dict[int, Stage] = {number: NONE for stage, number in recorded.version_by_stage.items() if stage not in current}
-        changed |= {number: stage for stage, number in current.items() if recorded.version_by_stage.get(stage) != number}
-        found: list[Transition] = []
-        for number, stage in changed.items():
-            facts: dict[str, Any] = {"from_stage": recorded.stage_by_version.get(number, NONE), "to_stage": stage}
-            facts |= {"who": "unknown", "why": INFERRED_WHY}
-            found.append(new_transition([*recorded.transitions, *found], version=number, action=INFERRED, **facts))
-        return found
+        return self.recorded.infer(self.version_by_stage)
 
     @property
     def history(self) -> StageHistory:
@@ -99,11 +85,9 @@ class ModelView:
         for version in self.versions:
             if version.number == number:
                 return version
-        known = [str(version.number) for version in self.versions]
-        raise LabError(
-            f"{self.name} has no version {number}. It has: {', '.join(known[:MAX_NAMES]) or 'none'}"
-            f"{f' and {len(known) - MAX_NAMES} older ones' if len(known) > MAX_NAMES else ''}."
-        )
+        known = ", ".join(str(version.number) for version in self.versions[:MAX_NAMES])
+        more = f" and {len(self.versions) - MAX_NAMES} older ones" if len(self.versions) > MAX_NAMES else ""
+        raise LabError(f"{self.name} has no version {number}. It has: {known or 'none'}{more}.")
 
     def state(self, number: int, stage: Stage) -> str:
         """Return the state that a transition of this version to this stage depends on, such as ``5:staging production:3``."""
@@ -125,24 +109,51 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
     ------
     LabError
         If the registry has no model of that name.
-    StoreError
-        If the store is lost.
     """
     from mlflow.exceptions import MlflowException
 
-    with _reaching(client):
+    with reaching(client):
         try:
             aliases = client.get_registered_model(name).aliases
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             raise _unknown_model(client, name) from None
-        found = list(_search_versions(client, name))
+        found = _search_versions(client, name)
     recorded = replay(each for item in found for each in read_transitions(int(item.version), item.tags))
     numbers = {int(item.version) for item in found}
     staged: dict[Stage, int] = {stage: int(aliases[stage]) for stage in ALIASES if int(aliases.get(stage, 0)) in numbers}
-    versions = sorted(map(_read_version, found), key=lambda version: -version.number)
+    versions = [
+        Version(int(item.version), NONE, int(item.creation_timestamp), item.run_id or "", item.tags.get(IMAGE_TAG, ""))
+        for item in sorted(found, key=lambda item: -int(item.version))
+    ]
     return ModelView(name, tuple(versions), {}, recorded).replace_history(recorded, staged)
+
+
+def check_state(view: ModelView, expected: str) -> None:
+    """Raise an OutdatedError, which names the change, if a model is not in the expected state."""
+    for fact in expected.split():
+        left, _, right = fact.partition(":")
+        if left.isdigit():
+            stage = view.version(int(left)).stage
+            if stage != right:
+                changed = describe_last_change(view, int(left))
+                raise OutdatedError(f"Version {left} of {view.name} was in {right} and is now in {stage}{changed}")
+        else:
+            number = next((number for stage, number in view.version_by_stage.items() if stage == left), 0)
+            if str(number) != right:
+                was, now = (f"version {each}" if each != "0" else "no version" for each in (right, str(number)))
+                changed = describe_last_change(view, number or int(right))
+                raise OutdatedError(f"Stage {left} of {view.name} had {was} and now has {now}{changed}")
+
+
+def describe_last_change(view: ModelView, number: int) -> str:
+    """Return the author, age and reason of a version's last transition, as the end of a sentence."""
+    last = view.history.last_transition(number)
+    if last is None:
+        return ". Read the history, then decide again."
+    why = f": {last.why!r}" if last.why else ""
+    return f" ({last.who}, {describe_age(last.time_ms)} ago{why}). Read the history, then decide again."
 
 
 def choose_version(client: MlflowClient, name: str, *, stage: Stage, number: int = 0) -> Version:
@@ -166,15 +177,21 @@ def choose_version(client: MlflowClient, name: str, *, stage: Stage, number: int
 
 def list_models(client: MlflowClient) -> list[RegisteredModel]:
     """Return all registered models by name, each with its aliases and its newest version."""
-    models: list[RegisteredModel] = []
-    token = None
-    while True:
-        with _reaching(client):
-            page = client.search_registered_models(max_results=PAGE, page_token=token)
-        models += page
-        token = page.token
-        if not token:
-            return sorted(models, key=lambda model: str(model.name))
+    from mlflow.utils import get_results_from_paginated_fn
+
+    with reaching(client):
+        search = client.search_registered_models
+        models = get_results_from_paginated_fn(lambda most, token: search(max_results=most, page_token=token), PAGE)
+    return sorted(models, key=lambda model: str(model.name))
+
+
+@contextmanager
+def reaching(client: MlflowClient) -> Iterator[None]:
+    """Raise a StoreError if the store is lost or does not answer."""
+    store = Store(client.tracking_uri)
+    check_reachable(store)
+    with as_store_error(store):
+        yield
 
 
 def read_run(client: MlflowClient, run_id: str) -> Run | None:
@@ -203,37 +220,14 @@ def describe_age(time_ms: int) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _read_version(item: Any) -> Version:
-    number = int(item.version)
-    return Version(
-        number=number,
-        stage=NONE,
-        created_ms=int(item.creation_timestamp),
-        run_id=item.run_id or "",
-        tags={key: value for key, value in item.tags.items() if not read_transitions(number, {key: value})},
-    )
+def _search_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    from mlflow.utils import get_results_from_paginated_fn
 
-
-@contextmanager
-def _reaching(client: MlflowClient) -> Iterator[None]:
-    """Raise a StoreError if the store is lost or does not answer."""
-    store = Store(client.tracking_uri)
-    check_reachable(store)
-    with as_store_error(store):
-        yield
-
-
-def _search_versions(client: MlflowClient, name: str) -> Iterator[Any]:
     if "'" in name and '"' in name:
         raise LabError(f"The model {name!r} has both kinds of quotes in its name, which MLflow cannot search for. Rename it.")
     quote = '"' if "'" in name else "'"
-    token = None
-    while True:
-        page = client.search_model_versions(f"name = {quote}{name}{quote}", max_results=PAGE, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+    search = partial(client.search_model_versions, f"name = {quote}{name}{quote}")
+    return list(get_results_from_paginated_fn(lambda most, token: search(max_results=most, page_token=token), PAGE))
 
 
 def _unknown_model(client: MlflowClient, name: str) -> LabError:

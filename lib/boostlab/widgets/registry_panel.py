@@ -21,11 +21,11 @@ from boostlab.execution import jobs
 from boostlab.notebook.kit import KIT
 from boostlab.notebook.session import is_headless
 from boostlab.registry.gate import load_gate
-from boostlab.registry.request import TransitionRequest, request_transition
+from boostlab.registry.history import ARCHIVED, NEXT, TARGETS
 from boostlab.registry.rules import judge
 from boostlab.registry.settings import Registry, TransitionAction
-from boostlab.registry.stages import ARCHIVED, NEXT, TARGETS
 from boostlab.registry.tables import tabulate_history, tabulate_models, tabulate_results, tabulate_versions
+from boostlab.registry.transition import TransitionRequest, request_transition
 from boostlab.registry.view import ModelView, list_models, view_model
 from boostlab.tracking.store import Store, as_store_error, check_reachable
 
@@ -145,7 +145,7 @@ class Panel(widgets.VBox):
         with self._silently():
             self.version.options = [(f"{item.number} · {item.stage}", item.number) for item in view.versions]
             self.version.value = chosen
-            self.stage.value = NEXT[view.version(chosen).stage] if chosen else TARGETS[0]
+            self.stage.value = NEXT.get(view.version(chosen).stage, "staging") if chosen else TARGETS[0]
         self._choose()
 
     def _choose(self) -> None:

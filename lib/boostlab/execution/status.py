@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from boostlab.atomic import write_text
 from boostlab.tracking.facts import RunFacts
@@ -36,32 +34,12 @@ class Status:
     run: RunFacts | None = None
 
 
-class StatusFile:
-    """The status file of this process, which `BOOSTLAB_STATUS` names; without the variable nothing is written."""
-
-    def __init__(self) -> None:
-        given = os.environ.get(VARIABLE)
-        self._path = Path(given) if given else None
-        self._status = Status()
-
-    def note_run(self, facts: RunFacts) -> None:
-        """Report the run."""
-        self._write(run=facts)
-
-    def note_cell(self, done: int, cells: int) -> None:
-        """Report the number of executed cells."""
-        self._write(cell=done, cells=cells, note="")
-
-    def note_line(self, line: str) -> None:
-        """Report the progress line of the running cell."""
-        self._write(note=line)
-
-    def _write(self, **changes: Any) -> None:
-        if self._path is None:
-            return
-        self._status = dataclasses.replace(self._status, **changes)
+def write_status(status: Status) -> None:
+    """Write the status into the file that the parent process has named, if there is one."""
+    path = os.environ.get(VARIABLE)
+    if path:
         with contextlib.suppress(OSError):  # the parent process and its folder are gone: the run goes on
-            write_text(self._path, json.dumps(dataclasses.asdict(self._status)))
+            write_text(Path(path), json.dumps(asdict(status)))
 
 
 def read_status(path: Path) -> Status:

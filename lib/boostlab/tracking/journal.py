@@ -134,11 +134,9 @@ class Journal:
         except (ValueError, TypeError):
             raise LabError(f"The journal {self.path} cannot be read. Its run cannot be completed: delete the folder.") from None
 
-    def note_ids(self, *, run_id: str, experiment_id: str) -> RunFacts:
-        """Add the ids that the store has given to the run, and return all facts."""
-        facts = replace(self.facts(), run_id=run_id, experiment_id=experiment_id)
-        _write(self.path / "run.json", asdict(facts))
-        return facts
+    def note_ids(self, *, run_id: str, experiment_id: str) -> None:
+        """Add the ids that the store has given to the run."""
+        _write(self.path / "run.json", asdict(replace(self.facts(), run_id=run_id, experiment_id=experiment_id)))
 
     def add(self, entry_type: str, content: Mapping[str, Any], files: Path | None = None) -> Entry:
         """Append an entry atomically.

@@ -9,7 +9,7 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 from papermill.log import logger
 
-from boostlab.execution.status import Status, write_status
+from boostlab.execution.jobs import Status, write_status
 from boostlab.redaction import redact
 
 

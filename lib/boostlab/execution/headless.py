@@ -20,8 +20,8 @@ from papermill.log import logger
 from boostlab.errors import LabError, StoreError
 from boostlab.execution.client import Client, Record
 from boostlab.execution.ending import CellError, Ending, RefusedError, failed, find_ending, to_papermill
+from boostlab.execution.jobs import STATUS_VARIABLE
 from boostlab.execution.kernel import WarmKernel
-from boostlab.execution.status import VARIABLE as STATUS_VARIABLE
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.notebook.session import JOURNAL_VARIABLE
@@ -153,7 +153,7 @@ class _Execution:
 
     def _deliver(self, notebook: Any, ending: Ending) -> None:
         """Deliver the rest of the run, and log a summary."""
-        summary = describe_outcome(self._owner.journal, ending.status, ending.reason)
+        summary = describe_outcome(self._owner.journal, ending.status, ending.tags.get("boostlab.reason", ""))
         try:
             self._owner.deliver()
         except StoreError as error:

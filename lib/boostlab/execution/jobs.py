@@ -41,22 +41,12 @@ STATUS_VARIABLE = "BOOSTLAB_STATUS"  # in the environment of an execution: the s
 
 @dataclass(frozen=True)
 class Status:
-    """Progress of an execution.
+    """Progress of an execution."""
 
-    Attributes
-    ----------
-    cell, cells : int
-        Number of executed cells, and of all cells.
-    note : str
-        Progress line of the running cell, such as the rounds of a training.
-    run : RunFacts or None
-        Facts of its run, once it is made.
-    """
-
-    cell: int = 0
-    cells: int = 0
-    note: str = ""
-    run: RunFacts | None = None
+    cell: int = 0  # number of executed cells
+    cells: int = 0  # number of all cells
+    note: str = ""  # progress line of the running cell, such as the rounds of a training
+    run: RunFacts | None = None  # set once the run is made
 
 
 def write_status(status: Status) -> None:

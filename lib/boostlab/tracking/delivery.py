@@ -15,7 +15,7 @@ from boostlab.errors import StoreError
 from boostlab.models.registration import register_model
 from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Entry, Journal
-from boostlab.tracking.store import OpenStore, Store, as_store_error, check_reachable
+from boostlab.tracking.store import OpenStore, as_store_error, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -162,8 +162,10 @@ def _find_experiment(name: str, store: OpenStore) -> str:
     client = store.client
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
+        slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
+        location = (store.artifact_root / (slug or "_")).as_uri() if store.artifact_root else None
         try:
-            return str(client.create_experiment(name, artifact_location=_artifact_location(name, store), tags=EXPERIMENT_TAGS))
+            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -174,13 +176,6 @@ def _find_experiment(name: str, store: OpenStore) -> str:
             f"mlflow experiments restore --experiment-id {experiment.experiment_id if experiment else '…'}"
         )
     return str(experiment.experiment_id)
-
-
-def _artifact_location(name: str, store: Store) -> str | None:
-    if store.artifact_root is None:
-        return None
-    slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
-    return (store.artifact_root / (slug or "_")).as_uri()
 
 
 def _knows_run(client: MlflowClient, run_id: str) -> bool:

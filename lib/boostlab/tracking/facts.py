@@ -21,34 +21,18 @@ from boostlab.tracking.ui import MlflowUI, find_ui
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run.
+    """What is known of a run; secrets are masked."""
 
-    Attributes
-    ----------
-    store : str
-        Address of the tracking store, without a password.
-    notebook : str
-        Short name of the notebook, such as ``train``.
-    start_time : int
-        Milliseconds since the epoch.
-    tags, params : dict of str to str
-        What the run begins with; secrets are masked.
-    output_path : str or None
-        File of the executed notebook.
-    run_id, experiment_id : str
-        Ids in the store; empty until the run is made there.
-    """
-
-    store: str
+    store: str  # the address, without a password
     experiment: str
     run_name: str
-    notebook: str
-    start_time: int
-    tags: dict[str, str]
+    notebook: str  # its short name, such as `train`
+    start_time: int  # ms since the epoch
+    tags: dict[str, str]  # those that the run begins with
     params: dict[str, str]
     ui: MlflowUI = field(default_factory=MlflowUI)
-    output_path: str | None = None
-    run_id: str = ""
+    output_path: str | None = None  # the file of the executed notebook
+    run_id: str = ""  # both ids are empty until the run is made in the store
     experiment_id: str = ""
 
     @property

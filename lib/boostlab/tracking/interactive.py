@@ -141,7 +141,6 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
 
 
 def _read_saved(path: Path | None) -> tuple[Any, str]:
-    """Return the notebook from its file, and its state."""
     if path is None or not path.is_file():
         return None, NOT_FOUND
     import nbformat  # slow to load, and a kernel of a headless run does not need it

@@ -42,12 +42,7 @@ def open_run(
 ) -> Owner:
     """Complete orphaned runs, and return the owner of a new run, which has not begun yet.
 
-    Parameters
-    ----------
-    values : mapping
-        All parameters of the notebook.
-    output_path : pathlib.Path or None
-        File of the executed notebook.
+    The `values` are all parameters of the notebook, and `output_path` is the file of the executed notebook.
 
     Raises
     ------

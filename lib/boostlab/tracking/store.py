@@ -178,10 +178,7 @@ def configure_mlflow(store: Store) -> None:
 def check_reachable(store: Store, *, fresh: bool = False) -> None:
     """Raise a StoreError if a store does not answer; MLflow would retry for minutes, or make a new store without a word.
 
-    Parameters
-    ----------
-    fresh : bool
-        Whether a local store may not exist yet; its parent folder must exist.
+    If `fresh`, a local store need not exist yet, but its parent folder must.
     """
     if store.scheme in ("sqlite", "file"):
         _check_local(store, fresh=fresh)

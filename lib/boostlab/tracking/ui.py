@@ -22,18 +22,10 @@ START_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class MlflowUI:
-    """MLflow's UI on one store.
+    """MLflow's UI on one store."""
 
-    Attributes
-    ----------
-    address : str
-        Where it answers, with a slash at the end.
-    command : str
-        The command that starts it; empty where it is always there.
-    """
-
-    address: str = "http://127.0.0.1:5000/"
-    command: str = ""
+    address: str = "http://127.0.0.1:5000/"  # ends with a slash
+    command: str = ""  # starts the UI; empty where it is always there
 
     def experiment_url(self, experiment_id: str) -> str:
         """Return the address of an experiment's page."""

@@ -1,7 +1,7 @@
 """A headless execution: it owns its run from before the kernel starts until after the kernel has ended.
 
-papermill calls :func:`execute` for a boostlab notebook (:mod:`boostlab.engine`). It checks the parameters and opens the
-store, makes the run, runs the cells, and puts the executed notebook into the run for every final status.
+papermill calls :func:`execute` for a boostlab notebook (:mod:`boostlab.engine`). It checks the parameters, opens the store,
+makes the run, runs the cells, and puts the executed notebook into the run, whatever the final status.
 """
 
 from __future__ import annotations

@@ -22,12 +22,6 @@ from boostlab.tracking.owner import Owner, open_run
 from boostlab.tracking.store import find_project, find_store, open_store
 from boostlab.tracking.summary import describe_loss
 
-ON_SCREEN = "as on the screen"
-NOT_FOUND = "none: the notebook's file is unknown"
-AS_SAVED = "as last saved: no JupyterLab answered"
-INCOMPLETE = "as on the screen, without the outputs of {} cell(s): cleared, run again meanwhile, or shown in another window"
-UNREADABLE = "none: the notebook's file cannot be read"
-
 
 class InteractiveRun:
     """The run that this kernel owns; its `owner` has begun it."""
@@ -108,7 +102,8 @@ class InteractiveRun:
         if last_cell in cells:  # the browser learns this cell's number only after the cell has ended
             cells[last_cell].execution_count = self._counts[last_cell]
         missing = sum(cells[name].get("execution_count") != count for name, count in self._counts.items() if name in cells)
-        return document, INCOMPLETE.format(missing) if missing else ON_SCREEN
+        lost = f", without the outputs of {missing} cell(s): cleared, run again meanwhile, or shown in another window"
+        return document, f"as on the screen{lost if missing else ''}"
 
     def _count_failing(self, document: Any) -> int:
         """Return the number of cells whose last execution failed, excluding `raises-exception` cells."""
@@ -141,14 +136,15 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
 
 
 def _read_saved(path: Path | None) -> tuple[Any, str]:
+    """Return the notebook from its file, and its state."""
     if path is None or not path.is_file():
-        return None, NOT_FOUND
+        return None, "none: the notebook's file is unknown"
     import nbformat  # slow to load, and a kernel of a headless run does not need it
 
     try:
-        return nbformat.read(path, as_version=4), AS_SAVED
+        return nbformat.read(path, as_version=4), "as last saved: no JupyterLab answered"
     except Exception:  # whatever the file holds or forbids: the run has to end
-        return None, UNREADABLE
+        return None, "none: the notebook's file cannot be read"
 
 
 def _cells_by_name(document: Any) -> dict[str, Any]:

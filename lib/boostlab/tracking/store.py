@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 ALLOWED = "sqlite:///FILE, a folder or file:FOLDER, http(s)://HOST, postgresql://, mysql:// or mssql://USER@HOST/NAME"
 HOST = re.compile(r"[\w.-]+:\d+/?")
-DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -122,7 +121,7 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
             return _folder(unquote(re.sub(r"^file:(//)?", "", address)), folder)
         case "http" | "https":
             return Store(address.rstrip("/"))
-        case name if name in DATABASE_SERVERS:
+        case "postgresql" | "mysql" | "mssql":
             return Store(address, project / "mlartifacts")
     raise StoreError(f"The tracking address {redact(address, ())!r} has an unknown form. Allowed: {ALLOWED}.")
 

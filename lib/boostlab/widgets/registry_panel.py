@@ -102,7 +102,7 @@ class Panel(widgets.VBox):
         self.rollback.on_click(lambda _: self._safely(self._choose_rollback))
         self.refresh.on_click(lambda _: self._safely(self._fill_models))
         self.confirm.on_click(lambda _: self._safely(self._start))
-        self.cancel.on_click(lambda _: self._show(self.confirmation, visible=False))
+        self.cancel.on_click(lambda _: self._allow())
         self.stop.on_click(lambda _: self._job.stop() if self._job else None)
 
     def _safely(self, act: Any) -> None:
@@ -162,7 +162,7 @@ class Panel(widgets.VBox):
 
     def _allow(self) -> None:
         """Enable the button unless a failed rule blocks, and close the confirmation: it was for another request."""
-        self._show(self.confirmation, visible=False)
+        self.confirmation.layout.display = "none"
         is_overridden = self.override.value and self.reason.value.strip()
         is_free = self._request is not None and (not self._request.failed or is_overridden)
         self.promote.disabled = self._job is not None or not is_free
@@ -177,12 +177,12 @@ class Panel(widgets.VBox):
         overridden = f" The gate is overridden: {self.reason.value.strip()}" if request.failed else ""
         self.question.value = _write(f"Change {request.describe()}?{displaced}{overridden}")
         self._say("")
-        self._show(self.confirmation, visible=True)
+        self.confirmation.layout.display = ""
         self.confirm.focus()
 
     def _start(self) -> None:
         """Start the run that applies the transition, as the command line would."""
-        self._show(self.confirmation, visible=False)
+        self.confirmation.layout.display = "none"
         request = self._request
         if request is None or self._job is not None:
             return
@@ -194,13 +194,13 @@ class Panel(widgets.VBox):
 
     async def _watch(self, job: jobs.Job) -> None:
         """Show the run's progress, then its outcome and the model after it."""
-        self._show(self.stop, visible=True)
+        self.stop.layout.display = ""
         while job.state in ("starting", "running"):
             cells = f"cell {job.progress.cell} of {job.progress.cells}" if job.progress.cells else "starting"
             self._say(f"Running {self._notebook.name}: {cells} …")
             await asyncio.sleep(POLL_S)
         self._job = None
-        self._show(self.stop, visible=False)
+        self.stop.layout.display = "none"
         self._safely(self._view_model)
         if job.state == "finished":
             self.reason.value, self.override.value = "", False
@@ -212,10 +212,6 @@ class Panel(widgets.VBox):
 
     def _say(self, text: str, *, is_error: bool = False) -> None:
         self.status.value = _write(text, is_error=is_error)
-
-    @staticmethod
-    def _show(part: Any, *, visible: bool) -> None:
-        part.layout.display = "" if visible else "none"
 
     @contextmanager
     def _silently(self) -> Iterator[None]:

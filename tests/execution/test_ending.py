@@ -36,7 +36,7 @@ def test_a_cell_that_raised_fails_the_run(tmp_path: Path, traceback: list[str], 
     broken = cell(count=2, ename="DataError", evalue="No rows.", traceback=traceback)
     ending = find_ending(executed(tmp_path, cell(), broken, cell(count=None)))
 
-    assert (ending.status, ending.reason) == ("FAILED", "A cell raised DataError.")
+    assert (ending.status, ending.tags["boostlab.reason"]) == ("FAILED", "A cell raised DataError.")
     assert ending.tags["boostlab.error.message"] == "No rows."
     assert ending.error is not None
     error = to_papermill(ending.error, "tiny.ipynb")
@@ -46,7 +46,7 @@ def test_a_cell_that_raised_fails_the_run(tmp_path: Path, traceback: list[str], 
 def test_skipped_cells_fail_the_run(tmp_path: Path) -> None:
     ending = find_ending(executed(tmp_path, cell(), cell(count=None), cell(" ", count=None)))
 
-    assert (ending.status, ending.reason) == ("FAILED", "The notebook ended itself 1 cell(s) before its end.")
+    assert (ending.status, ending.tags["boostlab.reason"]) == ("FAILED", "The notebook ended itself 1 cell(s) before its end.")
     assert isinstance(ending.error, RefusedError)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 from papermill.log import logger
 
-from boostlab.execution.status import StatusFile
+from boostlab.execution.jobs import Status, write_status
 from boostlab.redaction import redact
 
 
@@ -21,11 +22,11 @@ class Record(NotebookExecutionManager):
         super().__init__(nb, **options)
         self.secrets = secrets
         self.unsaved: OSError | None = None
-        self.status = StatusFile()
+        self.status = Status()
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
         super().cell_complete(cell, cell_index, **kwargs)
-        self.status.note_cell((cell_index or 0) + 1, len(self.nb.cells))
+        self.report(cell=(cell_index or 0) + 1, cells=len(self.nb.cells), note="")
 
     def save(self, **kwargs: Any) -> None:
         executed = self.nb
@@ -38,6 +39,11 @@ class Record(NotebookExecutionManager):
             self.unsaved = error
         finally:
             self.nb = executed
+
+    def report(self, **changes: Any) -> None:
+        """Report a changed status to the parent process."""
+        self.status = replace(self.status, **changes)
+        write_status(self.status)
 
     def shareable(self) -> Any:
         """Return the notebook without secrets."""
@@ -56,7 +62,7 @@ class Client(PapermillNotebookClient):
     def process_message(self, msg: dict[str, Any], *where: Any, **kwargs: Any) -> Any:
         if msg["msg_type"] == "update_display_data":
             line = redact(str(msg["content"]["data"].get("text/plain", "")), self.nb_man.secrets)
-            self.nb_man.status.note_line(line.partition("\n")[0])
+            self.nb_man.report(note=line.partition("\n")[0])
         return super().process_message(msg, *where, **kwargs)
 
     def log_output_message(self, output: Any) -> None:

@@ -17,9 +17,6 @@ TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
 class RefusedError(LabError, click.ClickException):
     """The execution was refused, or its run could not be delivered: papermill's command shows the message and exits with 1."""
 
-    def __init__(self, message: str) -> None:
-        click.ClickException.__init__(self, message)
-
 
 class CellError(LabError, PapermillExecutionError, click.ClickException):
     """A cell raised a LabError: papermill's own exception, shown as one message without a traceback."""
@@ -35,26 +32,11 @@ class CellError(LabError, PapermillExecutionError, click.ClickException):
 
 @dataclass(frozen=True)
 class Ending:
-    """The end of an execution.
-
-    Attributes
-    ----------
-    status : str
-        ``FINISHED``, ``FAILED`` or ``KILLED``.
-    tags : dict of str to str
-        Reason, and name and message of the error.
-    error : BaseException or None
-        What papermill should raise.
-    """
+    """The end of an execution: ``FINISHED``, ``FAILED`` or ``KILLED``, the tags that say why, and what papermill should raise."""
 
     status: str
     tags: dict[str, str] = field(default_factory=dict)
     error: BaseException | None = None
-
-    @property
-    def reason(self) -> str:
-        """Why the run did not finish, in one sentence; empty if it did."""
-        return self.tags.get("boostlab.reason", "")
 
 
 def failed(error: BaseException, reason: str, *, name: str = "", message: str = "") -> Ending:

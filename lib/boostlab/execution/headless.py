@@ -1,7 +1,7 @@
 """A headless execution: it owns its run from before the kernel starts until after the kernel has ended.
 
-papermill calls :func:`execute` for a boostlab notebook (:mod:`boostlab.engine`). It checks the parameters and opens the
-store, makes the run, runs the cells, and puts the executed notebook into the run for every final status.
+papermill calls :func:`execute` for a boostlab notebook (:mod:`boostlab.engine`). It checks the parameters, opens the store,
+makes the run, runs the cells, and puts the executed notebook into the run, whatever the final status.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from papermill.log import logger
 from boostlab.errors import LabError, StoreError
 from boostlab.execution.client import Client, Record
 from boostlab.execution.ending import CellError, Ending, RefusedError, failed, find_ending, to_papermill
+from boostlab.execution.jobs import STATUS_VARIABLE
 from boostlab.execution.kernel import WarmKernel
-from boostlab.execution.status import VARIABLE as STATUS_VARIABLE
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.signals import signals_raised
-from boostlab.tracking.opening import locate_store, open_run
-from boostlab.tracking.owner import Owner
-from boostlab.tracking.store import configure_mlflow, open_store
+from boostlab.tracking.owner import Owner, open_run
+from boostlab.tracking.store import configure_mlflow, find_project, find_store, open_store
 from boostlab.tracking.summary import describe_loss, describe_outcome
 
 STARTUP_TIMEOUT_S = 600  # papermill's 60 s are too few on a busy machine; a kernel that dies while it starts is noticed at once
@@ -56,20 +55,21 @@ def execute(
         If a cell raised a LabError. papermill itself raises any other error in a cell.
     """
     folder = _command_folder()
-    source = str(folder / input_path) if _is_local(input_path) else None
-    label = f"{name_notebook(source)}.ipynb"
+    notebook = folder / input_path if _is_local(input_path) else None
+    label = f"{name_notebook(notebook)}.ipynb"
     kernel: WarmKernel | None = None
     with signals_raised(lambda: kernel.discard() if kernel else None) as handlers:
         try:
             values = check_parameters(nb, nb.metadata.papermill.get("parameters", {})).model_dump()
-            store = locate_store(values, Path(source) if source else None, folder=folder)
+            store = find_store(values.get("tracking_uri", ""), project=find_project(notebook), folder=folder)
             configure_mlflow(store)
             kernel = WarmKernel(nb, kernel_name)  # it loads the notebook's packages while the run is opened
             opened = open_store(store)
             output = nb.metadata.papermill.get("output_path")
-            target = str(folder / output) if _is_local(output) else None
-            _prepare_output(target)
-            owner = open_run(values, opened, notebook=source, origin="papermill", output_path=target)
+            target = folder / output if _is_local(output) else None
+            if target is not None:
+                _prepare_output(target)
+            owner = open_run(values, opened, notebook=notebook, origin="papermill", output_path=target)
             record = Record(
                 nb,
                 secrets=owner.secrets,
@@ -112,11 +112,12 @@ class _Execution:
     def _run(self, kernel: WarmKernel, **options: Any) -> Ending:
         """Make the run, run the cells, and return the ending; errors of cells are found in the notebook later."""
         try:
-            self._make_run()
+            self._owner.begin()
+            self._record.report(run=self._owner.journal.facts())
             self._record.notebook_start()
             self._run_cells(kernel, **options)
             return Ending("FINISHED")
-        except RefusedError:
+        except StoreError:  # the store refuses the run
             raise
         except KeyboardInterrupt as stop:
             ending = Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
@@ -127,13 +128,6 @@ class _Execution:
             ending = failed(error, f"The execution failed: {type(error).__name__}.")
         self._record.mark_stopped()
         return ending
-
-    def _make_run(self) -> None:
-        try:
-            self._owner.begin()
-        except StoreError as error:
-            raise RefusedError(f"{self._label}: {error}") from None
-        self._record.status.note_run(self._owner.journal.facts())
 
     def _run_cells(self, kernel: WarmKernel, *, log_output: bool = False, **options: Any) -> None:
         client = Client(
@@ -161,7 +155,7 @@ class _Execution:
 
     def _deliver(self, notebook: Any, ending: Ending) -> None:
         """Deliver the rest of the run, and log a summary."""
-        summary = describe_outcome(self._owner.journal, ending.status, ending.reason)
+        summary = describe_outcome(self._owner.journal, ending.status, ending.tags.get("boostlab.reason", ""))
         try:
             self._owner.deliver()
         except StoreError as error:
@@ -184,16 +178,13 @@ def _is_local(path: Any) -> bool:
     return isinstance(path, str) and path not in ("", "-") and "://" not in path
 
 
-def _prepare_output(path: str | None) -> None:
+def _prepare_output(path: Path) -> None:
     """Make the output's folder, and refuse a path that papermill could not write after the last cell."""
-    if path is None:
-        return
-    folder = Path(path).parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LabError(f"The output folder {folder} cannot be made: {error.strerror}. Give another path.") from None
-    if Path(path).is_dir():
+        raise LabError(f"The output folder {path.parent} cannot be made: {error.strerror}. Give another path.") from None
+    if path.is_dir():
         raise LabError(f"The output {path} is a folder. Name a file in it.")
-    if not os.access(path if Path(path).exists() else folder, os.W_OK):
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise LabError(f"The output {path} cannot be written. Give another path.")

@@ -1,11 +1,13 @@
 """Headless executions in the background: papermill's command in a process of its own, with progress and a stop.
 
-The process has the same engine, the same checks and the same run as a papermill command in a terminal.
+The process has the same engine, the same checks and the same run as a papermill command in a terminal. It reports its status
+in a small file, which is replaced at each step.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -16,22 +18,43 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import nbformat
 import yaml
 
+from boostlab.atomic import write_text
 from boostlab.errors import LabError
-from boostlab.execution.status import VARIABLE, Status, read_status
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.tracking import environment
+from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.store import find_project
 
 State = Literal["starting", "running", "finished", "failed", "stopped"]
 OWN_TO_KERNEL = ("BOOSTLAB_JOURNAL", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "JPY_PARENT_PID", "JPY_SESSION_NAME")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+STATUS_VARIABLE = "BOOSTLAB_STATUS"  # in the environment of an execution: the status file that its parent process reads
+
+
+@dataclass(frozen=True)
+class Status:
+    """Progress of an execution."""
+
+    cell: int = 0  # number of executed cells
+    cells: int = 0  # number of all cells
+    note: str = ""  # progress line of the running cell, such as the rounds of a training
+    run: RunFacts | None = None  # set once the run is made
+
+
+def write_status(status: Status) -> None:
+    """Write the status file of this execution, if a parent process has named one."""
+    path = os.environ.get(STATUS_VARIABLE)
+    if path:
+        with contextlib.suppress(OSError):  # the parent process and its folder are gone: the run goes on
+            write_text(Path(path), json.dumps(asdict(status)))
 
 
 class Job:
@@ -49,11 +72,11 @@ class Job:
         self.notebook, self.output, self.parameters = notebook, output, dict(parameters)
         self._folder = Path(tempfile.mkdtemp(prefix="boostlab-job-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        self._log, self._status = self._folder / "log", self._folder / "status.json"
+        self._log, self._status_file = self._folder / "log", self._folder / "status.json"
         self._stopped = False
         command = [sys.executable, "-P", "-m", "papermill", str(notebook), str(output), "-f", "/dev/stdin", "--no-progress-bar"]
         env = {name: value for name, value in environment.original_environment().items() if name not in OWN_TO_KERNEL}
-        env[VARIABLE] = str(self._status)
+        env[STATUS_VARIABLE] = str(self._status_file)
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True
@@ -74,7 +97,10 @@ class Job:
     @property
     def progress(self) -> Status:
         """Progress of the cells, and the facts of the run."""
-        return read_status(self._status)
+        if not self._status_file.exists():
+            return Status()
+        values = json.loads(self._status_file.read_text())
+        return Status(**values | {"run": values["run"] and RunFacts.from_json(values["run"])})
 
     @property
     def message(self) -> str:

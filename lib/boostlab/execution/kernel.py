@@ -7,6 +7,7 @@ Importing XGBoost, scikit-learn and Matplotlib takes longer than a small trainin
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import re
@@ -53,14 +54,9 @@ class WarmProvisioner(LocalProvisioner):
 
 
 class WarmKernel:
-    """The kernel of one notebook, in preparation.
+    """The kernel of one notebook, in preparation: the heavy packages that its cells import are imported ahead.
 
-    Parameters
-    ----------
-    notebook : mapping
-        The heavy packages that its code cells import are imported ahead.
-    kernel_name : str
-        Name of the kernelspec. Only a Python kernel of this environment is warmed up; any other starts as usual.
+    Only a Python kernel of this environment is warmed up; any other starts as usual.
 
     Raises
     ------
@@ -73,8 +69,8 @@ class WarmKernel:
         self._process: subprocess.Popen[bytes] | None = None
         spec = _find_spec(kernel_name)
         if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
-            options = spec.argv[1:-4]
-            command = [sys.executable, *options, "-m", "boostlab.execution.kernel_process", *modules_to_warm(notebook)]
+            module = ["-m", "boostlab.execution.kernel_process"]
+            command = [sys.executable, *spec.argv[1:-4], *module, *_modules_to_warm(notebook)]
             env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it at import
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, start_new_session=True)
 
@@ -103,30 +99,20 @@ class WarmKernel:
         return "The kernel died." if code is None else f"The kernel died: it exited with status {code}."
 
 
-def modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
-    """Return the modules that a notebook imports and that can be imported ahead.
-
-    Empty if a cell changes the environment or the import path, because packages read both when they are loaded.
-    """
+def _modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
+    """Return the modules that a notebook imports and that can be imported ahead, each once."""
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     if any(CHANGES_IMPORTS.search(source) for source in sources):
-        return []
-    return [module for module in _imported_modules(sources) if module.partition(".")[0] in WARM_PACKAGES]
-
-
-def _imported_modules(sources: list[str]) -> list[str]:
-    found: dict[str, None] = {}
+        return []  # packages read the environment and the import path when they are loaded
+    modules: list[str] = []
     for source in sources:
-        try:
-            statements = ast.parse(source).body
-        except SyntaxError:
-            continue  # a magic command, or an error that the kernel will report
-        for statement in statements:
-            if isinstance(statement, ast.Import):
-                found.update(dict.fromkeys(alias.name for alias in statement.names))
-            elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-                found.update(dict.fromkeys([statement.module, *(f"{statement.module}.{a.name}" for a in statement.names)]))
-    return list(found)
+        with contextlib.suppress(SyntaxError):  # a magic command, or an error that the kernel will report
+            for statement in ast.parse(source).body:
+                if isinstance(statement, ast.Import):
+                    modules += [alias.name for alias in statement.names]
+                elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+                    modules += [statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)]
+    return [module for module in dict.fromkeys(modules) if module.partition(".")[0] in WARM_PACKAGES]
 
 
 def _find_spec(kernel_name: str) -> KernelSpec:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from boostlab.errors import StoreError
 from boostlab.models.registration import register_model
 from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.journal import Entry, Journal
-from boostlab.tracking.store import OpenStore, Store, as_store_error, check_reachable
+from boostlab.tracking.store import OpenStore, as_store_error, check_reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,20 +29,24 @@ REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS",
 
 
 def create_run(journal: Journal, store: OpenStore) -> str:
-    """Make the run that a journal describes, write its id into the journal, and return the id.
+    """Make the run that a journal describes, write its ids into the journal, and return the run's id.
 
     Raises
     ------
     StoreError
         If the experiment was deleted, or the store refuses the run.
     """
+    from mlflow.entities import Param
+
     facts = journal.facts()
     with as_store_error(store):
         experiment_id = _find_experiment(facts.experiment, store)
         run = store.client.create_run(experiment_id, start_time=facts.start_time, tags=facts.tags, run_name=facts.run_name)
-        facts = journal.note_ids(run_id=run.info.run_id, experiment_id=experiment_id)
-        _log_params(store.client, facts)
-    return facts.run_id
+        journal.note_ids(run_id=run.info.run_id, experiment_id=experiment_id)
+        params = [Param(name, value[:PARAM_LENGTH]) for name, value in facts.params.items()]
+        for start in range(0, len(params), PARAMS_PER_CALL):
+            store.client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_CALL])
+    return str(run.info.run_id)
 
 
 def send(journal: Journal, store: OpenStore) -> int:
@@ -59,21 +62,24 @@ def send(journal: Journal, store: OpenStore) -> int:
     pending = [entry for entry in journal.entries() if entry.receipt is None]
     if not pending:
         return 0
+    from mlflow.exceptions import MlflowException
+
     facts = journal.facts()
     with as_store_error(store):
         check_reachable(store)
         for entry in pending:
-            entry.mark_sent(_send_entry(store.client, facts, entry))
+            try:
+                receipt = _send_entry(store.client, facts, entry)
+            except MlflowException as error:
+                if error.error_code not in REFUSALS:
+                    raise
+                receipt = {"refused": error.message[:REFUSAL_LENGTH]}
+            entry.mark_sent(receipt)
     return len(pending)
 
 
 def complete(journal: Journal, store: OpenStore) -> str:
-    """Send the rest of an ended run, and remove its journal. A run that the store has lost is made again.
-
-    Returns
-    -------
-    str
-        The run's id.
+    """Send the rest of an ended run, remove its journal, and return the run's id. A run that the store has lost is made again.
 
     Raises
     ------
@@ -82,8 +88,8 @@ def complete(journal: Journal, store: OpenStore) -> str:
     """
     with as_store_error(store):
         check_reachable(store)
-        known = _knows_run(store.client, journal.facts().run_id)
-    if not known:
+        is_known = _knows_run(store.client, journal.facts().run_id)
+    if not is_known:
         create_run(journal, store)
         for entry in journal.entries():
             entry.mark_unsent()
@@ -101,51 +107,28 @@ def add_end(journal: Journal, status: str, tags: dict[str, str], *, end_s: float
 
 
 def _send_entry(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    from mlflow.exceptions import MlflowException
+    """Send one entry, and return its receipt."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
 
-    senders: dict[str, Callable[[MlflowClient, RunFacts, Entry], dict[str, Any]]] = {
-        "metrics": _send_metrics,
-        "tags": _send_tags,
-        "files": _send_files,
-        "dataset": _send_dataset,
-        "model": _send_model,
-        "end": _send_end,
-    }
-    try:
-        return senders[entry.type](client, facts, entry)
-    except MlflowException as error:
-        if error.error_code not in REFUSALS:
-            raise
-        return {"refused": error.message[:REFUSAL_LENGTH]}
-
-
-def _send_metrics(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    from mlflow.entities import Metric
-
-    metrics = [Metric(*point) for point in entry.read()["points"]]
-    for start in range(0, len(metrics), METRICS_PER_CALL):
-        client.log_batch(facts.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-    return {}
-
-
-def _send_tags(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    from mlflow.entities import RunTag
-
-    client.log_batch(facts.run_id, tags=[RunTag(key, str(value)) for key, value in entry.read().items()])
-    return {}
-
-
-def _send_files(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    client.log_artifacts(facts.run_id, str(entry.files))
-    return {}
-
-
-def _send_dataset(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = entry.read()
-    context = InputTag("mlflow.data.context", dataset.pop("context"))
-    client.log_inputs(facts.run_id, [DatasetInput(Dataset(**dataset), [context])])
+    content = entry.read()
+    match entry.type:
+        case "metrics":
+            metrics = [Metric(*point) for point in content["points"]]
+            for start in range(0, len(metrics), METRICS_PER_CALL):
+                client.log_batch(facts.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
+        case "tags":
+            client.log_batch(facts.run_id, tags=[RunTag(key, str(value)) for key, value in content.items()])
+        case "files":
+            client.log_artifacts(facts.run_id, str(entry.files))
+        case "dataset":
+            context = InputTag("mlflow.data.context", content.pop("context"))
+            client.log_inputs(facts.run_id, [DatasetInput(Dataset(**content), [context])])
+        case "model":
+            return _send_model(client, facts, entry)
+        case "end":
+            client.set_terminated(facts.run_id, content["status"], content["end_time"])
+        case unknown:
+            raise ValueError(f"An entry of the journal has the unknown type {unknown!r}.")
     return {}
 
 
@@ -161,12 +144,8 @@ def _send_model(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str
     )
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
-        description = Model(
-            artifact_path=logged.artifact_location,
-            run_id=facts.run_id,
-            model_uuid=logged.model_id,
-            model_id=logged.model_id,
-        )
+        ids = {"run_id": facts.run_id, "model_uuid": logged.model_id, "model_id": logged.model_id}
+        description = Model(artifact_path=logged.artifact_location, **ids)
         package_model(entry.files, folder, mlflow_model=description)
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
@@ -177,28 +156,16 @@ def _send_model(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str
     return receipt
 
 
-def _send_end(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    end = entry.read()
-    client.set_terminated(facts.run_id, end["status"], end["end_time"])
-    return {}
-
-
-def _log_params(client: MlflowClient, facts: RunFacts) -> None:
-    from mlflow.entities import Param
-
-    items = [Param(name, value[:PARAM_LENGTH]) for name, value in facts.params.items()]
-    for start in range(0, len(items), PARAMS_PER_CALL):
-        client.log_batch(facts.run_id, params=items[start : start + PARAMS_PER_CALL])
-
-
 def _find_experiment(name: str, store: OpenStore) -> str:
     from mlflow.exceptions import MlflowException
 
     client = store.client
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
+        slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
+        location = (store.artifact_root / (slug or "_")).as_uri() if store.artifact_root else None
         try:
-            return str(client.create_experiment(name, artifact_location=_artifact_location(name, store), tags=EXPERIMENT_TAGS))
+            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
@@ -209,13 +176,6 @@ def _find_experiment(name: str, store: OpenStore) -> str:
             f"mlflow experiments restore --experiment-id {experiment.experiment_id if experiment else '…'}"
         )
     return str(experiment.experiment_id)
-
-
-def _artifact_location(name: str, store: Store) -> str | None:
-    if store.artifact_root is None:
-        return None
-    slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
-    return (store.artifact_root / (slug or "_")).as_uri()
 
 
 def _knows_run(client: MlflowClient, run_id: str) -> bool:

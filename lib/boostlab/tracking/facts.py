@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
+import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
-from boostlab.tracking.ui import MlflowUI
+from boostlab.notebook.document import name_notebook
+from boostlab.notebook.parameters import to_text
+from boostlab.redaction import redact_parameters
+from boostlab.tracking.store import Store
+from boostlab.tracking.ui import MlflowUI, find_ui
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run.
+    """What is known of a run; secrets are masked."""
 
-    Attributes
-    ----------
-    store : str
-        Address of the tracking store, without a password.
-    notebook : str
-        Short name of the notebook, such as ``train``.
-    start_time : int
-        Milliseconds since the epoch.
-    tags, params : dict of str to str
-        What the run begins with; secrets are masked.
-    ui : MlflowUI
-        Where MLflow's UI shows the run.
-    output_path : str or None
-        File of the executed notebook.
-    run_id, experiment_id : str
-        Ids in the store; empty until the run is made there.
-    """
-
-    store: str
+    store: str  # the address, without a password
     experiment: str
     run_name: str
-    notebook: str
-    start_time: int
-    tags: dict[str, str]
+    notebook: str  # its short name, such as `train`
+    start_time: int  # ms since the epoch
+    tags: dict[str, str]  # those that the run begins with
     params: dict[str, str]
     ui: MlflowUI = field(default_factory=MlflowUI)
-    output_path: str | None = None
-    run_id: str = ""
+    output_path: str | None = None  # the file of the executed notebook
+    run_id: str = ""  # both ids are empty until the run is made in the store
     experiment_id: str = ""
 
     @property
@@ -58,3 +50,48 @@ class RunFacts:
         """Return the facts that a JSON object holds, as :func:`dataclasses.asdict` makes it; unknown keys are ignored."""
         known = {item.name: values[item.name] for item in fields(cls) if item.name in values}
         return cls(**known | {"ui": MlflowUI(**known.get("ui", {}))})
+
+
+def describe_run(
+    values: Mapping[str, Any], store: Store, *, notebook: Path | None, origin: str, output_path: Path | None
+) -> RunFacts:
+    """Return the facts of a run that begins now with these parameters; secrets among them are masked."""
+    name = name_notebook(notebook)
+    source = notebook.resolve() if notebook and notebook.is_file() else notebook or Path(name)
+    tags = {
+        "mlflow.user": _find_user(),
+        "mlflow.source.name": str(source),
+        "mlflow.source.type": "NOTEBOOK",
+        "boostlab.notebook": name,
+        "boostlab.origin": origin,
+        "boostlab.host": socket.gethostname(),
+        "boostlab.pid": str(os.getpid()),
+    }
+    return RunFacts(
+        store=store.shown,
+        ui=find_ui(store),
+        experiment=values.get("experiment") or name,
+        run_name=values.get("run_name") or f"{name}-{os.urandom(4).hex()}",
+        notebook=name,
+        output_path=str(output_path) if output_path else None,
+        start_time=int(time.time() * 1000),
+        tags=tags | _git_tags(source.parent),
+        params={key: to_text(value) for key, value in redact_parameters(values).items()},
+    )
+
+
+def _find_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return str(os.getuid())
+
+
+def _git_tags(folder: Path) -> dict[str, str]:
+    """Return the folder's git commit as a tag; no tag outside a repository."""
+    command = ["git", "-C", str(folder if folder.is_dir() else Path.cwd()), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {"mlflow.source.git.commit": done.stdout.strip()} if done.returncode == 0 else {}

@@ -18,41 +18,20 @@ from boostlab.errors import StoreError
 from boostlab.notebook.session import find_session, find_shell, save_notebook
 from boostlab.signals import sigint_noted
 from boostlab.tracking import environment
-from boostlab.tracking.opening import locate_store, open_run
-from boostlab.tracking.owner import Owner
-from boostlab.tracking.store import open_store
+from boostlab.tracking.owner import Owner, open_run
+from boostlab.tracking.store import find_project, find_store, open_store
 from boostlab.tracking.summary import describe_loss
-
-ON_SCREEN = "as on the screen"
-NOT_FOUND = "none: the notebook's file is unknown"
-AS_SAVED = "as last saved: no JupyterLab answered"
-INCOMPLETE = "as on the screen, without the outputs of {} cell(s): cleared, run again meanwhile, or shown in another window"
-UNREADABLE = "none: the notebook's file cannot be read"
 
 
 class InteractiveRun:
-    """The run that this kernel owns.
+    """The run that this kernel owns; its `owner` has begun it."""
 
-    Parameters
-    ----------
-    owner : Owner
-        Owner of a run that has begun.
-
-    Attributes
-    ----------
-    current : InteractiveRun or None
-        The open run of this process.
-    failed_cells : int
-        Number of failed executions of cells.
-    ended : bool
-    """
-
-    current: ClassVar[InteractiveRun | None] = None
+    current: ClassVar[InteractiveRun | None] = None  # the open run of this process
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
-        self.failed_cells = 0
         self.ended = self._finishing = False
+        self._failures = 0
         self._counts: dict[str, int] = {}  # by cell: the number of its last execution
         self._failing: set[str] = set()  # cells whose last execution failed
         self._shell = find_shell()
@@ -81,8 +60,8 @@ class InteractiveRun:
         if not result.success:
             self._finishing = False  # a cell that fails after its `finish` can be fixed and run again
             self._failing.add(cell)
-            self.failed_cells += 1
-            self.owner.journal.add("tags", {"boostlab.failed_cells": str(self.failed_cells)})
+            self._failures += 1
+            self.owner.journal.add("tags", {"boostlab.failed_cells": str(self._failures)})
             return
         self._failing.discard(cell)
         if self._finishing:
@@ -123,7 +102,8 @@ class InteractiveRun:
         if last_cell in cells:  # the browser learns this cell's number only after the cell has ended
             cells[last_cell].execution_count = self._counts[last_cell]
         missing = sum(cells[name].get("execution_count") != count for name, count in self._counts.items() if name in cells)
-        return document, INCOMPLETE.format(missing) if missing else ON_SCREEN
+        lost = f", without the outputs of {missing} cell(s): cleared, run again meanwhile, or shown in another window"
+        return document, f"as on the screen{lost if missing else ''}"
 
     def _count_failing(self, document: Any) -> int:
         """Return the number of cells whose last execution failed, excluding `raises-exception` cells."""
@@ -145,9 +125,8 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
         InteractiveRun.current.leave()
     environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = find_session().notebook
-    source = str(notebook) if notebook else None
-    store = open_store(locate_store(values, notebook))
-    owner = open_run(values, store, notebook=source, origin="jupyter", output_path=source)
+    store = open_store(find_store(values.get("tracking_uri", ""), project=find_project(notebook)))
+    owner = open_run(values, store, notebook=notebook, origin="jupyter", output_path=notebook)
     with sigint_noted() as interrupted:  # between the two calls nobody would end the run
         owner.begin()
         run = InteractiveRun(owner)
@@ -159,13 +138,13 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
 def _read_saved(path: Path | None) -> tuple[Any, str]:
     """Return the notebook from its file, and its state."""
     if path is None or not path.is_file():
-        return None, NOT_FOUND
+        return None, "none: the notebook's file is unknown"
     import nbformat  # slow to load, and a kernel of a headless run does not need it
 
     try:
-        return nbformat.read(path, as_version=4), AS_SAVED
+        return nbformat.read(path, as_version=4), "as last saved: no JupyterLab answered"
     except Exception:  # whatever the file holds or forbids: the run has to end
-        return None, UNREADABLE
+        return None, "none: the notebook's file cannot be read"
 
 
 def _cells_by_name(document: Any) -> dict[str, Any]:

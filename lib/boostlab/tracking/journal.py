@@ -46,8 +46,7 @@ class Entry:
 
     def read(self) -> dict[str, Any]:
         """Return the entry's content."""
-        content: dict[str, Any] = json.loads((self.path / "entry.json").read_text())
-        return content
+        return dict(json.loads((self.path / "entry.json").read_text()))
 
     @property
     def receipt(self) -> dict[str, Any] | None:
@@ -65,13 +64,7 @@ class Entry:
 
 
 class Journal:
-    """The journal in one folder.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Its folder; :meth:`create` makes a new one and acquires it.
-    """
+    """The journal in the folder `path`; :meth:`create` makes a new one and acquires it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -134,20 +127,12 @@ class Journal:
         except (ValueError, TypeError):
             raise LabError(f"The journal {self.path} cannot be read. Its run cannot be completed: delete the folder.") from None
 
-    def note_ids(self, *, run_id: str, experiment_id: str) -> RunFacts:
-        """Add the ids that the store has given to the run, and return all facts."""
-        facts = replace(self.facts(), run_id=run_id, experiment_id=experiment_id)
-        _write(self.path / "run.json", asdict(facts))
-        return facts
+    def note_ids(self, *, run_id: str, experiment_id: str) -> None:
+        """Add the ids that the store has given to the run."""
+        _write(self.path / "run.json", asdict(replace(self.facts(), run_id=run_id, experiment_id=experiment_id)))
 
     def add(self, entry_type: str, content: Mapping[str, Any], files: Path | None = None) -> Entry:
-        """Append an entry atomically.
-
-        Parameters
-        ----------
-        files : pathlib.Path, optional
-            A folder that is moved into the entry.
-        """
+        """Append an entry atomically; the folder `files` is moved into it."""
         draft = self.path / f".{uuid.uuid4().hex}"
         draft.mkdir()
         _write(draft / "entry.json", content)

@@ -1,4 +1,4 @@
-"""The owner of a run: it makes the run, sends what is recorded, and ends the run.
+"""The owner of a run: it opens the run, sends what is recorded, and ends the run.
 
 A headless run is owned by the process of papermill, an interactive run by its kernel. If the owner is killed, the run's
 watchdog ends the run. If the watchdog is killed too, the next execution on the host ends it.
@@ -6,31 +6,63 @@ watchdog ends the run. If the watchdog is killed too, the next execution on the 
 
 from __future__ import annotations
 
+import logging
+import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from boostlab.errors import StoreError
-from boostlab.notebook.document import stage_notebook
-from boostlab.redaction import redact
-from boostlab.tracking import delivery
-from boostlab.tracking.delivery_thread import DeliveryThread
-from boostlab.tracking.facts import RunFacts
+from boostlab.gc_pause import uncollected
+from boostlab.models import packaging
+from boostlab.notebook import document
+from boostlab.redaction import find_secrets, redact
+from boostlab.tracking import delivery, recovery
+from boostlab.tracking.facts import RunFacts, describe_run
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore
 from boostlab.tracking.watchdog import start_watchdog
 
+CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")  # a notebook can print these variables
+SEND_INTERVAL_S = 0.05
+IDLE_INTERVAL_S = 0.5  # a long training needs its cores more than frequent looks at an empty journal
+LAST_SEND_TIMEOUT_S = 60.0
+
+
+def open_run(
+    values: Mapping[str, Any],
+    store: OpenStore,
+    *,
+    notebook: Path | None,
+    origin: Literal["papermill", "jupyter"],
+    output_path: Path | None,
+) -> Owner:
+    """Complete orphaned runs, and return the owner of a new run, which has not begun yet.
+
+    The `values` are all parameters of the notebook, and `output_path` is the file of the executed notebook.
+
+    Raises
+    ------
+    LabError
+        If the journal's folder cannot be made.
+    """
+    recovery.complete_orphans(store)
+    credentials = {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
+    secrets = find_secrets({**values, "store": store.uri, **credentials})
+    facts = describe_run(values, store, notebook=notebook, origin=origin, output_path=output_path)
+    return Owner(facts, store, secrets=secrets)
+
 
 class Owner:
-    """The owner of one run; :func:`boostlab.tracking.opening.open_run` makes it.
+    """The owner of one run; :func:`open_run` makes it.
 
     Attributes
     ----------
     journal : Journal
         Keeps what the run records until the store has all of it.
-    store : OpenStore
     secrets : frozenset of str
         Texts that must stay out of the record.
     """
@@ -38,11 +70,12 @@ class Owner:
     def __init__(self, facts: RunFacts, store: OpenStore, *, secrets: frozenset[str]) -> None:
         self.journal = Journal.create(facts)
         self.store, self.secrets = store, secrets
-        self._delivery_thread = DeliveryThread(self.journal, store)
+        self._sender = threading.Thread(target=self._keep_sending, name="boostlab-delivery", daemon=True)
+        self._stop_requested = threading.Event()
         self._watchdog: subprocess.Popen[bytes] | None = None
 
-    def begin(self) -> str:
-        """Make the run in the store, start the watchdog and the delivery, and return the run's id.
+    def begin(self) -> None:
+        """Make the run in the store, and start the watchdog and the delivery.
 
         Raises
         ------
@@ -50,21 +83,21 @@ class Owner:
             If the store refuses the run; the journal is removed.
         """
         try:
-            run_id = delivery.create_run(self.journal, self.store)
+            delivery.create_run(self.journal, self.store)
         except StoreError:
             self.journal.remove()
             raise
         self._watchdog = start_watchdog(self.journal.path, self.store, secrets=self.secrets)
-        self._delivery_thread.start()
-        return run_id
+        self._sender.start()
 
     def note_end(self, notebook: Any, status: str, tags: Mapping[str, str]) -> None:
         """Write the notebook, without secrets, and the final status into the journal."""
-        self._delivery_thread.finish()
+        self._stop_sending()
         if notebook is not None:
             with tempfile.TemporaryDirectory() as folder:
                 shown = redact(notebook, self.secrets)
-                self.journal.add("files", {}, stage_notebook(shown, self.journal.facts().notebook, Path(folder)))
+                files = document.stage_notebook(shown, self.journal.facts().notebook, Path(folder))
+                self.journal.add("files", {}, files)
         delivery.add_end(self.journal, status, redact(dict(tags), self.secrets))
 
     def deliver(self) -> None:
@@ -76,15 +109,37 @@ class Owner:
             If the store is lost; the journal keeps the run.
         """
         try:
-            self._delivery_thread.check_stopped()
+            if self._sender.is_alive():  # a call is still in progress: a second sender would repeat its entries
+                raise StoreError(f"The tracking store has not answered for {LAST_SEND_TIMEOUT_S:.0f} s.")
             delivery.complete(self.journal, self.store)
         finally:
             self.release()
 
     def release(self) -> None:
         """Release the run; the watchdog delivers the rest, including the final status."""
-        self._delivery_thread.finish()
+        self._stop_sending()
         self.journal.release()
-        if self._watchdog is not None and self._watchdog.stdin is not None:
-            self._watchdog.stdin.close()
-            self._watchdog.wait()
+        if self._watchdog is not None:
+            self._watchdog.communicate()  # closes its input, and waits for it
+
+    def _keep_sending(self) -> None:
+        """Send entries until a stop is requested or the store is lost; the end of the run then tries again."""
+        interval_s = SEND_INTERVAL_S
+        try:
+            with uncollected():  # load what the end of the run needs while the kernel starts
+                packaging.preload()
+                document.preload()
+            while not self._stop_requested.wait(interval_s):
+                sent = delivery.send(self.journal, self.store)
+                interval_s = SEND_INTERVAL_S if sent else min(interval_s * 1.2, IDLE_INTERVAL_S)
+        except StoreError as error:
+            logging.getLogger(__name__).warning("%s The journal keeps what the notebook records.", error)
+        finally:
+            if not self._stop_requested.is_set():
+                self.journal.mark_lost()
+
+    def _stop_sending(self) -> None:
+        """Stop the thread, and wait once for a call that is in progress."""
+        if self._sender.ident is not None and not self._stop_requested.is_set():
+            self._stop_requested.set()
+            self._sender.join(LAST_SEND_TIMEOUT_S)

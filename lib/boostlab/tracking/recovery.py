@@ -32,10 +32,7 @@ def complete_orphans(store: OpenStore) -> list[str]:
 def end_abandoned(journal: Journal, *, secrets: frozenset[str] | None = None) -> None:
     """Add to an orphaned journal what its owner could not: the notebook from its output path, if it exists, and the end.
 
-    Parameters
-    ----------
-    secrets : frozenset of str, optional
-        Texts to mask in the notebook. Without them, the notebook of an interactive run is left out: it may show secrets.
+    The notebook is masked. Without the `secrets`, that of an interactive run is left out: it may show them.
     """
     if any(entry.type == "end" for entry in journal.entries()):
         return
@@ -47,15 +44,11 @@ def end_abandoned(journal: Journal, *, secrets: frozenset[str] | None = None) ->
     if output is not None and output.is_file() and (secrets is not None if is_interactive else _is_fresh(output, facts)):
         with tempfile.TemporaryDirectory() as folder:
             journal.add("files", {}, stage_notebook(output, facts.notebook, Path(folder), secrets=secrets or frozenset()))
-    delivery.add_end(journal, "KILLED", {"boostlab.reason": reason}, end_s=_last_write(journal, output))
+    written = [*(entry.path for entry in journal.entries()), journal.path / "run.json", *([output] if output else [])]
+    end_s = max(path.stat().st_mtime for path in written if path.exists())
+    delivery.add_end(journal, "KILLED", {"boostlab.reason": reason}, end_s=end_s)
 
 
 def _is_fresh(output: Path, facts: RunFacts) -> bool:
     """Tell whether the run itself wrote its output file; an earlier run may have written the same path."""
     return bool(output.stat().st_mtime * 1000 >= facts.start_time)
-
-
-def _last_write(journal: Journal, output: Path | None) -> float:
-    """Return when a run wrote its last file, in seconds since the epoch."""
-    paths = [entry.path for entry in journal.entries()] + [journal.path / "run.json"]
-    return max(path.stat().st_mtime for path in (*paths, output) if path is not None and path.exists())

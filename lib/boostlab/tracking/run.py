@@ -38,18 +38,14 @@ DISPLAY_SCALE = 0.5  # pictures are drawn at twice the size at which they are sh
 def start_run(settings: Settings) -> Run:
     """Attach to the run that papermill's engine made for this notebook; without an engine, begin an interactive run.
 
-    Parameters
-    ----------
-    settings : Settings
-        The notebook's checked parameters, which become the run's parameters.
+    The notebook's checked parameters become the run's parameters.
 
     Raises
     ------
     StoreError
         If a new run is needed and the tracking store cannot be opened.
     """
-    given = os.environ.get(JOURNAL_VARIABLE)
-    if given:
+    if given := os.environ.get(JOURNAL_VARIABLE):
         return Run(Journal(Path(given)))
     from boostlab.tracking.interactive import begin_interactive  # a headless kernel does not need it
 
@@ -58,16 +54,9 @@ def start_run(settings: Settings) -> Run:
 
 
 class Run:
-    """A run in progress.
+    """A run in progress; :func:`start_run` returns it.
 
     Each ``log_`` method writes into the run's journal, so that a lost store loses no record.
-
-    Parameters
-    ----------
-    journal : Journal
-        The run's journal.
-    interactive : InteractiveRun, optional
-        The interactive run, if this process owns it.
 
     Attributes
     ----------
@@ -93,13 +82,7 @@ class Run:
         self._add("tags", tags)
 
     def log_dataset(self, dataset: Mapping[str, str]) -> None:
-        """Record the data set.
-
-        Parameters
-        ----------
-        dataset : mapping
-            ``name``, ``digest``, ``source_type``, ``source``, ``schema`` and ``profile``, as MLflow's Dataset has them.
-        """
+        """Record the data set; the keys are the fields of :class:`mlflow.entities.Dataset`."""
         self._add("dataset", {**dataset, "context": "training"})
 
     def log_figure(self, figure: Figure, name: str) -> Image:

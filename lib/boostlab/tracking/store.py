@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 ALLOWED = "sqlite:///FILE, a folder or file:FOLDER, http(s)://HOST, postgresql://, mysql:// or mssql://USER@HOST/NAME"
 HOST = re.compile(r"[\w.-]+:\d+/?")
-DATABASE_SERVERS = ("postgresql", "mysql", "mssql")
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -76,13 +75,7 @@ class Store:
 
 @dataclass(frozen=True)
 class OpenStore(Store):
-    """A store that was opened, with its client.
-
-    Attributes
-    ----------
-    client : mlflow.MlflowClient
-        Client of the store's runs and of its registry.
-    """
+    """A store that was opened, with the client of its runs and of its registry."""
 
     client: MlflowClient = field(kw_only=True, compare=False, repr=False)
 
@@ -95,12 +88,10 @@ def find_project(notebook: Path | None = None) -> Path:
 
 
 def find_store(address: str, *, project: Path, folder: Path | None = None) -> Store:
-    """Return the store at `address`, else that of ``MLFLOW_TRACKING_URI``, else the project's own SQLite file.
+    """Return the store at `address`, else that of ``MLFLOW_TRACKING_URI``, else the SQLite file in the folder `project`.
 
     Parameters
     ----------
-    project : pathlib.Path
-        The folder of the project's own store.
     folder : pathlib.Path, optional
         Where relative paths start; default: the working directory.
 
@@ -130,7 +121,7 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
             return _folder(unquote(re.sub(r"^file:(//)?", "", address)), folder)
         case "http" | "https":
             return Store(address.rstrip("/"))
-        case name if name in DATABASE_SERVERS:
+        case "postgresql" | "mysql" | "mssql":
             return Store(address, project / "mlartifacts")
     raise StoreError(f"The tracking address {redact(address, ())!r} has an unknown form. Allowed: {ALLOWED}.")
 
@@ -152,7 +143,10 @@ def open_store(store: Store) -> OpenStore:
             from mlflow import MlflowClient
 
             if store.scheme == "sqlite" and not store.path.exists():
-                _make_tables(store)
+                from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+                assert store.artifact_root is not None
+                SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # a client cannot set the default experiment's folder
             client = MlflowClient(store.uri, store.uri)
             client.search_experiments(max_results=1)
         return OpenStore(store.uri, store.artifact_root, client=client)
@@ -173,23 +167,17 @@ def open_current() -> OpenStore:
 
 
 def configure_mlflow(store: Store) -> None:
-    """Set MLflow's environment variables, unless the user has set them: no telemetry, no chatter, few retries.
-
-    For a store of plain files it also sets the variable that MLflow demands.
-    """
+    """Set MLflow's environment variables, unless the user has set them: no telemetry, no chatter, few retries."""
     for name, value in MLFLOW_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    if store.scheme == "file":
+    if store.scheme == "file":  # MLflow demands the variable
         os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
 
 
 def check_reachable(store: Store, *, fresh: bool = False) -> None:
     """Raise a StoreError if a store does not answer; MLflow would retry for minutes, or make a new store without a word.
 
-    Parameters
-    ----------
-    fresh : bool
-        Whether a local store may not exist yet; its parent folder must exist.
+    If `fresh`, a local store need not exist yet, but its parent folder must.
     """
     if store.scheme in ("sqlite", "file"):
         _check_local(store, fresh=fresh)
@@ -224,16 +212,16 @@ def _folder(address: str, folder: Path) -> Store:
 
 
 def _check_local(store: Store, *, fresh: bool) -> None:
-    path = store.path
-    if not path.exists() and not fresh:
+    path, is_there = store.path, store.path.exists()
+    if not is_there and not fresh:
         raise _unusable(store, f"{path} does not exist any more")
     if not path.parent.is_dir():
         raise _unusable(store, f"the folder {path.parent} does not exist")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(path if is_there else path.parent, os.W_OK):
         raise _unusable(store, f"{path} is not writable")
-    if store.scheme == "sqlite" and path.is_dir():
-        raise _unusable(store, f"{path} is a folder")
-    if store.scheme == "sqlite" and path.exists():
+    if store.scheme == "sqlite" and is_there:
+        if path.is_dir():
+            raise _unusable(store, f"{path} is a folder")
         try:
             with closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA schema_version")
@@ -256,20 +244,9 @@ def _check_database(store: Store) -> None:
     import sqlalchemy
 
     try:
-        engine = sqlalchemy.create_engine(store.uri)
-        try:
-            engine.connect().close()
-        finally:
-            engine.dispose()
+        sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool).connect().close()
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise _unusable(store, str(error)) from None
-
-
-def _make_tables(store: Store) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    assert store.artifact_root is not None
-    SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # a client cannot set the folder of the default experiment
 
 
 def _lock_path(store: Store) -> Path:

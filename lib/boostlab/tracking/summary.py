@@ -17,11 +17,17 @@ from boostlab.tracking.store import Store
 def describe_outcome(journal: Journal, status: str, reason: str) -> str:
     """Return a few lines on an ended run, for papermill's log."""
     facts = journal.facts()
-    seconds = time.time() - facts.start_time / 1000
-    lines = [f"Run {facts.run_name}: {status} after {seconds:.1f} s. {reason}".rstrip()]
-    lines += [f"  {name:<28}{value:.6g}" for name, value in final_metrics(journal).items()]
-    lines += [f"  registered as {name} version {version}" for name, version in registered_versions(journal)]
-    lines += [f"  experiment {facts.experiment}, run {facts.run_id}", f"  {how_to_look(facts)}"]
+    metrics = [entry.read() for entry in journal.entries() if entry.type == "metrics"]
+    final = {name: value for entry in metrics if entry["final"] for name, value, *_ in entry["points"]}
+    models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.type == "model"]
+    start = f" while this runs: {facts.ui.command}" if facts.ui.command else ""
+    lines = [
+        f"Run {facts.run_name}: {status} after {time.time() - facts.start_time / 1000:.1f} s. {reason}".rstrip(),
+        *(f"  {name:<28}{value:.6g}" for name, value in final.items()),
+        *(f"  registered as {name} version {receipt['version']}" for name, receipt in models if "version" in receipt),
+        f"  experiment {facts.experiment}, run {facts.run_id}",
+        f"  see {facts.run_url}{start}",
+    ]
     return "\n".join(lines)
 
 
@@ -33,24 +39,6 @@ def describe_loss(journal: Journal, store: Store, status: str, error: LabError) 
         f"{error}\nThe run {facts.run_name} ended {status}. Its whole record is kept in {journal.path}, and the "
         f"output notebook is on disk.\nWhen the store is back, run: {prefix}boostlab deliver {journal.path.name}"
     )
-
-
-def final_metrics(journal: Journal) -> dict[str, float]:
-    """Return the final metrics, without those per round."""
-    entries = [entry.read() for entry in journal.entries() if entry.type == "metrics"]
-    return {name: value for entry in entries if entry["final"] for name, value, *_ in entry["points"]}
-
-
-def registered_versions(journal: Journal) -> list[tuple[str, int]]:
-    """Return name and version of each registered model."""
-    models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.type == "model"]
-    return [(name, receipt["version"]) for name, receipt in models if "version" in receipt]
-
-
-def how_to_look(facts: RunFacts) -> str:
-    """Return how to see a run in MLflow's UI."""
-    command = facts.ui.command
-    return f"see {facts.run_url}{f' while this runs: {command}' if command else ''}"
 
 
 def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:

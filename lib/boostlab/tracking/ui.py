@@ -17,24 +17,15 @@ from boostlab.tracking.store import Store, find_project, find_store
 
 PROXY_NAME = "mlflow"
 PROXY_VARIABLE = "BOOSTLAB_PROXIED_STORE"  # in the environment of a Jupyter server and its kernels: the store that its UI shows
-DEFAULT_ADDRESS = "http://127.0.0.1:5000/"
 START_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
 class MlflowUI:
-    """MLflow's UI on one store.
+    """MLflow's UI on one store."""
 
-    Attributes
-    ----------
-    address : str
-        Where it answers, with a slash at the end.
-    command : str
-        The command that starts it; empty where it is always there.
-    """
-
-    address: str = DEFAULT_ADDRESS
-    command: str = ""
+    address: str = "http://127.0.0.1:5000/"  # ends with a slash
+    command: str = ""  # starts the UI; empty where it is always there
 
     def experiment_url(self, experiment_id: str) -> str:
         """Return the address of an experiment's page."""
@@ -63,15 +54,10 @@ def find_ui(store: Store) -> MlflowUI:
         server = find_session().server
         if server:
             return MlflowUI(f"{server}{PROXY_NAME}/")
-    return MlflowUI(DEFAULT_ADDRESS, name_command(store))
-
-
-def name_command(store: Store) -> str:
-    """Return the command that opens the UI on a store: ``make ui`` for a project's own store, else MLflow's command."""
     if store.scheme == "sqlite" and store.path.name == "mlflow.db" and (store.path.parent / "Makefile").exists():
-        return "make ui"
+        return MlflowUI(command="make ui")  # the project's own store
     allow = "MLFLOW_ALLOW_FILE_STORE=true " if store.scheme == "file" else ""
-    return f"{allow}mlflow ui --backend-store-uri {store.shown}"
+    return MlflowUI(command=f"{allow}mlflow ui --backend-store-uri {store.shown}")
 
 
 def build_command(store: Store) -> list[str]:

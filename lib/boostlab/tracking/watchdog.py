@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from boostlab.tracking.store import Store
@@ -32,8 +32,7 @@ def start_watchdog(journal: Path, store: Store, *, secrets: frozenset[str]) -> s
         start_new_session=True,  # a signal to the owner's process group must not reach it
     )
     assert process.stdin is not None
-    root = None if store.artifact_root is None else str(store.artifact_root)
-    order = {"store": store.uri, "artifact_root": root, "secrets": sorted(secrets)}
+    order = {"store": store.uri, "artifact_root": str(store.artifact_root or ""), "secrets": sorted(secrets)}
     process.stdin.write(json.dumps(order).encode() + b"\n")
     process.stdin.flush()
     return process
@@ -50,7 +49,7 @@ def main(journal: Path) -> None:
         time.sleep(POLL_S)
 
 
-def _complete(path: Path, order: dict[str, object]) -> bool:
+def _complete(path: Path, order: dict[str, Any]) -> bool:
     from boostlab.errors import LabError
     from boostlab.tracking import delivery, recovery
     from boostlab.tracking.journal import Journal
@@ -60,10 +59,10 @@ def _complete(path: Path, order: dict[str, object]) -> bool:
     if not journal.acquire():
         return False
     try:
-        store = Store(str(order["store"]), Path(str(order["artifact_root"])) if order["artifact_root"] else None)
+        store = Store(order["store"], Path(order["artifact_root"]) if order["artifact_root"] else None)
         check_reachable(store)  # open_store would make a new local store in place of a lost one
         opened = open_store(store)
-        recovery.end_abandoned(journal, secrets=frozenset(order["secrets"]))  # type: ignore[call-overload]
+        recovery.end_abandoned(journal, secrets=frozenset(order["secrets"]))
         delivery.complete(journal, opened)
     except LabError:
         pass  # the store is lost too: the next execution, or `boostlab deliver`, tries again

@@ -25,31 +25,21 @@ READOUT = ".6"  # shows a typed value such as 0.005 unchanged
 LONGEST_SLIDER = 1000  # whole numbers
 WIDE = {"width": "22em", "flex": "0 0 auto"}
 PLAIN_TYPES = (int, float, str, bool)
+HELP_STYLE = "line-height: 1.3; padding: 4px 0 4px 8px; color: var(--jp-ui-font-color2)"
 
 
 class Field:
-    """One parameter: its name, its widget and its help text.
-
-    Attributes
-    ----------
-    parameter : Parameter
-    control : ipywidgets.Widget
-        Holds the value.
-    row : ipywidgets.Widget
-        Name, control and help, for display.
-    """
+    """One parameter: its `control` holds the value, its `row` shows name, control and help."""
 
     def __init__(self, parameter: Parameter, rule: FieldInfo) -> None:
         self.parameter = parameter
+        limits = describe_limits(parameter.name, rule)
+        self.help = parameter.help + (f" ({limits})" if limits else "")
         self.control = _make_control(parameter, rule)
         self._name = ipywidgets.HTML(layout={"width": "12em", "flex": "0 0 auto"})
-        limits = describe_limits(parameter.name, rule)
-        words = parameter.help + (f" ({limits})" if limits else "")
-        style = "line-height: 1.3; padding: 4px 0 4px 8px; color: var(--jp-ui-font-color2)"
-        help_text = ipywidgets.HTML(
-            f'<div style="{style}">{html.escape(words)}</div>', layout={"height": "auto", "flex": "1 1 0"}
-        )
-        self.row = ipywidgets.HBox([self._name, self.control, help_text], layout={"align_items": "center", "flex": "0 0 auto"})
+        text = f'<div style="{HELP_STYLE}">{html.escape(self.help)}</div>'
+        help_box = ipywidgets.HTML(text, layout={"height": "auto", "flex": "1 1 0"})
+        self.row = ipywidgets.HBox([self._name, self.control, help_box], layout={"align_items": "center", "flex": "0 0 auto"})
         self.control.observe(lambda _: self._show_name(), "value")
         self._show_name()
 

@@ -18,12 +18,9 @@ import nbformat
 
 from boostlab.errors import LabError
 from boostlab.execution import jobs
-from boostlab.notebook import session as frontend
 from boostlab.notebook.document import is_lab_notebook, name_notebook
-from boostlab.notebook.explanation import describe_limits
 from boostlab.notebook.parameters import find_schema, read_parameters, to_text
-from boostlab.notebook.session import JOURNAL_VARIABLE, is_headless
-from boostlab.notebook.settings import Settings
+from boostlab.notebook.session import JOURNAL_VARIABLE, find_session, is_headless, save_notebook
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store, find_project
 from boostlab.tracking.ui import MlflowUI, find_ui
@@ -47,27 +44,19 @@ def show_form(notebook: str | Path = "") -> Form:
     LabError
         If the notebook does not exist, or is not a boostlab notebook.
     """
-    return Form(_find_notebook(notebook))
+    return Form(_find_notebook(notebook or _find_caller()))
 
 
 class Form:
-    """The parameters of a notebook as widgets, and the headless runs that the form started.
-
-    Attributes
-    ----------
-    fields : dict of str to Field
-        By parameter name.
-    rows : list of JobRow
-        The headless runs that this form started, in the order of their start.
-    """
+    """The parameters of a notebook as widgets, and the headless runs that the form started."""
 
     def __init__(self, notebook: Path) -> None:
         self._notebook = notebook
         self._save()
         document = nbformat.read(notebook, as_version=4)
-        self._schema: type[Settings] = find_schema(document)
-        declared = read_parameters(document)
-        self.fields = {item.name: Field(item, self._schema.model_fields[item.name]) for item in declared}
+        self._schema = find_schema(document)
+        rules = self._schema.model_fields
+        self.fields = {item.name: Field(item, rules[item.name]) for item in read_parameters(document)}
         self.rows: list[JobRow] = []
         self.start_button = ipywidgets.Button(description="Start a headless run", button_style="primary", icon="play")
         self.start_button.layout.width = "auto"
@@ -88,7 +77,11 @@ class Form:
             return
         try:
             self._save()
-            job = jobs.start(self._notebook, self._list_given())
+            saved = read_parameters(nbformat.read(self._notebook, as_version=4))
+            now = {item.name: item.default for item in saved}  # the user may have edited them since the form was made
+            values = {name: field.value for name, field in self.fields.items()}
+            given = {name: value for name, value in values.items() if name not in now or now[name] != value}
+            job = jobs.start(self._notebook, given)
         except LabError as error:
             self._say(str(error), wrong=True)
             return
@@ -110,43 +103,25 @@ class Form:
         self.start_button.disabled = False
         return True
 
-    def _list_given(self) -> dict[str, Any]:
-        """Return the values that differ from the notebook's defaults. The user may have edited these since the form was made."""
-        now = {item.name: item.default for item in read_parameters(nbformat.read(self._notebook, as_version=4))}
-        values = {name: field.value for name, field in self.fields.items()}
-        return {name: value for name, value in values.items() if name not in now or now[name] != value}
-
     def _save(self) -> None:
         """Save the notebook if it is open in JupyterLab, so that the run executes what the user sees."""
-        session = frontend.find_session()
+        session = find_session()
         if session.notebook is not None and session.notebook.resolve() == self._notebook:
-            frontend.save_notebook(session)
+            save_notebook(session)
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
-        mark = f'<b style="color: {COLOURS["failed"]}">✗</b> ' if wrong else ""
+        mark = f'<b style="color: {COLOURS["failed"]}">{MARKS["failed"]}</b> ' if wrong else ""
         self.message.value = f'<span style="line-height: 1.3">{mark}{html.escape(text)}</span>'
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         """Return the widgets for a front end, and the parameters as text for other readers."""
-        watched = not is_headless()
-        bundle = self.widget._repr_mimebundle_(**options) if watched else {}
-        rules = self._schema.model_fields
-        lines = [f"{self._notebook.name} takes:"]
-        for name, field in self.fields.items():
-            limits = describe_limits(name, rules[name])
-            words = field.parameter.help + (f" ({limits})" if limits else "")
-            lines.append(f"  {name} = {to_text(field.parameter.default)!r:<12} {words}")
-        return {**bundle, "text/plain": "\n".join(lines)}
+        bundle = {} if is_headless() else self.widget._repr_mimebundle_(**options)
+        rows = [f"  {name} = {to_text(field.parameter.default)!r:<12} {field.help}" for name, field in self.fields.items()]
+        return {**bundle, "text/plain": "\n".join([f"{self._notebook.name} takes:", *rows])}
 
 
 class JobRow:
-    """One headless run: a progress bar, a stop button, and a text with its state and a link.
-
-    Attributes
-    ----------
-    job : boostlab.execution.jobs.Job
-    widget, text, stop_button : ipywidgets.Widget
-    """
+    """One headless run: a progress bar, a stop button, and a text with its state and a link."""
 
     def __init__(self, job: jobs.Job) -> None:
         self.job = job
@@ -180,13 +155,19 @@ class JobRow:
         return state
 
 
+def _find_caller() -> Path:
+    """Return the path of the notebook that runs in this kernel."""
+    if is_headless():
+        source = Path(Journal(Path(os.environ[JOURNAL_VARIABLE])).facts().source)
+        path = source if source.is_file() else None
+    else:
+        path = find_session().notebook
+    if path is None:
+        raise LabError("The path of this notebook is unknown. Give it: show_form('notebooks/train.ipynb').")
+    return path
+
+
 def _find_notebook(given: str | Path) -> Path:
-    """Return the path of the given notebook; of the calling notebook if none is given."""
-    if not given:
-        own = _find_executed() if is_headless() else frontend.find_session().notebook
-        if own is None:
-            raise LabError("The path of this notebook is unknown. Give it: show_form('notebooks/train.ipynb').")
-        given = own
     here = Path(given)
     known = find_project(here.resolve()) / "notebooks" / here
     path = here if here.is_file() else known
@@ -195,9 +176,3 @@ def _find_notebook(given: str | Path) -> Path:
     if not is_lab_notebook(nbformat.read(path, as_version=4)):
         raise LabError(f"{path} is not a boostlab notebook: its metadata has no key 'boostlab'. Give the path of one that is.")
     return path.resolve()
-
-
-def _find_executed() -> Path | None:
-    """Return the file of the notebook that the engine executes in this kernel, or None if it has no file."""
-    source = Path(Journal(Path(os.environ[JOURNAL_VARIABLE])).facts().source)
-    return source if source.is_file() else None

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 POLL_S = 0.3
-WIDE = widgets.Layout(width="100%", max_width="60em")
-TONES = {"info": "var(--jp-content-font-color1, #222)", "error": "var(--jp-error-color0, #b3261e)"}
+WIDE = {"width": "100%", "max_width": "60em"}
+WRAPPED = {"flex_flow": "row wrap"}
+HIDDEN = {"display": "none"}
 
 
 def show_panel(client: MlflowClient, settings: Registry, *, gate_file: Path, notebook: str) -> Panel | Table:
@@ -55,13 +56,7 @@ def show_panel(client: MlflowClient, settings: Registry, *, gate_file: Path, not
 
 
 class Panel(widgets.VBox):
-    """Choose a model, a version and a stage; read the gate's results; confirm.
-
-    Attributes
-    ----------
-    watcher : asyncio.Task or None
-        Ends when the panel shows the outcome of the last confirmed transition.
-    """
+    """Choose a model, a version and a stage; read the gate's results; confirm."""
 
     def __init__(self, client: MlflowClient, settings: Registry, *, gate_file: Path, notebook: Path) -> None:
         self._client, self._gate, self._notebook = client, load_gate(gate_file), notebook
@@ -70,14 +65,14 @@ class Panel(widgets.VBox):
         self._request: TransitionRequest | None = None
         self._is_filling = False
         self._job: jobs.Job | None = None
-        self.watcher: asyncio.Task[None] | None = None
-        self._make_controls()
-        super().__init__(self._arrange())
+        self.watcher: asyncio.Task[None] | None = None  # ends when the panel shows the outcome of the last confirmed transition
+        super().__init__(self._make_controls())
         self.add_class("boostlab-panel")
         self._listen()
         self._safely(self._fill_models)
 
-    def _make_controls(self) -> None:
+    def _make_controls(self) -> list[Any]:
+        """Make the controls, and return them in the order in which the panel shows them."""
         style = {"description_width": "5em"}
         self.model = widgets.Dropdown(description="Model", style=style, layout=WIDE)
         self.version = widgets.Dropdown(description="Version", style=style)
@@ -85,21 +80,16 @@ class Panel(widgets.VBox):
         self.reason = widgets.Text(description="Reason", placeholder="kept in the history", style=style, layout=WIDE)
         self.override = widgets.Checkbox(description="Override the gate (needs a reason)", indent=False)
         self.promote = widgets.Button(description="Promote", button_style="primary")
-        self.rollback = widgets.Button(description="Roll back production", layout=widgets.Layout(width="auto"))
+        self.rollback = widgets.Button(description="Roll back production", layout={"width": "auto"})
         self.refresh = widgets.Button(description="Refresh")
         self.confirm = widgets.Button(description="Confirm", button_style="primary")
         self.cancel = widgets.Button(description="Cancel")
-        self.stop = widgets.Button(description="Stop")
+        self.stop = widgets.Button(description="Stop", layout=HIDDEN)
         self.versions, self.results, self.history, self.question, self.status = (widgets.HTML() for _ in range(5))
-        self.confirmation = widgets.VBox([self.question, widgets.HBox([self.confirm, self.cancel])])
-
-    def _arrange(self) -> list[Any]:
-        choice = widgets.HBox([self.version, self.stage], layout=widgets.Layout(flex_flow="row wrap"))
-        buttons = widgets.HBox([self.promote, self.rollback, self.refresh], layout=widgets.Layout(flex_flow="row wrap"))
-        running = widgets.HBox([self.status, self.stop])
-        self._show(self.confirmation, visible=False)
-        self._show(self.stop, visible=False)
-        decision = [self.reason, self.override, buttons, self.confirmation, running]
+        self.confirmation = widgets.VBox([self.question, widgets.HBox([self.confirm, self.cancel])], layout=HIDDEN)
+        choice = widgets.HBox([self.version, self.stage], layout=WRAPPED)
+        buttons = widgets.HBox([self.promote, self.rollback, self.refresh], layout=WRAPPED)
+        decision = [self.reason, self.override, buttons, self.confirmation, widgets.HBox([self.status, self.stop])]
         return [self.model, self.versions, choice, self.results, *decision, self.history]
 
     def _listen(self) -> None:
@@ -112,7 +102,7 @@ class Panel(widgets.VBox):
         self.rollback.on_click(lambda _: self._safely(self._choose_rollback))
         self.refresh.on_click(lambda _: self._safely(self._fill_models))
         self.confirm.on_click(lambda _: self._safely(self._start))
-        self.cancel.on_click(lambda _: self._show(self.confirmation, visible=False))
+        self.cancel.on_click(lambda _: self._allow())
         self.stop.on_click(lambda _: self._job.stop() if self._job else None)
 
     def _safely(self, act: Any) -> None:
@@ -125,7 +115,7 @@ class Panel(widgets.VBox):
                 check_reachable(store)
                 act()
         except LabError as error:
-            self._say(str(error), tone="error")
+            self._say(str(error), is_error=True)
 
     def _fill_models(self) -> None:
         names = [str(model.name) for model in list_models(self._client)]
@@ -135,7 +125,6 @@ class Panel(widgets.VBox):
         self._view_model()
 
     def _view_model(self) -> None:
-        """Read and show the chosen model."""
         self._view = view = view_model(self._client, self.model.value)
         self.versions.value = tabulate_versions(self._client, view)._repr_html_()
         self.history.value = tabulate_history(view)._repr_html_()
@@ -149,7 +138,6 @@ class Panel(widgets.VBox):
         self._choose()
 
     def _choose(self) -> None:
-        """Judge the transition that the controls show."""
         self._judge("archive" if self.stage.value == ARCHIVED else "promote")
 
     def _choose_rollback(self) -> None:
@@ -174,7 +162,7 @@ class Panel(widgets.VBox):
 
     def _allow(self) -> None:
         """Enable the button unless a failed rule blocks, and close the confirmation: it was for another request."""
-        self._show(self.confirmation, visible=False)
+        self.confirmation.layout.display = "none"
         is_overridden = self.override.value and self.reason.value.strip()
         is_free = self._request is not None and (not self._request.failed or is_overridden)
         self.promote.disabled = self._job is not None or not is_free
@@ -189,12 +177,12 @@ class Panel(widgets.VBox):
         overridden = f" The gate is overridden: {self.reason.value.strip()}" if request.failed else ""
         self.question.value = _write(f"Change {request.describe()}?{displaced}{overridden}")
         self._say("")
-        self._show(self.confirmation, visible=True)
+        self.confirmation.layout.display = ""
         self.confirm.focus()
 
     def _start(self) -> None:
         """Start the run that applies the transition, as the command line would."""
-        self._show(self.confirmation, visible=False)
+        self.confirmation.layout.display = "none"
         request = self._request
         if request is None or self._job is not None:
             return
@@ -206,28 +194,24 @@ class Panel(widgets.VBox):
 
     async def _watch(self, job: jobs.Job) -> None:
         """Show the run's progress, then its outcome and the model after it."""
-        self._show(self.stop, visible=True)
+        self.stop.layout.display = ""
         while job.state in ("starting", "running"):
             cells = f"cell {job.progress.cell} of {job.progress.cells}" if job.progress.cells else "starting"
             self._say(f"Running {self._notebook.name}: {cells} …")
             await asyncio.sleep(POLL_S)
         self._job = None
-        self._show(self.stop, visible=False)
+        self.stop.layout.display = "none"
         self._safely(self._view_model)
         if job.state == "finished":
             self.reason.value, self.override.value = "", False
             run_name = job.progress.run.run_name if job.progress.run else ""
             self._say(f"Done: version {job.parameters['version']} is now in {job.parameters['stage']} (run {run_name}).")
         else:
-            self._say(job.message or "The run was stopped. The history shows whether the transition was applied.", tone="error")
+            self._say(job.message or "The run was stopped. The history shows whether the transition was applied.", is_error=True)
         self._allow()
 
-    def _say(self, text: str, *, tone: str = "info") -> None:
-        self.status.value = _write(text, tone=tone)
-
-    @staticmethod
-    def _show(part: Any, *, visible: bool) -> None:
-        part.layout.display = "" if visible else "none"
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        self.status.value = _write(text, is_error=is_error)
 
     @contextmanager
     def _silently(self) -> Iterator[None]:
@@ -239,7 +223,8 @@ class Panel(widgets.VBox):
             self._is_filling = False
 
 
-def _write(text: str, *, tone: str = "info") -> str:
+def _write(text: str, *, is_error: bool = False) -> str:
     """Return text as HTML that shows it unchanged, keeps its lines, and is announced by screen readers."""
-    style = f"color: {TONES[tone]}; white-space: pre-wrap; line-height: 1.4; max-width: 60em; overflow-wrap: anywhere"
+    colour = "var(--jp-error-color0, #b3261e)" if is_error else "var(--jp-content-font-color1, #222)"
+    style = f"color: {colour}; white-space: pre-wrap; line-height: 1.4; max-width: 60em; overflow-wrap: anywhere"
     return f'<div class="mathjax_ignore tex2jax_ignore" role="status" aria-live="polite" style="{style}">{escape(text)}</div>'

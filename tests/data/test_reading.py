@@ -16,7 +16,6 @@ from pyarrow import csv
 from tests.support.settings import make_settings
 
 from boostlab.data import reading
-from boostlab.data.digest import compute_digest
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS
@@ -66,20 +65,11 @@ def test_every_format_gives_the_same_content(tmp_path: Path, name: str, write: C
     table = load(tmp_path / name)
     assert table.features == ("size", "rooms", "city", "new", "sold")
     assert (len(table), table.rows_without_target) == (4, 1)
-    assert compute_digest((table).data) == compute_digest((load(tmp_path / "reference.parquet")).data)
+    assert table.digest == load(tmp_path / "reference.parquet").digest
     frame = pd.concat(table.batches(["city", "size"], np.arange(len(table))))
     assert frame["city"].tolist()[0] == "Porto"
     assert frame["city"].isna().tolist() == [False, True, False, False]
     assert frame["size"].isna().sum() == 1
-
-
-def test_the_digest_changes_with_a_value_a_name_and_the_order(tmp_path: Path) -> None:
-    changed = [FRAME, FRAME.assign(rooms=[9, 2, 3, 4, 5]), FRAME.rename(columns={"size": "area"}), FRAME.iloc[::-1]]
-    digests = set()
-    for frame in changed:
-        frame.to_parquet(tmp_path / "t.parquet", index=False)
-        digests.add(compute_digest((load(tmp_path / "t.parquet")).data))
-    assert len(digests) == len(changed)
 
 
 def test_a_folder_and_a_glob_are_read_as_one_table(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pyarrow as pa
 import pytest
 from tests.support.settings import make_settings
 
-from boostlab.data.digest import compute_digest
-from boostlab.data.table import Roles, Table, encode_labels, find_labels, find_task, load_table
+from boostlab.data.table import Roles, Table, encode_labels, find_labels, load_table
 from boostlab.errors import DataError
 from boostlab.models.contract import Task
 
@@ -55,29 +53,6 @@ def test_chooses_columns_of_a_data_set_that_ships_with_scikit_learn() -> None:
         load_table(make_settings(drop=["bmj"]))
 
 
-@pytest.mark.parametrize(("values", "task"), [(list(range(50)), "classification"), (list(range(51)), "regression")])
-def test_takes_up_to_fifty_whole_numbers_for_classes(values: list[object], task: Task) -> None:
-    assert find_task(pd.Series(values)) == task
-    assert find_task(pd.Series(values), "regression") == "regression"
-
-
-@pytest.mark.parametrize(
-    ("values", "requested", "words"),
-    [
-        (["low", "high"], "regression", "not a number in 2 rows (first: 1, 2): 'low', 'high'. Regression takes numbers"),
-        ([True, False], "regression", "not a number in 2 rows (first: 1, 2): True, False. Regression takes numbers"),
-        ([0.5, 1.5], "classification", "2 different numbers, such as 0.5, 1.5. Classes are text"),
-        (list(range(51)), "classification", "51 different numbers, such as 0, 1, 2. Classes are text"),
-    ],
-)
-def test_refuses_a_task_that_does_not_fit(values: list[object], requested: str, words: str) -> None:
-    with pytest.raises(DataError) as caught:
-        find_task(pd.Series(values, name="y"), requested)
-
-    assert "The target 'y' is" in str(caught.value) or "does not fit the target 'y'" in str(caught.value)
-    assert words in str(caught.value)
-
-
 @pytest.mark.parametrize(
     ("values", "labels", "codes"), [(["b", "a"], ["a", "b"], [1, 0]), ([7.0, 3.0], [3.0, 7.0], [1, 0]), ([True], [True], [0])]
 )
@@ -98,39 +73,9 @@ def test_gives_the_requested_rows_however_the_table_is_chunked(rows: list[int]) 
     assert all(list(frame.columns) == ["y"] and len(frame) for frame in frames)
 
 
-FRAME = pd.DataFrame({"a": [1, 2], "day": pd.to_datetime(pd.Series(["2020-01-01", None])), "kind": ["x", None]})
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda frame: frame.assign(a=frame.a.astype("float32")),
-        lambda frame: frame.assign(kind=frame.kind.astype("category")),
-        lambda frame: frame.assign(day=frame.day.astype("datetime64[ms]")),
-    ],
-    ids=["number", "category", "date"],
-)
-def test_has_the_same_digest_however_values_are_stored(change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    assert compute_digest(make_table(change(FRAME)).data) == compute_digest(make_table(FRAME).data)
-
-
-def test_has_the_same_digest_however_the_table_is_chunked() -> None:
-    table = load_table(make_settings(dataset="iris"))
-    cut = pa.concat_tables([table.data[:7], table.data[7:]])
-
-    assert compute_digest((Table(cut, table.roles, table.features, "other", "elsewhere", "regression")).data) == compute_digest(
-        (table).data
-    )
-
-
-@pytest.mark.parametrize("value", [{"a": [1, 3]}, {"day": pd.to_datetime(["2020-01-01"] * 2)}, {"kind": ["x", "None"]}])
-def test_has_another_digest_after_a_change_of_any_kind_of_value(value: dict[str, Any]) -> None:
-    assert compute_digest(make_table(FRAME.assign(**value)).data) != compute_digest(make_table(FRAME).data)
-
-
 def test_describes_itself_as_mlflow_records_a_data_set(tmp_path: Path) -> None:
     facts = make_classes({"a": 2}).describe()
-    FRAME.to_parquet(tmp_path / "t.parquet", index=False)
+    pd.DataFrame({"a": [1, 2], "kind": ["x", None]}).to_parquet(tmp_path / "t.parquet", index=False)
     read = load_table(make_settings(dataset=str(tmp_path / "t.parquet"), target="a")).describe()
 
     assert [column["name"] for column in json.loads(facts["schema"])["mlflow_colspec"]] == ["a", "kind"]
@@ -138,30 +83,3 @@ def test_describes_itself_as_mlflow_records_a_data_set(tmp_path: Path) -> None:
     assert len(facts["digest"]) == 16
     assert (facts["source_type"], read["source_type"]) == ("code", "local")
     assert json.loads(read["source"]) == {"uri": str(tmp_path / "t.parquet")}
-
-
-@pytest.mark.parametrize(
-    ("values", "task"),
-    [
-        ([1.5, 2.5], "regression"),
-        ([1, 2, 1], "classification"),
-        ([1.0, 2.0, 1.0], "classification"),
-        (["a", "b"], "classification"),
-        ([True, False], "classification"),
-        (list(range(60)), "regression"),
-    ],
-)
-def test_finds_the_task(values: list[object], task: str) -> None:
-    assert find_task(pd.Series(values, name="y")) == task
-
-
-def test_names_the_first_rows_of_text_in_a_numeric_target() -> None:
-    target = pd.Series([*(f"{n}.5" for n in range(100)), "about 5", "7..2"], name="price")
-    for requested in ("auto", "regression"):
-        with pytest.raises(DataError, match=r"not a number in 2 rows \(first: 101, 102\): 'about 5', '7..2'"):
-            find_task(target, requested)
-
-
-def test_refuses_an_infinite_target() -> None:
-    with pytest.raises(DataError, match="infinite in row 2"):
-        find_task(pd.Series([1.0, np.inf, 3.0], name="y"))

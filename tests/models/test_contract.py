@@ -36,8 +36,10 @@ def test_writes_the_contract_as_version_0_1_did(tmp_path: Path) -> None:
     assert contract.features[3] == Feature("city", "category", "string", categories=("Faro", "Porto, PT", 'say "x"'))
 
 
-def test_a_contract_without_device_was_trained_on_the_cpu() -> None:
-    assert Contract.from_dict({"task": "regression", "labels": [], "features": []}).device == "cpu"
+def test_a_contract_without_device_was_trained_on_the_cpu(tmp_path: Path) -> None:
+    (tmp_path / "contract.json").write_text('{"task": "regression", "labels": [], "features": []}')
+
+    assert Contract.read(tmp_path).device == "cpu"
 
 
 def test_a_model_of_version_0_1_answers_everywhere(logged: Path, tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boostlab.models.contract import Feature
-from boostlab.serving.fast_path import list_fast_columns, read_fast
+from boostlab.serving.fast_path import read_fast
 
 NAMES = ["a", "b"]
 WRONG_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
@@ -64,10 +63,5 @@ def test_leaves_other_content_types_to_the_parser(content_type: str | None) -> N
     assert read({"dataframe_records": [{"a": 1, "b": 2}]}, content_type) is None
 
 
-def test_a_model_with_a_column_that_is_not_a_number_has_no_fast_path() -> None:
-    numbers = [Feature(name, "number", "double") for name in NAMES]
-
-    assert list_fast_columns(numbers) == NAMES
-    assert list_fast_columns([*numbers, Feature("c", "category", "string", optional=True)]) == []
-    assert list_fast_columns([*numbers, Feature("c", "number", "long")]) == []
+def test_a_model_without_fast_columns_has_no_fast_path() -> None:
     assert read_fast(b'{"dataframe_records": [{}]}', "application/json", []) is None

@@ -13,6 +13,7 @@ import pytest
 import xgboost as xgb
 from tests.support.packages import Packaged
 
+from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import encode_date
 from boostlab.serving.model import ServedModel
 from boostlab.serving.parsing import Rows
@@ -34,6 +35,20 @@ def test_encodes_dates_in_text_as_the_predictor_does(folder: Path, texts: list[s
 
     encoded = matrix[:, ~np.isnan(matrix).all(axis=0)]  # the columns of the other features are missing
     assert np.array_equal(encoded, encode_date(pd.Series(texts), feature), equal_nan=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "fast"),
+    [([], ["a"]), ([Feature("b", "category", "string", optional=True)], []), ([Feature("b", "number", "long")], [])],
+)
+def test_has_a_fast_path_if_each_column_takes_fractions(
+    package: Callable[[str], Packaged], tmp_path: Path, more: list[Feature], fast: list[str]
+) -> None:
+    shutil.copytree(package("diabetes")[0], tmp_path / "model")
+    contract = Contract("regression", (), (Feature("a", "number", "double"), *more))
+    contract.write(tmp_path / "model" / "data" / "model_data")
+
+    assert ServedModel(tmp_path / "model").fast_columns == fast
 
 
 @pytest.mark.parametrize("missing", ["MLmodel", "serving_input_example.json", "data/model_data/contract.json"])

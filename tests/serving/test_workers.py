@@ -15,7 +15,7 @@ from tests.support.common import TIMEOUT_S, wait_until
 from tests.support.serving import predict, start_server
 
 RUN_POOL = """
-import os, signal, sys, time
+import os, signal, socket, sys, time
 from boostlab.serving.workers import WorkerPool
 
 def work(worker):
@@ -25,7 +25,11 @@ def work(worker):
     print("ready", flush=True)
     time.sleep(600)
 
-failed = WorkerPool(work, kill_after_s=0.2, close_listeners=lambda: print("closed", flush=True)).run(1)
+class Listener(socket.socket):
+    def close(self):
+        print("closed", flush=True)
+
+failed = WorkerPool(work, kill_after_s=0.2, listeners=[Listener()]).run(1)
 sys.exit(int(failed))
 """
 

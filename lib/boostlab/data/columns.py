@@ -27,12 +27,7 @@ LEAK_ROWS = 5_000
 DISTINCT_ROWS = 50_000
 FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier or a leak
 IDENTIFIER_SPAN = 3  # distinct whole numbers that fill a third of their range count the rows
-MLFLOW_TYPES: dict[FeatureType, MLflowType] = {
-    "number": "double",
-    "boolean": "boolean",
-    "category": "string",
-    "date": "datetime",
-}
+MLFLOW_TYPES: dict[FeatureType, MLflowType] = {"number": "double", "boolean": "boolean", "category": "string", "date": "datetime"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +36,12 @@ class ColumnProfile:
 
     Attributes
     ----------
-    name : str
-    arrow_type : str
-        The type in the file.
     type : str
-        ``number``, ``boolean``, ``category``, ``date``, or ``other`` for types that no model takes.
+        How a model encodes the column; ``other`` for types that no model takes.
     missing : float
         Share of the training rows without a value, in [0, 1].
     distinct : int
         Number of different values; of fractions, among the first 50,000.
-    example : str
-        One value.
     left_out : str
         The reason why the column is not a feature; empty if it is one.
     feature : Feature or None
@@ -126,23 +116,21 @@ def _profile(table: Table, name: str, train: Part) -> ColumnProfile:
     whole = table.data.column(name)
     values = whole.take(pa.array(train.rows))
     column_type = _find_type(whole.type)
-    known = values.drop_null() if column_type != "other" else values
-    if pa.types.is_floating(known.type):
-        known = known.filter(pc.invert(pc.is_nan(known)))
-    distinct = _count_distinct(known, column_type)
-    example = "" if not len(known) or column_type == "other" else str(known[0].as_py())[:40]
+    if column_type == "other":
+        reason = f"no tree can split values of type {whole.type}"
+        return ColumnProfile(name, str(whole.type), column_type, missing=0, distinct=0, example="", left_out=reason)
+    known = values.filter(pc.invert(pc.is_null(values, nan_is_null=True)))
     missing = 1 - len(known) / max(len(values), 1)
-    profile = ColumnProfile(name, str(whole.type), column_type, missing, distinct, example)
+    example = str(known[0].as_py())[:40] if len(known) else ""
+    profile = ColumnProfile(name, str(whole.type), column_type, missing, _count_distinct(known), example)
     left_out = _find_reason(profile, known, chosen=table.chosen)
     if left_out:
         return replace(profile, left_out=left_out)
     return replace(profile, feature=_make_feature(table, profile, whole, known))
 
 
-def _count_distinct(known: pa.ChunkedArray, column_type: str) -> int:
+def _count_distinct(known: pa.ChunkedArray) -> int:
     """Return the number of different values; of fractions in a long column, among the first 50,000 unless these are all equal."""
-    if column_type == "other":
-        return 0
     shown = known.slice(0, DISTINCT_ROWS) if pa.types.is_floating(known.type) else known
     distinct = len(shown.unique())
     return distinct if distinct > 1 or len(shown) == len(known) else len(known.unique())
@@ -162,8 +150,6 @@ def _find_type(arrow_type: pa.DataType) -> FeatureType | Literal["other"]:
 
 def _find_reason(column: ColumnProfile, known: pa.ChunkedArray, *, chosen: bool) -> str:
     """Say why a column cannot be a feature, or nothing if it can."""
-    if column.type == "other":
-        return f"no tree can split values of type {column.arrow_type}"
     if column.distinct == 0:
         return "empty in the training rows"
     if chosen:
@@ -183,7 +169,7 @@ def _find_reason(column: ColumnProfile, known: pa.ChunkedArray, *, chosen: bool)
 def _make_feature(table: Table, column: ColumnProfile, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
     assert column.type != "other"
     # Missing values in any row decide how pandas holds the column, and so its MLflow type; nothing is learned from them.
-    has_missing = whole.null_count > 0 or (pa.types.is_floating(whole.type) and bool(pc.any(pc.is_nan(whole)).as_py()))
+    has_missing = pc.any(pc.is_null(whole, nan_is_null=True)).as_py()
     zoned = pa.types.is_timestamp(whole.type) and whole.type.tz is not None
     mlflow_type = MLFLOW_TYPES[column.type]
     if pa.types.is_integer(whole.type) and not has_missing:
@@ -193,10 +179,7 @@ def _make_feature(table: Table, column: ColumnProfile, whole: pa.ChunkedArray, k
         mlflow_type = "string"
     feature = Feature(column.name, column.type, mlflow_type, optional=column.missing > 0)
     if column.type == "category":
-        values = known.cast(known.type.value_type) if pa.types.is_dictionary(known.type) else known
-        return replace(
-            feature, categories=tuple(sorted(str(value) for value in values.unique().to_pylist() if value is not None))
-        )
+        return replace(feature, categories=tuple(sorted(map(str, known.unique().to_pylist()))))
     return replace(feature, parts=_find_parts(known, feature)) if column.type == "date" else feature
 
 
@@ -209,26 +192,27 @@ def _find_parts(known: pa.ChunkedArray, feature: Feature) -> tuple[str, ...]:
 
 def _find_leak(column: ColumnProfile, train: Part) -> ColumnProfile:
     """Leave the column out if a tree of this column alone predicts the target of new rows."""
-    task = train.table.task
-    step = max(1, len(train) // LEAK_ROWS)
     if column.feature is None or len(train) < FEWEST_ROWS:
         return column
+    step = max(1, len(train) // LEAK_ROWS)
     frame = pd.concat(train.table.batches([column.name], train.rows[::step]), ignore_index=True)
     encoded = ENCODERS[column.feature.type](frame[column.name], column.feature)
     inputs = np.nan_to_num(encoded.reshape(len(frame), -1), nan=-1e30)
     target = train.target.iloc[::step].to_numpy()
-    tree = DecisionTreeRegressor(random_state=0) if task == "regression" else DecisionTreeClassifier(random_state=0)
-    score = r2_score if task == "regression" else balanced_accuracy_score
-    if task == "classification":
-        target = pd.factorize(target)[0]
     order = np.random.default_rng(0).permutation(len(target))
     learn, look = order[::2], order[1::2]
-    if task == "classification" and set(target[look]) - set(target[learn]):
-        return column
-    found, name = score(target[look], tree.fit(inputs[learn], target[learn]).predict(inputs[look])), "balanced accuracy"
-    if task == "regression":
-        order_kept = abs(float(pd.Series(inputs[:, 0]).corr(pd.Series(target), method="spearman")))
-        found, name = (order_kept, "rank correlation") if order_kept > found else (found, "R²")
+    if train.table.task == "regression":
+        tree = DecisionTreeRegressor(random_state=0).fit(inputs[learn], target[learn])
+        found, name = r2_score(target[look], tree.predict(inputs[look])), "R²"
+        rank_correlation = abs(pd.Series(inputs[:, 0]).corr(pd.Series(target), method="spearman"))
+        if rank_correlation > found:
+            found, name = rank_correlation, "rank correlation"
+    else:
+        target = pd.factorize(target)[0]
+        if set(target[look]) - set(target[learn]):
+            return column
+        tree = DecisionTreeClassifier(random_state=0).fit(inputs[learn], target[learn])
+        found, name = balanced_accuracy_score(target[look], tree.predict(inputs[look])), "balanced accuracy"
     if not found >= LEAK_SCORE:
         return column
     reason = f"reveals the target: alone it reaches a {name} of {found:.3f}"

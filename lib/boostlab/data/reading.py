@@ -45,17 +45,15 @@ def find_files(dataset: str) -> list[Path]:
     Raises
     ------
     DataError
-        If there is no file, or the format is unknown or not the same for all.
+        If there is no file, or the format is unknown or differs between the files.
     """
     path = Path(dataset).expanduser()
     if path.is_dir():
         found = sorted(item for item in path.rglob("*.parquet") if item.is_file())
         if not found:
             raise DataError(f"The folder {dataset} holds no .parquet file. Name a folder with .parquet files, a file or a glob.")
-    elif path.exists():
-        found = [path]
     else:
-        found = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+        found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
     if not found:
         raise DataError(f"There is no file {dataset}. Relative paths start from the current folder.")
     formats = {next((ending for ending in ENDINGS if item.name.endswith(ending)), item.suffix) for item in found}
@@ -83,9 +81,9 @@ def read_names(paths: Sequence[Path]) -> list[str]:
     try:
         if is_text(path):
             with csv.open_csv(path) as reader:
-                names = list(reader.schema.names)
+                names: list[str] = reader.schema.names
         else:
-            names = list(pq.read_schema(path).names)
+            names = pq.read_schema(path).names
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
     twice = [name for name, count in Counter(names).items() if count > 1]
@@ -128,16 +126,13 @@ def _read_csv(path: Path, columns: Sequence[str]) -> pa.Table:
                 raise pa.ArrowInvalid("invalid UTF8 data")
             return table
         except pa.ArrowInvalid as error:
-            match = NUMBER_TO_TEXT.search(str(error))
-            name = _name_at(path, int(match[1])) if match else None
-            if name is None or name in as_text or "UTF8" in str(error):
+            position = NUMBER_TO_TEXT.search(str(error))
+            if position is None or "UTF8" in str(error):
+                raise
+            name = read_names([path])[int(position[1])]
+            if name in as_text:
                 raise
             as_text[name] = pa.string()
-
-
-def _name_at(path: Path, position: int) -> str:
-    with csv.open_csv(path) as reader:
-        return str(reader.schema.names[position])
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -11,10 +11,10 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from boostlab.data.datasets import Dataset
 from boostlab.errors import suggest
 from boostlab.notebook.settings import Settings
 
+Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]  # the data sets that ship with scikit-learn
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -51,8 +51,7 @@ class TableSettings(Settings):
                 raise ValueError(f"{' and '.join(given)} is for tables of your own: {self.dataset} has its target.")
         elif not self.target:
             raise ValueError(f"{self.dataset} needs a target: name the column to predict, as -p target NAME.")
-        roles = [name for name in (self.target, self.sample_weight) if name]
-        twice = [name for name in roles if name in [*self.features, *self.drop]]
+        twice = [name for name in (self.target, self.sample_weight) if name and name in [*self.features, *self.drop]]
         if twice:
             raise ValueError(f"{twice[0]!r} is the target or the weight: leave it out of features and drop.")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,10 @@ class Part:
 
     Attributes
     ----------
-    table : Table
     rows : ndarray of int, ascending
         Positions in the table.
     target : Series of length n_rows
-    weight : ndarray of shape (n_rows,), or None
+    weight : ndarray of float32, shape (n_rows,), or None
     """
 
     table: Table
@@ -58,10 +57,8 @@ class Split:
 
     def sizes(self) -> pd.DataFrame:
         """Return the number and the share of each part's rows, as a table for people."""
-        rows = {name: len(part) for name, part in (("train", self.train), ("valid", self.valid), ("test", self.test))}
-        total = sum(rows.values())
-        shares = [f"{count / total:.0%}" for count in rows.values()]
-        return pd.DataFrame({"rows": list(rows.values()), "share": shares}, index=list(rows))
+        rows = pd.Series({"train": len(self.train), "valid": len(self.valid), "test": len(self.test)})
+        return pd.DataFrame({"rows": rows, "share": (rows / rows.sum()).map("{:.0%}".format)})
 
 
 def split_table(table: Table, settings: SplitSettings) -> Split:
@@ -75,101 +72,87 @@ def split_table(table: Table, settings: SplitSettings) -> Split:
     DataError
         If a part would be empty, or a class would be missing in the training part.
     """
-    classes = table.target if table.task == "classification" else None
-    if classes is not None:
-        _check_classes(classes)
-    sizes = settings.test_size, settings.valid_size
+    target = table.target
+    if table.task == "classification":
+        _check_classes(target)
     if settings.split == "time":
-        parts = _split_by_time(table, sizes)
+        parts = _split_by_time(table, settings)
     elif table.roles.group:
-        parts = _split_by_group(table, sizes, settings.seed)
+        parts = _split_by_group(table, settings)
     else:
-        parts = _split_at_random(table, classes if settings.stratify else None, sizes, settings.seed)
-    _check_parts(table, parts, classes)
+        stratify = settings.stratify and table.task == "classification"
+        parts = _split_at_random(table, target if stratify else None, settings)
+    if table.task == "classification":
+        absent = target[~target.isin(target.iloc[parts[0]])].tolist()
+        if absent:
+            raise DataError(
+                f"The class {absent[0]!r} of {target.name!r} has no row in the training part. "
+                "Change the split or the seed, or drop the class."
+            )
     weight = _read_weights(table) if table.roles.weight else None
-    return Split(*(Part(table, rows, table.target.iloc[rows], None if weight is None else weight[rows]) for rows in parts))
+    return Split(*(Part(table, rows, target.iloc[rows], None if weight is None else weight[rows]) for rows in parts))
 
 
-def _split_at_random(table: Table, strata: pd.Series | None, sizes: tuple[float, float], seed: int) -> list[Array]:
+def _split_at_random(table: Table, strata: pd.Series | None, settings: SplitSettings) -> list[Array]:
     rows = np.arange(len(table))
-    test, valid = (round(len(rows) * size) for size in sizes)
-    fewest = 1 if strata is None else strata.nunique()
-    _check_sizes(table, {"test": test, "validation": valid, "training": len(rows) - test - valid}, fewest)
+    test, valid = _count_parts(table, len(rows), settings, fewest=1 if strata is None else strata.nunique())
     try:
-        rest, tested = train_test_split(rows, test_size=test, random_state=seed, stratify=strata)
+        rest, tested = train_test_split(rows, test_size=test, random_state=settings.seed, stratify=strata)
         strata = None if strata is None else strata.iloc[rest]
-        train, validated = train_test_split(rest, test_size=valid, random_state=seed, stratify=strata)
+        train, validated = train_test_split(rest, test_size=valid, random_state=settings.seed, stratify=strata)
     except ValueError as error:  # a class too rare for its share of each part
         raise DataError(f"{table.name!r} cannot be split by class: {error} Change the sizes, or set stratify to False.") from None
     return [np.sort(part) for part in (train, validated, tested)]
 
 
-def _split_by_group(table: Table, sizes: tuple[float, float], seed: int) -> list[Array]:
-    groups = to_series(table.data.column(table.roles.group), table.roles.group)
-    if groups.isna().any():
-        raise DataError(
-            f"The group column {table.roles.group!r} has {groups.isna().sum()} missing values. Fill them, or drop those rows."
-        )
-    codes, distinct = pd.factorize(groups)
-    test, valid = (round(len(distinct) * size) for size in sizes)
-    _check_sizes(table, {"test": test, "validation": valid, "training": len(distinct) - test - valid}, 1, what="groups")
+def _split_by_group(table: Table, settings: SplitSettings) -> list[Array]:
+    codes, distinct = pd.factorize(_read_complete(table, "group"))
+    test, valid = _count_parts(table, len(distinct), settings, unit="groups")
     rows = np.arange(len(table))
-    rest, tested = next(GroupShuffleSplit(1, test_size=test, random_state=seed).split(rows, groups=codes))
-    train, validated = next(GroupShuffleSplit(1, test_size=valid, random_state=seed).split(rest, groups=codes[rest]))
+    rest, tested = next(GroupShuffleSplit(1, test_size=test, random_state=settings.seed).split(rows, groups=codes))
+    train, validated = next(GroupShuffleSplit(1, test_size=valid, random_state=settings.seed).split(rest, groups=codes[rest]))
     return [np.sort(part) for part in (rest[train], rest[validated], tested)]
 
 
-def _split_by_time(table: Table, sizes: tuple[float, float]) -> list[Array]:
-    times = to_series(table.data.column(table.roles.time), table.roles.time)
-    if times.isna().any():
-        raise DataError(
-            f"The time column {table.roles.time!r} has {times.isna().sum()} missing values. Fill them, or drop those rows."
-        )
-    codes = pd.factorize(times, sort=True)[0]
-    order = np.sort(codes)
-    bounds = []
-    for share in (1 - sum(sizes), 1 - sizes[0]):
-        position = min(round(len(order) * share), len(order) - 1)
-        bounds.append(order[position])
-    rows = np.arange(len(table))
-    return [
-        rows[codes < bounds[0]],
-        rows[(codes >= bounds[0]) & (codes < bounds[1])],
-        rows[codes >= bounds[1]],
-    ]
+def _split_by_time(table: Table, settings: SplitSettings) -> list[Array]:
+    codes, _ = pd.factorize(_read_complete(table, "time"), sort=True)
+    shares = 1 - (settings.test_size + settings.valid_size), 1 - settings.test_size
+    positions = [min(round(len(codes) * share), len(codes) - 1) for share in shares]
+    number = np.searchsorted(np.sort(codes)[positions], codes, side="right")  # of each row's part
+    parts = [np.flatnonzero(number == part) for part in range(3)]
+    _check_counts(table, dict(zip(("training", "validation", "test"), map(len, parts), strict=True)))
+    return parts
 
 
-def _missing_error(role: str, values: pd.Series) -> DataError:
-    count = values.isna().sum()
-    return DataError(f"The {role} column {values.name!r} has {count} missing values. Fill them, or drop those rows.")
+def _read_complete(table: Table, role: Literal["group", "time"]) -> pd.Series:
+    """Return the column with a role, which must have no missing values."""
+    values = to_series(table.data, getattr(table.roles, role))
+    missing = values.isna().sum()
+    if missing:
+        raise DataError(f"The {role} column {values.name!r} has {missing} missing values. Fill them, or drop those rows.")
+    return values
 
 
 def _read_weights(table: Table) -> Array:
-    weight = to_series(table.data.column(table.roles.weight), table.roles.weight)
+    weight = to_series(table.data, table.roles.weight)
     if not pd.api.types.is_numeric_dtype(weight) or not np.isfinite(weight.to_numpy(float)).all() or (weight < 0).any():
         raise DataError(f"The sample weights {table.roles.weight!r} must be numbers of at least 0, without missing values.")
     return weight.to_numpy(np.float32)
 
 
-def _check_sizes(table: Table, counts: dict[str, int], fewest: int, what: str = "rows") -> None:
+def _count_parts(table: Table, total: int, settings: SplitSettings, *, fewest: int = 1, unit: str = "rows") -> tuple[int, int]:
+    """Return how many rows or groups the test part and the validation part take."""
+    test, valid = round(total * settings.test_size), round(total * settings.valid_size)
+    _check_counts(table, {"test": test, "validation": valid, "training": total - test - valid}, fewest=fewest, unit=unit)
+    return test, valid
+
+
+def _check_counts(table: Table, counts: dict[str, int], *, fewest: int = 1, unit: str = "rows") -> None:
     for name, count in counts.items():
         if count < fewest:
             raise DataError(
-                f"The {name} part of {table.name!r} would have {count} of {sum(counts.values())} {what}, and needs at least "
+                f"The {name} part of {table.name!r} would have {count} of {sum(counts.values())} {unit}, and needs at least "
                 f"{fewest}. Change test_size or valid_size."
-            )
-
-
-def _check_parts(table: Table, parts: list[Array], target: pd.Series | None) -> None:
-    _check_sizes(table, dict(zip(("training", "validation", "test"), map(len, parts), strict=True)), 1)
-    if target is None:
-        return
-    learned = set(target.iloc[parts[0]].unique().tolist())
-    for label in target.unique().tolist():
-        if label not in learned:
-            raise DataError(
-                f"The class {label!r} of {target.name!r} has no row in the training part. "
-                "Change the split or the seed, or drop the class."
             )
 
 

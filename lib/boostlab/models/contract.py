@@ -1,7 +1,7 @@
 """The contract of a trained model: what it predicts, and which columns it takes.
 
-It is written as ``contract.json`` beside the booster. This module imports the standard library alone: it travels, with the
-predictor, into each logged model and into the lean image.
+It is the file ``contract.json`` next to the booster. This module imports only the standard library, because it is copied with the
+predictor into each logged model and into the lean image.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DTYPES: dict[MLflowType, str] = {  # the column types of MLflow's signature, as 
     "string": "object",
     "datetime": "datetime64[ns]",
 }
-# The texts in a CSV file that stand for a missing value: those of pandas.
+# The texts that mean a missing value in a CSV file: those of pandas.
 # fmt: off
 MISSING_MARKERS = frozenset({
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA", "NULL", "NaN",
@@ -42,12 +42,10 @@ class Feature:
 
     Attributes
     ----------
-    name : str
-        The column's name in the user's table.
     type : str
-        How the column is encoded: ``number``, ``boolean``, ``category`` or ``date``.
+        How the column is encoded.
     mlflow_type : str
-        The column's type in the MLflow signature, a key of ``DTYPES``.
+        The column's type in the MLflow signature.
     optional : bool
         Whether the training rows had missing values, so that the column may be left out.
     categories : tuple of str
@@ -87,8 +85,6 @@ class Contract:
 
     Attributes
     ----------
-    task : str
-        ``regression`` or ``classification``.
     labels : tuple
         The classes in the order of the booster's output, as the target column had them; empty for regression.
     features : tuple of Feature
@@ -108,20 +104,11 @@ class Contract:
         return [feature.name for feature in self.features]
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Contract:
-        """Read the content of ``contract.json``."""
-        features = tuple(Feature.from_dict(entry) for entry in content["features"])
-        return cls(content["task"], tuple(content["labels"]), features, str(content.get("device", "cpu")))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``contract.json``."""
-        features = [feature.to_dict() for feature in self.features]
-        return {"task": self.task, "labels": list(self.labels), "features": features, "device": self.device}
-
-    @classmethod
     def read(cls, folder: str | Path) -> Contract:
         """Read ``contract.json`` in a folder."""
-        return cls.from_dict(json.loads((Path(folder) / CONTRACT_FILE).read_text(encoding="utf-8")))
+        content = json.loads((Path(folder) / CONTRACT_FILE).read_text(encoding="utf-8"))
+        features = tuple(Feature.from_dict(entry) for entry in content["features"])
+        return cls(content["task"], tuple(content["labels"]), features, str(content.get("device", "cpu")))
 
     @classmethod
     def read_model(cls, folder: Path) -> Contract:
@@ -130,4 +117,6 @@ class Contract:
 
     def write(self, folder: Path) -> None:
         """Write ``contract.json`` into a folder."""
-        (folder / CONTRACT_FILE).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+        features = [feature.to_dict() for feature in self.features]
+        content = {"task": self.task, "labels": list(self.labels), "features": features, "device": self.device}
+        (folder / CONTRACT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A version's files: fetched once per process, described and loaded as an MLflow Model."""
+"""Loading of a registered version: its files are fetched once per process, checked, described and loaded."""
 
 from __future__ import annotations
 
@@ -17,28 +17,19 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import Model
 
-MOST_MODELS = 8  # that are held at once
+MOST_MODELS = 8  # kept in memory
 FILES = ("MLmodel", "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
 
 
 @lru_cache(maxsize=MOST_MODELS)
 def fetch_version(client: MlflowClient, name: str, version: int) -> Path:
-    """Return the folder of a version's MLflow Model on this machine.
-
-    Raises
-    ------
-    LabError
-        If its artifacts are gone.
-    """
+    """Return the folder of a version's MLflow Model on this machine, or raise a LabError if its artifacts are gone."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
         location = client.get_model_version_download_uri(name, str(version))
-        folder = None if location.startswith("file:") else str(_downloads() / f"{len(name)}-{name}" / str(version))
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-            Path(folder).mkdir(parents=True)
+        folder = None if location.startswith("file:") else tempfile.mkdtemp(dir=_make_downloads())
         path = Path(download_artifacts(artifact_uri=location, dst_path=folder, tracking_uri=client.tracking_uri))
         if not (path / "MLmodel").is_file():
             raise OSError(f"{location} holds no MLmodel")
@@ -58,7 +49,7 @@ def describe_version(client: MlflowClient, name: str, version: int) -> Model:
 
 
 def check_model(model: Path) -> None:
-    """Refuse a model without a signature, and one that boostlab did not make."""
+    """Raise a LabError if a model has no signature, or boostlab did not make it."""
     text = (model / "MLmodel").read_text(encoding="utf-8")
     if not re.search(r"(?m)^signature:", text):
         raise LabError(f"The model in {model} has no signature, so nobody can tell what it takes. Train and register it again.")
@@ -78,7 +69,7 @@ def load_version(client: MlflowClient, name: str, version: int) -> Any:
 
 
 @cache
-def _downloads() -> Path:
+def _make_downloads() -> str:
     folder = tempfile.mkdtemp(prefix="boostlab-models-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
+    return folder

@@ -1,6 +1,6 @@
-"""The MLflow Model: what is written of a trained booster, and how it becomes a model that any MLflow client loads.
+"""Packaging: a trained booster becomes an MLflow Model that any MLflow client can load.
 
-Writing happens in the notebook's kernel and needs no MLflow; packaging happens where the run is delivered.
+The notebook's kernel writes the model's parts without MLflow. The process that delivers the run packages them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from boostlab.models.predictor import Predictor
 
 EXAMPLE_ROWS = 5
+EXAMPLE_FILE = "example.json"
 
 
 def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> None:
@@ -38,7 +39,7 @@ def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> No
     Parameters
     ----------
     example : DataFrame
-        Rows as a user would send them; the first five are kept as the model's input example.
+        Rows as a user sends them. The first five become the model's input example.
     folder : pathlib.Path
         An empty or absent folder.
     """
@@ -46,34 +47,25 @@ def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> No
     predictor.booster.save_model(folder / BOOSTER_FILE)
     predictor.contract.write(folder)
     rows = example[predictor.contract.names].head(EXAMPLE_ROWS)
-    rows.to_json(folder / "example.json", orient="split", index=False, double_precision=15, date_format="iso")
+    rows.to_json(folder / EXAMPLE_FILE, orient="split", index=False, double_precision=15, date_format="iso")
 
 
 def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     """Make an MLflow Model of the parts that :func:`write_model` wrote.
 
-    It has two flavours: ``python_function``, which takes raw rows and answers in the user's terms, and ``xgboost``,
-    which gives the bare booster. It holds no pickle, and loading it needs no boostlab.
+    It has two flavours: ``python_function`` takes raw rows and answers in the user's terms, and ``xgboost`` is the bare booster.
+    It holds no pickle, and loading it does not need boostlab.
 
     Parameters
     ----------
     mlflow_model : mlflow.models.Model
-        The description to complete: its run and id are the caller's.
+        The description to complete. The caller has set its run and its id.
     """
     import mlflow.pyfunc
-    import pandas as pd
 
     contract = Contract.read(parts)
     data = folder.with_name(Path(MODEL_DATA).name)
-    shutil.copytree(parts, data)
-    kept = json.loads((data / "example.json").read_text(encoding="utf-8"))
-    example = pd.DataFrame(kept["data"], columns=kept["columns"])
-    for feature in contract.features:
-        if feature.mlflow_type == "datetime":  # MLflow's dates have no zone: such times are UTC
-            example[feature.name] = pd.to_datetime(example[feature.name], format="ISO8601", utc=True).dt.tz_localize(None)
-        elif feature.mlflow_type in ("double", "long"):  # JSON does not distinguish 1.0 from 1
-            example[feature.name] = example[feature.name].astype(np.dtype(DTYPES[feature.mlflow_type]))
-    (data / "example.json").unlink()
+    shutil.copytree(parts, data, ignore=shutil.ignore_patterns(EXAMPLE_FILE))
     loader = _copy_loader(folder.parent)
     mlflow_model.add_flavor(
         "xgboost",
@@ -91,7 +83,7 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
             code_paths=[str(loader)],
             mlflow_model=mlflow_model,
             signature=_make_signature(contract),
-            input_example=example,
+            input_example=_read_example(parts, contract),
             pip_requirements=list_requirements(contract),
         )
 
@@ -102,7 +94,7 @@ def fetch_predictor(client: MlflowClient, run_id: str) -> Predictor:
     Raises
     ------
     LabError
-        If the run logged no model, the model is gone, or it is none of boostlab's.
+        If the run logged no model, the model's files are gone, or boostlab did not make it.
     """
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
@@ -124,13 +116,7 @@ def fetch_predictor(client: MlflowClient, run_id: str) -> Predictor:
 
 
 def find_logged_model(client: MlflowClient, run_id: str) -> LoggedModel:
-    """Return MLflow's record of the model that a run logged; of several, the last.
-
-    Raises
-    ------
-    LabError
-        If there is none.
-    """
+    """Return MLflow's record of the last model that a run logged, or raise a LabError if there is none."""
     run = client.get_run(run_id)
     outputs = run.outputs.model_outputs if run.outputs else []
     if not outputs:
@@ -139,44 +125,43 @@ def find_logged_model(client: MlflowClient, run_id: str) -> LoggedModel:
 
 
 def list_requirements(contract: Contract) -> list[str]:
-    """Return what serving a model takes, pinned: without XGBoost's GPU libraries (0.7 GB) unless a GPU was meant.
+    """Return the pinned packages that serve a model, without XGBoost's GPU libraries (0.7 GB) if it was trained on a CPU.
 
-    XGBoost is published without them for Linux and Windows, under another name; macOS has none in the first place.
+    The package ``xgboost-cpu`` lacks these libraries. It exists for Linux and Windows; on macOS ``xgboost`` itself lacks them.
     """
-    own = [f"mlflow=={version('mlflow')}"]
+    mlflow, release = f"mlflow=={version('mlflow')}", version("xgboost")
     if not contract.device.startswith("cpu"):
-        return [*own, f"xgboost=={version('xgboost')}"]
-    release = version("xgboost")
-    return [*own, f'xgboost-cpu=={release}; sys_platform != "darwin"', f'xgboost=={release}; sys_platform == "darwin"']
+        return [mlflow, f"xgboost=={release}"]
+    return [mlflow, f'xgboost-cpu=={release}; sys_platform != "darwin"', f'xgboost=={release}; sys_platform == "darwin"']
 
 
 @contextmanager
 def _quiet_about_requirements() -> Iterator[None]:
-    """Keep MLflow from warning that this environment has XGBoost under its other name."""
-    noisy = logging.getLogger("mlflow.utils.requirements_utils")
-    level = noisy.level
-    noisy.setLevel(logging.ERROR)
+    """Suppress MLflow's warning that this environment has ``xgboost`` instead of ``xgboost-cpu``."""
+    logger = logging.getLogger("mlflow.utils.requirements_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        noisy.setLevel(level)
+        logger.setLevel(level)
 
 
 def preload() -> None:
-    """Load ahead what :func:`package_model` needs, while there is nothing else to do."""
+    """Import what :func:`package_model` needs while the process is idle."""
     import mlflow.pyfunc  # noqa: F401
     from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
 
-    warn_dependency_requirement_mismatches(["xgboost"])  # reads once what is installed: half a second
+    warn_dependency_requirement_mismatches(["xgboost"])  # reads the installed packages once: half a second
 
 
 def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
-    """Return a column with the type that MLflow's signature enforcement accepts in Python.
+    """Return a column with the type that MLflow requires for its signature.
 
     Raises
     ------
     ValueError, TypeError
-        If a value does not fit the type.
+        If a value does not fit.
     """
     import pandas as pd
 
@@ -190,16 +175,26 @@ def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
     return values.astype(object)
 
 
+def _read_example(parts: Path, contract: Contract) -> pd.DataFrame:
+    import pandas as pd
+
+    written = json.loads((parts / EXAMPLE_FILE).read_text(encoding="utf-8"))
+    example = pd.DataFrame(written["data"], columns=written["columns"])
+    for feature in contract.features:
+        if feature.mlflow_type == "datetime":  # MLflow's dates have no zone: such times are UTC
+            example[feature.name] = pd.to_datetime(example[feature.name], format="ISO8601", utc=True).dt.tz_localize(None)
+        elif feature.mlflow_type in ("double", "long"):  # JSON does not distinguish 1.0 from 1
+            example[feature.name] = example[feature.name].astype(np.dtype(DTYPES[feature.mlflow_type]))
+    return example
+
+
 def _copy_loader(folder: Path) -> Path:
-    """Copy the predictor's source as a package named after its content: models of different versions load side by side."""
-    sources = {
-        name: Path(__file__).with_name(source).read_bytes()
-        for name, source in {"__init__.py": "predictor.py", "contract.py": "contract.py"}.items()
-    }
-    package = folder / f"boostlab_predictor_{hashlib.sha256(b''.join(sources.values())).hexdigest()[:10]}"
+    """Copy the predictor as a package with a hash of its source as name: models of different versions load side by side."""
+    predictor, contract = (Path(__file__).with_name(name).read_bytes() for name in ("predictor.py", "contract.py"))
+    package = folder / f"boostlab_predictor_{hashlib.sha256(predictor + contract).hexdigest()[:10]}"
     package.mkdir()
-    for name, content in sources.items():
-        (package / name).write_bytes(content)
+    (package / "__init__.py").write_bytes(predictor)
+    (package / "contract.py").write_bytes(contract)
     return package
 
 

@@ -1,9 +1,9 @@
 """The predictor: it takes raw rows and returns predictions in the user's terms.
 
-This file and ``contract.py`` travel inside each logged model, so that loading the model does not need boostlab. They import
-numpy, pandas and xgboost alone, and read the model's own folder alone (``model.ubj`` and ``contract.json``). Training encodes
-its rows with the same functions, and therefore sees the same numbers. :mod:`boostlab.serving` works without pandas: it calls
-the functions that take arrays and plain values.
+This file and ``contract.py`` are copied into each logged model, so that loading the model does not need boostlab. They import
+only numpy, pandas and xgboost, and read only the model's own folder (``model.ubj`` and ``contract.json``). Training encodes its
+rows with the same functions and so sees the same numbers. :mod:`boostlab.serving` works without pandas: it calls only the
+functions that take arrays and plain values.
 """
 
 from __future__ import annotations
@@ -34,19 +34,10 @@ DATE_PARTS = {  # of an array of datetime64
 
 
 class Predictor:
-    """A booster and its contract.
-
-    Parameters
-    ----------
-    booster : xgboost.Booster
-        Trained on the contract's features as :func:`encode_rows` makes them.
-    contract : Contract
-        Its task, labels and features.
-    """
+    """A booster, and the contract that says what it was trained on: rows that :func:`encode_rows` made of the features."""
 
     def __init__(self, booster: xgb.Booster, contract: Contract) -> None:
-        self.booster = booster
-        self.contract = contract
+        self.booster, self.contract = booster, contract
 
     def predict(self, rows: pd.DataFrame, params: dict[str, Any] | None = None) -> Array | pd.DataFrame:
         """Return a prediction for each row.
@@ -54,8 +45,8 @@ class Predictor:
         Parameters
         ----------
         rows : DataFrame of shape (n_rows, at least n_features)
-            Columns in any order; columns that are not features are ignored. A category that training did not see counts as
-            a missing value, and so does an optional column that is left out.
+            Columns in any order; other columns are ignored. A category that training did not see counts as a missing value,
+            and so does an optional column that is left out.
         params : dict, optional
             ``{"probabilities": True}`` asks a classifier for one column of probabilities per class.
 
@@ -128,7 +119,7 @@ def encode_rows(rows: pd.DataFrame, features: Sequence[Feature]) -> Array:
     for feature in features:
         if feature.name in rows.columns:
             encoded = ENCODERS[feature.type](rows[feature.name], feature)
-            matrix[:, position : position + feature.width] = encoded if encoded.ndim == 2 else encoded[:, np.newaxis]
+            matrix[:, position : position + feature.width] = encoded.reshape(len(rows), feature.width)
         position += feature.width
     return matrix
 
@@ -242,10 +233,9 @@ def encode_date(values: pd.Series, feature: Feature) -> Array:
     import pandas as pd
 
     try:
-        known = values if pd.api.types.is_datetime64_any_dtype(values) else values.astype("str").where(values.notna())
-        dates = pd.to_datetime(known, format=None if known is values else "ISO8601", utc=True, errors="raise").dt.tz_localize(
-            None
-        )
+        is_date = pd.api.types.is_datetime64_any_dtype(values)
+        known = values if is_date else values.astype("str").where(values.notna())
+        dates = pd.to_datetime(known, format=None if is_date else "ISO8601", utc=True).dt.tz_localize(None)
     except (ValueError, TypeError):
         raise ValueError(f"Column {feature.name!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00.") from None
     return split_dates(dates.to_numpy(), feature.parts)
@@ -266,6 +256,4 @@ def load_predictor(folder: str | Path) -> Predictor:
     return Predictor(xgb.Booster(model_file=Path(folder) / BOOSTER_FILE), Contract.read(folder))
 
 
-def _load_pyfunc(path: str) -> Predictor:
-    """Load the predictor for MLflow, which looks for a function of this name."""
-    return load_predictor(path)
+_load_pyfunc = load_predictor  # the name that MLflow looks for

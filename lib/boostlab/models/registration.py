@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
-VERSIONS_TAG = "mlflow.modelVersions"  # by which MLflow's page of a model links to its versions
+VERSIONS_TAG = "mlflow.modelVersions"  # MLflow's page of a logged model links to the versions in this tag
 
 
 def register_run(client: MlflowClient, run_id: str, name: str) -> int:
-    """Register the model that a run logged, and return its version; a model that has one by that name keeps it.
+    """Register the model that a run logged, and return its version. If it is registered by that name, return that version.
 
     Raises
     ------
@@ -39,14 +39,14 @@ def register_run(client: MlflowClient, run_id: str, name: str) -> int:
             "Choose a run of train.ipynb that is FINISHED."
         )
     model = client.get_logged_model(logged[-1])
-    sources = (f"models:/{model.model_id}", model.artifact_location)  # databases do not keep the model's id
+    sources = (f"models:/{model.model_id}", model.artifact_location)  # database stores do not keep the model's id
     versions = client.search_model_versions(f"run_id = '{run_id}'")
     known = [int(version.version) for version in versions if version.name == name and version.source in sources]
     return max(known) if known else register_model(client, model, name)
 
 
 def register_model(client: MlflowClient, model: LoggedModel, name: str) -> int:
-    """Make a new version of a registered model, and the registered model itself if it is not there; return the version."""
+    """Add a version to a registered model, and return it. Create the registered model if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -54,9 +54,9 @@ def register_model(client: MlflowClient, model: LoggedModel, name: str) -> int:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    # A local registry would look `models:/…` up in the process-wide tracking store, which need not be this one.
+    # A local registry resolves `models:/…` in the default store of this process, which may be another one.
     source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
-    with as_default_store(client.tracking_uri):
+    with _as_default_store(client.tracking_uri):
         version = client.create_model_version(name, source=source, run_id=model.source_run_id, model_id=model.model_id)
     known = json.loads(client.get_logged_model(model.model_id).tags.get(VERSIONS_TAG, "[]"))
     known.append({"name": name, "version": version.version})
@@ -65,8 +65,8 @@ def register_model(client: MlflowClient, model: LoggedModel, name: str) -> int:
 
 
 @contextmanager
-def as_default_store(uri: str) -> Iterator[None]:
-    """Make a store of plain files MLflow's own for a moment: its registry looks the model up there, whoever asks."""
+def _as_default_store(uri: str) -> Iterator[None]:
+    """Make a store of plain files MLflow's default store, because its registry looks for the model there."""
     import mlflow
 
     if not uri.startswith("file:"):

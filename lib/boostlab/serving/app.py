@@ -26,14 +26,10 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 JSON, TEXT, HTML = b"application/json", b"text/plain; charset=utf-8", b"text/html; charset=utf-8"
+METHODS = {"/invocations": "POST"} | dict.fromkeys(["/ping", "/health", "/version", "/metrics", "/openapi.json", "/docs"], "GET")
 LARGE_BODY_BYTES = 65_536  # from here on a thread answers, so that the event loop goes on with other requests
-GET_PATHS = frozenset(["/ping", "/health", "/version", "/metrics", "/openapi.json", "/docs"])
 PROBES = frozenset(["/ping", "/health"])  # requested every few seconds: not logged
 CLIENT_GONE = 499  # nginx's status for a client that disconnected
-
-
-class ClientGoneError(Exception):
-    """The client disconnected before its request was complete."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +44,12 @@ class Response:
 
 
 class App:
-    """The application of one worker.
-
-    Attributes
-    ----------
-    draining : bool
-        Whether the server is stopping: responses then ask clients to reconnect, and health checks fail.
-    """
+    """The application of one worker. While it is `draining`, responses ask clients to reconnect, and health checks fail."""
 
     def __init__(self, model: ServedModel, settings: ServerSettings, metrics: Metrics) -> None:
-        self.model, self.metrics, self.draining = model, metrics, False
+        self._model, self._metrics, self._settings = model, metrics, settings
         self._max_bytes = int(settings.max_body_mb * 1_000_000)
-        self._settings = settings
+        self.draining = False
         self._pages = {
             "/version": Response(model.info.mlflow_version.encode()),
             "/openapi.json": Response(orjson.dumps(describe_api(model))),
@@ -71,12 +61,10 @@ class App:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = _choose_id(headers.get(b"x-request-id", b""))
-        self.metrics.begin()
+        self._metrics.begin()
         failure = ""
         try:
             response = await self._respond(scope["path"], scope["method"], headers, receive)
-        except ClientGoneError:
-            response = Response(b"", status=CLIENT_GONE)
         except RequestError as error:
             response = _to_response(error)
         except Exception:
@@ -88,41 +76,38 @@ class App:
                 await self._send(response, request_id, send)
         finally:
             seconds = time.perf_counter() - started
-            self.metrics.end(scope["path"], response.status, seconds, response.rows)
+            self._metrics.end(scope["path"], response.status, seconds, response.rows)
             self._log(scope, response, request_id, seconds, failure)
 
     async def _respond(self, path: str, method: str, headers: dict[bytes, bytes], receive: Receive) -> Response:
-        if path == "/invocations" and method == "POST":
-            sent_type = headers.get(b"content-type")
-            body = await self._read_body(headers, receive)
-            content_type = None if sent_type is None else sent_type.decode("latin-1")
+        if method != METHODS.get(path, method):
+            return Response(b'{"detail":"Method Not Allowed"}', status=405, headers=((b"allow", METHODS[path].encode()),))
+        if path == "/invocations":
+            body = await self._read_body(receive)
+            content_type = headers[b"content-type"].decode("latin-1") if b"content-type" in headers else None
             if len(body) < LARGE_BODY_BYTES:
-                content, rows = self.model.answer(body, content_type)
+                content, rows = self._model.answer(body, content_type)
             else:
-                content, rows = await asyncio.to_thread(self.model.answer, body, content_type)
+                content, rows = await asyncio.to_thread(self._model.answer, body, content_type)
             return Response(content, rows=rows)
-        if path == "/invocations" or (path in GET_PATHS and method != "GET"):
-            allowed = b"POST" if path == "/invocations" else b"GET"
-            return Response(b'{"detail":"Method Not Allowed"}', status=405, headers=((b"allow", allowed),))
         if path in PROBES:
             return Response(b"\n", status=503 if self.draining else 200)
         if path == "/metrics":
-            return Response(self.metrics.render().encode(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+            return Response(self._metrics.render().encode(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
         return self._pages.get(path) or Response(b'{"detail":"Not Found"}', status=404)
 
-    async def _read_body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _read_body(self, receive: Receive) -> bytes:
         """Return a request's body.
 
         A body that is too large is read to its end and discarded: its sender reads the response only then.
         """
-        chunks, size = [], 0
+        chunks, size, more = [], 0, True
         try:
             async with asyncio.timeout(self._settings.body_timeout_s):
-                more = True
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise ClientGoneError
+                        raise RequestError("The client disconnected.", status=CLIENT_GONE)
                     size += len(message.get("body", b""))
                     if size <= self._max_bytes:
                         chunks.append(message.get("body", b""))
@@ -147,9 +132,7 @@ class App:
     def _log(self, scope: Scope, response: Response, request_id: str, seconds: float, failure: str) -> None:
         if response.status < 500 and (not self._settings.log_requests or scope["path"] in PROBES):
             return
-        line = {
-            "time": round(time.time(), 3),
-            "level": "error" if response.status >= 500 else "info",
+        fields: dict[str, Any] = {
             "request_id": request_id,
             "method": scope["method"],
             "path": scope["path"],
@@ -157,11 +140,14 @@ class App:
             "ms": round(seconds * 1000, 2),
             "rows": response.rows,
         }
-        write_line(line | ({"traceback": failure} if failure else {}))
+        if failure:
+            fields["traceback"] = failure
+        write_line("error" if response.status >= 500 else "info", **fields)
 
 
-def write_line(line: dict[str, Any]) -> None:
+def write_line(level: str, **fields: Any) -> None:
     """Write a line of JSON to standard output in one call, so that lines of several workers do not mix."""
+    line = {"time": round(time.time(), 3), "level": level, **fields}
     os.write(1, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS))
 
 

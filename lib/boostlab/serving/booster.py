@@ -23,13 +23,7 @@ ARRAY_INTERFACE = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":
 
 
 class InPlaceBooster(threading.local):
-    """A tree booster that predicts without a DMatrix. Each thread has its own buffers.
-
-    Parameters
-    ----------
-    booster : xgboost.Booster
-        Of type ``gbtree``: XGBoost predicts in place for no other.
-    """
+    """A booster of type ``gbtree`` that predicts without a DMatrix. Each thread has its own buffers."""
 
     def __init__(self, booster: xgb.Booster) -> None:
         self._booster, self._width = booster, booster.num_features()

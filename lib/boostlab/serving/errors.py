@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-CLASSES = {"BAD_REQUEST": "INVALID_PARAMETER_VALUE", "INVALID_PARAMETER_VALUE": "INVALID_PARAMETER_VALUE"}
-
 
 class RequestError(Exception):
     """The server rejects a request.
@@ -16,16 +14,14 @@ class RequestError(Exception):
         What is wrong, and what is allowed. It repeats no rows, because responses end up in logs.
     code : str
         One of MLflow's error codes.
-    status : int
-        The HTTP status.
     """
 
     def __init__(self, message: str, *, code: str = "BAD_REQUEST", status: int = 400) -> None:
         super().__init__(message)
         self.status = status
         self.body: dict[str, str] = {"error_code": code, "message": message}
-        if code in CLASSES:
-            self.body |= {"sqlstate": "KAM00", "error_class": CLASSES[code]}
+        if code in ("BAD_REQUEST", "INVALID_PARAMETER_VALUE"):
+            self.body |= {"sqlstate": "KAM00", "error_class": "INVALID_PARAMETER_VALUE"}
 
     def to_json(self) -> bytes:
         """Return the body of the response."""
@@ -43,5 +39,5 @@ class SchemaError(RequestError):
 class MediaTypeError(RequestError):
     """The server does not read the request's content type. MLflow answers this in plain text."""
 
-    def __init__(self, message: str, *, status: int = 415) -> None:
-        super().__init__(message, status=status)
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=415)

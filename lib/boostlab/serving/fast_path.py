@@ -6,23 +6,15 @@ Most requests are of this form. Their values go straight into the booster's matr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
 import numpy as np
 import orjson
 
-from boostlab.models.contract import Feature
 from boostlab.models.predictor import Array, narrow_numbers
 
 NUMBER_TYPES = {int, float}  # not bool, although it is a subclass of int
-
-
-def list_fast_columns(features: Sequence[Feature]) -> list[str]:
-    """Return the names of a model's columns if all of them take numbers, otherwise an empty list."""
-    fast = all(item.type == "number" and item.mlflow_type == "double" for item in features)
-    return [item.name for item in features] if fast else []
 
 
 def read_fast(body: bytes, content_type: str | None, names: list[str]) -> Array | None:

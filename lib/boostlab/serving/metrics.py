@@ -21,15 +21,7 @@ ROWS, IN_PROGRESS = LATENCY_SUM + 1, LATENCY_SUM + 2  # rows, and requests in pr
 
 
 class Metrics:
-    """What the workers of one server count.
-
-    Parameters
-    ----------
-    workers : int
-        Number of workers.
-    labels : dict of str to str
-        The labels that identify the served model.
-    """
+    """What the workers of one server count. The labels identify the served model."""
 
     def __init__(self, workers: int, labels: dict[str, str]) -> None:
         width = IN_PROGRESS + 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 import json
 from typing import Any
 
@@ -17,8 +19,19 @@ TYPES: dict[str, dict[str, Any]] = {
     "string": {"type": "string"},
     "datetime": {"type": "string", "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$"},
 }
-MEANINGS = {400: "The request does not match the model", 408: "The request arrived too slowly", 413: "The request is too large"}
-MEANINGS |= {415: "The server does not read this content type", 500: "The server failed", 503: "The server is busy or stopping"}
+MEANINGS = {
+    "400": "The request does not match the model",
+    "408": "The request arrived too slowly",
+    "413": "The request is too large",
+    "415": "The server does not read this content type",
+    "500": "The server failed",
+    "503": "The server is busy or stopping",
+}
+ERROR = {
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("error_code", "message", "sqlstate", "error_class")},
+    "required": ["error_code", "message"],
+}
 STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;background:#fff}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccc}
@@ -43,30 +56,21 @@ def describe_api(model: ServedModel) -> dict[str, Any]:
             "text/csv": {"schema": {"type": "string"}, "example": _to_csv(model.info.example)},
         },
     }
-    answers = {str(status): _answer(meaning, "Error") for status, meaning in MEANINGS.items()}
-    answers["415"] = answers["503"] = {"description": MEANINGS[415], "content": {"text/plain": {"schema": {"type": "string"}}}}
-    answers["503"] = {**answers["503"], "description": MEANINGS[503]}
-    paths: dict[str, Any] = {
-        "/invocations": {
-            "post": {
-                "summary": "Predict",
-                "operationId": "predict",
-                "requestBody": request,
-                "responses": {"200": _answer("A prediction for each row", "Predictions"), **answers},
-            }
-        }
-    }
-    pages = {"/metrics": "text/plain", "/version": "application/json", "/ping": "application/json", "/health": "application/json"}
-    for path, content_type in pages.items():
+    answers = {status: _answer(meaning, "Error") for status, meaning in MEANINGS.items()}
+    answers["415"]["content"] = answers["503"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    answers = {"200": _answer("A prediction for each row", "Predictions"), **answers}
+    predict = {"summary": "Predict", "operationId": "predict", "requestBody": request, "responses": answers}
+    paths: dict[str, Any] = {"/invocations": {"post": predict}}
+    for path in ("/metrics", "/version", "/ping", "/health"):
+        content_type = "text/plain" if path == "/metrics" else "application/json"
         success = {"description": "The response", "content": {content_type: {}}}
-        paths[path] = {
-            "get": {"summary": path[1:].capitalize(), "responses": {"200": success, "503": {"description": MEANINGS[503]}}}
-        }
+        responses = {"200": success, "503": {"description": MEANINGS["503"]}}
+        paths[path] = {"get": {"summary": path[1:].capitalize(), "responses": responses}}
     return {
         "openapi": "3.1.0",
         "info": {"title": _title(model), "version": model.info.model_id or "1", "description": _summary(model)},
         "paths": paths,
-        "components": {"schemas": {"Predictions": _describe_answer(model), "Error": _describe_error()}},
+        "components": {"schemas": {"Predictions": _describe_answer(model), "Error": ERROR}},
     }
 
 
@@ -112,37 +116,24 @@ def _describe_type(item: Feature) -> str:
 
 
 def _describe_request(model: ServedModel) -> dict[str, Any]:
-    record = {
-        "type": "object",
-        "properties": {item.name: _describe_value(item) for item in model.features},
-        "required": [item.name for item in model.features if not item.optional],
-        "additionalProperties": False,
+    values = {item.name: _describe_value(item) for item in model.features}
+    row = {"type": "array", "prefixItems": list(values.values()), "minItems": len(values), "maxItems": len(values)}
+    table = {"columns": {"const": list(values)}, "data": {"type": "array", "items": row, "maxItems": 50}}
+    records = {"type": "array", "items": _object(values, list(values)), "minItems": 1, "maxItems": 50}
+    required = [item.name for item in model.features if not item.optional]
+    formats = {
+        "dataframe_split": _object(table, list(table)),
+        "dataframe_records": {**records, "items": _object(values, required)},
+        "instances": records,
+        "inputs": records,
     }
-    names = [item.name for item in model.features]
-    cells = [_describe_value(item) for item in model.features]
-    row = {"type": "array", "prefixItems": cells, "minItems": len(cells), "maxItems": len(cells)}
-    split = {
-        "type": "object",
-        "properties": {"columns": {"const": names}, "data": {"type": "array", "items": row, "maxItems": 50}},
-        "required": ["columns", "data"],
-        "additionalProperties": False,
-    }
-    records = {"type": "array", "items": record, "minItems": 1, "maxItems": 50}
-    full = {**record, "required": names}
-    formats = {"dataframe_split": split, "dataframe_records": records, "instances": {**records, "items": full}}
-    formats["inputs"] = formats["instances"]
     params = {"type": "object", "properties": {"probabilities": {"type": "boolean"}}, "additionalProperties": False}
-    return {
-        "oneOf": [
-            {
-                "type": "object",
-                "properties": {name: schema, **({"params": params} if model.labels else {})},
-                "required": [name],
-                "additionalProperties": False,
-            }
-            for name, schema in formats.items()
-        ]
-    }
+    more = {"params": params} if model.labels else {}
+    return {"oneOf": [_object({name: schema, **more}, [name]) for name, schema in formats.items()]}
+
+
+def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
 def _describe_value(item: Feature) -> dict[str, Any]:
@@ -159,20 +150,11 @@ def _describe_answer(model: ServedModel) -> dict[str, Any]:
     return {"type": "object", "properties": {"predictions": {"type": "array", "items": one}}, "required": ["predictions"]}
 
 
-def _describe_error() -> dict[str, Any]:
-    names = ["error_code", "message", "sqlstate", "error_class"]
-    text = {"type": "string"}
-    return {"type": "object", "properties": dict.fromkeys(names, text), "required": ["error_code", "message"]}
-
-
 def _answer(meaning: str, schema: str) -> dict[str, Any]:
     return {"description": meaning, "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}}
 
 
 def _to_csv(example: dict[str, Any]) -> str:
-    import csv
-    import io
-
     split, out = example["dataframe_split"], io.StringIO()
     csv.writer(out).writerows([split["columns"], *split["data"]])
     return out.getvalue()

@@ -34,15 +34,7 @@ UNEQUAL_LENGTHS = "Invalid input. The length of values for each input/column nam
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a request, by column.
-
-    Attributes
-    ----------
-    columns : dict of str to ndarray of shape (count,)
-        The features in the request.
-    count : int
-        Number of rows.
-    """
+    """The rows of a request: an array of shape (count,) for each feature in it."""
 
     columns: dict[str, Array]
     count: int
@@ -90,10 +82,9 @@ def _decode(body: bytes) -> dict[str, Any]:
             content = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise RequestError(f"Invalid input. Ensure that input is a valid JSON formatted string. Error: '{error!r}'") from None
-    if isinstance(content, list):
-        raise RequestError(f"Invalid input. {ONE_FORMAT}. Received a list.")
     if not isinstance(content, dict):
-        raise RequestError(f"Invalid input. {ONE_FORMAT}. Received unexpected input type '{type(content)}.")
+        received = "a list" if isinstance(content, list) else f"unexpected input type '{type(content)}"
+        raise RequestError(f"Invalid input. {ONE_FORMAT}. Received {received}.")
     return content
 
 
@@ -156,10 +147,9 @@ def _read_csv(body: bytes, features: Sequence[Feature]) -> Rows:
     names, *table = lines
     if any(len(line) > len(names) for line in table):
         raise RequestError(f"{WRONG_CSV}'a row has more fields than the {len(names)} of the header'")
-    by_column: Iterable[tuple[Any, ...]] = zip_longest(names, *table)
     columns: dict[str, Array] = {}
     types = {item.name: item.mlflow_type for item in features}
-    for name, *values in by_column:
+    for name, *values in zip_longest(names, *table):
         if name in types and name not in columns:
             try:
                 columns[name] = convert_text(values, types[name], name)

@@ -32,7 +32,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def on_headers_complete(self) -> None:
-        """Cancel the timer."""
         self._cancel_timer()
         super().on_headers_complete()
 
@@ -45,20 +44,18 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._reject(b"431 Request Header Fields Too Large", b"The request's head is too large.")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timer."""
         self._cancel_timer()
         super().connection_lost(exc)
 
     def _start_timer(self) -> None:
-        self._header_timer = self.loop.call_later(self.config.header_timeout_s, self._time_out)  # type: ignore[attr-defined]
+        timeout_s = self.config.header_timeout_s  # type: ignore[attr-defined]
+        message = b"The request's head did not arrive in time."
+        self._header_timer = self.loop.call_later(timeout_s, self._reject, b"408 Request Timeout", message)
 
     def _cancel_timer(self) -> None:
         if self._header_timer is not None:
             self._header_timer.cancel()
             self._header_timer = None
-
-    def _time_out(self) -> None:
-        self._reject(b"408 Request Timeout", b"The request's head did not arrive in time.")
 
     def _reject(self, status: bytes, message: bytes) -> None:
         self._cancel_timer()

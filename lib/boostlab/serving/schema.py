@@ -26,51 +26,43 @@ ISO = re.compile(
 
 
 def convert_column(values: Sequence[Any], mlflow_type: MLflowType, name: str) -> Array:
-    """Convert JSON values as pandas converts a column.
-
-    Raises
-    ------
-    RequestError
-        If a value does not have the signature's type.
-    """
+    """Convert JSON values as pandas converts a column, or raise a RequestError that names the column."""
     try:
         widened = _widen(values)
-        if mlflow_type == "string":
-            return _check_text(widened)
         if mlflow_type == "datetime":
-            return _convert_dates(widened)
-        return to_objects(widened).astype(DTYPES[mlflow_type])
+            return np.array([_convert_date(value) for value in widened], "M8[ns]")
+        if mlflow_type != "string":
+            return to_objects(widened).astype(DTYPES[mlflow_type])
+        if any(isinstance(value, list | dict) for value in widened):
+            raise TypeError("a value is a list or a dictionary")
+        return to_objects(widened)
     except CONVERSION_ERRORS as error:
         raise _conversion_error(name, mlflow_type, error) from None
 
 
 def convert_text(values: Sequence[str | None], mlflow_type: MLflowType, name: str) -> Array:
-    """Convert the fields of a CSV column as pandas reads them."""
+    """Convert the fields of a CSV column as pandas reads them, or raise a RequestError that names the column."""
     try:
-        known = [None if value is None or value in MISSING_MARKERS else value for value in values]
+        known = [None if value in MISSING_MARKERS else value for value in values]
         if mlflow_type == "string":
             return to_objects(known)
         if mlflow_type == "datetime":
-            return _convert_dates(known)
+            return np.array([_convert_date(value) for value in known], "M8[ns]")
         return np.array([TEXT_PARSERS[mlflow_type](value) for value in known], DTYPES[mlflow_type])
     except CONVERSION_ERRORS as error:
         raise _conversion_error(name, mlflow_type, error) from None
 
 
 def convert_tensor(values: Any, mlflow_type: MLflowType) -> Array:
-    """Convert JSON values as numpy makes an array of them: of shape (n,), or () for a single value.
-
-    Raises
-    ------
-    RequestError
-        If a value is not of the signature's type, or is a list itself.
-    """
+    """Convert JSON values as numpy does, or raise a RequestError: to shape (n,), or () for a single value."""
     many = values if isinstance(values, list) else [values]
     try:
-        if mlflow_type == "string" and not any(isinstance(value, list) for value in many):
-            array = to_objects([str(value) for value in many])
+        if mlflow_type != "string":
+            array = np.array(many, DTYPES[mlflow_type])
+        elif any(isinstance(value, list) for value in many):
+            array = np.array(many, "str")
         else:
-            array = np.array(many, DTYPES[mlflow_type] if mlflow_type != "string" else "str")
+            array = to_objects([str(value) for value in many])
     except CONVERSION_ERRORS as error:
         raise RequestError(f"Invalid input. {error}") from None
     if array.ndim != 1:
@@ -121,22 +113,10 @@ def _widen(values: Sequence[Any]) -> Sequence[Any]:
     return [np.nan if value is None else float(value) for value in values]
 
 
-def _check_text(values: Sequence[Any]) -> Array:
-    if any(isinstance(value, list | dict) for value in values):
-        raise TypeError("a value is a list or a dictionary")
-    return to_objects(values)
-
-
-def _convert_dates(values: Sequence[Any]) -> Array:
-    return np.array([_convert_date(value) for value in values], "M8[ns]")
-
-
 def _convert_date(value: Any) -> np.datetime64:
-    if value is None or value != value:
+    if value is None or value != value or value == "NaT" or (isinstance(value, str) and value in MISSING_MARKERS):
         return np.datetime64("NaT", "ns")
     if isinstance(value, str):
-        if value in MISSING_MARKERS or value == "NaT":
-            return np.datetime64("NaT", "ns")
         if value[-1] == "Z" or "+" in value or value.count("-") > 2:
             raise SchemaError(f"{value[:40]!r} has a time zone. The model takes dates without one.")
         return parse_date(value)
@@ -146,14 +126,18 @@ def _convert_date(value: Any) -> np.datetime64:
 
 
 def _parse_number(text: str | None) -> float:
-    if text is not None and "_" in text:
+    if text is None:
+        return np.nan
+    if "_" in text:
         raise ValueError(f"could not convert string to float: {text[:40]!r}")
-    return np.nan if text is None else float(text)
+    return float(text)
 
 
 def _parse_whole(text: str | None) -> int:
-    if text is None or "_" in text:
-        raise ValueError("Integer column has NA values" if text is None else f"{text[:40]!r} is not a whole number")
+    if text is None:
+        raise ValueError("Integer column has NA values")
+    if "_" in text:
+        raise ValueError(f"{text[:40]!r} is not a whole number")
     return int(text)
 
 
@@ -163,8 +147,5 @@ def _parse_boolean(text: str | None) -> bool:
     return BOOLEANS[text]
 
 
-TEXT_PARSERS: dict[MLflowType, Callable[[str | None], object]] = {
-    "double": _parse_number,
-    "long": _parse_whole,
-    "boolean": _parse_boolean,
-}
+TEXT_PARSERS: dict[MLflowType, Callable[[str | None], object]]
+TEXT_PARSERS = {"double": _parse_number, "long": _parse_whole, "boolean": _parse_boolean}

@@ -87,28 +87,23 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
 def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSettings) -> int:
     """Run workers until a signal arrives. Return the exit code: 1 if a worker died right after its start."""
     metrics = Metrics(settings.workers, {"model_id": model.info.model_id, "run_id": model.info.run_id})
-
-    def close_listeners() -> None:
-        for listener in sockets:
-            listener.close()
-
     pool = WorkerPool(
         lambda worker: _run_worker(worker, model, sockets, settings, metrics),
         kill_after_s=settings.drain_s + settings.stop_timeout_s + 5,
-        close_listeners=close_listeners,
+        listeners=sockets,
     )
     host, port = sockets[0].getsockname()[:2]
-    write_line({"time": round(time.time(), 3), "level": "info", "message": "serving", "host": host, "port": port})
+    write_line("info", message="serving", host=host, port=port)
     gc.freeze()  # existing objects stay: workers need not scan them, and so do not copy their pages
     failed = pool.run(settings.workers)
-    write_line({"time": round(time.time(), 3), "level": "info", "message": "stopped"})
+    write_line("info", message="stopped")
     return int(failed)
 
 
 def _run_worker(
     worker: int, model: ServedModel, sockets: list[socket.socket], settings: ServerSettings, metrics: Metrics
 ) -> None:
-    """Run as a worker; never return."""
+    """Serve in a forked process until it is asked to stop; never return."""
     code = 1
     try:
         listener = sockets.pop(worker)
@@ -116,7 +111,7 @@ def _run_worker(
             other.close()
         metrics.use_row(worker)
         model.warm_up()
-        _log_as_json()
+        logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
         app = App(model, settings, metrics)
         config = uvicorn.Config(
             app,
@@ -169,11 +164,5 @@ class WorkerServer(uvicorn.Server):
 
 class _JsonLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        line = {"time": round(record.created, 3), "level": record.levelname.lower(), "message": record.getMessage()}
-        if record.exc_info:
-            line["traceback"] = logging.Formatter().formatException(record.exc_info)
-        write_line(line)
-
-
-def _log_as_json() -> None:
-    logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
+        failure = {"traceback": logging.Formatter().formatException(record.exc_info)} if record.exc_info else {}
+        write_line(record.levelname.lower(), message=record.getMessage(), **failure)

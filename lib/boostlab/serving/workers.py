@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from boostlab.serving.app import write_line
@@ -22,12 +23,12 @@ class WorkerPool:
         Takes a worker's number and never returns.
     kill_after_s : float
         Seconds between the stop signal and SIGKILL for workers that still run.
-    close_listeners : callable
-        Closes the parent's listening sockets. Called when no worker will be started again.
+    listeners : sequence of socket
+        The parent's listening sockets; closed when no worker will be started again.
     """
 
-    def __init__(self, work: Callable[[int], None], *, kill_after_s: float, close_listeners: Callable[[], None]) -> None:
-        self._work, self._kill_after_s, self._close_listeners = work, kill_after_s, close_listeners
+    def __init__(self, work: Callable[[int], None], *, kill_after_s: float, listeners: Sequence[socket.socket]) -> None:
+        self._work, self._kill_after_s, self._listeners = work, kill_after_s, listeners
         self._running: dict[int, tuple[int, float]] = {}
         self._stopping = False
 
@@ -44,7 +45,7 @@ class WorkerPool:
             worker, since = self._running.pop(pid, (-1, 0.0))  # the first process of a container inherits orphans
             if self._stopping or worker < 0:
                 continue
-            write_line({"time": round(time.time(), 3), "level": "error", "message": "a worker died", "status": status})
+            write_line("error", message="a worker died", status=status)
             failed = time.monotonic() - since < EARLY_S
             if failed:
                 self._stop()
@@ -68,7 +69,8 @@ class WorkerPool:
 
     def _stop(self, *_: Any) -> None:
         self._stopping = True
-        self._close_listeners()
+        for listener in self._listeners:
+            listener.close()
         signal.setitimer(signal.ITIMER_REAL, self._kill_after_s)
         for pid in self._running:
             os.kill(pid, signal.SIGTERM)

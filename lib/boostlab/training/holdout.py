@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from boostlab.data.table import encode_labels, to_frame, to_series
+from boostlab.data.table import encode_labels, to_series
 from boostlab.errors import LabError
 from boostlab.models.contract import Task
 from boostlab.training.metrics import Evaluation
@@ -69,7 +69,8 @@ class Holdout:
     @property
     def frame(self) -> pd.DataFrame:
         """The features as a user sends them."""
-        return to_frame(self.data)
+        frame: pd.DataFrame = self.data.to_pandas()
+        return frame
 
     @property
     def true(self) -> Array:
@@ -128,7 +129,7 @@ def read_holdout(file: Path) -> Holdout:
     answers = np.column_stack([table.column(name).to_numpy() for name in facts["answers"]])
     return Holdout(
         data=table.select(facts["features"]).replace_schema_metadata(),
-        target=to_series(table.column(facts["target"]), facts["target"]),
+        target=to_series(table, facts["target"]),
         weight=table.column(facts["weight"]).to_numpy().astype(float) if facts["weight"] else None,
         positions=table.column(facts["position"]).to_numpy(),
         answers=answers if facts["labels"] else answers[:, 0],

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from boostlab.data.datasets import Dataset
-from boostlab.data.settings import Seed, SplitSettings, TableSettings
+from boostlab.data.settings import Dataset, Seed, SplitSettings, TableSettings
 from boostlab.notebook.settings import Count, ModelName, Settings, Tracked
 
 ALIASES = {

@@ -1,4 +1,4 @@
-"""Real tables, from the file to the answer of a server: one model, equal answers wherever it is asked."""
+"""Loading: versions are fetched and checked, and models of real tables give equal answers wherever they are loaded."""
 
 from __future__ import annotations
 
@@ -17,9 +17,13 @@ import pytest
 import requests
 import vega_datasets
 from tests.support.common import PROJECT, TIMEOUT_S, all_runs
+from tests.support.packages import Packaged
+from tests.support.registry import copy_version
 from tests.support.servers import serve_model
 
-pytestmark = pytest.mark.slow
+from boostlab.errors import LabError
+from boostlab.models.loading import check_model, describe_version, fetch_version, load_version
+from boostlab.tracking.store import find_store, open_store
 
 TRAIN = PROJECT / "notebooks" / "train.ipynb"
 VEGA = Path(vega_datasets.__file__).parent / "_data"
@@ -71,6 +75,47 @@ def post(address: str, body: dict[str, Any] | str) -> Any:
     return answer.json()["predictions"]
 
 
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return a client of a SQLite store."""
+    folder = tmp_path_factory.mktemp("store")
+    return open_store(find_store(f"sqlite:///{folder}/mlflow.db", project=folder)).client
+
+
+def test_fetches_and_loads_a_version_once_per_process(client: Any) -> None:
+    version = copy_version(client, "sugar")
+    folder = fetch_version(client, "sugar", version)
+    model = load_version(client, "sugar", version)
+
+    assert fetch_version(client, "sugar", version) is folder
+    assert load_version(client, "sugar", version) is model
+    assert describe_version(client, "sugar", version).signature == model.metadata.signature
+    check_model(folder)
+
+
+def test_says_that_the_artifacts_of_a_version_are_gone(client: Any, tmp_path: Path) -> None:
+    client.create_registered_model("gone")
+    client.create_model_version("gone", (tmp_path / "nothing").as_uri())
+
+    with pytest.raises(LabError, match=r"version 1 of gone are gone: .*\. Restore them, or train and register again\.$"):
+        fetch_version(client, "gone", 1)
+
+
+def test_refuses_a_model_without_a_signature_and_a_model_of_another_tool(
+    package: Callable[[str], Packaged], tmp_path: Path
+) -> None:
+    model = Path(shutil.copytree(package("iris")[0], tmp_path / "model"))
+    (model / "data" / "model_data" / "contract.json").unlink()
+    with pytest.raises(LabError, match=r"was not made by boostlab: it lacks data/model_data/contract\.json\. Train it"):
+        check_model(model)
+
+    text = (model / "MLmodel").read_text()
+    (model / "MLmodel").write_text(text.replace("\nsignature:", "\nsign:"))
+    with pytest.raises(LabError, match="has no signature, so nobody can tell what it takes"):
+        check_model(model)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [penguins, cars, weather], ids=lambda make: make.__name__)
 def test_a_real_table_is_trained_registered_loaded_and_served_with_equal_answers(
     make: Callable[[Path], tuple[Path, str]], papermill: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
@@ -111,6 +156,7 @@ def test_a_real_table_is_trained_registered_loaded_and_served_with_equal_answers
             assert [list(row.values()) for row in given] == here["probabilities"][:60]
 
 
+@pytest.mark.slow
 def test_what_the_model_contract_says_of_odd_rows(
     papermill: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
 ) -> None:

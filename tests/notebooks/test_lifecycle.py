@@ -43,7 +43,8 @@ def test_a_promoted_model_answers_alike_where_it_is_served_and_where_it_scores(
 
     assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 4
     assert int(look().get_model_version_by_alias("wine", "production").version) == 1
-    folder = download_artifacts("models:/wine@production", dst_path=str(tmp_path / "model"), tracking_uri=store, registry_uri=store)
+    address = "models:/wine@production"
+    folder = download_artifacts(address, dst_path=str(tmp_path / "model"), tracking_uri=store, registry_uri=store)
     assert _served(folder, rows) == scored["prediction"].tolist()
 
 

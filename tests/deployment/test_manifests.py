@@ -10,11 +10,9 @@ import pytest
 import yaml
 
 from boostlab.deployment.context import UID
-from boostlab.deployment.manifests import render_compose, render_kubernetes, render_manifests
+from boostlab.deployment.manifests import render_manifests
 
 LABELS = {"boostlab.version": "3"}
-COMPOSE = ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"]
-KUBERNETES = ["kubernetes-validate", "--strict"]
 
 
 def test_manifests_restrict_the_container_as_the_parity_check_does() -> None:
@@ -33,14 +31,15 @@ def test_manifests_restrict_the_container_as_the_parity_check_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "validator"),
+    ("file", "validator"),
     [
-        (render_compose("homes", "localhost:5000/homes:v3"), COMPOSE),
-        (render_kubernetes("homes", "homes:v3", labels=LABELS), KUBERNETES),
+        ("compose.yaml", ["check-jsonschema", "--builtin-schema", "vendor.compose-spec"]),
+        ("kubernetes.yaml", ["kubernetes-validate", "--strict"]),
     ],
-    ids=["compose", "kubernetes"],
 )
-def test_manifests_are_valid_by_the_official_schemas(tmp_path: Path, text: str, validator: list[str]) -> None:
+def test_manifests_are_valid_by_the_official_schemas(tmp_path: Path, file: str, validator: list[str]) -> None:
+    text = render_manifests("homes", "localhost:5000/homes:v3", labels=LABELS)[file]
+
     def validate(text: str) -> subprocess.CompletedProcess[str]:
         (tmp_path / "file.yaml").write_text(text)
         command = [str(Path(sys.executable).with_name(validator[0])), *validator[1:], str(tmp_path / "file.yaml")]
@@ -50,3 +49,12 @@ def test_manifests_are_valid_by_the_official_schemas(tmp_path: Path, text: str, 
     assert valid.returncode == 0, valid.stdout + valid.stderr
     misspelt = validate(text.replace("read_only", "readonly").replace("readOnlyRootFilesystem", "readOnlyRoot"))
     assert misspelt.returncode != 0 and "unexpected" in misspelt.stdout + misspelt.stderr
+
+
+def test_any_text_stays_a_text() -> None:
+    labels = {"a": "no", "b": "q\"': {x} \\ é\n- 1", "c": "1e3"}
+    texts = render_manifests("true", "null:v1", labels=labels)
+    compose = yaml.safe_load(texts["compose.yaml"])
+    deployment, _ = yaml.safe_load_all(texts["kubernetes.yaml"])
+    assert (compose["name"], compose["services"]["model"]["image"]) == ("true", "null:v1")
+    assert (deployment["metadata"]["name"], deployment["metadata"]["annotations"]) == ("true", labels)

@@ -32,25 +32,15 @@ Verdict = Literal["better", "worse", "no significant difference"]
 
 @dataclass(frozen=True)
 class Pair:
-    """Two models' answers to the same rows.
+    """Two models' answers to the same rows."""
 
-    Attributes
-    ----------
-    true : ndarray of shape (n_rows,)
-        Numbers, or positions in `labels`.
-    champion, challenger : ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or probabilities in the order of `labels`.
-    basis, caution : str
-        Which rows these are, and why they may favour one model (empty: neither was trained on them); sentences.
-    """
-
-    true: Array
-    champion: Array
-    challenger: Array
+    true: Array  #: numbers, or positions in `labels`; shape (n_rows,)
+    champion: Array  #: predictions, shape (n_rows,), or probabilities in the order of `labels`, shape (n_rows, n_classes)
+    challenger: Array  #: the same for the other model
     task: Task
     labels: list[Any]
-    basis: str
-    caution: str = ""
+    basis: str  #: which rows these are, in a sentence
+    caution: str = ""  #: why they may favour one model; empty: neither was trained on them
     weight: Array | None = None
 
     def __len__(self) -> int:
@@ -59,23 +49,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference between challenger and champion in one metric.
-
-    Attributes
-    ----------
-    low, high : float
-        The 95 % bootstrap interval of challenger − champion.
-    verdict : {"better", "worse", "no significant difference"}
-        The challenger is "better" or "worse" only if the whole interval lies on one side of zero.
-    """
+    """The difference between challenger and champion in one metric."""
 
     metric: str
     champion: float
     challenger: float
-    low: float
-    high: float
+    low: float  #: lower end of the 95 % bootstrap interval of challenger − champion
+    high: float  #: its upper end
     rows: int
-    verdict: Verdict
+    verdict: Verdict  #: the challenger is better or worse only if the whole interval lies on one side of zero
     basis: str
     caution: str
 

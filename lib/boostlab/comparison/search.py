@@ -43,20 +43,12 @@ NO_DATASET = Dataset()
 
 @dataclass(frozen=True)
 class RunSearch:
-    """Conditions on a store's runs.
-
-    Attributes
-    ----------
-    conditions : tuple of str
-        In MLflow's search syntax.
-    texts : tuple of (str, str, str)
-        Entity, name and text of each field whose text is compared here.
-    """
+    """Conditions on a store's runs."""
 
     client: MlflowClient
     experiment_ids: tuple[str, ...]
-    conditions: tuple[str, ...] = ()
-    texts: tuple[tuple[str, str, str], ...] = ()
+    conditions: tuple[str, ...] = ()  #: in MLflow's search syntax
+    texts: tuple[tuple[str, str, str], ...] = ()  #: entity, name and text of each field whose text is compared here
 
     def where(self, *conditions: str) -> RunSearch:
         """Return the search with more conditions."""

@@ -24,27 +24,15 @@ SPARE_RUNS = 100  # runs that are fetched beyond those that are shown, as some a
 
 @dataclass(frozen=True)
 class Selection:
-    """The runs of a comparison.
+    """The runs of a comparison."""
 
-    Attributes
-    ----------
-    runs : tuple of mlflow.entities.Run
-        All on one data set, the best first.
-    has_more : bool
-        Whether more runs on this data match.
-    others : dict of Dataset to mlflow.entities.Run
-        A recent run on each other data set, not ranked.
-    lacking : tuple of str
-        Names of requested runs that do not have the metric.
-    """
-
-    runs: tuple[Run, ...] = ()
+    runs: tuple[Run, ...] = ()  #: all on one data set, the best first
     metric: str = ""
     higher_is_better: bool = False
     dataset: Dataset = NO_DATASET
-    has_more: bool = False
-    others: dict[Dataset, Run] = field(default_factory=dict)
-    lacking: tuple[str, ...] = ()
+    has_more: bool = False  #: whether more runs on this data match
+    others: dict[Dataset, Run] = field(default_factory=dict)  #: a recent run on each other data set, not ranked
+    lacking: tuple[str, ...] = ()  #: names of requested runs that do not have the metric
 
     @property
     def values(self) -> list[float]:

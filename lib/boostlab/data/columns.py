@@ -32,30 +32,16 @@ MLFLOW_TYPES: dict[FeatureType, MLflowType] = {"number": "double", "boolean": "b
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """One column, as the training rows show it.
-
-    Attributes
-    ----------
-    type : str
-        How a model encodes the column; ``other`` for types that no model takes.
-    missing : float
-        Share of the training rows without a value, in [0, 1].
-    distinct : int
-        Number of different values; of fractions, among the first 50,000.
-    left_out : str
-        The reason why the column is not a feature; empty if it is one.
-    feature : Feature or None
-        The column in the model's contract; None if it is left out.
-    """
+    """One column, as the training rows show it."""
 
     name: str
     arrow_type: str
-    type: FeatureType | Literal["other"]
-    missing: float
-    distinct: int
+    type: FeatureType | Literal["other"]  #: how a model encodes the column; ``other`` for types that no model takes
+    missing: float  #: share of the training rows without a value, in [0, 1]
+    distinct: int  #: number of different values; of fractions, among the first 50,000
     example: str
-    left_out: str = ""
-    feature: Feature | None = None
+    left_out: str = ""  #: the reason why the column is not a feature; empty if it is one
+    feature: Feature | None = None  #: the column in the model's contract; None if it is left out
 
     @property
     def use(self) -> str:

@@ -19,20 +19,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Part:
-    """The rows of one part of a split, by position: the table is not copied.
-
-    Attributes
-    ----------
-    rows : ndarray of int, ascending
-        Positions in the table.
-    target : Series of length n_rows
-    weight : ndarray of float32, shape (n_rows,), or None
-    """
+    """The rows of one part of a split, by position: the table is not copied."""
 
     table: Table
-    rows: Array
-    target: pd.Series
-    weight: Array | None
+    rows: Array  #: positions in the table, ascending
+    target: pd.Series  #: length n_rows
+    weight: Array | None  #: float32, shape (n_rows,)
 
     def __len__(self) -> int:
         return len(self.rows)

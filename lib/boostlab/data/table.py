@@ -43,33 +43,17 @@ class Roles:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with a target.
+    """Rows with a target."""
 
-    Attributes
-    ----------
-    data : pyarrow.Table of shape (n_rows, n_columns)
-        Features and the columns with a role; each row has a target.
-    features : tuple of str
-        The columns that may become features, in the file's order.
-    source : str
-        The path of the table, or the function that loads it.
-    chosen : bool
-        Whether the user named the features; then no feature is left out.
-    from_text : bool
-        Whether the file was CSV, which does not state types.
-    rows_without_target : int
-        Number of rows that were dropped because their target is missing.
-    """
-
-    data: pa.Table
+    data: pa.Table  #: features and the columns with a role; each row has a target; shape (n_rows, n_columns)
     roles: Roles
-    features: tuple[str, ...]
+    features: tuple[str, ...]  #: the columns that may become features, in the file's order
     name: str
-    source: str
+    source: str  #: the path of the table, or the function that loads it
     task: Task
-    chosen: bool = False
-    from_text: bool = False
-    rows_without_target: int = 0
+    chosen: bool = False  #: whether the user named the features; then no feature is left out
+    from_text: bool = False  #: whether the file was CSV, which does not state types
+    rows_without_target: int = 0  #: number of rows that were dropped because their target is missing
 
     def __len__(self) -> int:
         return int(self.data.num_rows)

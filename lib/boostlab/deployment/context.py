@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from boostlab.deployment.settings import Builder
 from boostlab.models.loading import FILES, check_model
@@ -24,39 +25,6 @@ TMP_SIZE_MB = 64
 LEAN_PACKAGES = ("numpy", "scipy", "orjson", "uvicorn", "uvloop", "httptools", "click", "h11")  # besides XGBoost
 FAST_PACKAGES = ("uvloop", "httptools")
 STAGE_LABEL = "boostlab.stage"  # marks the images of a build's first stage, which the build leaves behind
-HEALTH_CHECK = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{PORT}/health', timeout=2)"
-TAIL = f"""\
-EXPOSE {PORT}
-HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["python", "-c", "{HEALTH_CHECK}"]
-USER {UID}:{UID}
-"""
-LEAN = """\
-FROM {base} AS build
-LABEL {stage}=build
-COPY requirements.txt /
-RUN pip install --no-cache-dir --no-deps --only-binary :all: --target /app/lib -r /requirements.txt \\
- && find /app/lib -depth -type d \\( -name tests -o -name '*.dist-info' \\) -exec rm -rf {{}} +
-COPY lib /app/lib
-RUN python -m compileall -q /app/lib/boostlab
-COPY model /app/model
-RUN chmod -R a+rX /app
-
-FROM {base}
-{labels}
-COPY --from=build /app /app
-ENV PYTHONPATH=/app/lib PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 BOOSTLAB_HOST=0.0.0.0 OMP_NUM_THREADS=1
-{tail}ENTRYPOINT ["python", "-m", "boostlab.serving", "/app/model"]
-"""
-STOCK_CHANGES = """
-# Changes to MLflow's image. Without uvloop, each answer waits 40 ms for a TCP acknowledgement.
-RUN pip install --no-deps --only-binary :all: {packages}
-ENV __pyfunc_model_path__=/opt/ml/model UVICORN_HOST=0.0.0.0 UVICORN_PORT={port} UVICORN_WORKERS=2 \\
-    UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN=30 UVICORN_TIMEOUT_KEEP_ALIVE=75 OMP_NUM_THREADS=1 \\
-    MLFLOW_DISABLE_TELEMETRY=true HOME=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-{labels}
-{tail}WORKDIR /tmp
-ENTRYPOINT ["uvicorn", "mlflow.pyfunc.scoring_server.app:app"]
-"""
 
 
 def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mapping[str, str], base_image: str = "") -> None:
@@ -77,14 +45,25 @@ def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mappin
     check_model(model)
     folder.mkdir(parents=True, exist_ok=True)
     base = base_image or f"python:{platform.python_version()}-slim"
-    lines = "\n".join(f"LABEL {name}={_quote(value)}" for name, value in labels.items())
+    values: dict[str, Any] = {"base": base, "stage_label": STAGE_LABEL}
     if builder == "lean":
         _write_lean(model, folder)
-        dockerfile = LEAN.format(base=base, stage=STAGE_LABEL, labels=lines, tail=TAIL)
     else:
-        stock = write_stock(model, folder, base).partition("ENTRYPOINT")[0]
-        dockerfile = stock + STOCK_CHANGES.format(labels=lines, tail=TAIL, port=PORT, packages=" ".join(_pin(FAST_PACKAGES)))
+        values |= {"stock": write_stock(model, folder, base).partition("ENTRYPOINT")[0], "packages": _pin(FAST_PACKAGES)}
+    dockerfile = render_template(f"{builder}.Dockerfile", labels=labels, **values)
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
+
+
+def render_template(file: str, **values: Any) -> str:
+    """Return the text of a file for images: its template with values filled in."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(  # noqa: S701  # no HTML
+        loader=PackageLoader("boostlab.deployment"), undefined=StrictUndefined, keep_trailing_newline=False, trim_blocks=False
+    )
+    templates.filters["quote"] = _quote
+    limits = {"port": PORT, "uid": UID, "stop_timeout_s": STOP_TIMEOUT_S, "tmp_size_mb": TMP_SIZE_MB}
+    return templates.get_template(f"{file}.j2").render(values | limits) + "\n"
 
 
 def write_stock(model: Path, folder: Path, base: str) -> str:

@@ -37,23 +37,13 @@ OLD_SCHEMAS = {  # by the names that notebooks of version 0.1 carry
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameters cell.
-
-    Attributes
-    ----------
-    name, annotation, help : str
-        As written in the cell; `help` is the comment after the default.
-    type : type or generic alias
-        The type that `annotation` names.
-    default : object
-        The literal after the equals sign.
-    """
+    """One line of a parameters cell."""
 
     name: str
-    annotation: str
-    type: Any
-    default: Any
-    help: str
+    annotation: str  #: as written in the cell
+    type: Any  #: the type that `annotation` names
+    default: Any  #: the literal after the equals sign
+    help: str  #: the comment after the default
 
 
 def read_parameters(notebook: Mapping[str, Any]) -> tuple[Parameter, ...]:

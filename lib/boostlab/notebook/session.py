@@ -28,21 +28,11 @@ def is_headless() -> bool:
 
 @dataclass(frozen=True)
 class Session:
-    """The front end of a kernel.
+    """The front end of a kernel."""
 
-    Attributes
-    ----------
-    notebook : pathlib.Path or None
-        File of the notebook under its present name; None if unknown.
-    server : str
-        Address of the server with a slash at the end; empty without a server.
-    watched : bool
-        Whether a browser is connected to the kernel; assumed true if the server does not tell.
-    """
-
-    notebook: Path | None
-    server: str = ""
-    watched: bool = False
+    notebook: Path | None  #: file of the notebook under its present name; None if unknown
+    server: str = ""  #: address of the server with a slash at the end; empty without a server
+    watched: bool = False  #: whether a browser is connected to the kernel; assumed true if the server does not tell
 
 
 def find_session() -> Session:

@@ -28,32 +28,20 @@ INFERRED_WHY = "another MLflow client changed the alias"
 
 @dataclass(frozen=True)
 class Transition:
-    """A change of a version's stage.
-
-    Attributes
-    ----------
-    time_ms : int
-        Milliseconds since 1970. On one host, the transitions of a model have different times.
-    id : str
-        Eight hexadecimal digits. They order transitions of the same time.
-    action : str
-        ``promote``, ``archive`` or ``rollback``; ``outside``: inferred from an alias change made outside boostlab;
-        ``displaced``: another version entered the stage (derived from that transition, without a tag).
-    run_id : str
-        The run that applied the transition; empty if none.
-    gate : mapping
-        ``verdict`` (``passed``, ``overridden``, ``no rules``) and, per rule, ``rules`` (outcomes) and ``evidence``.
-    """
+    """A change of a version's stage."""
 
     version: int
-    time_ms: int
-    id: str
+    time_ms: int  #: since 1970; on one host, the transitions of a model have different times
+    id: str  #: eight hexadecimal digits, which order transitions of the same time
+    #: ``promote``, ``archive`` or ``rollback``; ``outside``: inferred from an alias change made outside boostlab;
+    #: ``displaced``: another version entered the stage (derived from that transition, without a tag)
     action: str
     from_stage: Stage
     to_stage: Stage
     who: str = ""
     why: str = ""
-    run_id: str = ""
+    run_id: str = ""  #: the run that applied the transition; empty if none
+    #: ``verdict`` (``passed``, ``overridden``, ``no rules``) and, per rule, ``rules`` (outcomes) and ``evidence``
     gate: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -79,21 +67,11 @@ class Transition:
 
 @dataclass(frozen=True)
 class StageHistory:
-    """The replayed transitions of a registered model.
+    """The replayed transitions of a registered model."""
 
-    Attributes
-    ----------
-    transitions : tuple of Transition
-        In order, including the displaced versions.
-    version_by_stage : mapping of stage to version
-        Without ``none`` and ``archived``.
-    stage_by_version : mapping of version to stage
-        Without versions that have no transition.
-    """
-
-    transitions: tuple[Transition, ...]
-    version_by_stage: Mapping[Stage, int]
-    stage_by_version: Mapping[int, Stage]
+    transitions: tuple[Transition, ...]  #: in order, including the displaced versions
+    version_by_stage: Mapping[Stage, int]  #: without ``none`` and ``archived``
+    stage_by_version: Mapping[int, Stage]  #: without versions that have no transition
 
     @property
     def written(self) -> list[Transition]:

@@ -41,22 +41,12 @@ class Version:
 
 @dataclass(frozen=True)
 class ModelView:
-    """A registered model, as read at one time.
-
-    Attributes
-    ----------
-    versions : tuple of Version
-        The newest first.
-    aliases : mapping of stage to version
-        The registered model's aliases that are stages.
-    recorded : StageHistory
-        The history in the tags; :attr:`history` adds the inferred transitions.
-    """
+    """A registered model, as read at one time."""
 
     name: str
-    versions: tuple[Version, ...]
-    aliases: Mapping[Stage, int]
-    recorded: StageHistory
+    versions: tuple[Version, ...]  #: the newest first
+    aliases: Mapping[Stage, int]  #: the registered model's aliases that are stages
+    recorded: StageHistory  #: the history in the tags; :attr:`history` adds the inferred transitions
 
     @property
     def version_by_stage(self) -> dict[Stage, int]:

@@ -6,6 +6,8 @@ import csv
 import html
 import io
 import json
+from pathlib import Path
+from string import Template
 from typing import Any
 
 from boostlab.models.contract import Feature
@@ -32,19 +34,6 @@ ERROR = {
     "properties": {name: {"type": "string"} for name in ("error_code", "message", "sqlstate", "error_class")},
     "required": ["error_code", "message"],
 }
-STYLE = """
-body{font:16px/1.5 system-ui,sans-serif;max-width:56rem;margin:2rem auto;padding:0 1rem;color:#1b1b1b;background:#fff}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccc}
-pre,textarea{background:#f4f4f4;padding:.8rem;overflow:auto;font:14px/1.4 ui-monospace,monospace;width:100%;box-sizing:border-box}
-button{font:inherit;padding:.4rem 1.2rem;border:1px solid #0072b2;background:#0072b2;color:#fff;border-radius:4px}
-"""
-SCRIPT = """
-document.getElementById("send").onclick = async () => {
-  const request = {method: "POST", headers: {"Content-Type": "application/json"}, body: document.getElementById("body").value};
-  const answer = await fetch("invocations", request);
-  document.getElementById("answer").textContent = answer.status + " " + await answer.text();
-};
-"""
 
 
 def describe_api(model: ServedModel) -> dict[str, Any]:
@@ -76,24 +65,14 @@ def describe_api(model: ServedModel) -> dict[str, Any]:
 
 def render_page(model: ServedModel) -> str:
     """Return an HTML page with the same description and a form to send a request."""
-    example = json.dumps(model.info.example, indent=1)
     rows = "".join(
         f"<tr><td><code>{html.escape(item.name)}</code></td><td>{_describe_type(item)}</td>"
         f"<td>{'optional' if item.optional else 'required'}</td></tr>"
         for item in model.features
     )
-    command = "curl -H 'Content-Type: application/json' --data @request.json http://localhost:8080/invocations"
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(_title(model))}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
-        f"<h1>{html.escape(_title(model))}</h1><p>{html.escape(_summary(model))}</p>"
-        '<p>For machines: <a href="openapi.json">openapi.json</a> · <a href="metrics">metrics</a></p>'
-        f"<h2>Try it</h2><label for=body>POST /invocations</label><textarea id=body rows=14>{html.escape(example)}</textarea>"
-        f"<p><button id=send>Send</button></p><pre id=answer aria-live=polite> </pre><p>From a terminal:</p>"
-        f"<pre>{html.escape(command)}</pre>"
-        f"<h2>Columns</h2><table><thead><tr><th>name</th><th>type</th><th></th></tr></thead><tbody>{rows}</tbody></table>"
-        f"<script>{SCRIPT}</script></body></html>"
-    )
+    page = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
+    values = {"title": _title(model), "summary": _summary(model), "example": json.dumps(model.info.example, indent=1)}
+    return page.substitute({name: html.escape(text) for name, text in values.items()}, rows=rows)
 
 
 def _title(model: ServedModel) -> str:

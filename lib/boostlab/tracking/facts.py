@@ -23,16 +23,16 @@ from boostlab.tracking.ui import MlflowUI, find_ui
 class RunFacts:
     """What is known of a run; secrets are masked."""
 
-    store: str  # the address, without a password
+    store: str  #: the address, without a password
     experiment: str
     run_name: str
-    notebook: str  # its short name, such as `train`
-    start_time: int  # ms since the epoch
-    tags: dict[str, str]  # those that the run begins with
+    notebook: str  #: its short name, such as `train`
+    start_time: int  #: ms since the epoch
+    tags: dict[str, str]  #: those that the run begins with
     params: dict[str, str]
     ui: MlflowUI = field(default_factory=MlflowUI)
-    output_path: str | None = None  # the file of the executed notebook
-    run_id: str = ""  # both ids are empty until the run is made in the store
+    output_path: str | None = None  #: the file of the executed notebook
+    run_id: str = ""  #: both ids are empty until the run is made in the store
     experiment_id: str = ""
 
     @property

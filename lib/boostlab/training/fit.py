@@ -33,30 +33,14 @@ TREE_BOOSTERS = ("gbtree", "dart")
 
 @dataclass(frozen=True)
 class Fit:
-    """The result of a training.
+    """The result of a training."""
 
-    Attributes
-    ----------
-    predictor : Predictor
-        The model, up to its best round.
-    curves : dict of str to list of float
-        ``train_<metric>`` and ``valid_<metric>``: one value per boosting round.
-    metric : str
-        The metric that early stopping watched.
-    best_iteration : int
-        The best round, counted from 0.
-    fit_time_s : float
-        Wall time of the boosting, in seconds.
-    ending : str
-        Why boosting ended, in a sentence: all rounds done, stopped early, or interrupted.
-    """
-
-    predictor: Predictor
-    curves: dict[str, list[float]]
-    metric: str
-    best_iteration: int
-    fit_time_s: float
-    ending: str
+    predictor: Predictor  #: the model, up to its best round
+    curves: dict[str, list[float]]  #: ``train_<metric>`` and ``valid_<metric>``: one value per boosting round
+    metric: str  #: the metric that early stopping watched
+    best_iteration: int  #: the best round, counted from 0
+    fit_time_s: float  #: wall time of the boosting, in seconds
+    ending: str  #: why boosting ended, in a sentence: all rounds done, stopped early, or interrupted
 
     def rank_features(self) -> dict[str, float]:
         """Return the mean gain of each feature's splits: see :func:`rank_features`."""

@@ -37,31 +37,17 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Holdout:
-    """Test rows and the model's answers to them.
+    """Test rows and the model's answers to them."""
 
-    Attributes
-    ----------
-    data : pyarrow.Table of shape (n_rows, n_features)
-        The features' columns, with the table's types.
-    target : Series of length n_rows
-    weight : ndarray of shape (n_rows,), or None
-    positions : ndarray of int, shape (n_rows,), ascending
-        The rows' positions in the table with this `digest`.
-    answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or the probability of each of `labels`.
-    test_rows : int
-        Size of the test part; if it is larger than n_rows, the rows are a sample.
-    """
-
-    data: pa.Table
-    target: pd.Series
-    weight: Array | None
-    positions: Array
-    answers: Array
+    data: pa.Table  #: the features' columns, with the table's types; shape (n_rows, n_features)
+    target: pd.Series  #: length n_rows
+    weight: Array | None  #: shape (n_rows,)
+    positions: Array  #: the rows' positions in the table with this `digest`, ascending; shape (n_rows,)
+    answers: Array  #: predictions, shape (n_rows,), or the probability of each of `labels`, shape (n_rows, n_classes)
     digest: str
     task: Task
     labels: list[Any]
-    test_rows: int
+    test_rows: int  #: size of the test part; if it is larger than n_rows, the rows are a sample
 
     def __len__(self) -> int:
         return len(self.positions)

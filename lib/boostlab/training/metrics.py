@@ -25,25 +25,13 @@ UNITS = {"rmse": "unit of the target", "mae": "unit of the target", "r2": "1 is 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers to the test part, and their metrics.
+    """A model's answers to the test part, and their metrics."""
 
-    Attributes
-    ----------
-    part : Part
-        The test part.
-    contract : Contract
-        The model's contract.
-    answers : ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or the probability of each label.
-    scores, baseline : dict of str to float
-        The metrics of the model, and of the constant that fits the training part best.
-    """
-
-    part: Part
+    part: Part  #: the test part
     contract: Contract
-    answers: Array
-    scores: dict[str, float]
-    baseline: dict[str, float]
+    answers: Array  #: predictions, shape (n_rows,), or the probability of each label, shape (n_rows, n_classes)
+    scores: dict[str, float]  #: the metrics of the model
+    baseline: dict[str, float]  #: the metrics of the constant that fits the training part best
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics by the names that the run records, such as ``test_rmse`` and ``baseline_rmse``."""

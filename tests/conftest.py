@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from tests.support.docker import built, engine, version_store  # noqa: F401  # f
 from tests.support.packages import own_table, package  # noqa: F401  # fixtures
 from tests.support.stores import NewStore, new_store  # noqa: F401  # a fixture
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: the tests' processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its workers take a server's start ten times over

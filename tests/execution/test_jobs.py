@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,12 @@ def test_runs_in_the_background_and_reports(
 
 @pytest.mark.slow
 def test_several_run_at_once_and_each_can_be_stopped(write_notebook: Write, look: Look, started: Callable[..., Job]) -> None:
-    notebook = write_notebook("import time\nif x > 1: time.sleep(100)")
-    stopped, left = started(notebook, x=2), started(notebook, x=1)
+    notebook = write_notebook("import time\nif x > 1: time.sleep(600)")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a Jupyter that a shell has started in the background
+    try:
+        stopped, left = started(notebook, x=2), started(notebook, x=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     wait_until(lambda: stopped.progress.cell >= 2)
     stopped.stop()
 

@@ -1,30 +1,27 @@
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
-from tests.support.runs import START_TIME, make_facts
-from tests.support.stores import NewStore
+from tests.support.runs import START_TIME
 
 from boostlab.errors import StoreError
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.packaging import write_model
 from boostlab.models.predictor import Predictor
-from boostlab.tracking import delivery, recovery
-from boostlab.tracking.journal import Entry, Journal, journals_folder
-from boostlab.tracking.store import OpenStore, Store, find_store, open_store
+from boostlab.tracking import delivery
+from boostlab.tracking.journal import Entry, Journal
+from boostlab.tracking.store import OpenStore, find_store, open_store
 
 ROWS = pd.DataFrame({"a": np.arange(6.0) / 4})
 DATASET = {
@@ -40,17 +37,6 @@ Begin = Callable[..., Journal]
 FEATURE = Feature("a", "number", "double")
 
 
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Iterator[dict[str, OpenStore]]:
-    folder = tmp_path_factory.mktemp("stores")
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ALLOW_FILE_STORE"):
-            patch.setenv(name, "true")
-        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        found = [find_store(address, project=folder) for address in (new_store(folder), str(folder / "mlruns"))]
-        yield {store.scheme: open_store(store) for store in found}
-
-
 @pytest.fixture(autouse=True)
 def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
@@ -62,21 +48,6 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["sqlite", "file"])
 def store(request: pytest.FixtureRequest, stores: dict[str, OpenStore]) -> OpenStore:
     return stores[request.param]
-
-
-@pytest.fixture
-def sqlite(stores: dict[str, OpenStore]) -> OpenStore:
-    return stores["sqlite"]
-
-
-@pytest.fixture
-def begin(tmp_path: Path) -> Begin:
-    """Return a function that makes the journal of a run that begins, in an experiment of the test's own."""
-
-    def make(at: Store, **more: Any) -> Journal:
-        return Journal.create(make_facts(**{"store": at.shown, "experiment": f"é/{tmp_path}", "run_name": "a run", **more}))
-
-    return make
 
 
 def add_model(journal: Journal, folder: Path, register_as: str = "") -> Entry:
@@ -283,63 +254,3 @@ def test_keeps_what_the_store_fails_to_take(sqlite: OpenStore, begin: Begin, tmp
 
     assert len(str(caught.value).splitlines()) == 1
     assert entry.receipt is None
-
-
-@pytest.mark.parametrize(("age_s", "kept"), [(0, ["notebook/train.html", "notebook/train.ipynb"]), (3600, [])])
-def test_completes_an_orphan_as_killed_with_what_it_wrote(
-    store: OpenStore, begin: Begin, tmp_path: Path, age_s: int, kept: list[str]
-) -> None:
-    client = store.client
-    output = tmp_path / "out.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1")]), output)
-    os.utime(output, (time.time() - age_s, time.time() - age_s))
-    orphan = begin(store, output_path=str(output), start_time=int(time.time() * 1000) - 60_000)
-    run_id = delivery.create_run(orphan, store)
-    orphan.release()
-
-    assert recovery.complete_orphans(store) == [run_id]
-    assert client.get_run(run_id).info.status == "KILLED"
-    assert tags_of(client, run_id)["boostlab.reason"] == "Process 7 on here is gone: it was killed."
-    assert [item.path for item in client.list_artifacts(run_id, "notebook")] == kept
-    assert not orphan.path.exists()
-
-
-def test_completes_an_orphan_that_never_reached_the_store(sqlite: OpenStore, begin: Begin) -> None:
-    client, store = sqlite.client, sqlite
-    begin(store).release()
-    (run_id,) = recovery.complete_orphans(store)
-
-    assert client.get_run(run_id).info.status == "KILLED"
-
-
-def test_does_not_change_the_end_of_an_orphan_that_had_ended(sqlite: OpenStore, begin: Begin) -> None:
-    client, store = sqlite.client, sqlite
-    orphan = begin(store)
-    run_id = delivery.create_run(orphan, store)
-    orphan.add("end", {"status": "FINISHED", "end_time": START_TIME + 1})
-    orphan.release()
-    recovery.complete_orphans(store)
-
-    assert (client.get_run(run_id).info.status, client.get_run(run_id).info.end_time) == ("FINISHED", START_TIME + 1)
-
-
-def test_leaves_own_runs_and_those_of_other_stores_alone(sqlite: OpenStore, begin: Begin) -> None:
-    store = sqlite
-    own, other = begin(store), begin(store, store="http://elsewhere:5000")
-    other.release()
-
-    assert recovery.complete_orphans(store) == []
-    assert {path.name for path in journals_folder().iterdir()} == {own.path.name, other.path.name}
-    assert other.acquire()
-
-
-@pytest.mark.parametrize("name", ["0", "z"])  # before and after the others
-def test_completes_orphans_in_spite_of_a_journal_that_cannot_be_read(sqlite: OpenStore, begin: Begin, name: str) -> None:
-    store = sqlite
-    orphan = begin(store)
-    run_id = delivery.create_run(orphan, store)
-    orphan.release()
-    (journals_folder() / name).mkdir()
-    (journals_folder() / name / "run.json").touch()  # as a lost power supply leaves it
-
-    assert recovery.complete_orphans(store) == [run_id]

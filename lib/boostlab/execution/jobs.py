@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -115,7 +114,7 @@ class Job:
         """Stop it: its run ends KILLED and keeps the notebook so far."""
         if self._process.poll() is None and not self._stopped:
             self._stopped = True
-            self._process.send_signal(signal.SIGINT)
+            self._process.terminate()  # SIGINT is ignored if a shell started Jupyter in the background
 
     def wait(self, timeout_s: float) -> State:
         """Wait until it has ended, at most `timeout_s`, and return its state."""

@@ -41,11 +41,11 @@ def end_abandoned(journal: Journal, *, secrets: frozenset[str] | None = None) ->
     cause = "the kernel ended before the notebook did" if is_interactive else "it was killed"
     reason = f"Process {facts.tags['boostlab.pid']} on {facts.tags['boostlab.host']} is gone: {cause}."
     output = Path(facts.output_path) if facts.output_path else None
+    written = [*(entry.path for entry in journal.entries()), journal.path / "run.json", *([output] if output else [])]
+    end_s = max(path.stat().st_mtime for path in written if path.exists())
     if output is not None and output.is_file() and (secrets is not None if is_interactive else _is_fresh(output, facts)):
         with tempfile.TemporaryDirectory() as folder:
             journal.add("files", {}, stage_notebook(output, facts.notebook, Path(folder), secrets=secrets or frozenset()))
-    written = [*(entry.path for entry in journal.entries()), journal.path / "run.json", *([output] if output else [])]
-    end_s = max(path.stat().st_mtime for path in written if path.exists())
     delivery.add_end(journal, "KILLED", {"boostlab.reason": reason}, end_s=end_s)
 
 

@@ -121,3 +121,17 @@ def test_lists_the_metrics_of_the_comparisons_run(client: Any) -> None:
     record_run(client, "a", metrics=scores(2))
     comparison = Comparison(client, compare_settings())
     assert comparison.list_metrics(comparison.compare(())) == {"runs_compared": 1.0, "best_test_rmse": 2.0}
+
+
+def test_draws_a_curve_for_each_run_that_has_one(client: Any) -> None:
+    ids = [record_run(client, name, metrics={**scores(2), "valid_rmse": 9.0}) for name in ("a", "twin", "twin")]
+    for step, value in enumerate((3.0, 1.0, 2.0)):
+        client.log_metric(ids[1], "valid_rmse", value, step=step + 1)
+    comparison = Comparison(client, compare_settings())
+    (axes,) = comparison.plot_curves(comparison.selection.runs).axes
+    labels = {str(line.get_label()).partition(":")[0] for line in axes.get_lines() if line.get_marker() == "o"}
+    assert labels == {"a", f"twin ({ids[1][:8]})", f"twin ({ids[2][:8]})"}
+
+    client.get_metric_history = lambda *_: []  # as of runs whose curves were not copied with them
+    words = [text.get_text() for text in comparison.plot_curves(comparison.selection.runs).texts]
+    assert words == ["None of these runs recorded learning curves."]

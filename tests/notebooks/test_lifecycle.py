@@ -24,7 +24,7 @@ NOTEBOOKS = PROJECT / "notebooks"
 
 @pytest.mark.slow
 def test_a_promoted_model_answers_alike_where_it_is_served_and_where_it_scores(
-    papermill: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path
+    papermill: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = load_wine(as_frame=True).data.sample(20, random_state=0)
     rows.to_csv(tmp_path / "rows.csv", index=False)
@@ -43,8 +43,8 @@ def test_a_promoted_model_answers_alike_where_it_is_served_and_where_it_scores(
 
     assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 4
     assert int(look().get_model_version_by_alias("wine", "production").version) == 1
-    address = "models:/wine@production"
-    folder = download_artifacts(address, dst_path=str(tmp_path / "model"), tracking_uri=store, registry_uri=store)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    folder = download_artifacts("models:/wine@production", dst_path=str(tmp_path / "model"))
     assert _served(folder, rows) == scored["prediction"].tolist()
 
 

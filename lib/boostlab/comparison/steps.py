@@ -127,10 +127,11 @@ class Comparison:
     def plot_curves(self, runs: Sequence[Run]) -> Figure:
         """Draw the learning curves of some runs on the validation part."""
         curves: dict[str, dict[str, list[float]]] = {}
-        for run in runs:
+        for label, run in _label(runs).items():
             for name in [name for name in run.data.metrics if name.startswith("valid_")][:1]:
                 history = sorted(self._client.get_metric_history(run.info.run_id, name), key=lambda point: point.step)
-                curves.setdefault(name, {})[run.info.run_name] = [point.value for point in history]
+                if history:  # a run that was copied from another store may have none
+                    curves.setdefault(name, {})[label] = [point.value for point in history]
         return plots.plot_curves(curves)
 
     def plot_importances(self, runs: Sequence[Run]) -> Figure:
@@ -138,13 +139,13 @@ class Comparison:
         from boostlab.training.fit import rank_features
 
         shares: dict[str, dict[str, float]] = {}
-        for run in runs:
+        for label, run in _label(runs).items():
             try:
                 gain = rank_features(fetch_predictor(self._client, run.info.run_id))
             except LabError:
                 continue
             total = sum(gain.values()) or 1.0
-            shares[run.info.run_name] = {name: value / total for name, value in gain.items()}
+            shares[label] = {name: value / total for name, value in gain.items()}
         return plots.plot_importances(shares)
 
     def tabulate_parameters(self, pair: Sequence[Run]) -> Table:
@@ -229,3 +230,11 @@ def _read_metric(run: Run, name: str) -> float | int | None:
 def _shorten(text: str | None) -> Any:
     value = to_value(text)
     return f"{value[:MOST_CHARACTERS]}…" if isinstance(value, str) and len(value) > MOST_CHARACTERS else value
+
+
+def _label(runs: Sequence[Run]) -> dict[str, Run]:
+    """Return runs by their names; a name that several runs have is followed by the run's id."""
+    names = [run.info.run_name for run in runs]
+    return {
+        f"{name} ({run.info.run_id[:8]})" if names.count(name) > 1 else name: run for name, run in zip(names, runs, strict=True)
+    }

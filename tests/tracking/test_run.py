@@ -1,0 +1,95 @@
+"""A run as a notebook records it: what goes into its journal, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image as Picture
+from tests.support.runs import make_facts
+
+from boostlab.display.figures import make_figure
+from boostlab.errors import LabError, StoreError
+from boostlab.notebook.session import JOURNAL_VARIABLE
+from boostlab.notebook.settings import Tracked
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.run import Run, start_run
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal.create(make_facts(run_id="r"))
+
+
+def written(journal: Journal) -> list[tuple[str, dict[str, Any]]]:
+    return [(entry.type, entry.read()) for entry in journal.entries()]
+
+
+def test_attaches_to_the_run_that_the_engine_made(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(JOURNAL_VARIABLE, str(journal.path))
+    run = start_run(Tracked(experiment="train", run_name="", tracking_uri=""))
+    assert run.facts == journal.facts()
+
+
+def test_records_final_metrics_and_curves(journal: Journal) -> None:
+    run = Run(journal)
+    run.log_metrics({"test_rmse": 2, "best": 0.5})
+    run.log_curves({"valid_rmse": [3.0, 2.0]})
+    final, curve = (content for _, content in written(journal))
+    assert final["final"] and [(name, value, step) for name, value, _, step in final["points"]] == [
+        ("test_rmse", 2.0, 0),
+        ("best", 0.5, 0),
+    ]
+    assert not curve["final"] and [(value, step) for _, value, _, step in curve["points"]] == [(3.0, 0), (2.0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "words"),
+    [
+        ({"a;b": 1.0}, "A metric cannot have the name 'a;b'. Allowed: letters"),
+        ({"": 1.0}, "A metric cannot have the name ''"),
+        ({"x" * 251: 1.0}, "A metric cannot have the name 'xxx"),
+        ({"rmse": "low"}, "The metric 'rmse' is 'low'. A metric is a number."),
+        ({"rmse": None}, "The metric 'rmse' is None"),
+    ],
+)
+def test_refuses_what_is_no_metric(journal: Journal, metrics: dict[str, Any], words: str) -> None:
+    with pytest.raises(LabError, match=words):
+        Run(journal).log_metrics({"fine": 1.0, **metrics})
+    assert written(journal) == []
+
+
+def test_records_files_and_shows_the_figure_that_it_records(journal: Journal) -> None:
+    run = Run(journal)
+    figure, axes = make_figure(2.0)
+    axes.set_title("Gain")
+    shown = run.log_figure(figure, "gain")
+    run.log_text("é", "notes/a.txt")
+    run.log_table(pa.table({"a": [1, 2]}), "tables/a.parquet")
+    files = {str(path.relative_to(entry.files)): path for entry in journal.entries() for path in entry.files.rglob("*.*")}
+    assert sorted(files) == ["notes/a.txt", "plots/gain.png", "tables/a.parquet"]
+    assert files["plots/gain.png"].read_bytes() == shown.data
+    with Picture.open(files["plots/gain.png"]) as picture:
+        assert (picture.width, shown.alt) == (2 * shown.width, "Gain")
+    assert files["notes/a.txt"].read_text(encoding="utf-8") == "é"
+    assert pq.read_table(files["tables/a.parquet"]).to_pydict() == {"a": [1, 2]}
+
+
+def test_finishing_reports_what_the_store_refused(journal: Journal) -> None:
+    run = Run(journal)
+    run.log_tags({"a": "b"})
+    (entry,) = journal.entries()
+    entry.mark_sent({"refused": "It is too long."})
+    with pytest.raises(StoreError, match=r"The tracking store refuses this tags: It is too long\."):
+        run.finish()
+
+
+def test_finishing_does_not_wait_for_a_lost_store(journal: Journal) -> None:
+    run = Run(journal)
+    run.log_dataset({"name": "d"})
+    journal.mark_lost()
+    run.finish()
+    assert json.loads((next(journal.entries()).path / "entry.json").read_text()) == {"name": "d", "context": "training"}

@@ -11,10 +11,12 @@ from typing import Any
 
 import nbformat
 import pytest
-from tests.support.common import PAPERMILL, PARAMETERS, TIMEOUT_S
 from tests.support.docker import built, engine, version_store  # noqa: F401  # fixtures
+from tests.support.executions import PARAMETERS
 from tests.support.packages import own_table, package  # noqa: F401  # fixtures
+from tests.support.paths import PAPERMILL
 from tests.support.stores import NewStore, new_store  # noqa: F401  # a fixture
+from tests.support.waiting import TIMEOUT_S
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: the tests' processes would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import free_port, wait_until
 from tests.support.docker import ANSWERS, BASE, DIES, NAME, SLEEPS, build_from, list_containers, needs_engine
+from tests.support.servers import free_port
+from tests.support.waiting import wait_until
 
 from boostlab.deployment.docker_containers import OLD_SUFFIX, OWNER_LABEL, remove_orphans, run_image
 from boostlab.deployment.service import is_healthy

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import wait_until
 from tests.support.docker import BASE, NAME, build_from, needs_engine
+from tests.support.waiting import wait_until
 
 from boostlab.deployment.context import STAGE_LABEL
 from boostlab.deployment.docker_images import explain_build, find_image, remove_stages

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from tests.support.common import free_port
+from tests.support.servers import free_port
 
 from boostlab.deployment.load_test import LoadResult, run_load_test
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from tests.support.common import free_port, wait_until
 from tests.support.docker import NAME, NEEDS_ENGINE, Built, deploy_settings, list_containers, list_images, start_recording
+from tests.support.servers import free_port
+from tests.support.waiting import wait_until
 
 from boostlab.deployment.docker_containers import run_image
 from boostlab.deployment.load_test import LoadResult

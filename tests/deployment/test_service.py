@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import requests
-from tests.support.common import free_port
+from tests.support.servers import free_port
 
 from boostlab.deployment.service import is_healthy, run_process, wait_until_healthy
 from boostlab.errors import DeploymentError

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.common import TIMEOUT_S, all_runs, artifacts, read_artifact
-from tests.support.executions import NOTEBOOK, Look, Papermill, Write, only_run, run_here
+from tests.support.executions import NOTEBOOK, Look, Papermill, Write, run_here
+from tests.support.stores import all_runs, artifacts, only_run, read_artifact
+from tests.support.waiting import TIMEOUT_S
 
 from boostlab.tracking.journal import journals_folder
 

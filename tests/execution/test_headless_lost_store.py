@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.common import BOOSTLAB, TIMEOUT_S, artifacts
-from tests.support.executions import NOTEBOOK, Look, Start, Write, only_run, wait_for
+from tests.support.executions import NOTEBOOK, Look, Start, Write, wait_for
+from tests.support.paths import BOOSTLAB
+from tests.support.stores import artifacts, only_run
+from tests.support.waiting import TIMEOUT_S
 
 from boostlab.tracking.journal import journals_folder
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.common import TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
-from tests.support.executions import NOTEBOOK, Look, Papermill, Start, Write, only_run, wait_for
+from tests.support.executions import NOTEBOOK, Look, Papermill, Start, Write, wait_for
+from tests.support.stores import all_runs, artifacts, only_run, read_artifact
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.tracking.journal import journals_folder
 

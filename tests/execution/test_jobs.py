@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import PARAMETERS, TIMEOUT_S, all_runs, wait_until
-from tests.support.executions import Look, Write
+from tests.support.executions import PARAMETERS, Look, Write
+from tests.support.stores import all_runs
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.errors import LabError
 from boostlab.execution import jobs as launch

@@ -16,10 +16,12 @@ import pandas as pd
 import pytest
 import requests
 import vega_datasets
-from tests.support.common import PROJECT, TIMEOUT_S, all_runs
 from tests.support.packages import Packaged
+from tests.support.paths import PROJECT
 from tests.support.registry import copy_version
 from tests.support.servers import serve_model
+from tests.support.stores import all_runs
+from tests.support.waiting import TIMEOUT_S
 
 from boostlab.errors import LabError
 from boostlab.models.loading import check_model, describe_version, fetch_version, load_version

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from tests.support.common import BOOSTLAB, PROJECT, TIMEOUT_S, all_runs, artifacts
+from tests.support.paths import BOOSTLAB, PROJECT
+from tests.support.stores import all_runs, artifacts
+from tests.support.waiting import TIMEOUT_S
 
 from boostlab.errors import LabError
 from boostlab.notebook import create_lab

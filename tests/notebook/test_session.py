@@ -16,7 +16,8 @@ import nbformat
 import pytest
 from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
-from tests.support.common import TIMEOUT_S, all_runs, artifacts, wait_until
+from tests.support.stores import all_runs, artifacts
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 Look = Callable[..., Any]
 START = """\

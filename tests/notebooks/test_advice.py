@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import nbformat
 import pytest
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 from boostlab.notebook.parameters import read_parameters
 

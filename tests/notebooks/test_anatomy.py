@@ -10,7 +10,7 @@ from typing import Any, Literal, get_origin
 import nbformat
 import pytest
 import yaml
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 from boostlab.notebook.parameters import check_parameters, find_schema, read_parameters
 

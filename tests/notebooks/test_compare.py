@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.common import PAPERMILL, PROJECT, all_runs, artifacts
 from tests.support.comparison import compare_settings
 from tests.support.executions import run_here
-from tests.support.stores import NewStore
+from tests.support.paths import PAPERMILL, PROJECT
+from tests.support.stores import NewStore, all_runs, artifacts
 
 from boostlab.comparison import Comparison
 from boostlab.comparison.configurations import MOST_CONFIGURATIONS

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import PAPERMILL, all_runs, artifacts
 from tests.support.docker import DEPLOY, NAME, NEEDS_ENGINE, Built, list_containers, list_images
+from tests.support.paths import PAPERMILL
+from tests.support.stores import all_runs, artifacts
 
 pytestmark = NEEDS_ENGINE
 NOWHERE = "unix:///nowhere/docker.sock"

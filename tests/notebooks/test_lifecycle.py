@@ -17,7 +17,9 @@ import pytest
 import requests
 from mlflow.artifacts import download_artifacts
 from sklearn.datasets import load_wine
-from tests.support.common import PROJECT, TIMEOUT_S, all_runs
+from tests.support.paths import PROJECT
+from tests.support.stores import all_runs
+from tests.support.waiting import TIMEOUT_S
 
 NOTEBOOKS = PROJECT / "notebooks"
 

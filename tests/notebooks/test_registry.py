@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import PROJECT, all_runs, artifacts, read_artifact
+from tests.support.paths import PROJECT
 from tests.support.registry import STRONG, WEAK, add_run, add_version
 from tests.support.servers import serve_mlflow
-from tests.support.stores import NewStore
+from tests.support.stores import NewStore, all_runs, artifacts, read_artifact
 
 from boostlab.tracking.store import find_store, open_store
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from tests.support.common import PROJECT, all_runs, artifacts
+from tests.support.paths import PROJECT
 from tests.support.registry import add_version
+from tests.support.stores import all_runs, artifacts
 
 from boostlab.tracking.store import find_store, open_store
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import PAPERMILL, PROJECT, TIMEOUT_S, all_runs, artifacts, read_artifact, wait_until
 from tests.support.executions import run_here
+from tests.support.paths import PAPERMILL, PROJECT
 from tests.support.servers import serve_mlflow
-from tests.support.stores import NewStore
+from tests.support.stores import NewStore, all_runs, artifacts, read_artifact
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import re
 import tomllib
 
 import pytest
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 import boostlab
 

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from tests.support.common import PROJECT, free_port, wait_until
+from tests.support.paths import PROJECT
+from tests.support.servers import free_port
+from tests.support.waiting import wait_until
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = [

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 LOCK = (PROJECT / "requirements.txt").read_text()
 MAKEFILES = (PROJECT / "Makefile").read_text() + (PROJECT / "lab.mk").read_text()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 from boostlab.errors import LabError
 from boostlab.registry.gate import Gate, find_gate, load_gate

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 from tests.support.registry import add_run, copy_version, registry_settings
 from tests.support.runs import make_facts
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 from tests.support.registry import HOPELESS, STRONG, WEAK, add_version
 from tests.support.stores import NewStore
 

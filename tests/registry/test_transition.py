@@ -12,8 +12,8 @@ from threading import Timer
 from typing import Any
 
 import pytest
-from tests.support.common import wait_until
 from tests.support.registry import copy_version
+from tests.support.waiting import wait_until
 
 from boostlab.errors import GateError, LabError, OutdatedError, StoreError
 from boostlab.registry import transition as module

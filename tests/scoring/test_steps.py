@@ -9,8 +9,8 @@ import nbformat
 import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
-from tests.support.common import PROJECT
 from tests.support.docker import NAME, start_recording
+from tests.support.paths import PROJECT
 
 from boostlab.errors import DataError
 from boostlab.notebook.parameters import check_parameters

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.support.common import TIMEOUT_S
+from tests.support.waiting import TIMEOUT_S
 
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature

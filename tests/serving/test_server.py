@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.common import TIMEOUT_S
 from tests.support.serving import BODY, predict, run_server, serve, start_server
+from tests.support.waiting import TIMEOUT_S
 
 from boostlab.deployment.load_test import LoadResult, run_load_test
 

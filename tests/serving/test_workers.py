@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.common import TIMEOUT_S, wait_until
 from tests.support.serving import predict, start_server
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 RUN_POOL = """
 import os, signal, socket, sys, time

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 from boostlab.comparison.settings import Compare
 from boostlab.notebook.parameters import check_parameters

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import nbformat
 import pytest
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 from tests.support.registry import HOPELESS, STRONG, add_version
 from tests.support.runs import make_facts
 from tests.support.stores import NewStore

@@ -9,8 +9,14 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 from papermill.cli import papermill as papermill_command
-from tests.support.common import all_runs, wait_until
+from tests.support.waiting import wait_until
 
+PARAMETERS = """\
+x: int = 1  # a number
+experiment: str = "tiny"  # experiment
+run_name: str = ""  # name
+tracking_uri: str = ""  # store
+"""
 NOTEBOOK = {"notebook/tiny.html", "notebook/tiny.ipynb"}
 Look = Callable[..., Any]
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
@@ -26,9 +32,3 @@ def run_here(*arguments: object) -> Result:
 def wait_for(path: Path) -> str:
     """Return a file's text once a notebook has written it."""
     return str(wait_until(lambda: path.exists() and path.read_text()))
-
-
-def only_run(client: Any) -> Any:
-    """Return the one run of a store."""
-    (run,) = all_runs(client)
-    return run

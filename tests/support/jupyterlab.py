@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import requests
 from jupyter_server.auth.security import passwd
-from tests.support.common import free_port
+from tests.support.servers import free_port
 
 CHROMIUM = shutil.which("chromium") or ""
 CHROMIUM_OPTIONS = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import nbformat
 import pyarrow.parquet as pq
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 from tests.support.runs import make_facts
 from tests.support.settings import make_settings
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
-from tests.support.common import TIMEOUT_S, free_port, wait_until
 from tests.support.stores import NewStore
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 MLFLOW = [sys.executable, "-m", "mlflow"]
 
@@ -53,6 +54,13 @@ def _serve(command: list[str], health: str, **env: str) -> Iterator[str]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def free_port() -> int:
+    """Return a port on loopback that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _answers(address: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from tests.support.common import TIMEOUT_S
+from tests.support.waiting import TIMEOUT_S
 
 JSON, CSV = "application/json", "text/csv"
 ROW = {

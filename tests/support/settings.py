@@ -6,7 +6,7 @@ import json
 from functools import cache
 from typing import Any
 
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 from boostlab.notebook.parameters import read_parameters
 from boostlab.training.settings import Train

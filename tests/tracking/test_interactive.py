@@ -11,8 +11,10 @@ from typing import Any
 import nbformat
 import psutil
 import pytest
-from tests.support.common import PROJECT, all_runs, artifacts, read_artifact, wait_until
 from tests.support.jupyterlab import Lab, Page
+from tests.support.paths import PROJECT
+from tests.support.stores import all_runs, artifacts, read_artifact
+from tests.support.waiting import wait_until
 
 from boostlab.tracking.journal import journals_folder
 

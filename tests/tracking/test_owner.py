@@ -6,8 +6,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from tests.support.common import wait_until
 from tests.support.runs import make_facts
+from tests.support.waiting import wait_until
 
 from boostlab.errors import StoreError
 from boostlab.tracking.journal import Journal, journals_folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.support.common import TIMEOUT_S
+from tests.support.waiting import TIMEOUT_S
 
 from boostlab.tracking import delivery
 from boostlab.tracking.journal import Journal

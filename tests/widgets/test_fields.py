@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from pydantic.fields import FieldInfo
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 
 from boostlab.errors import ParameterError
 from boostlab.notebook.parameters import Parameter, find_schema, read_parameters

@@ -10,8 +10,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from tests.support.common import PROJECT, TIMEOUT_S, all_runs, wait_until
 from tests.support.jupyterlab import Lab
+from tests.support.paths import PROJECT
+from tests.support.stores import all_runs
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.errors import LabError
 from boostlab.widgets.form import Form, show_form

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import PROJECT
+from tests.support.paths import PROJECT
 from tests.support.registry import STRONG, WEAK, add_version, registry_settings
 from tests.support.stores import NewStore
 

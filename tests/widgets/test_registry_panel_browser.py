@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.common import PROJECT, wait_until
+from tests.support.paths import PROJECT
 from tests.support.registry import STRONG, WEAK, add_version
+from tests.support.waiting import wait_until
 
 from boostlab.tracking.store import find_store, open_store
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from tests.support.common import PROJECT, all_runs
 from tests.support.jupyterlab import Lab
-from tests.support.stores import NewStore
+from tests.support.paths import PROJECT
+from tests.support.stores import NewStore, all_runs
 
 from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import Selection

@@ -264,6 +264,48 @@ def test_an_interrupted_wait_for_another_host_leaves_no_trace(client: Any, name:
     assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
 
 
+@pytest.mark.parametrize("rival_stage", ["production", "staging"])
+def test_two_hosts_that_find_the_same_outside_change_do_not_both_go_on(
+    client: Any, name: str, monkeypatch: pytest.MonkeyPatch, rival_stage: Stage
+) -> None:
+    """Each host writes the outside change too, so that the other's unfinished transition could look like its own."""
+    for _ in range(4):
+        copy_version(client, name)
+    promote(client, name, 2, "production")
+    client.set_registered_model_alias(name, "production", "3")  # by another MLflow client
+    monkeypatch.setattr(module, "GRACE_MS", 0)  # it was some time ago
+    request = request_transition(view_model(client, name), "promote", version=1, stage="production")
+    outside = view_model(client, name).inferred
+    rival = Transition(4, outside[-1].time_ms + 1, "00000000", "promote", "none", rival_stage, who="bea")
+    for item in (*outside, rival):
+        write_transition(client, name, item)
+    with pytest.raises(OutdatedError, match="bea is changing the stage of version 4"):
+        apply_transition(client, request, who="ana")
+    assert rival.id in [item.id for item in view_model(client, name).recorded.written]
+    assert [item for item in view_model(client, name).recorded.written if item.who == "ana" and item.version == 1] == []
+
+    client.set_registered_model_alias(name, rival_stage, "4")  # the other host finishes
+    if rival_stage == "staging":
+        with pytest.raises(OutdatedError, match="bea has just changed stages"):
+            apply_transition(client, request, who="ana")
+    assert view_model(client, name).inferred == []
+    promote(client, name, 1, "production")
+    assert aliases(client, name)["production"] == 1
+
+
+def test_an_error_while_another_host_is_awaited_leaves_no_trace(client: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    request, other = prepare_rival(client, name, time_ms=2**42)
+    write_transition(client, name, other)
+
+    def lose(_seconds: float) -> None:
+        raise StoreError("The server is gone.")
+
+    monkeypatch.setattr("time.sleep", lose)
+    with pytest.raises(StoreError):
+        apply_transition(client, request, who="ana")
+    assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
+
+
 def prepare_rival(client: Any, name: str, *, time_ms: int) -> tuple[TransitionRequest, Transition]:
     """Return a request for version 1, and another host's transition of version 2 that has a time of its own."""
     for _ in range(2):

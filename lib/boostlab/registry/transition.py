@@ -3,7 +3,8 @@
 Processes that use a local store share a lock. Hosts that share a server have no common lock. So each host writes its tag first,
 then reads the model. Of two hosts that do this at the same time, at least the one that reads last finds the other's tag. The host
 whose tag is the first by time and id waits for the other; the other one removes its tag, and its user gets an error. A host sets
-aliases only after it has found no unfinished transition of another host. No further read is needed.
+aliases only after it has found no unfinished transition of another host: all aliases agree with the tags, apart from its own tags
+and from the changes that it found before. No further read is needed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,13 +148,14 @@ def apply_transition(
             gate=_summarise(request),
         )
         written.append(transition)
-        for item in written:
-            write_transition(client, name, item)
         try:
-            view = _read_alone(client, request, written)
-        except (OutdatedError, KeyboardInterrupt):
             for item in written:
-                client.delete_model_version_tag(name, str(item.version), item.key)
+                write_transition(client, name, item)
+            view = _read_alone(client, request, written)
+        except BaseException:
+            for item in written:
+                with suppress(Exception):  # a tag that was not written, or a lost store: the first error says more
+                    client.delete_model_version_tag(name, str(item.version), item.key)
             raise
         return transition, _set_aliases(client, view)
 
@@ -192,7 +194,7 @@ def _infer_transitions(view: ModelView) -> list[Transition]:
 
 
 def _read_alone(client: MlflowClient, request: TransitionRequest, written: list[Transition]) -> ModelView:
-    """Return the model once no other host is changing it; without the written transitions, it must be as expected."""
+    """Return the model once no other host is changing it; without our own transitions, it must be as expected."""
     own = {item.key for item in written}
     known = own | {item.key for item in request.view.recorded.written}
     inferred = {(item.version, item.to_stage) for item in written[:-1]}
@@ -201,13 +203,15 @@ def _read_alone(client: MlflowClient, request: TransitionRequest, written: list[
         view = view_model(client, request.view.name)
         before = view.replace_history(replay(item for item in view.recorded.written if item.key not in own), view.aliases)
         rivals = [item for item in before.recorded.written if item.key not in known]
-        has_settled = {(item.version, item.to_stage) for item in before.inferred} == inferred  # all aliases agree with the tags
+        # Another host has written the same inferred transitions itself: once it has finished, no alias disagrees.
+        has_settled = {(item.version, item.to_stage) for item in before.inferred} == (set() if rivals else inferred)
         if has_settled or not rivals:
             check_state(before, request.expected_state)
-        if has_settled:
-            return view
-        if not rivals:
-            raise OutdatedError(f"Another MLflow client is changing stages of {view.name}. Read its history, then try again.")
+            is_applied = view.recorded.stage_by_version.get(request.version) == request.to_stage
+            if has_settled and is_applied and not (rivals and inferred):
+                return view
+            who = rivals[-1].who if rivals else "Another MLflow client"
+            raise OutdatedError(f"{who} has just changed stages of {view.name}. Read its history, then try again.")
         if rivals[0].order < written[0].order or time.monotonic() > deadline:
             raise _refuse(view.name, rivals[-1])
         time.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Signals that stop the process: raised as one exception in an execution, noted as an event in a training."""
+"""Signals that stop the process: raised as one exception in an execution, noted as an event where work is finished first."""
 
 from __future__ import annotations
 

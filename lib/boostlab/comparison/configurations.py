@@ -34,7 +34,7 @@ def group_seeds(client: MlflowClient, selection: Selection) -> dict[str, list[fl
     """Return the metric of all finished runs of the best configurations, at most eight, the best mean first.
 
     Each is named after the parameters by which it differs from the others. Runs outside the selection count too: the best of many
-    seeds alone would flatter a configuration.
+    seeds looks better than the configuration is.
     """
     varying = [name for name in find_differing(selection.runs) if name != "seed"]
     found: dict[tuple[tuple[str, str], ...], tuple[str, list[float]]] = {}

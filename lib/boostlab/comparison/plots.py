@@ -52,7 +52,7 @@ def plot_parallel(
 ) -> Figure:
     """Draw each run as a line across the first seven hyperparameters that differ, coloured by its metric.
 
-    The runs are in order, the best first. It has a thick line.
+    The runs are ordered, the best first. The best run has a thick line.
     """
     names = list(varying)[:MOST_AXES]
     if len(values) < 2 or not names:
@@ -179,7 +179,7 @@ def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float
 def _is_higher_better(metric: str) -> bool:
     try:
         return is_higher_better(metric)
-    except LabError:  # a metric of the user's own: XGBoost's early stopping then also takes lower for better
+    except LabError:  # an unknown metric: XGBoost's early stopping also assumes that lower is better
         return False
 
 

@@ -26,7 +26,7 @@ LEAK_SCORE = 0.999  # R² or balanced accuracy on new rows of a tree with one co
 LEAK_ROWS = 5_000
 DISTINCT_ROWS = 50_000
 FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier or a leak
-IDENTIFIER_SPAN = 3  # distinct whole numbers that fill a third of their range count the rows
+IDENTIFIER_SPAN = 3  # distinct whole numbers that fill at least a third of their range are row numbers
 MLFLOW_TYPES: dict[FeatureType, MLflowType] = {"number": "double", "boolean": "boolean", "category": "string", "date": "datetime"}
 
 

@@ -47,7 +47,7 @@ class Table:
 
     data: pa.Table  #: features and the columns with a role; each row has a target; shape (n_rows, n_columns)
     roles: Roles
-    features: tuple[str, ...]  #: the columns that may become features, in the file's order
+    features: tuple[str, ...]  #: the columns that may become features, in the order of the file or of `settings.features`
     name: str
     source: str  #: the path of the table, or the function that loads it
     task: Task

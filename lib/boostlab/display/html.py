@@ -13,6 +13,6 @@ def render_html(template: str, **values: Any) -> str:
 
 @cache
 def _read_templates() -> Any:
-    from jinja2 import Environment, PackageLoader  # of no use to a kernel that nobody watches
+    from jinja2 import Environment, PackageLoader  # not needed in most headless kernels
 
     return Environment(loader=PackageLoader("boostlab.display"), autoescape=True)

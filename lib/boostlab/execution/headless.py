@@ -30,7 +30,8 @@ from boostlab.tracking.owner import Owner, open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store, open_store
 from boostlab.tracking.summary import describe_loss, describe_outcome
 
-STARTUP_TIMEOUT_S = 600  # papermill's 60 s are too few on a busy machine; a kernel that dies while it starts is noticed at once
+PAPERMILL_STARTUP_TIMEOUT_S = 60  # papermill passes it on if the user gives no --start-timeout
+STARTUP_TIMEOUT_S = 600  # for a busy machine; a kernel that dies while it starts is noticed at once
 
 
 def execute(
@@ -130,12 +131,13 @@ class _Execution:
         return ending
 
     def _run_cells(self, kernel: WarmKernel, *, log_output: bool = False, **options: Any) -> None:
+        given = options.pop("start_timeout", None)
         client = Client(
             self._record,
             km=kernel.manager(),
             kernel_name=kernel.name,
             timeout=options.pop("execution_timeout", None) or options.pop("timeout", None),
-            startup_timeout=max(options.pop("start_timeout", 0), STARTUP_TIMEOUT_S),
+            startup_timeout=STARTUP_TIMEOUT_S if given in (None, PAPERMILL_STARTUP_TIMEOUT_S) else given,
             log=logger,
             log_output=log_output,
             **options,

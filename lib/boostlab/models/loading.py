@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import Model
 
-MOST_MODELS = 8  # kept in memory
+MOST_MODELS = 8  # loaded at a time
 FILES = ("MLmodel", "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
 
 
-@lru_cache(maxsize=MOST_MODELS)
+@cache  # a folder for each version, until the process ends
 def fetch_version(client: MlflowClient, name: str, version: int) -> Path:
     """Return the folder of a version's MLflow Model on this machine, or raise a LabError if its artifacts are gone."""
     from mlflow.artifacts import download_artifacts

@@ -91,7 +91,7 @@ def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float],
 
 
 def _show_gate(item: Transition) -> str:
-    """Return the gate's verdict, with the failed rules that it was overridden in and their evidence."""
+    """Return the gate's verdict and, if it was overridden, the failed rules with their evidence."""
     rules: dict[str, Any] = item.gate.get("rules", {})
     evidence: dict[str, Any] = item.gate.get("evidence", {})
     failed = [f"{name.replace('_', ' ')}: {evidence.get(name, 'failed')}" for name, outcome in rules.items() if outcome == "fail"]

@@ -71,13 +71,14 @@ class Scoring:
     """The steps in their order. Without a model, they show the registered models and score nothing."""
 
     def __init__(self, run: Run, settings: Score, client: MlflowClient, loaded: LoadedModel | None = None) -> None:
-        self._run, self._settings, self._client, self._loaded = run, settings, client, loaded
+        self._run, self._settings, self._loaded = run, settings, loaded
+        self._models = None if loaded else tabulate_models(client)
         self._scored: Scored
 
-    def show_version(self) -> Markdown | Table:
+    def show_version(self) -> Markdown | Table | None:
         """Return which version scores."""
         if not self._loaded:
-            return tabulate_models(self._client)
+            return self._models
         version = self._loaded.version
         return Markdown(f"Version {version.number} of {self._settings.model}, in stage {version.stage}.")
 
@@ -116,7 +117,7 @@ class Scoring:
     def summarize(self) -> list[Any]:
         """Return the number of columns with each verdict, and a sentence about the output."""
         if not self._loaded:
-            return [tabulate_models(self._client), HINT]
+            return [self._models, HINT]
         columns = self._scored.columns
         added = ", ".join(map(format_code, columns[:MAX_SHOWN_COLUMNS])) + (" …" if len(columns) > MAX_SHOWN_COLUMNS else "")
         sentence = (

@@ -38,7 +38,7 @@ from boostlab.serving.settings import ServingError
 class ModelInfo:
     """Facts about a model, from its folder; an unknown id is empty."""
 
-    mlflow_version: str  # that wrote the model: the answer to ``/version``
+    mlflow_version: str  # the version that wrote the model; ``/version`` returns it
     model_id: str
     run_id: str
     example: dict[str, Any]  # a valid request

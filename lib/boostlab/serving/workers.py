@@ -11,7 +11,7 @@ from typing import Any
 
 from boostlab.serving.app import write_line
 
-EARLY_S = 5.0  # a worker that dies within this time after its start would die again
+EARLY_S = 5.0  # a worker that dies this soon after its start is not restarted
 
 
 class WorkerPool:

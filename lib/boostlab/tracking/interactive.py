@@ -158,5 +158,5 @@ def _end_fluent_run(run_id: str, status: str) -> None:
 
     active = mlflow.active_run()
     if active is not None and active.info.run_id == run_id:
-        with contextlib.suppress(Exception):  # if the store is lost, MLflow forgets the run all the same
+        with contextlib.suppress(Exception):  # MLflow closes its active run even if the store is lost
             mlflow.end_run(status)

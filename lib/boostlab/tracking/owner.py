@@ -28,7 +28,7 @@ from boostlab.tracking.watchdog import start_watchdog
 
 CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")  # a notebook can print these variables
 SEND_INTERVAL_S = 0.05
-IDLE_INTERVAL_S = 0.5  # a long training needs its cores more than frequent looks at an empty journal
+IDLE_INTERVAL_S = 0.5  # an empty journal is read rarely: a long training needs the cores
 LAST_SEND_TIMEOUT_S = 60.0
 
 

@@ -32,7 +32,8 @@ def complete_orphans(store: OpenStore) -> list[str]:
 def end_abandoned(journal: Journal, *, secrets: frozenset[str] | None = None) -> None:
     """Add to an orphaned journal what its owner could not: the notebook from its output path, if it exists, and the end.
 
-    The notebook is masked. Without the `secrets`, that of an interactive run is left out: it may show them.
+    The `secrets` are masked in the notebook. Without them, the notebook of an interactive run is left out, because it may
+    contain secrets; that of a headless run was masked when it was saved.
     """
     if any(entry.type == "end" for entry in journal.entries()):
         return

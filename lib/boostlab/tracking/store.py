@@ -175,7 +175,7 @@ def configure_mlflow(store: Store) -> None:
 
 
 def check_reachable(store: Store, *, fresh: bool = False) -> None:
-    """Raise a StoreError if a store does not answer; MLflow would retry for minutes, or make a new store without a word.
+    """Raise a StoreError if a store does not answer; MLflow would retry for minutes, or silently make a new store.
 
     If `fresh`, a local store need not exist yet, but its parent folder must.
     """

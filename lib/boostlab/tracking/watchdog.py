@@ -1,6 +1,6 @@
 """The watchdog of a run: a small process that ends the run if the run's owner is killed.
 
-It waits at a pipe that the operating system closes when the owner is gone. Until then it has loaded nothing.
+It waits at a pipe that the operating system closes when the owner is gone. It imports MLflow only after that.
 
 Run as ``python -m boostlab.tracking.watchdog JOURNAL``. The first line of its standard input is JSON with the store's
 address and the secrets to mask; the input then stays open for as long as the owner lives.

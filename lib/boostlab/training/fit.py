@@ -97,7 +97,7 @@ def fit_booster(
                 evals=[(train, "train"), (valid, "valid")],
                 evals_result=history,
                 verbose_eval=False,
-                callbacks=[_Refuser(warned), *callbacks, *enough, _Stopper(stop)],  # a callback that stops skips those after it
+                callbacks=[_Refuser(warned), *callbacks, *enough, _Stopper(stop)],  # after one that stops, no other is called
             )
         fit_time_s = time.perf_counter() - started
         for warning in warned:  # pass on the warnings that are not errors

@@ -15,18 +15,19 @@ from typing import Any
 import pandas as pd
 import pytest
 import requests
-from mlflow.artifacts import download_artifacts
 from sklearn.datasets import load_wine
 from tests.support.paths import PROJECT
 from tests.support.stores import all_runs
 from tests.support.waiting import TIMEOUT_S
+
+from boostlab.models.loading import fetch_version
 
 NOTEBOOKS = PROJECT / "notebooks"
 
 
 @pytest.mark.slow
 def test_a_promoted_model_answers_alike_where_it_is_served_and_where_it_scores(
-    papermill: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    papermill: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path
 ) -> None:
     rows = load_wine(as_frame=True).data.sample(20, random_state=0)
     rows.to_csv(tmp_path / "rows.csv", index=False)
@@ -45,9 +46,8 @@ def test_a_promoted_model_answers_alike_where_it_is_served_and_where_it_scores(
 
     assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 4
     assert int(look().get_model_version_by_alias("wine", "production").version) == 1
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
-    folder = download_artifacts("models:/wine@production", dst_path=str(tmp_path / "model"))
-    assert _served(folder, rows) == scored["prediction"].tolist()
+    folder = fetch_version(look(), "wine", 1)
+    assert _served(str(folder), rows) == scored["prediction"].tolist()
 
 
 def _served(folder: str, rows: pd.DataFrame) -> list[Any]:

@@ -19,6 +19,21 @@ def test_shows_every_cell_as_text() -> None:
     assert [row.get("class") for row in page.find_all("tr")] == [None, None, ["marked"]]
 
 
+def test_shows_a_text_of_any_kind_as_text() -> None:
+    evil = "<img src=x onerror=alert(1)> $x$"
+    table = Table(evil, [evil, "n"], [[evil, 1], [Link(evil, 'http://h/#/a"b'), None]])
+    page = BeautifulSoup(table._repr_html_(), "html.parser")
+    assert page.find_all("img") == [] and evil in repr(table)
+    assert [item.get_text() for item in page.find_all(["caption", "th", "td"])] == [evil, evil, "n", evil, "1", evil, ""]
+    assert page.find_all("a")[0]["href"] == 'http://h/#/a"b'
+
+
+def test_says_that_it_has_no_rows() -> None:
+    table = Table("Models", ["model"], [], empty="<none> yet")
+    assert repr(table) == "Models: <none> yet"
+    assert "&lt;none&gt; yet" in table._repr_html_()
+
+
 def test_links_only_to_web_pages() -> None:
     assert "<a" not in Table("t", ["x"], [[Link("a", "javascript:alert(1)")]])._repr_html_()
 

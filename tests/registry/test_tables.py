@@ -5,28 +5,12 @@ from typing import Any
 
 from tests.support.registry import WEAK, add_version
 
-from boostlab.display.tables import Link, Table
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.tables import choose_versions, tabulate_history, tabulate_models, tabulate_results, tabulate_versions
 from boostlab.registry.transition import apply_transition, request_transition
 from boostlab.registry.view import view_model
 
 EVIL = "<img src=x onerror=alert(1)> $x$ | `a`"
-
-
-def test_a_table_shows_every_cell_as_text() -> None:
-    table = Table(EVIL, [EVIL, "n"], [[EVIL, 1.23456], [Link(EVIL, "javascript:alert(1)"), None]], marked=[0])
-    shown = table._repr_html_()
-    assert "<img" not in shown and "javascript:" not in shown and "mathjax_ignore" in shown
-    assert 'class="marked"' in shown and "1.235" in shown
-    assert EVIL in repr(table)
-    assert '<a href="http://h/#/a&quot;b"' in Table("t", ["run"], [[Link("r", 'http://h/#/a"b')]])._repr_html_()
-
-
-def test_a_table_without_rows_says_so() -> None:
-    table = Table("Models", ["model"], [], empty="<none> yet")
-    assert repr(table) == "Models: <none> yet"
-    assert "&lt;none&gt; yet" in table._repr_html_()
 
 
 def test_tables_show_stage_metrics_run_image_and_history(local_client: Any, name: str) -> None:

@@ -108,7 +108,11 @@ def test_is_a_table_in_a_headless_run(write_notebook: Callable[..., Path], store
 
 
 def test_finds_the_projects_notebooks_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+    for name in ("notebooks", "runs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "pyproject.toml").touch()
+    shutil.copy(TRAIN, tmp_path / "notebooks")
+    monkeypatch.chdir(tmp_path / "runs")
     assert show_form("train.ipynb").fields
 
 

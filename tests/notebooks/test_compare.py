@@ -123,7 +123,6 @@ def test_a_champion_with_other_held_out_rows_predicts_the_challengers(trained: P
     assert found.challenger.tolist() == mine.answers.tolist()
 
 
-@pytest.mark.timeout(600)
 def test_reads_few_of_ten_thousand_runs(
     papermill: Papermill, trained: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,7 +121,6 @@ def test_a_faulty_request_fails_before_any_transition(papermill: Papermill, stor
     assert client.get_registered_model("sugar").aliases == {}
 
 
-@pytest.mark.timeout(600)
 def test_promotes_among_ten_thousand_runs_and_fifty_versions(papermill: Papermill, store: str, tmp_path: Path) -> None:
     client = open_store(find_store(store, project=tmp_path)).client
     add_version(client, "sugar", rounds=WEAK)

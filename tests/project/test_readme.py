@@ -17,7 +17,7 @@ import pytest
 import requests
 from tests.support.paths import PROJECT
 from tests.support.servers import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 README = (PROJECT / "README.md").read_text()
 BLOCKS = [
@@ -30,7 +30,6 @@ PRINTED = {  # what a command prints, besides that it ends well
     "papermill --help-notebook": r"max_depth: int",
     "boostlab init": r"my-lab",
 }
-TIMEOUT_S = 300
 
 
 @pytest.fixture
@@ -103,7 +102,6 @@ ENDLESS = {"make ui": look_at_ui, "make lab": look_at_lab}
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block[0])
 def test_each_command_runs(block: list[str], checkout: Path) -> None:
     for command in block:

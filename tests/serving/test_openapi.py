@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from tests.support.serving import ROW
 
-REQUESTS = int(os.environ.get("BOOSTLAB_FUZZ") or (10_000 if os.environ.get("CI") else 300))
+REQUESTS = int(os.environ.get("BOOSTLAB_FUZZ") or (3_000 if os.environ.get("CI") else 300))  # before a release: 10,000
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 SHARES = {GenerationMode.POSITIVE: 0.3, GenerationMode.NEGATIVE: 0.7}  # requests that the description allows, and others
 
@@ -40,7 +40,6 @@ def test_the_page_names_each_column_and_loads_nothing_from_other_hosts(address: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("mode", SHARES, ids=lambda mode: mode.value)
 @pytest.mark.filterwarnings("ignore")
 def test_no_generated_request_makes_the_server_fail(address: str, mode: GenerationMode) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from boostlab.comparison import plots
+import lazy_loader
+
 from boostlab.comparison.configurations import configure, find_differing, group_seeds, list_varying, to_value
 from boostlab.comparison.paired import Difference, compare_pair, pair_runs
 from boostlab.comparison.search import find_named, read_dataset
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from boostlab.comparison import plots
+else:  # seaborn takes half a second to load: not before the first figure
+    plots = lazy_loader.load("boostlab.comparison.plots", suppress_warning=True)
 
 MOST_METRICS = 5
 MOST_CHARACTERS = 120  # of a parameter's text in a cell

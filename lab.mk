@@ -6,6 +6,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
 	"$$name" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$name" && break; done)
 VENV ?= .venv
+$(if $(filter 1,$(words $(VENV))),,$(error VENV=$(VENV) cannot be used: name one folder, without spaces))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ARGS ?=

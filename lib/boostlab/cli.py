@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def init(folder: Path) -> None:
         files = create_lab(folder)
     except LabError as error:
         raise click.ClickException(str(error)) from None
-    click.echo(f"{folder} is a lab of {len(files)} files. Next: cd {folder} && make train")
+    click.echo(f"{folder} is a lab of {len(files)} files. Next: cd {shlex.quote(str(folder))} && make train")
 
 
 @main.command()

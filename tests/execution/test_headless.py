@@ -135,13 +135,16 @@ def test_a_password_stays_out_of_the_run_and_the_notebooks(
     assert not [text for text in everything if any(secret in text for secret in ("abc-123-xyz", "p4ss", "98765432", "hunter22"))]
 
 
-def test_refuses_an_output_that_is_a_folder(write_notebook: Write, papermill: Papermill, store: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("output", ["folder", "absent/"])
+def test_refuses_an_output_that_is_a_folder(
+    write_notebook: Write, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
     (tmp_path / "folder").mkdir()
-    done = papermill(write_notebook("print(x)"), "folder", "-p", "tracking_uri", store)
-    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (
-        1,
-        f"Error: tiny.ipynb: The output {tmp_path}/folder is a folder. Name a file in it.",
-    )
+    monkeypatch.chdir(tmp_path)
+    done = run_here(write_notebook("print(x)"), output, "-p", "tracking_uri", store)
+    message = f"Error: tiny.ipynb: The output {tmp_path / output} is a folder. Name a file in it.\n"
+    assert (done.exit_code, done.stderr) == (1, message)
+    assert not (tmp_path / "absent").exists()
 
 
 def test_works_from_the_python_api_and_from_a_thread(write_notebook: Write, store: str, look: Look) -> None:

@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 from tests.support.paths import BOOSTLAB, PROJECT
 from tests.support.stores import all_runs, artifacts
@@ -119,3 +120,9 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path, place: 
 
 def test_a_lab_names_where_this_boostlab_came_from() -> None:
     assert Path(find_source()).exists() or find_source().startswith("boostlab==")
+
+
+@pytest.mark.parametrize(("folder", "name"), [("yes", "yes"), ("#x {y}", "x-y"), ("casa é\n2", "casa-2"), ("[", "lab")])
+def test_a_folder_of_any_name_gives_the_environment_a_plain_one(tmp_path: Path, folder: str, name: str) -> None:
+    create_lab(tmp_path / folder)
+    assert yaml.safe_load((tmp_path / folder / "environment.yml").read_text())["name"] == name

@@ -144,6 +144,13 @@ def test_the_newest_python_that_runs_is_taken(commands: Path) -> None:
 
 
 @MAKE_IS_HERE
+def test_refuses_an_environment_with_a_space_before_anything_is_deleted() -> None:
+    done = subprocess.run(["make", "-n", "clean", "VENV=my env"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode and "VENV=my env cannot be used: name one folder, without spaces" in done.stderr
+    assert "rm -rf" not in done.stdout
+
+
+@MAKE_IS_HERE
 def test_commands_keep_bytecode_even_if_the_shell_forbids_it() -> None:
     command = ["make", "--eval", "show: ; @env", "show"]
     env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}

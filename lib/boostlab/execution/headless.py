@@ -69,7 +69,7 @@ def execute(
             output = nb.metadata.papermill.get("output_path")
             target = folder / output if _is_local(output) else None
             if target is not None:
-                _prepare_output(target)
+                _prepare_output(target, is_folder=str(output).endswith("/"))
             owner = open_run(values, opened, notebook=notebook, origin="papermill", output_path=target)
             record = Record(
                 nb,
@@ -180,13 +180,13 @@ def _is_local(path: Any) -> bool:
     return isinstance(path, str) and path not in ("", "-") and "://" not in path
 
 
-def _prepare_output(path: Path) -> None:
+def _prepare_output(path: Path, *, is_folder: bool) -> None:
     """Make the output's folder, and refuse a path that papermill could not write after the last cell."""
+    if is_folder or path.is_dir():
+        raise LabError(f"The output {path} is a folder. Name a file in it.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LabError(f"The output folder {path.parent} cannot be made: {error.strerror}. Give another path.") from None
-    if path.is_dir():
-        raise LabError(f"The output {path} is a folder. Name a file in it.")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise LabError(f"The output {path} cannot be written. Give another path.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from importlib.metadata import distribution
 from pathlib import Path
@@ -36,7 +37,7 @@ def create_lab(folder: Path) -> list[Path]:
         If a file is there already, or the folder cannot be written.
     """
     with TemporaryDirectory() as draft:
-        _fill(Path(draft), name=folder.resolve().name)
+        _fill(Path(draft), name=re.sub(r"[^\w-]+", "-", folder.resolve().name, flags=re.ASCII).strip("-") or "lab")
         files = sorted(path.relative_to(draft) for path in Path(draft).rglob("*") if path.is_file())
         try:
             taken = sorted({str(path) for file in files for path in _find_obstacles(file, folder)})

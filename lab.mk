@@ -13,7 +13,7 @@ ARGS ?=
 PORT ?= 5000
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Python keeps the bytecode of its packages, even if the shell forbids it: without, each command takes three times as long.
+# Python keeps the bytecode of its packages, even if the shell forbids it: without it, each command takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help train compare test lab ui clean environment

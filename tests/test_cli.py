@@ -43,6 +43,16 @@ def test_delivers_one_journal_by_its_name(opened: OpenStore) -> None:
     assert second.path.exists()
 
 
+def test_delivers_the_others_in_spite_of_a_damaged_journal(opened: OpenStore) -> None:
+    damaged, whole = (Journal.create(make_facts(store=opened.shown)) for _ in range(2))
+    (damaged.add("tags", {"a": "b"}).path / "entry.json").write_text("")
+    for journal in (damaged, whole):
+        journal.release()
+    done = run("deliver")
+    assert done.exit_code == 1 and f"{damaged.path} is damaged, and is kept: JSONDecodeError" in done.output
+    assert damaged.path.exists() and not whole.path.exists()
+
+
 def test_leaves_a_running_execution_alone(opened: OpenStore) -> None:
     journal = Journal.create(make_facts(store=opened.shown))
     done = run("deliver")

@@ -85,6 +85,8 @@ def _deliver(journal: Journal, tracking_uri: str) -> str | None:
         run_id = delivery.complete(journal, opened)
     except LabError as error:
         return f"{journal.path.name} is kept: {error}"
+    except Exception as error:  # a damaged journal must not stop the delivery of the others
+        return f"{journal.path} is damaged, and is kept: {type(error).__name__}: {error}"
     finally:
         journal.release()
     click.echo(f"Delivered {facts.run_name} to {store.shown}: run {run_id}.")

@@ -107,3 +107,15 @@ def test_an_interactive_orphan_keeps_no_notebook_without_its_secrets(sqlite: Ope
         assert [item.path for item in sqlite.client.list_artifacts(run_id, "notebook")] == kept
     text = Path(sqlite.client.download_artifacts(run_id, "notebook/train.ipynb")).read_text()
     assert "token = '***'" in text and "abcd1234" not in text
+
+
+def test_completes_orphans_in_spite_of_a_damaged_entry(sqlite: OpenStore, begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+    damaged, whole = begin(sqlite), begin(sqlite)
+    (damaged.add("tags", {"a": "b"}).path / "entry.json").write_text("")  # as a lost power supply leaves it
+    ids = [delivery.create_run(orphan, sqlite) for orphan in (damaged, whole)]
+    for orphan in (damaged, whole):
+        orphan.release()
+
+    assert recovery.complete_orphans(sqlite) == ids[1:]
+    assert f"The journal {damaged.path} cannot be delivered, and is kept: JSONDecodeError" in caplog.text
+    assert damaged.acquire() and not whole.path.exists()

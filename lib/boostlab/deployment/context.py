@@ -58,9 +58,7 @@ def render_template(file: str, **values: Any) -> str:
     """Return the text of a file for images: its template with values filled in."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    templates = Environment(  # noqa: S701  # no HTML
-        loader=PackageLoader("boostlab.deployment"), undefined=StrictUndefined, keep_trailing_newline=False, trim_blocks=False
-    )
+    templates = Environment(loader=PackageLoader("boostlab.deployment"), undefined=StrictUndefined)  # noqa: S701  # no HTML
     templates.filters["quote"] = _quote
     limits = {"port": PORT, "uid": UID, "stop_timeout_s": STOP_TIMEOUT_S, "tmp_size_mb": TMP_SIZE_MB}
     return templates.get_template(f"{file}.j2").render(values | limits) + "\n"

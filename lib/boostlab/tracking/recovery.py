@@ -24,6 +24,9 @@ def complete_orphans(store: OpenStore) -> list[str]:
                 completed.append(delivery.complete(journal, store))
         except LabError as error:
             logging.getLogger(__name__).warning("%s", error)
+        except Exception as error:  # a damaged journal, such as one with an empty file, must not stop the present run
+            what = f"{type(error).__name__}: {error}"
+            logging.getLogger(__name__).warning("The journal %s cannot be delivered, and is kept: %s", journal.path, what)
         finally:
             journal.release()
     return completed

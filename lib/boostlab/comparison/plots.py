@@ -83,7 +83,7 @@ def plot_parameters(varying: Mapping[str, Sequence[Any]], values: Sequence[float
     if len(values) < 2 or not names:
         return make_message("The metric against a hyperparameter takes two runs in which it differs.")
     rows, width = -(-len(names) // COLUMNS), min(len(names), COLUMNS)
-    figure, grid = make_grid(rows, width, width_in=max(5.0, 3.6 * width), height_in=3.0 * rows + 0.3, share_y=True)
+    figure, grid = make_grid(rows, width, width_in=max(7.0, 3.6 * width), height_in=3.0 * rows + 0.3, share_y=True)
     for axes, name in zip(grid.flat, names, strict=False):
         _draw_parameter(axes, varying[name], values)
         axes.set_xlabel(shorten_label(name))

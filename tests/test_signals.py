@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 
@@ -32,6 +33,13 @@ def test_a_signal_stops_the_execution_once(signum: signal.Signals, raised: type[
     assert [signal.getsignal(number) for number in SIGNALS] == before
 
 
+def test_a_signal_is_remembered_where_its_exception_was_dropped() -> None:
+    with signals_raised(lambda: None) as signals:
+        with contextlib.suppress(BaseException):  # as in a finalizer, whose exceptions Python drops
+            signal.raise_signal(signal.SIGTERM)
+        assert str(signals.stopped) == "SIGTERM"
+
+
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
@@ -54,8 +62,8 @@ def test_other_threads_change_no_handler() -> None:
     before, seen = signal.getsignal(signal.SIGINT), []
 
     def work() -> None:
-        with sigint_noted() as asked, signals_raised(lambda: None) as handlers:
-            seen.append((asked.is_set(), handlers, signal.getsignal(signal.SIGINT)))
+        with sigint_noted() as asked, signals_raised(lambda: None) as signals:
+            seen.append((asked.is_set(), signals.before, signal.getsignal(signal.SIGINT)))
 
     thread = threading.Thread(target=work)
     thread.start()

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -20,34 +21,51 @@ class Stopped(KeyboardInterrupt):
         self.signum = signum
 
 
+@dataclass
+class Signals:
+    """Signals that an execution waits for."""
+
+    before: dict[int, Any] = field(default_factory=dict)  # the previous handlers
+    stopped: Stopped | None = None  # the first signal; the code that it interrupted may have dropped the exception
+
+    def restore(self) -> None:
+        """Give each signal its previous handler back."""
+        for signum, handler in self.before.items():
+            signal.signal(signum, handler)
+
+
 @contextlib.contextmanager
-def signals_raised(at_stop: Callable[[], None]) -> Iterator[dict[int, Any]]:
-    """Call `at_stop` and raise Stopped on the first signal that would end the process; yield the previous handlers."""
-    stopping = False
+def signals_raised(at_stop: Callable[[], None]) -> Iterator[Signals]:
+    """Call `at_stop` and raise Stopped on the first signal that would end the process.
+
+    Parameters
+    ----------
+    at_stop : callable
+        Runs between any two instructions of the main thread: it must take no lock and close no file.
+    """
+    signals = Signals()
 
     def stop(signum: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        if not stopping:  # a second signal must not interrupt the record of the first
-            stopping = True
+        if signals.stopped is None:  # a second signal must not interrupt the record of the first
+            signals.stopped = Stopped(signum)
             at_stop()
-            raise Stopped(signum)
+            raise signals.stopped
 
     if threading.current_thread() is not threading.main_thread():
-        yield {}
+        yield signals
         return
-    before = {int(signum): signal.getsignal(signum) for signum in SIGNALS}
-    for signum, handler in before.items():
+    signals.before = {int(signum): signal.getsignal(signum) for signum in SIGNALS}
+    for signum, handler in signals.before.items():
         if handler is not signal.SIG_IGN:  # as under nohup
             signal.signal(signum, stop)
     try:
-        yield before
+        yield signals
     except Stopped as stopped:
         if stopped.signum == signal.SIGINT:
             raise
         raise SystemExit(128 + stopped.signum) from None  # the exit status that shells use
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        signals.restore()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.executions import NOTEBOOK, Look, Papermill, Start, Write, wait_for
+from tests.support.executions import NOTEBOOK, Look, Papermill, Start, Write, run_here, wait_for
 from tests.support.stores import all_runs, artifacts, only_run, read_artifact
 from tests.support.waiting import TIMEOUT_S, wait_until
 
+from boostlab.execution.client import Client
 from boostlab.tracking.journal import journals_folder
 
 pytestmark = pytest.mark.slow
@@ -67,6 +69,21 @@ def test_a_signal_kills_the_run_and_its_kernel(
     assert run.data.tags["boostlab.reason"] == f"Stopped by {signum.name}."
     assert "so far" in read_artifact(look(), run.info.run_id, "notebook/tiny.ipynb")
     assert artifacts(look(), run.info.run_id) == NOTEBOOK
+
+
+def test_a_run_is_killed_also_if_the_interrupted_code_raised_another_error(
+    write_notebook: Write, store: str, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def execute(*_arguments: object, **_options: object) -> None:
+        with contextlib.suppress(BaseException):  # as in a finalizer, whose exceptions Python drops
+            signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError("The kernel is gone.")
+
+    monkeypatch.setattr(Client, "execute", execute)
+    done = run_here(write_notebook("print(x)"), "out.ipynb", "-p", "tracking_uri", store)
+    assert done.exit_code == 143
+    run = only_run(look())
+    assert (run.info.status, run.data.tags["boostlab.reason"]) == ("KILLED", "Stopped by SIGTERM.")
 
 
 def test_a_second_signal_does_not_cut_off_the_record_of_the_first(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from boostlab.execution.kernel import WarmKernel
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.notebook.session import JOURNAL_VARIABLE
-from boostlab.signals import signals_raised
+from boostlab.signals import Signals, signals_raised
 from boostlab.tracking.owner import Owner, open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store, open_store
 from boostlab.tracking.summary import describe_loss, describe_outcome
@@ -59,7 +57,7 @@ def execute(
     notebook = folder / input_path if _is_local(input_path) else None
     label = f"{name_notebook(notebook)}.ipynb"
     kernel: WarmKernel | None = None
-    with signals_raised(lambda: kernel.discard() if kernel else None) as handlers:
+    with signals_raised(lambda: kernel.kill() if kernel else None) as signals:
         try:
             values = check_parameters(nb, nb.metadata.papermill.get("parameters", {})).model_dump()
             store = find_store(values.get("tracking_uri", ""), project=find_project(notebook), folder=folder)
@@ -79,7 +77,7 @@ def execute(
                 log_output=log_output,
                 autosave_cell_every=autosave_cell_every,
             )
-            return _Execution(record, owner, label).conduct(kernel, handlers, log_output=log_output, **client_options)
+            return _Execution(record, owner, label).conduct(kernel, signals, log_output=log_output, **client_options)
         except (RefusedError, CellError):
             raise
         except LabError as error:
@@ -95,16 +93,19 @@ class _Execution:
     def __init__(self, record: Record, owner: Owner, label: str) -> None:
         self._record, self._owner, self._label = record, owner, label
 
-    def conduct(self, kernel: WarmKernel, handlers: Mapping[int, Any], **options: Any) -> Any:
+    def conduct(self, kernel: WarmKernel, signals: Signals, **options: Any) -> Any:
         """Run all cells, record the ending, and return the notebook or raise what papermill should report."""
         ending = self._run(kernel, **options)
+        if signals.stopped:  # also if another error followed from it, such as the death of the kernel
+            ending = Ending("KILLED", {"boostlab.reason": f"Stopped by {signals.stopped}."}, signals.stopped)
+        if ending.error is not None:
+            self._record.mark_stopped()
         self._record.notebook_complete()
         notebook = self._record.shareable()
         if ending.error is None:
             ending = find_ending(notebook)
         self._owner.note_end(notebook, ending.status, ending.tags)
-        for signum, handler in handlers.items():  # the journal has the final status: a signal can no longer falsify it
-            signal.signal(signum, handler)
+        signals.restore()  # the journal has the final status: a signal can no longer falsify it
         self._deliver(notebook, ending)
         if ending.error is not None:
             raise to_papermill(ending.error, self._label) from None
@@ -120,15 +121,13 @@ class _Execution:
             return Ending("FINISHED")
         except StoreError:  # the store refuses the run
             raise
-        except KeyboardInterrupt as stop:
-            ending = Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
+        except KeyboardInterrupt as stop:  # a signal, or an interrupt in a thread
+            return Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
         except DeadKernelError:
             reason = kernel.describe_death()
-            ending = Ending("FAILED", {"boostlab.reason": reason}, DeadKernelError(reason))
+            return Ending("FAILED", {"boostlab.reason": reason}, DeadKernelError(reason))
         except Exception as error:
-            ending = failed(error, f"The execution failed: {type(error).__name__}.")
-        self._record.mark_stopped()
-        return ending
+            return failed(error, f"The execution failed: {type(error).__name__}.")
 
     def _run_cells(self, kernel: WarmKernel, *, log_output: bool = False, **options: Any) -> None:
         given = options.pop("start_timeout", None)

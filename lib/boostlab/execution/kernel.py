@@ -82,12 +82,17 @@ class WarmKernel:
             manager.provisioner.warm = self._process
         return manager
 
+    def kill(self) -> None:
+        """Kill the process and its children, whether or not it became a kernel; a signal handler may call it."""
+        if self._process is not None and self._process.returncode is None:  # not reaped: the process id is still its own
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
     def discard(self) -> None:
-        """End the process and its children, whether or not it became a kernel."""
+        """Kill the process and its children, close the pipe to it, and wait for its end."""
         if self._process is not None:
-            with self._process:  # closes the pipe to it, and waits for its end
-                if self._process.poll() is None:
-                    os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(BrokenPipeError), self._process:
+                self.kill()
 
     def describe_death(self) -> str:
         """Return how the kernel died, as far as the exit status tells."""

@@ -37,7 +37,7 @@ def create_lab(folder: Path) -> list[Path]:
         If a file is there already, or the folder cannot be written.
     """
     with TemporaryDirectory() as draft:
-        _fill(Path(draft), name=re.sub(r"[^\w-]+", "-", folder.resolve().name, flags=re.ASCII).strip("-") or "lab")
+        _fill(Path(draft), title=" ".join(folder.resolve().name.split()) or "lab")
         files = sorted(path.relative_to(draft) for path in Path(draft).rglob("*") if path.is_file())
         try:
             taken = sorted({str(path) for file in files for path in _find_obstacles(file, folder)})
@@ -72,12 +72,13 @@ def _find_obstacles(file: Path, folder: Path) -> list[Path]:
     return [*parents, *([file] if os.path.lexists(folder / file) else [])]
 
 
-def _fill(draft: Path, *, name: str) -> None:
+def _fill(draft: Path, *, title: str) -> None:
     from jinja2 import Environment, StrictUndefined
 
+    values = {"title": title, "name": re.sub(r"[^\w-]+", "-", title, flags=re.ASCII).strip("-") or "lab", "source": find_source()}
     shutil.copytree(KIT, draft, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
     render = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False).from_string  # noqa: S701  # no HTML
     for path in draft.rglob("*.j2"):
-        path.with_suffix("").write_text(render(path.read_text()).render(name=name, source=find_source()), encoding="utf-8")
+        path.with_suffix("").write_text(render(path.read_text()).render(values), encoding="utf-8")
         path.unlink()
     (draft / "gitignore").rename(draft / ".gitignore")

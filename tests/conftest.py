@@ -18,8 +18,10 @@ from tests.support.paths import PAPERMILL
 from tests.support.stores import NewStore, new_store  # noqa: F401  # a fixture
 from tests.support.waiting import TIMEOUT_S
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background: the tests' processes would inherit it
+# A shell's background ignores SIGINT, and nohup SIGHUP: the tests' processes would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its workers take a server's start ten times over

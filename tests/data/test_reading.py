@@ -32,7 +32,7 @@ FRAME = pd.DataFrame(
 )
 
 
-def load(path: object, target: str = "price", **options: list[str]) -> Table:
+def load(path: object, target: str = "price", **options: Any) -> Table:
     return load_table(make_settings(dataset=str(path), target=target, **options))
 
 
@@ -107,10 +107,10 @@ def write(tmp_path: Path, content: str | bytes, name: str = "t.csv") -> Path:
         ("", "is empty"),
         ("a,price\n", "has column names and no rows"),
         ("a,prize\n1,2\n", "has no column 'price'. Did you mean 'prize'? It has: a, prize."),
-        ("a,price\n1,\n2,NA\n", "is missing in all 2 rows"),
+        ("a,price\n1,\n2,\n", "is missing in all 2 rows"),
         ("a,a,price\n1,2,3\n", "more than one column 'a'"),
         ("a,price\n1,2\n1,2,3\n", "Expected 2 columns, got 3"),
-        ("a,price\ncaf\xe9,2\n".encode("latin-1"), "is not encoded in UTF-8"),
+        ('a,price\n1,2\n1,"2\n3,4\n', "ends inside a quoted field: a quotation mark is missing"),
         ("a,price\n1.5,2\ninf,3\n-inf,4\n", "The column 'a' is infinite in 2 rows (first: 2, 3)"),
     ],
 )
@@ -138,23 +138,141 @@ def test_refuses_what_is_no_file_of_a_known_kind(tmp_path: Path, name: str, mess
 
 def test_refuses_a_file_that_changes_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "a,price\n1,2\n")
-    read = csv.read_csv
+    read = csv.open_csv
 
-    def append_then_read(*arguments: Any, **options: Any) -> pa.Table:
+    def append_then_read(*arguments: Any, **options: Any) -> Any:
         with path.open("a") as out:
             out.write("3,4\n")
         return read(*arguments, **options)
 
-    monkeypatch.setattr(csv, "read_csv", append_then_read)
+    monkeypatch.setattr(csv, "open_csv", append_then_read)
     with pytest.raises(DataError, match="changed while it was read"):
         load(path)
 
 
-def test_reads_each_marker_of_a_missing_value(tmp_path: Path) -> None:
-    lines = [f"{number},{marker}" for number, marker in enumerate(sorted(MISSING_MARKERS))]
-    table = reading.read_files([write(tmp_path, "\n".join(["a,b", "x,text", *lines]))], ["b"])
+def test_each_marker_of_a_missing_value_is_missing_among_numbers_and_a_text_among_texts(tmp_path: Path) -> None:
+    markers = sorted(MISSING_MARKERS)
+    lines = [f"{marker},{marker},1" for marker in markers]
+    table = load(write(tmp_path, "\n".join(["number,text,price", "2.5,x,1", *lines])))
+    assert table.data.column("number").to_pylist() == [2.5, *[None] * len(markers)]
+    assert table.data.column("text").to_pylist() == ["x", *[marker or None for marker in markers]]
 
-    assert table.column("b").to_pylist() == ["text", *[None] * len(MISSING_MARKERS)]
+
+def test_the_user_states_what_is_missing(tmp_path: Path) -> None:
+    content = "a,b,price\n-999,unknown,1\n1,x,-999\n2,y,3\n"
+    table = load(write(tmp_path, content), read={"missing": ["-999", "unknown"]})
+    assert table.data.to_pydict() == {"a": [None, 2], "b": [None, "y"], "price": [1, 3]}
+    pq.write_table(pa.table({"a": [-999.0, 2.0], "b": ["unknown", "y"], "price": [1.5, 3.0]}), tmp_path / "t.parquet")
+    assert load(tmp_path / "t.parquet", read={"missing": ["-999", "unknown"]}).data.to_pylist()[0] == {
+        "a": None,
+        "b": None,
+        "price": 1.5,
+    }
+
+
+def test_line_breaks_in_quotes_are_read_in_a_file_of_many_blocks(tmp_path: Path) -> None:
+    rows = 60_000
+    lines = [f'"{"long text " * 20}\nsecond line, with a comma {row}",{row}' for row in range(rows)]
+    table = load(write(tmp_path, "\n".join(["review,price", *lines])))
+    assert len(table) == rows and table.data.column("price")[rows - 1].as_py() == rows - 1
+
+
+def test_decimal_commas_in_latin_1_are_read_and_told(tmp_path: Path) -> None:
+    table = load(write(tmp_path, "\xe1rea;price\n1,5;1.234,5\n2,5;2\n".encode("latin-1")))
+    assert table.data.to_pydict() == {"\xe1rea": [1.5, 2.5], "price": [1234.5, 2.0]}
+    assert "separator semicolon, encoding cp1252; decimal comma" in table.reading
+    assert "separator semicolon" in table.describe_reading()
+
+
+def test_a_column_with_one_reading_decides_for_the_others(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "a;price\n1.234;1,5\n")).data.column("a").to_pylist() == [1234]
+    assert load(write(tmp_path, "a;price\n1.234;1.5\n")).data.column("a").to_pylist() == [1.234]
+    assert load(write(tmp_path, 'a,price\n"1,234",1\n')).data.column("a").to_pylist() == [1234]
+    with pytest.raises(DataError, match=r"'1\.234' is 1\.234 or 1234"):
+        load(write(tmp_path, "a;price\n1.234;1\n"))
+
+
+def test_files_of_one_table_have_one_type(tmp_path: Path) -> None:
+    write(tmp_path, "code,price\n1,2\n", "1.csv")
+    write(tmp_path, "price;code\n3,5;x\n", "2.csv")
+    assert load(tmp_path / "*.csv").data.to_pydict() == {"code": ["1", "x"], "price": [2.0, 3.5]}
+    write(tmp_path, "price,cod\n3,x\n", "3.csv")
+    with pytest.raises(DataError, match=r"1\.csv and .*3\.csv do not have the same columns: cod, code"):
+        load(tmp_path / "*.csv")
+
+
+def test_parquet_files_of_one_table_have_one_type(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1], "price": pa.array([1], pa.int8())}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"price": [2.5], "a": [2.5]}), tmp_path / "2.parquet")
+    assert load(tmp_path / "*.parquet").data.to_pydict() == {"a": [1.0, 2.5], "price": [1.0, 2.5]}
+    pq.write_table(pa.table({"a": ["x"], "price": [2.5]}), tmp_path / "3.parquet")
+    with pytest.raises(DataError, match=r"3\.parquet does not fit the other files of this table: .*a"):
+        load(tmp_path / "*.parquet")
+
+
+def test_an_index_of_pandas_is_a_column_if_it_has_a_name(tmp_path: Path) -> None:
+    FRAME.set_index("sold").to_parquet(tmp_path / "named.parquet")
+    FRAME.sample(frac=1, random_state=0).to_parquet(tmp_path / "nameless.parquet")
+    assert load(tmp_path / "named.parquet").features == ("size", "rooms", "city", "new", "sold")
+    assert load(tmp_path / "nameless.parquet").features == ("size", "rooms", "city", "new", "sold")
+    rows = next(load(tmp_path / "named.parquet").batches(["size", "sold"], np.arange(2)))
+    assert list(rows.columns) == ["size", "sold"]
+
+
+def test_folders_of_a_partition_are_columns(tmp_path: Path) -> None:
+    FRAME.assign(year=[2024, 2024, 2025, 2025, 2025]).to_parquet(tmp_path / "parts", partition_cols=["year"])
+    table = load(tmp_path / "parts")
+    assert sorted(table.data.column("year").to_pylist()) == [2024, 2024, 2025, 2025]
+
+
+def test_types_of_every_writer_are_read_or_left_out_with_a_reason(tmp_path: Path) -> None:
+    columns = {
+        "amount": pa.array(["1.25", "2.50"]).cast(pa.decimal128(12, 2)),
+        "half": pa.array(np.array([1.5, 2.5], np.float16)),
+        "view": pa.array(["red", "blue"]).cast(pa.string_view()),
+        "day": pa.array([1, 2], pa.date32()),
+        "size": pa.array(["S", "L"]).dictionary_encode(),
+        "tags": pa.array([["a"], []]),
+        "place": pa.array([{"lat": 1.0}, None]),
+        "raw": pa.array([b"\xff", b"a"]),
+        "time": pa.array([1, 2], pa.time32("s")),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    table = load(tmp_path / "t.parquet", target="amount")
+    assert table.features == ("half", "view", "day", "size")
+    assert sorted(table.unusable) == ["place", "raw", "tags", "time"]
+    assert table.target.tolist() == [1.25, 2.5] and len(table.digest) == 16
+    with pytest.raises(DataError, match=r"'tags' holds values of type list<.*>, which no tree can split"):
+        load(tmp_path / "t.parquet", target="amount", features=["tags"])
+
+
+def test_the_user_states_types(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"zip": [1234, 8033], "at": [1700000000, 1700000060], "code": ["1", "?"], "price": [1.5, 2.5]})
+    types = {"zip": "category", "at": "date", "code": "number"}
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        data = load(tmp_path / name, column_types=types).data.to_pydict()
+        assert (data["zip"], data["code"]) == (["1234", "8033"], [1, None])
+        assert [str(value) for value in data["at"]] == ["2023-11-14 22:13:20", "2023-11-14 22:14:20"]
+    for name, wrong, message in (
+        ("t.csv", {"price": "boolean"}, r"'price' is not of the type boolean: '1\.5' in row 1 of .*t\.csv"),
+        ("t.parquet", {"price": "category"}, "'price' is not a category: it has fractions"),
+        ("t.parquet", {"zip": "date"}, "'zip' is not of the type date: '1234' in row 1"),
+        ("t.csv", {"zipp": "category"}, "has no column 'zipp'. Did you mean 'zip'"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load(tmp_path / name, column_types=wrong)
+
+
+def test_a_target_of_dates_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="The target 'sold' holds dates"):
+        load(write(tmp_path, "a,sold\n1,2020-01-01\n2,2021-01-01\n"), target="sold")
+
+
+def test_a_class_named_na_is_a_class(tmp_path: Path) -> None:
+    table = load(write(tmp_path, "a,region\n1,EU\n2,NA\n3,\n"), target="region")
+    assert (table.target.tolist(), table.rows_without_target) == (["EU", "NA"], 1)
 
 
 def test_refuses_a_path_without_a_file(tmp_path: Path) -> None:

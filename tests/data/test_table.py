@@ -47,7 +47,7 @@ def test_loads_each_data_set_for_its_task(dataset: str, task: Task, shape: tuple
 def test_chooses_columns_of_a_data_set_that_ships_with_scikit_learn() -> None:
     chosen = load_table(make_settings(features=["bmi", "age"], drop=["age"]))
 
-    assert (chosen.features, chosen.chosen, chosen.data.column_names) == (("bmi",), True, ["bmi", "target"])
+    assert (chosen.features, chosen.kept, chosen.data.column_names) == (("bmi",), frozenset(["bmi", "age"]), ["bmi", "target"])
     assert load_table(make_settings(drop=["age"])).features == ("sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6")
     with pytest.raises(DataError, match=r"diabetes has no column 'bmj'\. Did you mean 'bmi'"):
         load_table(make_settings(drop=["bmj"]))

@@ -78,7 +78,7 @@ def test_scores_a_folder_of_files_in_order(package: Callable[[str], Packaged], t
     [
         ("sepal length (cm),x\n1,2\n", "lacks columns that the model needs: sepal width"),
         ("a,b,c,d\n", "lacks columns"),
-        (IRIS + "1,2,3,4\n1,2,three,4\n", "cannot be read: .*three"),
+        (IRIS + "1,2,3,4\n1,2,three,4\n", r"'petal length \(cm\)' is not of the type number: 'three' in row 2 of "),
         (IRIS + "1,2,3\n", "cannot be read"),
         (IRIS, "has no rows"),
         (IRIS + "1,2,3,inf\n", "does not take rows 1 to 1: .*infinite"),

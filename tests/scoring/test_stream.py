@@ -10,12 +10,15 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.support.waiting import TIMEOUT_S
 
+from boostlab.data.reading import open_source
+from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature
-from boostlab.scoring.stream import convert_chunk, read_chunks, write_chunks
+from boostlab.scoring.stream import convert_chunk, study_features, write_chunks
 
 CHUNK = pa.table({"a": [1.5, 2.5]})
 WRITE_AND_DIE = """
@@ -36,25 +39,26 @@ def write_all(output: Path, *chunks: pa.Table) -> None:
             write(chunk)
 
 
-def test_reads_features_by_their_type_and_other_columns_as_text(tmp_path: Path) -> None:
+def test_features_have_their_type_and_other_columns_stay_as_they_are(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("code,size,rooms\n007,1,3\nNA,,4\n")
     features = [Feature("size", "number", "double", optional=True), Feature("rooms", "number", "long")]
-
-    chunks = list(read_chunks([tmp_path / "a.csv"], features, 1))
-    frames = [convert_chunk(chunk, features) for chunk in chunks]
-
+    source = open_source(str(tmp_path / "a.csv"), ReadSettings())
+    study_features(source, features)
+    chunks = list(source.batches(source.all_names, 1))
+    frames = [convert_chunk(source, chunk, features) for chunk in chunks]
     assert [chunk.to_pylist() for chunk in chunks] == [
-        [{"code": "007", "size": 1.0, "rooms": 3}],
-        [{"code": None, "size": None, "rooms": 4}],
+        [{"code": "007", "size": "1", "rooms": "3"}],
+        [{"code": "NA", "size": None, "rooms": "4"}],
     ]
     assert {name: str(dtype) for name, dtype in frames[1].dtypes.items()} == {"size": "float64", "rooms": "int64"}
 
 
-def test_names_the_column_and_the_rows_of_a_wrong_value() -> None:
+def test_names_the_column_and_the_rows_of_a_wrong_value(tmp_path: Path) -> None:
     chunk = pa.table({"rooms": ["3", "three"]})
-
+    pq.write_table(chunk, tmp_path / "a.parquet")
+    source = open_source(str(tmp_path / "a.parquet"), ReadSettings())
     with pytest.raises(DataError, match=r"'rooms' is not what the model takes \(long\) in rows 11 to 12: .*three"):
-        convert_chunk(chunk, [Feature("rooms", "number", "long")], first_row=11)
+        convert_chunk(source, chunk, [Feature("rooms", "number", "long")], first_row=11)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
@@ -80,7 +84,7 @@ def test_keeps_the_old_output_after_an_error(tmp_path: Path) -> None:
     output = tmp_path / "out.parquet"
     output.write_text("old content")
 
-    with pytest.raises(pa.ArrowInvalid):
+    with pytest.raises(DataError, match="cannot be written: Failed to parse string"):
         write_all(output, CHUNK, pa.table({"a": ["text"]}))
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.parquet", "old content")]
 

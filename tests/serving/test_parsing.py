@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.support.packages import Packaged
 
+from boostlab.models.packaging import state_types
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
 
@@ -35,12 +37,16 @@ FORMATS = ["dataframe_split", "dataframe_records", "instances", "inputs", "insta
 
 
 @pytest.fixture(scope="module")
-def pairs(package: Callable[[str], Packaged]) -> list[tuple[Any, ServedModel]]:
-    """Return models, each loaded by MLflow and by our server."""
+def pairs(package: Callable[[str], Packaged], tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ServedModel]]:
+    """Return models, each loaded by MLflow as its image has it, and by our server."""
     import mlflow.pyfunc
 
-    folders = [package(name)[0] for name in ("own", "own_classes", "iris", "diabetes")]
-    return [(mlflow.pyfunc.load_model(str(folder)), ServedModel(folder)) for folder in folders]
+    found = []
+    for name in ("own", "own_classes", "iris", "diabetes"):
+        image = shutil.copytree(package(name)[0], tmp_path_factory.mktemp(name) / "model")
+        state_types(image)
+        found.append((mlflow.pyfunc.load_model(str(image)), ServedModel(package(name)[0])))
+    return found
 
 
 def ask_mlflow(model: Any, body: bytes, content_type: str) -> tuple[int, Any]:

@@ -45,7 +45,7 @@ def make_split(**columns: list[Any]) -> Split:
     data = pa.table(columns)
     names = tuple(name for name in data.column_names if name not in ("y", "weight"))
     roles = Roles(target="y", weight="weight" if "weight" in columns else "")
-    table = Table(data, roles, names, name="made", source="here", task="regression", chosen=True)
+    table = Table(data, roles, names, name="made", source="here", task="regression", kept=frozenset(names))
     weight = np.array(columns["weight"], np.float32) if "weight" in columns else None
     part = Part(table, np.arange(len(table)), table.target, weight)
     return Split(part, part, part)

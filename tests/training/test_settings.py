@@ -19,7 +19,19 @@ FRACTION = ([TINY, 1], [0, 1 + TINY])
 INNER_FRACTION = ([TINY, 0.79], [0, 1])
 COUNT = ([0, 1], [-1])
 NOT_XGBOOST = {"xgb_params", "num_boost_round", "early_stopping_rounds", "scale_pos_weight"}
-TABLE = {"target", "features", "drop", "sample_weight", "group", "time", "split", "stratify"}  # checked against one another
+TABLE = {
+    "target",
+    "features",
+    "drop",
+    "sample_weight",
+    "group",
+    "time",
+    "split",
+    "stratify",
+    "read",
+    "column_types",
+    "keep",
+}  # checked against one another
 FREE = {"run_name", "tracking_uri", "xgb_params"} | TABLE
 VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and just beyond them
     "eta": ([0, 1], [-TINY, 1 + TINY]),

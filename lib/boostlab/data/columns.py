@@ -6,6 +6,7 @@ columns that reveal the target are left out with a reason, unless the user named
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,8 +19,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
+from boostlab.data.types import find_type
 from boostlab.errors import DataError
-from boostlab.models.contract import Feature, FeatureType, MLflowType
+from boostlab.models.contract import MISSING_MARKERS, NUMERIC_DATES, Feature, FeatureType, MLflowType
 from boostlab.models.predictor import DATE_PARTS, ENCODERS, encode_date
 
 LEAK_SCORE = 0.999  # R² or balanced accuracy on new rows of a tree with one column; or the rank correlation
@@ -27,6 +29,8 @@ LEAK_ROWS = 5_000
 DISTINCT_ROWS = 50_000
 FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier or a leak
 IDENTIFIER_SPAN = 3  # distinct whole numbers that fill at least a third of their range are row numbers
+LATEST_NANOSECOND = 2**63
+WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 MLFLOW_TYPES: dict[FeatureType, MLflowType] = {"number": "double", "boolean": "boolean", "category": "string", "date": "datetime"}
 
 
@@ -90,8 +94,8 @@ def profile_columns(split: Split) -> Columns:
     """
     table = split.train.table
     profiles = [_profile(table, name, split.train) for name in table.features]
-    if not table.chosen:
-        profiles = [_find_leak(profile, split.train) for profile in profiles]
+    profiles = [profile if profile.name in table.kept else _find_leak(profile, split.train) for profile in profiles]
+    profiles += [_describe_unusable(name, kind) for name, kind in table.unusable.items()]
     if not any(profile.feature for profile in profiles):
         reasons = "; ".join(f"{profile.name}: {profile.left_out}" for profile in profiles[:5])
         raise DataError(f"No column of {table.name!r} can be used ({reasons}). Name the columns to use in features.")
@@ -101,18 +105,21 @@ def profile_columns(split: Split) -> Columns:
 def _profile(table: Table, name: str, train: Part) -> ColumnProfile:
     whole = table.data.column(name)
     values = whole.take(pa.array(train.rows))
-    column_type = _find_type(whole.type)
-    if column_type == "other":
-        reason = f"no tree can split values of type {whole.type}"
-        return ColumnProfile(name, str(whole.type), column_type, missing=0, distinct=0, example="", left_out=reason)
+    column_type = find_type(whole.type)
+    assert column_type != "other", "the table holds no such column"
     known = values.filter(pc.invert(pc.is_null(values, nan_is_null=True)))
     missing = 1 - len(known) / max(len(values), 1)
     example = str(known[0].as_py())[:40] if len(known) else ""
     profile = ColumnProfile(name, str(whole.type), column_type, missing, _count_distinct(known), example)
-    left_out = _find_reason(profile, known, chosen=table.chosen)
+    left_out = _find_reason(profile, known, kept=name in table.kept)
     if left_out:
         return replace(profile, left_out=left_out)
     return replace(profile, feature=_make_feature(table, profile, whole, known))
+
+
+def _describe_unusable(name: str, arrow_type: str) -> ColumnProfile:
+    reason = f"no tree can split values of type {arrow_type}"
+    return ColumnProfile(name, arrow_type, "other", missing=0, distinct=0, example="", left_out=reason)
 
 
 def _count_distinct(known: pa.ChunkedArray) -> int:
@@ -122,25 +129,13 @@ def _count_distinct(known: pa.ChunkedArray) -> int:
     return distinct if distinct > 1 or len(shown) == len(known) else len(known.unique())
 
 
-def _find_type(arrow_type: pa.DataType) -> FeatureType | Literal["other"]:
-    if pa.types.is_dictionary(arrow_type):
-        arrow_type = arrow_type.value_type
-    if pa.types.is_boolean(arrow_type):
-        return "boolean"
-    if pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_decimal(arrow_type):
-        return "number"
-    if pa.types.is_string(arrow_type) or pa.types.is_large_string(arrow_type) or pa.types.is_null(arrow_type):
-        return "category"
-    return "date" if pa.types.is_timestamp(arrow_type) or pa.types.is_date(arrow_type) else "other"
-
-
-def _find_reason(column: ColumnProfile, known: pa.ChunkedArray, *, chosen: bool) -> str:
+def _find_reason(column: ColumnProfile, known: pa.ChunkedArray, *, kept: bool) -> str:
     """Say why a column cannot be a feature, or nothing if it can."""
     if column.distinct == 0:
         return "empty in the training rows"
-    if chosen:
+    if kept:
         return ""
-    if column.distinct == 1:
+    if column.distinct == 1 and not column.missing:
         return "one value only"
     if column.type == "category" and column.distinct > len(known) / 2 and len(known) >= FEWEST_ROWS:
         every = column.distinct == len(known)
@@ -154,19 +149,42 @@ def _find_reason(column: ColumnProfile, known: pa.ChunkedArray, *, chosen: bool)
 
 def _make_feature(table: Table, column: ColumnProfile, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
     assert column.type != "other"
-    # Missing values in any row decide how pandas holds the column, and so its MLflow type; nothing is learned from them.
-    has_missing = pc.any(pc.is_null(whole, nan_is_null=True)).as_py()
-    zoned = pa.types.is_timestamp(whole.type) and whole.type.tz is not None
-    mlflow_type = MLFLOW_TYPES[column.type]
-    if pa.types.is_integer(whole.type) and not has_missing:
-        mlflow_type = "long"
-    # MLflow's booleans have no missing values and its dates no zone; a reader of the same CSV file gets dates as text.
-    if (column.type == "boolean" and has_missing) or (column.type == "date" and (table.from_text or zoned)):
-        mlflow_type = "string"
-    feature = Feature(column.name, column.type, mlflow_type, optional=column.missing > 0)
-    if column.type == "category":
-        return replace(feature, categories=tuple(sorted(map(str, known.unique().to_pylist()))))
-    return replace(feature, parts=_find_parts(known, feature)) if column.type == "date" else feature
+    form = table.formats.get(column.name, "")
+    feature = Feature(column.name, column.type, MLFLOW_TYPES[column.type], optional=column.missing > 0, format=form)
+    if column.type == "number":
+        return replace(feature, missing=table.missing, whole=pa.types.is_integer(whole.type))
+    if column.type == "boolean":
+        # Missing values in any row decide how pandas holds the column; nothing is learned from them. MLflow's booleans have none.
+        has_missing = pc.any(pc.is_null(whole)).as_py()
+        return replace(feature, mlflow_type="string") if has_missing else feature
+    if column.type == "date":
+        mlflow_type, parts = _find_date_type(table, whole, form), _find_parts(known, feature)
+        return replace(feature, mlflow_type=mlflow_type, parts=parts, whole=form in NUMERIC_DATES)
+    return _make_category(table, feature, known)
+
+
+def _find_date_type(table: Table, whole: pa.ChunkedArray, form: str) -> MLflowType:
+    """Return the type in MLflow's signature, whose dates have no zone and lie in the years 1677 to 2262."""
+    if form in NUMERIC_DATES:
+        return "double"
+    if table.from_text or form or (pa.types.is_timestamp(whole.type) and whole.type.tz is not None):
+        return "string"
+    span = pc.min_max(whole.cast(pa.timestamp("s"), safe=False).cast(pa.int64())).as_py()
+    return "datetime" if max(-span["min"], span["max"]) < LATEST_NANOSECOND / 1e9 else "string"
+
+
+def _make_category(table: Table, feature: Feature, known: pa.ChunkedArray) -> Feature:
+    """Add the categories: sorted, or in their own order if the column has one. Clients send whole numbers as numbers."""
+    if pa.types.is_dictionary(known.type) and known.type.ordered:
+        used = set(known.unique().to_pylist())
+        order = known.chunk(0).dictionary.to_pylist() if known.num_chunks else []
+        return replace(feature, categories=tuple(str(name) for name in order if name in used), ordered=True)
+    names = tuple(sorted(map(str, known.unique().to_pylist())))
+    whole = feature.format == "number" or (table.from_text and all(WHOLE.fullmatch(name) for name in names))
+    if whole and all(abs(int(name)) < 2**53 for name in names):
+        feature = replace(feature, mlflow_type="double", whole=True)
+    gaps = [name for name in names if name in MISSING_MARKERS]
+    return replace(feature, categories=names, format="", gap=gaps[0] if len(gaps) == 1 and not feature.optional else "")
 
 
 def _find_parts(known: pa.ChunkedArray, feature: Feature) -> tuple[str, ...]:

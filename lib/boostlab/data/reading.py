@@ -1,42 +1,206 @@
-"""Reading tables from CSV and Parquet files: finding the files, their column names, and the columns to read.
+"""Tables in CSV and Parquet files: found, described, and read as a whole or in batches.
 
-pyarrow reads both formats. In CSV, an empty cell and the usual markers (``NA``, ``null``, …) are missing values.
+Training reads all rows as one Arrow table, and scoring reads them in batches, both by the same rules.
+:mod:`boostlab.data.dialect` finds how a CSV file is written, and :mod:`boostlab.data.readings` what its columns hold.
 """
 
 from __future__ import annotations
 
 import glob
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 from pyarrow import csv
 
+from boostlab.data.dialect import Dialect, find_dialect
+from boostlab.data.readings import Column, Number, Reading
+from boostlab.data.settings import ReadSettings
+from boostlab.data.types import convert, find_type, is_string, simplify
 from boostlab.errors import DataError
-from boostlab.models.contract import MISSING_MARKERS
+from boostlab.models.contract import FeatureType
 
 TEXT = (".csv", ".csv.gz")
 ENDINGS = (*TEXT, ".parquet")
-NUMBER_TO_TEXT = re.compile(r"In CSV column #(\d+)")
+BATCH_ROWS = 65_536
+INDEX = "__index_level_"  # how pandas names a stored index that has no name
 
 
-def convert_options(column_types: Mapping[str, pa.DataType], columns: Sequence[str] = ()) -> csv.ConvertOptions:
-    """Return how the fields of a CSV file become values: by the given types, else by pyarrow's inference.
+@dataclass(frozen=True)
+class Source:
+    """The files of one table."""
 
-    Parameters
-    ----------
-    columns : sequence of str
-        The columns to read; empty: all.
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]  #: the columns, without those that have no name
+    read_settings: ReadSettings
+    dialects: tuple[Dialect, ...] = ()  #: of each CSV file
+    dataset: ds.Dataset | None = None  #: the Parquet files
+    readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the files are CSV, which does not state types."""
+        return self.dataset is None
+
+    @property
+    def all_names(self) -> tuple[str, ...]:
+        """The columns of the files, those without a name included."""
+        return self.dialects[0].names if self.dialects else tuple(self.dataset.schema.names) if self.dataset else ()
+
+    @property
+    def separator(self) -> str:
+        """The separator of CSV files, a comma for others."""
+        return self.dialects[0].separator if self.dialects else ","
+
+    @property
+    def missing_numbers(self) -> tuple[float, ...]:
+        """The numbers that mean a missing value, by the settings."""
+        return tuple(float(text) for text in self.read_settings.missing if _is_number(text))
+
+    def describe(self) -> str:
+        """Return how the files are read, in words."""
+        if not self.dialects:
+            return "Parquet"
+        numbers = {reading.decimal for reading in self.readings.values() if isinstance(reading, Number)}
+        dates = {reading.format for reading in self.readings.values() if reading.format}
+        facts = [f"CSV: {self.dialects[0].describe()}"]
+        facts += ["decimal comma"] if "," in numbers else []
+        facts += [f"dates as {', '.join(sorted(dates))}"] if dates else []
+        facts += [f"missing: {', '.join(map(repr, self.read_settings.missing))}"] if self.read_settings.missing else []
+        return "; ".join(facts)
+
+    def study(self, wanted: Mapping[str, FeatureType | None], *, formats: Mapping[str, str] = {}, strict: bool = True) -> None:
+        """Find the reading of each of the given columns of CSV files, from all rows.
+
+        Parameters
+        ----------
+        wanted : mapping
+            The columns, each with the type that it must have, or None if the values decide.
+        formats : mapping
+            The formats of dates that win where two fit.
+        strict : bool
+            Whether a column with two readings is an error; otherwise it is text.
+
+        Raises
+        ------
+        DataError
+            If a value does not have the type that is wanted, or a column has two readings.
+        """
+        columns = {name: Column(name, self.read_settings, wanted=kind) for name, kind in wanted.items()}
+        for path, dialect in zip(self.paths, self.dialects, strict=True):
+            row = 0
+            for batch in _read_text(path, dialect, list(columns)):
+                for name, column in columns.items():
+                    column.add(self._drop_missing(batch.column(name)), path, row)
+                row += batch.num_rows
+        decimals = {number.decimal for column in columns.values() for number in column.certain_numbers()}
+        comma = all(dialect.separator == "," for dialect in self.dialects)
+        decimal = decimals.pop() if len(decimals) == 1 else "." if comma else ""
+        for name, column in columns.items():
+            self.readings[name] = column.choose(decimal=decimal, date_format=formats.get(name, ""), strict=strict)
+
+    def find_unusable(self, columns: Iterable[str]) -> dict[str, str]:
+        """Return the columns that hold lists, bytes or other values that no tree can split, and their type."""
+        if self.dataset is None:
+            return {}
+        types = {name: self.dataset.schema.field(name).type for name in columns}
+        return {name: str(kind) for name, kind in types.items() if find_type(kind) == "other"}
+
+    def read(self, wanted: Mapping[str, FeatureType | None]) -> tuple[pa.Table, dict[str, str]]:
+        """Return the given columns of all rows, and the format of dates that the file holds as text or numbers.
+
+        Parameters
+        ----------
+        wanted : mapping
+            The columns, each with the type that the user states, or None if the values decide.
+
+        Raises
+        ------
+        DataError
+            If a file cannot be read or changes while it is read, or a value does not have the type that is wanted.
+        """
+        before = [_fingerprint(path) for path in self.paths]
+        if self.is_text:
+            self.study(wanted)
+        names = list(wanted)
+        batches = [pa.table({name: self.parse(batch.column(name), name) for name in names}) for batch in self.batches(names)]
+        for path, stamp in zip(self.paths, before, strict=True):
+            if _fingerprint(path) != stamp:
+                raise DataError(f"{path} changed while it was read. Run again when the file is complete.")
+        if not batches:
+            return pa.table({name: pa.nulls(0) for name in wanted}), {}
+        table = pa.concat_tables(batches, promote_options="permissive")
+        if self.is_text:
+            return table, {name: form for name in wanted if (form := self.readings[name].format)}
+        return convert(table, {name: kind for name, kind in wanted.items() if kind}, self.read_settings)
+
+    def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
+        """Yield the given columns as they are in the files, CSV as text, in batches of at most `rows` rows."""
+        if self.dataset is not None:
+            yield from self._scan(columns, rows)
+            return
+        for path, dialect in zip(self.paths, self.dialects, strict=True):
+            for batch in _read_text(path, dialect, columns):
+                for start in range(0, batch.num_rows, rows):
+                    yield pa.Table.from_batches([batch.slice(start, rows)])
+
+    def parse(self, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+        """Return the values of a column of a batch: by its reading in CSV, with a simple type in Parquet."""
+        if not self.is_text:
+            column = simplify(column)
+        column = self._drop_missing(column)
+        if name not in self.readings:
+            return column
+        parsed = self.readings[name].parse(column.combine_chunks())
+        if parsed is None:
+            raise DataError(f"The column {name!r} changed while it was read. Run again when the file is complete.")
+        return pa.chunked_array([parsed])
+
+    def _drop_missing(self, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+        """Return null for the values that mean a missing value by the settings."""
+        missing = self.read_settings.missing if is_string(column.type) else self.missing_numbers
+        if not missing or find_type(column.type) not in ("number", "category") or pa.types.is_dictionary(column.type):
+            return column
+        return pc.if_else(pc.is_in(column, pa.array(missing).cast(column.type, safe=False)), None, column)
+
+    def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+        assert self.dataset is not None
+        try:
+            for batch in self.dataset.to_batches(columns=list(columns), batch_size=rows, batch_readahead=2, fragment_readahead=1):
+                if batch.num_rows:
+                    yield pa.Table.from_batches([batch])
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(self.paths[0], error) from None
+
+
+def open_source(dataset: str, read: ReadSettings) -> Source:
+    """Find the files of a path, a folder of Parquet files or a glob, and read their column names.
+
+    Raises
+    ------
+    DataError
+        If there is no file, the format is unknown, a file is empty or unreadable, two columns have the same name, or the files do
+        not have the same columns.
     """
-    return csv.ConvertOptions(
-        column_types=column_types,
-        include_columns=list(columns),
-        null_values=sorted(MISSING_MARKERS),
-        strings_can_be_null=True,
-    )
+    paths = find_files(dataset)
+    if not is_text(paths[0]):
+        folder = Path(dataset).expanduser()
+        found = _open_parquet(paths, folder if folder.is_dir() else None)
+        names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
+        return Source(tuple(paths), names, read, dataset=found)
+    dialects = tuple(find_dialect(path, read) for path in paths)
+    names = tuple(name for name in dialects[0].names if name)
+    for path, dialect in zip(paths, dialects, strict=True):
+        lacking = sorted(set(names) ^ set(filter(None, dialect.names)))
+        if lacking:
+            raise DataError(
+                f"{paths[0]} and {path} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
+            )
+    return Source(tuple(paths), names, read, dialects)
 
 
 def find_files(dataset: str) -> list[Path]:
@@ -67,79 +231,68 @@ def is_text(path: Path) -> bool:
     return path.name.endswith(TEXT)
 
 
-def read_names(paths: Sequence[Path]) -> list[str]:
-    """Return the column names of the first file.
-
-    Raises
-    ------
-    DataError
-        If the file is empty, unreadable, or has two columns of one name.
-    """
-    path = paths[0]
-    if not path.stat().st_size:
-        raise DataError(f"{path} is empty.")
+def _open_parquet(paths: Sequence[Path], folder: Path | None) -> ds.Dataset:
+    """Open Parquet files with one type for each column; folders such as ``year=2024`` become columns."""
+    for path in paths:
+        if not path.stat().st_size:
+            raise DataError(f"{path} is empty.")
+    files = [str(path) for path in paths]
+    options = {"format": "parquet", "partitioning": ds.HivePartitioning.discover(), "partition_base_dir": folder and str(folder)}
     try:
-        if is_text(path):
-            with csv.open_csv(path) as reader:
-                names: list[str] = reader.schema.names
-        else:
-            names = pq.read_schema(path).names
+        found = ds.dataset(files, **options)
+        whole = found.schema
+        for path, fragment in zip(paths, found.get_fragments(), strict=True):
+            try:
+                whole = pa.unify_schemas([whole, fragment.physical_schema.remove_metadata()], promote_options="permissive")
+            except pa.ArrowException as error:
+                raise DataError(f"{path} does not fit the other files of this table: {_first_line(error)}") from None
+        twice = [name for name, count in Counter(whole.names).items() if count > 1]
+        if twice:
+            raise DataError(f"{paths[0]} has more than one column {twice[0]!r}. Rename them: column names are unique.")
+        return ds.dataset(files, schema=whole, **options)
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(paths[0], error) from None
+
+
+def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted."""
+    places = [str(position) for position in range(len(dialect.names))]
+    wanted = [places[dialect.names.index(name)] for name in columns]
+    try:
+        reader = csv.open_csv(
+            path,
+            read_options=csv.ReadOptions(
+                column_names=places, skip_rows_after_names=dialect.blank_lines + 1, encoding=dialect.encoding, block_size=4 << 20
+            ),
+            parse_options=csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(places, pa.string()),
+                include_columns=wanted,
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        for batch in reader:
+            yield pa.record_batch(batch.columns, names=list(columns))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise DataError(f"{path} has more than one column {twice[0]!r}. Rename them: column names are unique.")
-    return names
 
 
-def read_files(paths: Sequence[Path], columns: Sequence[str]) -> pa.Table:
-    """Read the given columns of all files, and concatenate the rows.
-
-    Raises
-    ------
-    DataError
-        If a file cannot be read, lacks a column, or changes while it is read.
-    """
-    parts = []
-    for path in paths:
-        before = path.stat()
-        try:
-            parts.append(_read_csv(path, columns) if is_text(path) else pq.read_table(path, columns=list(columns)))
-        except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
-            raise _unreadable(path, error) from None
-        after = path.stat()
-        if (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
-            raise DataError(f"{path} changed while it was read. Run again when the file is complete.")
+def _is_number(text: str) -> bool:
     try:
-        return pa.concat_tables(parts, promote_options="permissive").select(list(columns))
-    except (pa.ArrowException, KeyError) as error:
-        raise DataError(f"The files of this table do not fit together: {_first_line(error)}") from None
+        return float(text) == float(text)
+    except ValueError:
+        return False
 
 
-def _read_csv(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Read a CSV file; a column that begins with numbers and continues with text is text."""
-    as_text: dict[str, pa.DataType] = {}
-    while True:
-        try:
-            table = csv.read_csv(path, convert_options=convert_options(as_text, columns))
-            if any(pa.types.is_binary(kind) for kind in table.schema.types):  # pyarrow's result for other encodings
-                raise pa.ArrowInvalid("invalid UTF8 data")
-            return table
-        except pa.ArrowInvalid as error:
-            position = NUMBER_TO_TEXT.search(str(error))
-            if position is None or "UTF8" in str(error):
-                raise
-            name = read_names([path])[int(position[1])]
-            if name in as_text:
-                raise
-            as_text[name] = pa.string()
+def _fingerprint(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_size
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
-    text = _first_line(error)
-    if "UTF8" in text or "utf-8" in text:
-        return DataError(f"{path} is not encoded in UTF-8. Save it as UTF-8 and run again.")
-    return DataError(f"{path} cannot be read as a table: {text}")
+    return DataError(f"{path} cannot be read as a table: {_first_line(error)}")
 
 
 def _first_line(error: Exception) -> str:

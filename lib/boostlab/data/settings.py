@@ -5,13 +5,16 @@ This module is read before a kernel starts and therefore imports nothing heavy.
 
 from __future__ import annotations
 
+import codecs
 import glob
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from boostlab.errors import suggest
+from boostlab.models.contract import FeatureType
+from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.settings import Settings
 
 Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]  # the data sets that ship with scikit-learn
@@ -31,6 +34,39 @@ def _find_dataset(name: str) -> str:
     return name
 
 
+class ReadSettings(Settings):
+    """How to read a CSV file; what is not stated is found from the file."""
+
+    separator: Annotated[str, Field(min_length=1, max_length=1, description="one character")] | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: str | None = None
+    missing: list[str] = Field(default_factory=list)  #: texts that mean a missing value in every column, besides an empty field
+    day_first: bool | None = None  #: whether 1/2/2026 is the first of February
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, name: str | None) -> str | None:
+        try:
+            return name and codecs.lookup(name).name
+        except LookupError:
+            raise ValueError(f"{name!r} is no encoding. Common ones are utf-8, cp1252, latin-1 and utf-16.") from None
+
+
+def _check_read(values: dict[str, Any]) -> dict[str, Any]:
+    unknown = [name for name in values if name not in ReadSettings.model_fields]
+    if unknown:
+        known = list(ReadSettings.model_fields)
+        raise ValueError(f"{unknown[0]!r} is not one of {', '.join(known)}.{suggest(unknown[0], known)}")
+    try:
+        ReadSettings(**values)
+    except ValidationError as error:
+        raise ValueError(explain_errors(ReadSettings, error)) from None
+    return values
+
+
+Read = Annotated[dict[str, Any], AfterValidator(_check_read)]
+
+
 class TableSettings(Settings):
     """Which table to read, and the roles of its columns."""
 
@@ -42,6 +78,9 @@ class TableSettings(Settings):
     group: str
     time: str
     task: Literal["auto", "regression", "classification"]
+    read: Read = Field(default_factory=dict)
+    column_types: dict[str, FeatureType] = Field(default_factory=dict)
+    keep: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:

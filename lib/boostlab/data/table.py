@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -17,10 +17,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boostlab.data import reading
 from boostlab.data.digest import BATCH_ROWS, compute_digest
-from boostlab.data.settings import Dataset, TableSettings
+from boostlab.data.reading import open_source
+from boostlab.data.settings import Dataset, ReadSettings, TableSettings
 from boostlab.data.task import find_task, format_rows
+from boostlab.data.types import convert, find_type
+from boostlab.display.markdown import escape
 from boostlab.errors import DataError, suggest
 from boostlab.models.contract import Task
 
@@ -51,9 +53,15 @@ class Table:
     name: str
     source: str  #: the path of the table, or the function that loads it
     task: Task
-    chosen: bool = False  #: whether the user named the features; then no feature is left out
+    kept: frozenset[str] = frozenset()  #: the features that the user named: no rule leaves them out
     from_text: bool = False  #: whether the file was CSV, which does not state types
     rows_without_target: int = 0  #: number of rows that were dropped because their target is missing
+    unusable: Mapping[str, str] = field(
+        default_factory=dict
+    )  #: the columns that were not read, and their type: no tree splits it
+    formats: Mapping[str, str] = field(default_factory=dict)  #: of dates that the file holds as text or as numbers
+    missing: tuple[float, ...] = ()  #: the numbers that mean a missing value
+    reading: str = ""  #: how the file was read, in words
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
@@ -84,6 +92,12 @@ class Table:
                 yield pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start))
             start += batch.num_rows
 
+    def describe_reading(self) -> str:
+        """Return a sentence on how the table was read, in Markdown."""
+        dropped = f" {self.rows_without_target:,} rows without a target were dropped." if self.rows_without_target else ""
+        how = f" ({escape(self.reading)})" if self.reading else ""
+        return f"{len(self):,} rows and {len(self.features)} columns that may become features{how}.{dropped}"
+
     def describe(self) -> dict[str, str]:
         """Return the fields of MLflow's record of a data set: name, source, schema, size and content digest."""
         schema = [{"name": column.name, "type": str(column.type)} for column in self.data.schema]
@@ -104,19 +118,25 @@ def load_table(settings: TableSettings) -> Table:
     Raises
     ------
     DataError
-        If the file cannot be read as a table, a named column is not in it, a number is infinite, no row has a target, or the
-        target does not fit the task.
+        If the file cannot be read as a table, a named column is not in it or has values of another type, a number is infinite, no
+        row has a target, or the target does not fit the task.
     """
     if settings.dataset in get_args(Dataset):
         return _load_builtin(settings)
     roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
-    paths = reading.find_files(settings.dataset)
-    names = reading.read_names(paths)
-    features = _choose_features(settings, names, roles)
-    data = reading.read_files(paths, [name for name in names if name in features or name in roles.names()])
+    source = open_source(settings.dataset, ReadSettings(**settings.read))
+    features = _choose_features(settings, source.names, roles)
+    types = {name: settings.column_types.get(name) for name in source.names if name in features or name in roles.names()}
+    unusable = source.find_unusable(types)
+    for name in unusable:
+        if name in [*roles.names(), *settings.features, *settings.keep]:
+            raise DataError(f"The column {name!r} holds values of type {unusable[name]}, which no tree can split. Leave it out.")
+    data, formats = source.read({name: kind for name, kind in types.items() if name not in unusable})
     if not data.num_rows:
         raise DataError(f"{settings.dataset} has column names and no rows.")
-    _refuse_infinite(data.select(features))
+    if find_type(data.schema.field(roles.target).type) == "date":
+        raise DataError(f"The target {roles.target!r} holds dates, and a model predicts numbers or classes. Name another target.")
+    _refuse_infinite(data.select([name for name in features if name not in unusable]))
     no_target = pc.is_null(data.column(roles.target), nan_is_null=True)
     kept = data.filter(pc.invert(no_target)) if pc.any(no_target).as_py() else data
     if not kept.num_rows:
@@ -124,13 +144,17 @@ def load_table(settings: TableSettings) -> Table:
     return Table(
         data=kept,
         roles=roles,
-        features=tuple(features),
+        features=tuple(name for name in features if name not in unusable),
         name=Path(settings.dataset).name,
         source=str(Path(settings.dataset).resolve()),
         task=find_task(to_series(kept, roles.target), settings.task),
-        chosen=bool(settings.features),
-        from_text=reading.is_text(paths[0]),
+        kept=frozenset(settings.features or settings.keep),
+        from_text=source.is_text,
         rows_without_target=data.num_rows - kept.num_rows,
+        unusable=unusable,
+        formats=formats,
+        missing=source.missing_numbers,
+        reading=source.describe(),
     )
 
 
@@ -161,20 +185,23 @@ def _load_builtin(settings: TableSettings) -> Table:
     if labels is not None and isinstance(labels[0], str):
         target = pd.Series(np.asarray(labels, dtype=object)[target.to_numpy()], name=target.name)
     features, roles = _choose_features(settings, list(bunch.data.columns), Roles()), Roles(str(target.name))
+    data = pa.Table.from_pandas(bunch.data[features].astype(float).assign(**{roles.target: target}), preserve_index=False)
+    data, formats = convert(data, settings.column_types, ReadSettings(**settings.read))
     return Table(
-        data=pa.Table.from_pandas(bunch.data[features].astype(float).assign(**{roles.target: target}), preserve_index=False),
+        data=data,
         roles=roles,
         features=tuple(features),
         name=settings.dataset,
         source=f"sklearn.datasets.load_{settings.dataset}",
         task=find_task(target, settings.task),
-        chosen=bool(settings.features),
+        kept=frozenset(settings.features or settings.keep),
+        formats=formats,
     )
 
 
 def _choose_features(settings: TableSettings, names: Sequence[str], roles: Roles) -> list[str]:
     """Return the columns that may become features, after a check that the table has every column that the settings name."""
-    for name in [*roles.names(), *settings.features, *settings.drop]:
+    for name in [*roles.names(), *settings.features, *settings.drop, *settings.keep, *settings.column_types]:
         if name not in names:
             more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
             known = ", ".join(names[:SHOWN_NAMES]) + more

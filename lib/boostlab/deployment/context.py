@@ -17,6 +17,7 @@ from typing import Any
 
 from boostlab.deployment.settings import Builder
 from boostlab.models.loading import FILES, check_model
+from boostlab.models.packaging import state_types
 
 PORT = 8080  # inside every image
 UID = 10001
@@ -70,6 +71,8 @@ def write_stock(model: Path, folder: Path, base: str) -> str:
 
     backend = get_flavor_backend(str(model), docker_build=True, env_manager="local")
     backend.generate_dockerfile(model_uri=str(model), output_dir=str(folder), base_image=base)
+    for file in folder.rglob("MLmodel"):
+        state_types(file.parent)
     text = (folder / "Dockerfile").read_text(encoding="utf-8")
     return text.replace(f"FROM {base}\n", f"FROM {base}\nENV PIP_NO_CACHE_DIR=1\n", 1)
 

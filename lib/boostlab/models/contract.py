@@ -20,6 +20,9 @@ MLflowType = Literal["double", "long", "boolean", "string", "datetime"]
 MODEL_DATA = "data/model_data"  # the folder of boostlab's own files in an MLflow Model
 CONTRACT_FILE = "contract.json"
 BOOSTER_FILE = "model.ubj"
+EPOCH_UNITS = {"epoch_s": 1.0, "epoch_ms": 1e3, "epoch_us": 1e6, "epoch_ns": 1e9}  # dates as numbers since 1970: per second
+COMPACT_DATE = "%Y%m%d"  # dates as numbers such as 20260131
+NUMERIC_DATES = (*EPOCH_UNITS, COMPACT_DATE)
 DTYPES: dict[MLflowType, str] = {  # the column types of MLflow's signature, as numpy and pandas hold them
     "double": "float64",
     "long": "int64",
@@ -52,6 +55,17 @@ class Feature:
         The known values of a category, in the order of their codes.
     parts : tuple of str
         The parts of a date that the booster takes, such as ``year``.
+    format : str
+        How dates are written as text, such as ``%d/%m/%Y``, or as numbers, such as ``epoch_s``; empty: as ISO 8601.
+    ordered : bool
+        Whether the order of the categories is their rank, so that a split compares them.
+    gap : str
+        The category that a missing value stands for, such as ``None``: MLflow's server reads this word in CSV as missing.
+    missing : tuple of float
+        The numbers that mean a missing value.
+    whole : bool
+        Whether the table has whole numbers here. MLflow's signature then takes any number: its ``long`` cuts fractions off, and
+        its ``double`` refuses the whole numbers of pandas.
     """
 
     name: str
@@ -60,6 +74,11 @@ class Feature:
     optional: bool = False
     categories: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    format: str = ""
+    ordered: bool = False
+    gap: str = ""
+    missing: tuple[float, ...] = ()
+    whole: bool = False
 
     @property
     def width(self) -> int:
@@ -69,14 +88,17 @@ class Feature:
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Feature:
         """Read an entry of ``contract.json``."""
-        categories, parts = tuple(entry.get("categories", ())), tuple(entry.get("parts", ()))
-        return cls(entry["name"], entry["kind"], entry["signature"], entry["optional"], categories, parts)
+        more: dict[str, Any] = {name: tuple(entry.get(name, ())) for name in ("categories", "parts", "missing")}
+        more |= {name: entry[name] for name in ("format", "ordered", "gap", "whole") if name in entry}
+        return cls(entry["name"], entry["kind"], entry["signature"], entry["optional"], **more)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of ``contract.json``."""
         entry = {"name": self.name, "kind": self.type, "signature": self.mlflow_type, "optional": self.optional}
         more = {"category": {"categories": list(self.categories)}, "date": {"parts": list(self.parts)}}
-        return entry | more.get(self.type, {})
+        rare: dict[str, Any] = {"format": self.format, "ordered": self.ordered, "gap": self.gap, "whole": self.whole}
+        rare["missing"] = list(self.missing)
+        return entry | more.get(self.type, {}) | {name: value for name, value in rare.items() if value}
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from boostlab.errors import LabError
-from boostlab.models.contract import BOOSTER_FILE, DTYPES, MODEL_DATA, Contract, Feature
+from boostlab.models.contract import BOOSTER_FILE, DTYPES, EPOCH_UNITS, MODEL_DATA, NUMERIC_DATES, Contract, Feature
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,14 +165,30 @@ def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
     """
     import pandas as pd
 
+    from boostlab.models.predictor import encode_boolean
+
     if feature.mlflow_type in ("double", "long"):
-        return values.astype(np.dtype(DTYPES[feature.mlflow_type]))
+        if pd.api.types.is_datetime64_any_dtype(values):
+            values = _to_numbers(values, feature.format)
+        return pd.to_numeric(values).astype(np.dtype(DTYPES[feature.mlflow_type]))
+    if feature.mlflow_type == "boolean" and not pd.api.types.is_bool_dtype(values):
+        codes = pd.Series(encode_boolean(values, feature), index=values.index)
+        return codes.map({1.0: True, 0.0: False}) if codes.hasnans else codes.astype(bool)
     if feature.mlflow_type != "string":
         return values
     if feature.type == "date" and pd.api.types.is_datetime64_any_dtype(values):
         times = pd.to_datetime(values, utc=True)
         return times.map(lambda time: None if pd.isna(time) else time.isoformat()).astype(object)
     return values.astype(object)
+
+
+def _to_numbers(dates: pd.Series, form: str) -> pd.Series:
+    """Return dates as the numbers that stand for them in the user's table."""
+    import pandas as pd
+
+    if form in EPOCH_UNITS:
+        return cast("pd.Series", (dates - pd.Timestamp(0)) / pd.Timedelta(1, "s") * EPOCH_UNITS[form])
+    return cast("pd.Series", pd.to_numeric(dates.dt.strftime(form)))
 
 
 def _read_example(parts: Path, contract: Contract) -> pd.DataFrame:
@@ -184,7 +200,9 @@ def _read_example(parts: Path, contract: Contract) -> pd.DataFrame:
         if feature.mlflow_type == "datetime":  # MLflow's dates have no zone: such times are UTC
             example[feature.name] = pd.to_datetime(example[feature.name], format="ISO8601", utc=True).dt.tz_localize(None)
         elif feature.mlflow_type in ("double", "long"):  # JSON does not distinguish 1.0 from 1
-            example[feature.name] = example[feature.name].astype(np.dtype(DTYPES[feature.mlflow_type]))
+            if feature.format in NUMERIC_DATES:
+                example[feature.name] = pd.to_datetime(example[feature.name], format="ISO8601")
+            example[feature.name] = cast_to_signature(example[feature.name], feature)
     return example
 
 
@@ -198,11 +216,32 @@ def _copy_loader(folder: Path) -> Path:
     return package
 
 
-def _make_signature(contract: Contract) -> ModelSignature:
+def state_types(folder: Path) -> None:
+    """Give each column of a model's signature a type, for a server: MLflow's reads CSV only then.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        A copy of an MLflow Model that boostlab made.
+    """
+    from mlflow.models import Model
+
+    contract = Contract.read_model(folder)
+    if any(feature.whole for feature in contract.features):
+        model = Model.load(str(folder))
+        model.signature = _make_signature(contract, any_number=False)
+        model.save(str(folder / "MLmodel"))
+
+
+def _make_signature(contract: Contract, *, any_number: bool = True) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import AnyType
 
-    inputs = Schema([ColSpec(DataType[item.mlflow_type], item.name, required=not item.optional) for item in contract.features])
+    def find_type(item: Feature) -> DataType | AnyType:
+        return AnyType() if item.whole and any_number else DataType[item.mlflow_type]
+
+    inputs = Schema([ColSpec(find_type(item), item.name, required=not item.optional) for item in contract.features])
     if contract.task == "regression":
         return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double)]))
     label = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract.labels[0]), DataType.string)

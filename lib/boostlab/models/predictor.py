@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xgboost as xgb
 
-from .contract import BOOSTER_FILE, Contract, Feature, Label
+from .contract import BOOSTER_FILE, EPOCH_UNITS, NUMERIC_DATES, Contract, Feature, Label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +29,8 @@ DATE_PARTS = {  # of an array of datetime64
     "day": lambda dates: (dates.astype("M8[D]") - dates.astype("M8[M]")).astype(np.int64) + 1,
     "weekday": lambda dates: (dates.astype("M8[D]").astype(np.int64) + 3) % 7,  # Monday is 0
     "hour": lambda dates: (dates - dates.astype("M8[D]")).astype("m8[h]").astype(np.int64),
+    "minute": lambda dates: (dates - dates.astype("M8[h]")).astype("m8[m]").astype(np.int64),
+    "second": lambda dates: (dates - dates.astype("M8[m]")).astype("m8[ms]").astype(np.int64) / 1000,
     "days": lambda dates: (dates - EPOCH) / np.timedelta64(1, "D"),  # since 1970
 }
 
@@ -135,7 +137,8 @@ def input_names(features: Sequence[Feature]) -> list[str]:
 
 def input_types(features: Sequence[Feature]) -> list[str]:
     """Return XGBoost's types of the booster's inputs: ``c`` for a category, ``q`` for a quantity."""
-    return ["c" if feature.type == "category" else "q" for feature in features for _ in range(feature.width)]
+    is_set = {feature.name: feature.type == "category" and not feature.ordered for feature in features}
+    return ["c" if is_set[feature.name] else "q" for feature in features for _ in range(feature.width)]
 
 
 def safe_names(features: Sequence[Feature]) -> list[str]:
@@ -165,7 +168,12 @@ def encode_number(values: pd.Series, feature: Feature) -> Array:
         raise ValueError(
             f"Column {feature.name!r} takes numbers, not {wrong.iloc[0] if len(wrong) else values.iloc[0]!r}."
         ) from None
-    return narrow_numbers(plain.to_numpy(na_value=np.nan), feature.name)
+    return narrow_numbers(drop_missing(plain.to_numpy(na_value=np.nan), feature), feature.name)
+
+
+def drop_missing(numbers: Array, feature: Feature) -> Array:
+    """Return numbers with NaN for those that mean a missing value."""
+    return np.where(np.isin(numbers, feature.missing), np.nan, numbers) if feature.missing else numbers
 
 
 def narrow_numbers(numbers: Array, name: str) -> Array:
@@ -208,14 +216,15 @@ def encode_category(values: pd.Series, feature: Feature) -> Array:
     return np.asarray(known[codes])
 
 
-def index_categories(feature: Feature) -> dict[str, int]:
-    """Return the position of each category."""
-    return {name: code for code, name in enumerate(feature.categories)}
+def index_categories(feature: Feature) -> dict[str | None, int]:
+    """Return the position of each category, and of a missing value (None) if it stands for one."""
+    positions: dict[str | None, int] = {name: code for code, name in enumerate(feature.categories)}
+    return positions | ({None: positions[feature.gap]} if feature.gap else {})
 
 
-def find_codes(values: Iterable[Any], positions: dict[str, int]) -> Array:
-    """Return the position of each value's text; NaN for other values and for missing ones."""
-    return np.array([np.nan if is_missing(value) else positions.get(_to_text(value), np.nan) for value in values], np.float32)
+def find_codes(values: Iterable[Any], positions: dict[str | None, int]) -> Array:
+    """Return the position of each value's text; NaN for values that have none."""
+    return np.array([positions.get(None if is_missing(value) else _to_text(value), np.nan) for value in values], np.float32)
 
 
 def _to_text(value: Any) -> str:
@@ -229,16 +238,48 @@ def is_missing(value: Any) -> bool:
 
 
 def encode_date(values: pd.Series, feature: Feature) -> Array:
-    """Return the parts of dates, shape (n_rows, n_parts); text is read as ISO 8601, and times with a zone become UTC."""
+    """Return the parts of dates, shape (n_rows, n_parts).
+
+    Text has the feature's format or ISO 8601. Numbers count time since 1970 if the feature says so. Times with a zone become UTC.
+    """
     import pandas as pd
 
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return split_dates(pd.to_datetime(values, utc=True).dt.tz_localize(None).to_numpy(), feature.parts)
+    if feature.format in NUMERIC_DATES:
+        try:
+            numbers = pd.to_numeric(values, errors="raise").astype("float64").to_numpy(na_value=np.nan)
+            return split_dates(dates_of_numbers(numbers, feature.format), feature.parts)
+        except (ValueError, TypeError):
+            raise ValueError(describe_wrong_date(feature)) from None
+    known = values.astype("str").where(values.notna())
     try:
-        is_date = pd.api.types.is_datetime64_any_dtype(values)
-        known = values if is_date else values.astype("str").where(values.notna())
-        dates = pd.to_datetime(known, format=None if is_date else "ISO8601", utc=True).dt.tz_localize(None)
+        dates = pd.to_datetime(known, format=feature.format or "ISO8601", utc=True)
     except (ValueError, TypeError):
-        raise ValueError(f"Column {feature.name!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00.") from None
-    return split_dates(dates.to_numpy(), feature.parts)
+        try:
+            dates = pd.to_datetime(known, format="ISO8601", utc=True)
+        except (ValueError, TypeError):
+            raise ValueError(describe_wrong_date(feature)) from None
+    return split_dates(dates.dt.tz_localize(None).to_numpy(), feature.parts)
+
+
+def dates_of_numbers(numbers: Array, form: str) -> Array:
+    """Return numbers that stand for dates, in one of the formats NUMERIC_DATES, as datetime64; NaN becomes NaT."""
+    known = np.isfinite(numbers)
+    if form in EPOCH_UNITS:
+        dates = np.round(np.where(known, numbers, 0) / EPOCH_UNITS[form] * 1e6).astype(np.int64).astype("M8[us]")
+    else:
+        texts = [f"{int(number):08d}" for number in np.where(known, numbers, 19700101)]
+        dates = np.array([f"{text[:-4]}-{text[-4:-2]}-{text[-2:]}" for text in texts], "M8[us]")
+    return np.where(known, dates, np.datetime64("NaT", "us"))
+
+
+def describe_wrong_date(feature: Feature) -> str:
+    """Return the message for a value that is no date."""
+    if feature.format in NUMERIC_DATES:
+        return f"Column {feature.name!r} takes dates as numbers ({feature.format})."
+    own = f", or in the format {feature.format}" if feature.format else ""
+    return f"Column {feature.name!r} takes dates such as 2026-01-31 or 2026-01-31T12:00:00{own}."
 
 
 def split_dates(dates: Array, parts: Sequence[str]) -> Array:

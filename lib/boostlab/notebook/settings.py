@@ -27,18 +27,18 @@ class Settings(pydantic.BaseModel):
         Parameters
         ----------
         values : mapping of str to object
-            At least one value per field. Other names are ignored, so that a notebook can pass its ``globals()``.
+            At least one value for each field without a default. Other names are ignored: a notebook can pass its ``globals()``.
 
         Raises
         ------
         ParameterError
             If a value is missing, ill-typed or out of range. The message names every such value.
         """
-        missing = [name for name in cls.model_fields if name not in values]
+        missing = [name for name, field in cls.model_fields.items() if field.is_required() and name not in values]
         if missing:
             raise ParameterError(f"No value for {', '.join(missing)}: run the notebook's parameters cell first.")
         try:
-            return cls(**{name: values[name] for name in cls.model_fields})
+            return cls(**{name: values[name] for name in cls.model_fields if name in values})
         except pydantic.ValidationError as error:
             raise ParameterError(explain_errors(cls, error)) from None
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from boostlab.data.reading import find_files, is_text, read_names
+from boostlab.data.reading import find_files, is_text, open_source
+from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
-from boostlab.scoring.stream import convert_chunk, read_chunks, write_chunks
+from boostlab.scoring.stream import convert_chunk, study_features, write_chunks
 
 SHOWN_ROWS = 5
 
@@ -48,6 +49,7 @@ def score_file(
     output: Path,
     probabilities: bool = False,
     chunk_rows: int = 65_536,
+    read: Mapping[str, Any] | None = None,
     watch: Callable[[pd.DataFrame], object] = len,
 ) -> Scored:
     """Write a file's rows with the model's predictions, completely or not at all.
@@ -63,6 +65,8 @@ def score_file(
         Whether to add the probability of each class.
     chunk_rows : int
         The largest number of rows in memory at a time.
+    read : mapping, optional
+        How to read a CSV file (:class:`~boostlab.data.settings.ReadSettings`).
     watch : callable
         Receives the features of each chunk, with the types of the model's signature.
 
@@ -72,21 +76,29 @@ def score_file(
         If the input cannot be read, lacks a required column, or has a value that the model does not take; or if the output
         cannot be written.
     """
-    paths = find_files(rows)
-    if output in [path.resolve() for path in paths]:
+    source = open_source(rows, ReadSettings(**(read or {})))
+    if output in [path.resolve() for path in source.paths]:
         raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
-    names, labels = read_names(paths), contract.labels if probabilities else ()
+    names, labels = source.names, contract.labels if probabilities else ()
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
     if missing:
         raise DataError(f"{rows} lacks columns that the model needs: {', '.join(missing)}. It has: {', '.join(names)}.")
     features = [item for item in contract.features if item.name in names]
     added = _name_columns(names, labels)
     count, head = 0, pd.DataFrame()
-    with write_chunks(output) as write:
-        for chunk in read_chunks(paths, features, chunk_rows):
-            frame = convert_chunk(chunk, features, first_row=count + 1)
+    typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
+    if source.is_text:
+        study_features(source, features)
+        if not is_text(output):
+            typed = list(names)
+            source.study({name: None for name in names if name not in source.readings}, strict=False)
+    with write_chunks(output, source.separator) as write:
+        for chunk in source.batches(source.all_names, chunk_rows):
+            frame = convert_chunk(source, chunk, features, first_row=count + 1)
             watch(frame)
             scored = chunk
+            for name in typed:
+                scored = scored.set_column(chunk.column_names.index(name), name, source.parse(chunk.column(name), name))
             for name, values in zip(added, _predict(model, frame, labels, first_row=count + 1), strict=True):
                 scored = scored.append_column(name, pa.array(values.tolist()))
             write(scored)

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from boostlab.data.settings import Read
 from boostlab.registry.settings import Versioned
 
 
@@ -25,6 +26,7 @@ class Score(Versioned):
     output: Annotated[str, Field(pattern=r"^$|\.(csv|parquet)$", description="a file that ends in .csv or .parquet")]
     probabilities: bool
     chunk_rows: Annotated[int, Field(ge=1, le=10_000_000)]
+    read: Read = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _need_rows_and_model(self) -> Self:

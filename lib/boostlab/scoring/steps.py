@@ -99,6 +99,7 @@ class Scoring:
             output=name_output(self._settings.rows, self._settings.output),
             probabilities=self._settings.probabilities,
             chunk_rows=self._settings.chunk_rows,
+            read=self._settings.read,
             watch=watch,
         )
         progress.show()

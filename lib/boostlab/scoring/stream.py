@@ -1,4 +1,4 @@
-"""Files of rows in chunks: read with the types of a model's signature, and written completely or not at all."""
+"""Files of rows in chunks: features as a model takes them, and output that is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -16,36 +16,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from boostlab.data.reading import convert_options, is_text, read_names
+from boostlab.data.reading import Source, is_text
 from boostlab.errors import DataError
-from boostlab.models.contract import DTYPES, Feature
+from boostlab.models.contract import Feature, FeatureType
 from boostlab.models.packaging import cast_to_signature
 
-ARROW_TYPES = {name: pa.from_numpy_dtype(dtype) for name, dtype in DTYPES.items() if dtype != "object"}
-ARROW_TYPES |= {"string": pa.string(), "datetime": pa.timestamp("us")}  # microseconds reach years that nanoseconds do not
-CSV = csv.WriteOptions(quoting_style="needed")
 
-
-def read_chunks(paths: Sequence[Path], features: Sequence[Feature], chunk_rows: int) -> Iterator[pa.Table]:
-    """Yield the rows of files in order, at most `chunk_rows` at a time.
-
-    In CSV, features have their type in the model's signature, and other columns stay text.
+def study_features(source: Source, features: Sequence[Feature]) -> None:
+    """Find how the features are written in CSV files, from all rows.
 
     Raises
     ------
     DataError
-        If a file cannot be read, or a value does not have its column's type.
+        If a value does not have its column's type, or a column has two readings.
     """
-    for path in paths:
-        try:
-            for batch in _read_csv(path, features) if is_text(path) else pq.ParquetFile(path).iter_batches(chunk_rows):
-                for start in range(0, batch.num_rows, chunk_rows):
-                    yield pa.Table.from_batches([batch.slice(start, chunk_rows)])
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{path} cannot be read: {str(error).strip().splitlines()[0]}") from None
+    wanted: dict[str, FeatureType | None] = {}
+    for feature in features:
+        number = feature.mlflow_type in ("double", "long")
+        wanted[feature.name] = "number" if number else "category" if feature.type == "boolean" else feature.type
+    source.study(wanted, formats={feature.name: feature.format for feature in features})
 
 
-def convert_chunk(chunk: pa.Table, features: Sequence[Feature], *, first_row: int = 1) -> pd.DataFrame:
+def convert_chunk(source: Source, chunk: pa.Table, features: Sequence[Feature], *, first_row: int = 1) -> pd.DataFrame:
     """Return the features of a chunk with the types of the model's signature.
 
     Raises
@@ -55,7 +47,7 @@ def convert_chunk(chunk: pa.Table, features: Sequence[Feature], *, first_row: in
     """
     columns = {}
     for feature in features:
-        values = chunk.column(feature.name)
+        values = source.parse(chunk.column(feature.name), feature.name)
         if pa.types.is_dictionary(values.type):
             values = values.cast(values.type.value_type)
         try:
@@ -69,7 +61,7 @@ def convert_chunk(chunk: pa.Table, features: Sequence[Feature], *, first_row: in
 
 
 @contextmanager
-def write_chunks(output: Path) -> Iterator[Callable[[pa.Table], None]]:
+def write_chunks(output: Path, separator: str = ",") -> Iterator[Callable[[pa.Table], None]]:
     """Open a file for chunks. The file appears under its name when the block ends without an error.
 
     Until then it is a hidden file in the same folder. If the process is killed, this file remains; the next write of the same
@@ -93,7 +85,10 @@ def write_chunks(output: Path) -> Iterator[Callable[[pa.Table], None]]:
                 nonlocal writer, schema
                 if writer is None:
                     schema = chunk.schema
-                    made = csv.CSVWriter(sink, schema, write_options=CSV) if is_text(output) else pq.ParquetWriter(sink, schema)
+                    options = csv.WriteOptions(quoting_style="needed", delimiter=separator)
+                    made = (
+                        csv.CSVWriter(sink, schema, write_options=options) if is_text(output) else pq.ParquetWriter(sink, schema)
+                    )
                     writer = writers.enter_context(made)
                 writer.write_table(chunk.cast(schema))
 
@@ -103,16 +98,11 @@ def write_chunks(output: Path) -> Iterator[Callable[[pa.Table], None]]:
         part.replace(output)
     except OSError as error:
         raise DataError(f"{output} cannot be written: {error.strerror or error}.") from None
+    except pa.ArrowException as error:  # such as lists, which CSV does not hold
+        raise DataError(f"{output} cannot be written: {str(error).splitlines()[0]}. Name a .parquet file as output.") from None
     finally:
         with suppress(OSError):  # such as a parent that is not a folder
             part.unlink(missing_ok=True)
-
-
-def _read_csv(path: Path, features: Sequence[Feature]) -> Iterator[pa.RecordBatch]:
-    types = dict.fromkeys(read_names([path]), pa.string())
-    types |= {feature.name: ARROW_TYPES[feature.mlflow_type] for feature in features}
-    with csv.open_csv(path, convert_options=convert_options(types)) as reader:
-        yield from reader
 
 
 def _remove_parts(folder: Path, start: str) -> None:

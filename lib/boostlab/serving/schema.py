@@ -43,9 +43,9 @@ def convert_column(values: Sequence[Any], mlflow_type: MLflowType, name: str) ->
 def convert_text(values: Sequence[str | None], mlflow_type: MLflowType, name: str) -> Array:
     """Convert the fields of a CSV column as pandas reads them, or raise a RequestError that names the column."""
     try:
-        known = [None if value in MISSING_MARKERS else value for value in values]
         if mlflow_type == "string":
-            return to_objects(known)
+            return to_objects([None if value == "" else value for value in values])
+        known = [None if value in MISSING_MARKERS else value for value in values]
         if mlflow_type == "datetime":
             return np.array([_convert_date(value) for value in known], "M8[ns]")
         return np.array([TEXT_PARSERS[mlflow_type](value) for value in known], DTYPES[mlflow_type])

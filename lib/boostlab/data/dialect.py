@@ -1,0 +1,168 @@
+"""The dialect of a CSV file: its encoding, its separator and its column names, found in the first megabyte of the file."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from boostlab.data.settings import ReadSettings
+from boostlab.errors import DataError
+
+HEAD_BYTES = 1 << 20
+HEAD_ROWS = 1_000
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+VALUE = re.compile(r"\s*[+-]?[\d.,]*\d[\d.,]*(e[+-]?\d+)?\s*|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|true|false|", re.IGNORECASE)
+BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the text of a CSV file becomes fields."""
+
+    separator: str
+    encoding: str
+    names: tuple[str, ...]  #: the columns in the order of the file; a column without a name is empty
+    blank_lines: int = 0  #: number of empty lines before the column names
+
+    def describe(self) -> str:
+        """Return the dialect in words."""
+        nameless = "; the column without a name is left out" if "" in self.names else ""
+        return f"separator {SEPARATORS.get(self.separator, repr(self.separator))}, encoding {self.encoding}{nameless}"
+
+
+def find_dialect(path: Path, read: ReadSettings) -> Dialect:
+    """Return the dialect of a file; what the settings state is not searched for.
+
+    Raises
+    ------
+    DataError
+        If the file is empty, is not text of the stated encoding, has two columns of one name, or two separators fit equally well.
+    """
+    head = _read_head(path)
+    if not head:
+        raise DataError(f"{path} is empty.")
+    encoding = read.encoding or _find_encoding(path, head)
+    text = _decode(path, head, encoding)
+    whole, text = text, text.lstrip("\r\n")
+    blank_lines = len(whole[: len(whole) - len(text)].splitlines())
+    if len(head) == HEAD_BYTES:
+        text = text[: text.rfind("\n") + 1] or text  # the last line is cut off
+    separator = read.separator or _find_separator(path, text)
+    try:
+        rows = _split(text, separator)
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}.") from None
+    dialect = Dialect(separator, encoding, _find_names(path, rows), blank_lines)
+    _check_quotes(path, dialect)
+    return dialect
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def _find_encoding(path: Path, head: bytes) -> str:
+    """Return the encoding: by a mark at its start, by zero bytes, UTF-8 if the whole file is, else cp1252 (Latin-1)."""
+    for mark, encoding in BYTE_ORDER_MARKS.items():
+        if head.startswith(mark):
+            return encoding
+    for encoding, first in (("utf-16-le", 1), ("utf-16-be", 0)):
+        if head[first:200:2].count(0) > len(head[:200]) // 4:
+            return encoding
+    try:
+        _count_quotes(path, "utf-8")
+        return "utf-8"
+    except UnicodeDecodeError:
+        return "cp1252"
+
+
+def _check_quotes(path: Path, dialect: Dialect) -> None:
+    """Refuse a quoted field that does not end: the rest of the file would be its value."""
+    if _count_quotes(path, dialect.encoding) % 2:
+        with _open(path, dialect.encoding) as file:
+            try:
+                for _ in csv.reader(file, delimiter=dialect.separator, strict=True):
+                    pass
+            except csv.Error as error:
+                if "end of data" in str(error):
+                    raise DataError(
+                        f"{path} ends inside a quoted field: a quotation mark is missing. Correct the file."
+                    ) from None
+
+
+def _count_quotes(path: Path, encoding: str) -> int:
+    with _open(path, encoding) as file:
+        return sum(text.count('"') for text in iter(partial(file.read, HEAD_BYTES), ""))
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
+    return (
+        gzip.open(path, "rt", encoding=encoding, newline="") if path.suffix == ".gz" else path.open(encoding=encoding, newline="")
+    )
+
+
+def _decode(path: Path, head: bytes, encoding: str) -> str:
+    cut = len(head) == HEAD_BYTES
+    try:
+        text = head.decode(encoding, errors="ignore" if cut and encoding.startswith("utf") else "strict")
+    except (UnicodeDecodeError, LookupError) as error:
+        raise DataError(f"{path} is not text in the encoding {encoding!r}: {error}. Set read: {{encoding: NAME}}.") from None
+    return text.removeprefix("\ufeff")
+
+
+def _split(text: str, separator: str) -> list[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    return list(islice(filter(None, reader), HEAD_ROWS))
+
+
+def _find_separator(path: Path, text: str) -> str:
+    """Return the separator that gives each row the fields of the header; of several, the one that gives more values."""
+    scores = {}
+    for separator in SEPARATORS:
+        try:
+            header, *rows = _split(text, separator)
+        except (csv.Error, ValueError):
+            continue
+        if len(header) > 1 and all(_fits(row, len(header)) for row in rows):
+            fields = [field for row in rows for field in row]
+            scores[separator] = sum(VALUE.fullmatch(field) is not None for field in fields) / max(len(fields), 1)
+    best = max(scores.values(), default=0)
+    found = [separator for separator, score in scores.items() if score == best]
+    if len(found) > 1:
+        readings = " or ".join(f"{_split(text, separator)[0]} ({SEPARATORS[separator]})" for separator in found)
+        raise DataError(f"The columns of {path} are {readings}. State the separator: read: {{separator: '{found[0]}'}}.")
+    # no separator fits all rows: the one of the header, and the error names the row that does not fit
+    first_line = text.partition("\n")[0]
+    return found[0] if found else max(SEPARATORS, key=first_line.count)
+
+
+def _fits(row: list[str], width: int) -> bool:
+    """Tell whether a row has the fields of the header, or one more: an empty one at its end, or a row name at its start."""
+    return len(row) in (width, width + 1)
+
+
+def _find_names(path: Path, rows: list[list[str]]) -> tuple[str, ...]:
+    header, lines = rows[0] if rows else [], rows[1:]
+    names = [name if name.strip() else "" for name in header]
+    if lines and all(len(row) == len(header) + 1 for row in lines):
+        names = [*names, ""] if all(not row[-1].strip() for row in lines) else ["", *names]
+    twice = [name for name, count in Counter(names).items() if count > 1 and name]
+    if twice:
+        raise DataError(f"{path} has more than one column {twice[0]!r}. Rename them: column names are unique.")
+    for position, name in enumerate(names):
+        if not name and position > 0 and any(row[position].strip() for row in lines if len(row) > position):
+            raise DataError(f"Column {position + 1} of {path} has values and no name. Name it in the first line.")
+    return tuple(names)

@@ -1,0 +1,95 @@
+"""The dialect of CSV files: separator, encoding and column names, found or stated, and refused where two readings fit."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boostlab.data.dialect import find_dialect
+from boostlab.data.settings import ReadSettings
+from boostlab.errors import DataError
+
+
+def find(folder: Path, content: str, written: str = "utf-8", **read: Any) -> tuple[str, str, tuple[str, ...]]:
+    (folder / "t.csv").write_bytes(content.encode(written))
+    dialect = find_dialect(folder / "t.csv", ReadSettings(**read))
+    return dialect.separator, dialect.encoding, dialect.names
+
+
+@pytest.mark.parametrize(
+    ("content", "separator"),
+    [
+        ("a,b\n1,2\n", ","),
+        ("a;b\n1,5;2,5\n3,5;4,5\n", ";"),
+        ("a;b;c\n1;x, y;2\n", ";"),
+        ("a\tb\n1,5\t2\n", "\t"),
+        ("a|b\n1|2,5\n", "|"),
+        ('"a, first";b\n1;2\n', ";"),
+        ('a,b\n"one\ntwo; three",2\n"four",5\n', ","),
+        ("a\n1\n2\n", ","),
+    ],
+)
+def test_finds_the_separator(tmp_path: Path, content: str, separator: str) -> None:
+    assert find(tmp_path, content)[0] == separator
+
+
+@pytest.mark.parametrize(
+    ("encoding", "found"),
+    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("latin-1", "cp1252")],
+)
+def test_finds_the_encoding_and_reads_the_names_in_it(tmp_path: Path, encoding: str, found: str) -> None:
+    assert find(tmp_path, "área;preço\n1;2\n", encoding) == (";", found, ("área", "preço"))
+
+
+def test_an_odd_byte_far_behind_the_first_megabyte_decides_the_encoding(tmp_path: Path) -> None:
+    content = "name,price\n" + "plain,1\n" * 200_000 + "café,2\n"
+    assert find(tmp_path, content, "cp1252")[1] == "cp1252"
+    assert find(tmp_path, content, "utf-8")[1] == "utf-8"
+
+
+def test_what_is_stated_is_not_searched_for(tmp_path: Path) -> None:
+    assert find(tmp_path, "a,b;c\n1,2;3\n", separator=",")[2] == ("a", "b;c")
+    assert find(tmp_path, "цена;b\n1;2\n", "cp1251", encoding="cp1251")[2] == ("цена", "b")
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (",a,b\n0,1,2\n1,3,4\n", ("", "a", "b")),  # pandas' index
+        ("a b,c\nr1,1,2\nr2,3,4\n", ("", "a b", "c")),  # R's row names
+        ("a;b;\n1;2;\n", ("a", "b", "")),  # a separator at the end of each line
+        ("a;b\n1;2;\n3;4;\n", ("a", "b", "")),
+        ("\n\na,b\n1,2\n", ("a", "b")),
+    ],
+)
+def test_a_column_without_a_name_is_kept_apart(tmp_path: Path, content: str, names: tuple[str, ...]) -> None:
+    assert find(tmp_path, content)[2] == names
+
+
+def test_a_compressed_file_has_the_dialect_of_its_content(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
+        file.write("é;b\n1;2\n".encode("latin-1"))
+    dialect = find_dialect(tmp_path / "t.csv.gz", ReadSettings())
+    assert (dialect.separator, dialect.encoding, dialect.names) == (";", "cp1252", ("é", "b"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a,b;c,d\nx,y;z,w\n", r"The columns of .* are \['a', 'b;c', 'd'\] \(comma\) or \['a,b', 'c,d'\] \(semicolon\)"),
+        ("a,a\n1,2\n", "more than one column 'a'"),
+        ("a,,b\n1,2,3\n", "Column 2 of .* has values and no name"),
+        ("", "is empty"),
+    ],
+)
+def test_refuses_what_has_two_readings(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        find(tmp_path, content)
+
+
+def test_refuses_a_stated_encoding_that_does_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not text in the encoding 'utf-8'"):
+        find(tmp_path, "é,b\n1,2\n", "latin-1", encoding="utf-8")

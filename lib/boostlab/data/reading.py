@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 from pyarrow import csv
 
 from boostlab.data.dialect import Dialect, find_dialect
-from boostlab.data.readings import Column, Number, Reading
+from boostlab.data.readings import Column, Number, Reading, is_number
 from boostlab.data.settings import ReadSettings
 from boostlab.data.types import convert, find_type, is_string, simplify
 from boostlab.errors import DataError
@@ -27,6 +27,7 @@ from boostlab.models.contract import FeatureType
 TEXT = (".csv", ".csv.gz")
 ENDINGS = (*TEXT, ".parquet")
 BATCH_ROWS = 65_536
+BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many rows in a block
 INDEX = "__index_level_"  # how pandas names a stored index that has no name
 
 
@@ -59,7 +60,7 @@ class Source:
     @property
     def missing_numbers(self) -> tuple[float, ...]:
         """The numbers that mean a missing value, by the settings."""
-        return tuple(float(text) for text in self.read_settings.missing if _is_number(text))
+        return tuple(float(text) for text in self.read_settings.missing if is_number(text))
 
     def describe(self) -> str:
         """Return how the files are read, in words."""
@@ -262,7 +263,10 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator
         reader = csv.open_csv(
             path,
             read_options=csv.ReadOptions(
-                column_names=places, skip_rows_after_names=dialect.blank_lines + 1, encoding=dialect.encoding, block_size=4 << 20
+                column_names=places,
+                skip_rows_after_names=dialect.blank_lines + 1,
+                encoding=dialect.encoding,
+                block_size=BLOCK_BYTES,
             ),
             parse_options=csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
             convert_options=csv.ConvertOptions(
@@ -277,13 +281,6 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator
             yield pa.record_batch(batch.columns, names=list(columns))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return float(text) == float(text)
-    except ValueError:
-        return False
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:

@@ -6,9 +6,10 @@ end is the reading of the column. Two that remain and give different values are 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations, product
 from pathlib import Path
@@ -79,15 +80,18 @@ class Number(Reading):
 
     decimal: str = "."
     leading_zeros: bool = False  #: whether 0123 is a number too
+    whole: bool = field(default=True, compare=False)  #: whether the numbers may be whole; they become int64, others float64
     type: FeatureType = "number"
 
     def parse(self, values: pa.Array) -> pa.Array | None:
-        """See the base class. Whole numbers become int64, others float64."""
+        """See the base class."""
         parsed = self._cast(values)
         return self._parse_slowly(values) if parsed is None else parsed
 
     def _cast(self, values: pa.Array) -> pa.Array | None:
-        for kind in (pa.int64(), pa.float64()) if self.decimal == "." else (pa.int64(),):
+        for kind in self._types():
+            if kind == pa.float64() and self.decimal != ".":
+                continue
             try:
                 numbers = values.cast(kind)
             except pa.ArrowInvalid:
@@ -96,6 +100,9 @@ class Number(Reading):
                 return None
             return numbers if kind == pa.int64() else _check_floats(numbers, values)
         return None
+
+    def _types(self) -> list[pa.DataType]:
+        return [pa.int64(), pa.float64()] if self.whole else [pa.float64()]
 
     def _parse_slowly(self, values: pa.Array) -> pa.Array | None:
         coded = _drop_markers(values).dictionary_encode()
@@ -108,7 +115,7 @@ class Number(Reading):
         plain = pc.replace_substring_regex(texts, GROUPS[self.decimal], "")
         plain = pc.replace_substring(plain, self.decimal, ".") if self.decimal != "." else plain
         plain = pc.replace_substring_regex(plain, r"^\+", "")
-        for kind in (pa.int64(), pa.float64()):
+        for kind in self._types():
             try:
                 numbers = plain.cast(kind)
             except pa.ArrowInvalid:
@@ -202,16 +209,14 @@ def list_readings(wanted: FeatureType | None, read: ReadSettings, texts: Iterabl
         return [Number(sign, leading_zeros=True) for sign in decimals]
     if wanted == "boolean":
         return [Truth()]
-    stated = [
-        day
-        for day in DAYS
-        if read.day_first is None or not day.startswith(EITHER_FIRST) or day.startswith("%d") == read.day_first
-    ]
-    formats = [day + time for day, time in product(stated, TIMES) if all(_has_format(text, day + time) for text in texts)]
+    dated = [day for day in DAYS if read.day_first in (None, day.startswith("%d")) or not day.startswith(EITHER_FIRST)]
+    shown = [] if all(map(is_number, texts)) else [day + time for day, time in product(dated, TIMES)]
+    formats = [form for form in shown if all(_has_format(text, form) for text in texts)]
     dates = [Date(), Date(zoned=True), *map(Date, formats)]
     if wanted == "date":
         return [*dates, Date(COMPACT_DATE), *map(Epoch, EPOCH_UNITS)]
-    return [*(Number(sign) for sign in decimals), Truth(), *dates, Text()]
+    numbers = [Number(sign) for sign in decimals]
+    return [*numbers, Text()] if not shown else [*numbers, Truth(), *dates, Text()]
 
 
 @dataclass
@@ -249,7 +254,11 @@ class Column:
             if pair not in self.examples and not _equal(typed[pair[0]], typed[pair[1]]):
                 self.examples[pair] = _find_example(values, typed[pair[0]], typed[pair[1]])
         self.fraction |= any(pa.types.is_floating(result.type) for result in typed.values())
-        self.readings = list(parsed)
+        self.readings = [self._settle(reading) for reading in parsed]
+
+    def _settle(self, reading: Reading) -> Reading:
+        """Return the reading without a search for whole numbers once a fraction was seen."""
+        return replace(reading, whole=False) if isinstance(reading, Number) and self.fraction and reading.whole else reading
 
     @property
     def is_text(self) -> bool:
@@ -347,6 +356,14 @@ def _any_matches(values: pa.Array, pattern: str, *, start: str = "") -> bool:
     """Tell whether a value matches a regular expression; `start` excludes most values faster."""
     some = values.filter(pc.starts_with(values, start)) if start else values
     return bool(len(some) and pc.any(pc.match_substring_regex(some, pattern)).as_py())
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a text reads as a number other than NaN."""
+    try:
+        return not math.isnan(float(text))
+    except ValueError:
+        return False
 
 
 def _has_format(text: str, form: str) -> bool:

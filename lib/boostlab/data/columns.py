@@ -152,14 +152,14 @@ def _make_feature(table: Table, column: ColumnProfile, whole: pa.ChunkedArray, k
     form = table.formats.get(column.name, "")
     feature = Feature(column.name, column.type, MLFLOW_TYPES[column.type], optional=column.missing > 0, format=form)
     if column.type == "number":
-        return replace(feature, missing=table.missing, whole=pa.types.is_integer(whole.type))
+        return replace(feature, missing=table.missing, any_type=pa.types.is_integer(whole.type))
     if column.type == "boolean":
         # Missing values in any row decide how pandas holds the column; nothing is learned from them. MLflow's booleans have none.
         has_missing = pc.any(pc.is_null(whole)).as_py()
-        return replace(feature, mlflow_type="string") if has_missing else feature
+        return replace(feature, mlflow_type="string", any_type=True) if has_missing else feature
     if column.type == "date":
         mlflow_type, parts = _find_date_type(table, whole, form), _find_parts(known, feature)
-        return replace(feature, mlflow_type=mlflow_type, parts=parts, whole=form in NUMERIC_DATES)
+        return replace(feature, mlflow_type=mlflow_type, parts=parts, any_type=form in NUMERIC_DATES)
     return _make_category(table, feature, known)
 
 
@@ -182,7 +182,7 @@ def _make_category(table: Table, feature: Feature, known: pa.ChunkedArray) -> Fe
     names = tuple(sorted(map(str, known.unique().to_pylist())))
     whole = feature.format == "number" or (table.from_text and all(WHOLE.fullmatch(name) for name in names))
     if whole and all(abs(int(name)) < 2**53 for name in names):
-        feature = replace(feature, mlflow_type="double", whole=True)
+        feature = replace(feature, mlflow_type="double", any_type=True)
     gaps = [name for name in names if name in MISSING_MARKERS]
     return replace(feature, categories=names, format="", gap=gaps[0] if len(gaps) == 1 and not feature.optional else "")
 

@@ -63,9 +63,9 @@ class Feature:
         The category that a missing value stands for, such as ``None``: MLflow's server reads this word in CSV as missing.
     missing : tuple of float
         The numbers that mean a missing value.
-    whole : bool
-        Whether the table has whole numbers here. MLflow's signature then takes any number: its ``long`` cuts fractions off, and
-        its ``double`` refuses the whole numbers of pandas.
+    any_type : bool
+        Whether MLflow's signature takes any value here, and the predictor alone checks it. It does for whole numbers (MLflow's
+        ``long`` cuts fractions off, its ``double`` refuses the whole numbers of pandas) and for booleans with missing values.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Feature:
     ordered: bool = False
     gap: str = ""
     missing: tuple[float, ...] = ()
-    whole: bool = False
+    any_type: bool = False
 
     @property
     def width(self) -> int:
@@ -89,14 +89,14 @@ class Feature:
     def from_dict(cls, entry: Mapping[str, Any]) -> Feature:
         """Read an entry of ``contract.json``."""
         more: dict[str, Any] = {name: tuple(entry.get(name, ())) for name in ("categories", "parts", "missing")}
-        more |= {name: entry[name] for name in ("format", "ordered", "gap", "whole") if name in entry}
+        more |= {name: entry[name] for name in ("format", "ordered", "gap", "any_type") if name in entry}
         return cls(entry["name"], entry["kind"], entry["signature"], entry["optional"], **more)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the entry of ``contract.json``."""
         entry = {"name": self.name, "kind": self.type, "signature": self.mlflow_type, "optional": self.optional}
         more = {"category": {"categories": list(self.categories)}, "date": {"parts": list(self.parts)}}
-        rare: dict[str, Any] = {"format": self.format, "ordered": self.ordered, "gap": self.gap, "whole": self.whole}
+        rare: dict[str, Any] = {"format": self.format, "ordered": self.ordered, "gap": self.gap, "any_type": self.any_type}
         rare["missing"] = list(self.missing)
         return entry | more.get(self.type, {}) | {name: value for name, value in rare.items() if value}
 

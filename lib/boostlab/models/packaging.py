@@ -227,7 +227,7 @@ def state_types(folder: Path) -> None:
     from mlflow.models import Model
 
     contract = Contract.read_model(folder)
-    if any(feature.whole for feature in contract.features):
+    if any(feature.any_type for feature in contract.features):
         model = Model.load(str(folder))
         model.signature = _make_signature(contract, any_number=False)
         model.save(str(folder / "MLmodel"))
@@ -239,7 +239,7 @@ def _make_signature(contract: Contract, *, any_number: bool = True) -> ModelSign
     from mlflow.types.schema import AnyType
 
     def find_type(item: Feature) -> DataType | AnyType:
-        return AnyType() if item.whole and any_number else DataType[item.mlflow_type]
+        return AnyType() if item.any_type and any_number else DataType[item.mlflow_type]
 
     inputs = Schema([ColSpec(find_type(item), item.name, required=not item.optional) for item in contract.features])
     if contract.task == "regression":

@@ -187,3 +187,51 @@ def test_every_way_of_asking_gives_the_notebooks_answer(tmp_path: Path, seed: in
 def has_two_gaps(categories: tuple[str, ...], *, optional: bool) -> bool:
     """Tell whether MLflow's server, which reads words such as NA in CSV as missing, cannot tell them apart."""
     return optional + len(MISSING_MARKERS & set(categories)) > 1
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_stated_types_and_rare_values_are_answered_alike(tmp_path: Path, suffix: str) -> None:
+    import mlflow.pyfunc
+
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "size": pd.Categorical(draw.choice(["S", "M", "L"], ROWS), ["S", "M", "L"], ordered=True),
+            "age": np.where(draw.random(ROWS) < 0.2, -999, draw.integers(0, 90, ROWS)),
+            "sold": draw.choice([20240229, 20231231, 20250101], ROWS),
+            "until": draw.choice(np.array(["2024-01-01", "9999-12-31", "0001-01-01"], "datetime64[us]"), ROWS),
+            "y": draw.normal(size=ROWS),
+        }
+    )
+    path = tmp_path / f"t{suffix}"
+    frame.to_csv(path, index=False) if suffix == ".csv" else frame.to_parquet(path)
+    features = ["size", "age", "sold", "until"]
+    settings = make_settings(
+        dataset=str(path),
+        target="y",
+        features=features,
+        read={"missing": ["-999"]},
+        column_types={"sold": "date"},
+        num_boost_round=5,
+        min_child_weight=0.0,
+    )
+    folder, predictor, split = make_package(settings, tmp_path)
+    ordered, age, sold, until = predictor.contract.features
+    assert (ordered.categories, ordered.ordered) == (
+        (("S", "M", "L"), True) if suffix == ".parquet" else (("L", "M", "S"), False)
+    )
+    assert (age.missing, age.any_type, sold.format, until.mlflow_type) == ((-999.0,), True, "%Y%m%d", "string")
+    table = split.train.table
+    expected = predictor.predict(pd.concat(table.batches(features, np.arange(ROWS)), ignore_index=True)).tolist()
+
+    sent = frame.assign(size=frame["size"].astype(str), until=frame.until.map(lambda date: date.isoformat()))[features]
+    body = json.dumps({"dataframe_records": sent.to_dict("records")})
+    assert json.loads(ServedModel(folder).answer(body.encode(), JSON)[0])["predictions"] == expected
+    model = mlflow.pyfunc.load_model(str(folder))
+    assert model.predict(sent).tolist() == expected
+    assert ask_mlflow(model, body, JSON) == expected
+    score_file(model, predictor.contract, rows=str(path), output=tmp_path / "out.parquet")
+    scored = pd.read_parquet(tmp_path / "out.parquet")
+    assert scored["prediction"].tolist() == expected
+    blank = sent.assign(age=None)
+    assert model.predict(sent.assign(age=-999)).tolist() == model.predict(blank).tolist() == predictor.predict(blank).tolist()

@@ -11,7 +11,7 @@ from boostlab.data.settings import SplitSettings, TableSettings
 from boostlab.errors import ParameterError
 
 TABLE = {"target": "y", "features": [], "drop": [], "sample_weight": "", "group": "", "time": "", "task": "auto"}
-SPLIT = {"split": "random", "stratify": True, "test_size": 0.2, "valid_size": 0.2, "seed": 0}
+SPLIT = {"split": "random", "stratify": True, "test_size": 0.2, "valid_size": 0.2, "split_seed": 0}
 
 
 @pytest.mark.parametrize("dataset", ["t.csv", "folder", "*.csv"])

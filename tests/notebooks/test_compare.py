@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Pa
     trainings: dict[str, list[str]] = {
         "plain": [],
         "sampled": ["-p", "eta", "0.3", "-y", "xgb_params: {sampling_method: uniform}"],
-        "other-seed": ["-p", "seed", "5"],
+        "other-seed": ["-p", "split_seed", "5"],
     }
     for name, given in trainings.items():
         command = [PAPERMILL, "--no-progress-bar", str(TRAIN), str(folder / "out.ipynb"), "-p", "run_name", name]
@@ -93,7 +93,7 @@ def test_compares_two_models_on_the_same_rows_and_registers_the_better(
     client = look(f"sqlite:///{trained}/mlflow.db")
     runs = [run for run in all_runs(client) if run.info.run_name in ("plain", "sampled")]
     first, second = sorted(runs, key=lambda run: run.data.metrics["test_rmse"])
-    options = ["-p", "search", "params.seed = '0'", "-p", "register_as", "sugar"]
+    options = ["-p", "search", "params.split_seed = '0'", "-p", "register_as", "sugar"]
     done = papermill(COMPARE, "out.ipynb", *options, "-p", "tracking_uri", f"sqlite:///{trained}/mlflow.db")
 
     assert done.returncode == 0, done.stderr

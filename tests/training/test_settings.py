@@ -52,6 +52,7 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and 
     "max_bin": ([2, 512], [1]),
     "num_parallel_tree": ([1, 3], [0]),
     "seed": ([0, 2**31 - 1], [-1, 2**31]),
+    "split_seed": ([0, 2**31 - 1], [-1, 2**31]),
     "nthread": COUNT,
     "device": (["cpu", "cuda", "cuda:1", "gpu"], ["tpu", "cuda:", "cuda:x", "CPU", ""]),
     "dataset": (["breast_cancer", "diabetes", "digits", "iris", "wine"], ["boston"]),

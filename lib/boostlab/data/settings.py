@@ -103,7 +103,7 @@ class SplitSettings(Settings):
     stratify: bool
     test_size: Share
     valid_size: Share
-    seed: Seed
+    split_seed: Seed
 
     @model_validator(mode="after")
     def _training_part_has_rows(self) -> Self:

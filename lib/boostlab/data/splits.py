@@ -79,7 +79,7 @@ def split_table(table: Table, settings: SplitSettings) -> Split:
         if absent:
             raise DataError(
                 f"The class {absent[0]!r} of {target.name!r} has no row in the training part. "
-                "Change the split or the seed, or drop the class."
+                "Change the split or split_seed, or drop the class."
             )
     weight = _read_weights(table) if table.roles.weight else None
     return Split(*(Part(table, rows, target.iloc[rows], None if weight is None else weight[rows]) for rows in parts))
@@ -89,9 +89,9 @@ def _split_at_random(table: Table, strata: pd.Series | None, settings: SplitSett
     rows = np.arange(len(table))
     test, valid = _count_parts(table, len(rows), settings, fewest=1 if strata is None else strata.nunique())
     try:
-        rest, tested = train_test_split(rows, test_size=test, random_state=settings.seed, stratify=strata)
+        rest, tested = train_test_split(rows, test_size=test, random_state=settings.split_seed, stratify=strata)
         strata = None if strata is None else strata.iloc[rest]
-        train, validated = train_test_split(rest, test_size=valid, random_state=settings.seed, stratify=strata)
+        train, validated = train_test_split(rest, test_size=valid, random_state=settings.split_seed, stratify=strata)
     except ValueError as error:  # a class too rare for its share of each part
         raise DataError(f"{table.name!r} cannot be split by class: {error} Change the sizes, or set stratify to False.") from None
     return [np.sort(part) for part in (train, validated, tested)]
@@ -101,8 +101,10 @@ def _split_by_group(table: Table, settings: SplitSettings) -> list[Array]:
     codes, distinct = pd.factorize(_read_complete(table, "group"))
     test, valid = _count_parts(table, len(distinct), settings, unit="groups")
     rows = np.arange(len(table))
-    rest, tested = next(GroupShuffleSplit(1, test_size=test, random_state=settings.seed).split(rows, groups=codes))
-    train, validated = next(GroupShuffleSplit(1, test_size=valid, random_state=settings.seed).split(rest, groups=codes[rest]))
+    rest, tested = next(GroupShuffleSplit(1, test_size=test, random_state=settings.split_seed).split(rows, groups=codes))
+    train, validated = next(
+        GroupShuffleSplit(1, test_size=valid, random_state=settings.split_seed).split(rest, groups=codes[rest])
+    )
     return [np.sort(part) for part in (rest[train], rest[validated], tested)]
 
 

@@ -11,7 +11,15 @@ from boostlab.data.settings import SplitSettings, TableSettings
 from boostlab.errors import ParameterError
 
 TABLE = {"target": "y", "features": [], "drop": [], "sample_weight": "", "group": "", "time": "", "task": "auto"}
-SPLIT = {"split": "random", "stratify": True, "test_size": 0.2, "valid_size": 0.2, "split_seed": 0}
+SPLIT = {
+    "split": "random",
+    "time_gap": "",
+    "stratify": True,
+    "duplicates": "together",
+    "test_size": 0.2,
+    "valid_size": 0.2,
+    "split_seed": 0,
+}
 
 
 @pytest.mark.parametrize("dataset", ["t.csv", "folder", "*.csv"])
@@ -46,3 +54,23 @@ def test_refuses_shares_that_leave_no_rows_for_training() -> None:
     assert SplitSettings.check(SPLIT | {"test_size": 0.5, "valid_size": 0.49}).valid_size == 0.49
     with pytest.raises(ParameterError, match=r"test_size = 0\.5 and valid_size = 0\.5 leave no rows for training"):
         SplitSettings.check(SPLIT | {"test_size": 0.5, "valid_size": 0.5})
+
+
+@pytest.mark.parametrize("gap", ["7 days", "12h", "0.5", "0"])
+def test_takes_a_gap_of_time_as_duration_or_number(gap: str) -> None:
+    assert SplitSettings.check(SPLIT | {"split": "time", "time_gap": gap}).time_gap == gap
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"split": "time", "time_gap": "a week"}, r"time_gap = 'a week': neither a duration of at least zero, such as '7 days'"),
+        ({"split": "time", "time_gap": "-1 days"}, "neither a duration of at least zero"),
+        ({"split": "time", "time_gap": "nan"}, "neither a duration of at least zero"),
+        ({"time_gap": "7 days"}, "time_gap is for a split by time: set split to time"),
+        ({"duplicates": "drop"}, "duplicates has no choice 'drop'.*It takes: together, apart"),
+    ],
+)
+def test_refuses_a_split_that_contradicts_itself(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        SplitSettings.check(SPLIT | changes)

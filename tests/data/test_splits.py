@@ -10,11 +10,15 @@ import pandas as pd
 import pytest
 from tests.support.settings import make_settings
 
-from boostlab.data.splits import Split, split_table
+from boostlab.data.columns import profile_columns
+from boostlab.data.splits import Part, Split, split_table
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
+from boostlab.training.fit import fit_booster
+from boostlab.training.metrics import evaluate_test
 
 ROWS = 300
+PARTS = ("train", "valid", "test")
 
 
 def make_table(tmp_path: Path, **roles: str) -> Table:
@@ -31,9 +35,9 @@ def make_table(tmp_path: Path, **roles: str) -> Table:
     return write_table(tmp_path, frame, **roles)
 
 
-def write_table(tmp_path: Path, frame: pd.DataFrame, **roles: str) -> Table:
-    path = tmp_path / "t.parquet"
-    frame.to_parquet(path, index=False)
+def write_table(tmp_path: Path, frame: pd.DataFrame, *, ending: str = ".parquet", **roles: Any) -> Table:
+    path = tmp_path / f"t{ending}"
+    frame.to_parquet(path, index=False) if ending == ".parquet" else frame.to_csv(path, index=False)
     return load_table(make_settings(dataset=str(path), target="y", **roles))
 
 
@@ -45,6 +49,10 @@ def make_classes(tmp_path: Path, classes: dict[str, int]) -> Table:
 def split(table: Table, *, by_time: bool = False, **options: Any) -> Split:
     own = {"dataset": __file__, "target": "y", "time": "when", "split": "time"} if by_time else {}
     return split_table(table, make_settings(**{"test_size": 0.2, "valid_size": 0.25, "split_seed": 3, **own, **options}))
+
+
+def list_parts(parts: Split) -> list[Part]:
+    return [getattr(parts, name) for name in PARTS]
 
 
 def column(table: Table, name: str) -> np.ndarray:
@@ -160,3 +168,178 @@ def test_refuses_a_part_that_is_too_small(tmp_path: Path, task: str, test: float
 
     with pytest.raises(DataError, match=rf"{words}.*Change test_size or valid_size"):
         split(write_table(tmp_path, frame), test_size=test, valid_size=valid)
+
+
+@pytest.mark.parametrize("written", ["%d/%m/%Y", "%m/%d/%Y", "%b %d, %Y", "%-d.%-m.%Y"])
+def test_a_split_by_text_times_trains_on_the_past_and_shows_the_format(tmp_path: Path, written: str) -> None:
+    days = pd.Series(pd.date_range("2022-01-01", periods=ROWS))
+    table = write_table(
+        tmp_path, pd.DataFrame({"x": range(ROWS), "when": days.dt.strftime(written), "y": days.dt.day / 2}), time="when"
+    )
+    parts = split(table, by_time=True)
+
+    assert [part.rows.tolist() for part in list_parts(parts)] == [[*range(165)], [*range(165, 240)], [*range(240, ROWS)]]
+    read = written.replace("-", "")
+    assert parts.sizes()[f"time, read as {read}"].tolist()[0] == "2022-01-01 to 2022-06-14"
+    assert parts.tags() == {"boostlab.time_format": read}
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a", "b"], "The column 'when' is not of the type date: 'a' in row 1"),
+        (["31/12/2023", "soon"], "The column 'when' is not of the type date"),
+        (["1/2/2023", "3/4/2023"], "The column 'when' has two readings: '1/2/2023' is .*read: {day_first: true} or"),
+        ([True, False], "The time column 'when' holds bool values"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".parquet", ".csv"])
+def test_refuses_times_that_are_no_dates_or_have_two_readings(
+    tmp_path: Path, texts: list[object], message: str, ending: str
+) -> None:
+    frame = pd.DataFrame({"x": range(40), "when": texts * 20, "y": np.arange(40) / 2})
+    with pytest.raises(DataError, match=message):
+        split(write_table(tmp_path, frame, ending=ending, time="when"), by_time=True)
+
+
+def test_orders_times_by_the_reading_that_the_user_states(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": range(10), "when": [f"{n}/{11 - n}/2023" for n in range(1, 11)], "y": np.arange(10) / 2})
+    for day_first, rows in ((True, [1, 0]), (False, [8, 9])):
+        table = write_table(tmp_path, frame, time="when", read={"day_first": day_first})
+        assert sorted(split(table, by_time=True).test.rows) == sorted(rows)
+
+
+def test_a_gap_leaves_out_and_counts_the_last_rows_before_the_next_part(tmp_path: Path) -> None:
+    table = make_table(tmp_path, time="when")
+    parts = split(table, by_time=True, time_gap="7 days")
+    times = [pd.Series(column(table, "when")[part.rows]) for part in list_parts(parts)]
+
+    whole = split(table, by_time=True)
+    assert (parts.test.rows == whole.test.rows).all()
+    assert times[1].min() - times[0].max() == times[2].min() - times[1].max() == pd.Timedelta(days=7)
+    (lost,) = parts.left_out.values()
+    assert lost == ROWS - sum(map(len, list_parts(parts))) > 0
+    assert parts.sizes()["rows"].to_dict()["left out: in the gap of time"] == lost
+    assert parts.tags() == {"boostlab.rows_left_out": f'{{"in the gap of time": {lost}}}'}
+
+
+def test_refuses_a_gap_that_leaves_no_rows(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"The validation part of 't.parquet' would have 0 of"):
+        split(make_table(tmp_path, time="when"), by_time=True, time_gap="50 days")
+
+
+def test_by_time_and_group_no_group_is_in_two_parts_and_the_past_is_learned_from(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    who = np.repeat(np.arange(100), 3)
+    when = pd.Timestamp("2024-01-01") + pd.to_timedelta(who + draw.integers(0, 20, ROWS), unit="D")
+    frame = pd.DataFrame({"x": draw.normal(size=ROWS), "who": who, "when": when, "y": draw.normal(size=ROWS)})
+    table = write_table(tmp_path, frame, time="when", group="who")
+    parts = split(table, by_time=True)
+
+    groups = [set(column(table, "who")[part.rows]) for part in list_parts(parts)]
+    assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
+    times = [column(table, "when")[part.rows] for part in list_parts(parts)]
+    assert times[0].max() < times[1].min() and times[1].max() < times[2].min()
+    whole = split(write_table(tmp_path, frame, time="when"), by_time=True)
+    assert (parts.test.rows == whole.test.rows).all()
+    assert parts.left_out == {"of groups that continue in a later part": ROWS - sum(map(len, list_parts(parts)))}
+
+
+@pytest.mark.parametrize(("test", "valid"), [(0.2, 0.25), (0.15, 0.3)])
+def test_a_split_by_group_keeps_the_shares_of_classes(tmp_path: Path, test: float, valid: float) -> None:
+    """Of 40 uneven groups a few have most of the positives; a plain draw misses the share by a tenth on average."""
+    draw = np.random.default_rng(0)
+    group = np.repeat(np.arange(40), draw.geometric(1 / 30, 40))
+    sick = draw.random(len(group)) < np.where(group % 7 == 0, 0.5, 0.02)
+    frame = pd.DataFrame({"x": draw.normal(size=len(group)), "g": group, "y": sick})
+    table = write_table(tmp_path, frame, group="g")
+    for seed in range(10):
+        parts = split(table, split_seed=seed, test_size=test, valid_size=valid)
+        for part, size in ((parts.test, test), (parts.valid, valid)):
+            assert part.target.sum() / sick.sum() == pytest.approx(size, abs=0.05)
+            assert len(part) / len(group) == pytest.approx(size, abs=0.08)
+
+
+def learn_noise(tmp_path: Path, **options: Any) -> tuple[Split, float]:
+    """Return the split of five copies of pure noise, and the R² of a model on its test part."""
+    noise = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 3)), columns=["a", "b", "y"])
+    table = write_table(tmp_path, pd.concat([noise] * 5).sample(frac=1, random_state=0))
+    parts = split(table, **options)
+    fit = fit_booster(parts, profile_columns(parts), make_settings(num_boost_round=200))
+    return parts, evaluate_test(fit.predictor, parts).scores["r2"]
+
+
+def test_equal_rows_are_in_one_part_and_counted(tmp_path: Path) -> None:
+    parts, r2 = learn_noise(tmp_path)
+    hashes = [set(part.table.content.rows[part.rows]) for part in list_parts(parts)]
+    assert not hashes[0] & hashes[1] | hashes[0] & hashes[2] | hashes[1] & hashes[2]
+    assert [len(part) for part in list_parts(parts)] == [275, 125, 100]
+    assert r2 < 0.2
+    assert parts.findings == (
+        "400 of 500 rows repeat an earlier row in target and features. Equal rows are in one part. "
+        "If they are different cases, set duplicates to apart.",
+    )
+
+
+def test_equal_rows_are_apart_and_counted_if_requested(tmp_path: Path) -> None:
+    parts, r2 = learn_noise(tmp_path, duplicates="apart")
+    assert r2 > 0.9
+    (finding,) = parts.findings
+    assert "100 of 100 test rows equal a row of training or validation. Set duplicates to together" in finding
+
+
+def test_equal_rows_of_coarse_columns_are_different_cases(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.integers(0, 2, 1000), "b": draw.integers(0, 2, 1000), "y": draw.choice(["no", "yes"], 1000)})
+    parts = split(write_table(tmp_path, frame))
+    assert [len(part) for part in list_parts(parts)] == [550, 250, 200]
+    assert "200 of 200 test rows equal a row of training or validation. Rows repeat so often that" in parts.findings[0]
+
+
+def test_copies_do_not_change_how_the_other_rows_are_split(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"a": np.arange(100.0), "y": np.arange(100.0)})
+    plain = split(write_table(tmp_path, frame))
+    assert not plain.findings
+    copied = split(write_table(tmp_path, pd.concat([frame, frame.tail(3)])))
+    assert (copied.test.rows[copied.test.rows < 100] == plain.test.rows).all()
+
+
+@pytest.mark.parametrize(
+    ("frame", "roles", "message"),
+    [
+        ({"y": [0.5, 1.5] * 20, "w": [0.0] * 40}, {}, "All 24 sample weights of the training part are zero"),
+        (
+            {"y": [0.5] * 30 + [1.5] * 10, "w": [1.0] * 32 + [0.0] * 8},
+            {"time": "when"},
+            "All 8 sample weights of the test part are zero",
+        ),
+    ],
+)
+def test_refuses_a_part_whose_weights_are_all_zero(
+    tmp_path: Path, frame: dict[str, list[object]], roles: dict[str, str], message: str
+) -> None:
+    table = write_table(tmp_path, pd.DataFrame({"when": range(40), "a": range(40), **frame}), sample_weight="w", **roles)
+    with pytest.raises(DataError, match=message):
+        split(table, valid_size=0.2, by_time="time" in roles)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (["a", "b"] * 16 + ["a"] * 8, "The test part has few rows of 2 of 2 classes (0 of 'b', 8 of 'a')"),
+        ([*np.arange(32) / 2, *[0.5] * 8], "The test part has one value of 'y' only, 0.5, in 8 rows."),
+    ],
+)
+def test_says_that_a_part_has_one_class_or_one_value(tmp_path: Path, target: list[object], words: str) -> None:
+    table = write_table(tmp_path, pd.DataFrame({"when": range(40), "a": range(40), "y": target}), time="when")
+    assert words in " ".join(split(table, by_time=True).findings)
+
+
+def test_says_that_a_part_has_few_rows_of_a_class(tmp_path: Path) -> None:
+    parts = split(make_classes(tmp_path, {"a": 400, "b": 400, "c": 40}))
+    assert parts.findings == ("The test part has few rows of 1 of 3 classes (8 of 'c'): its figures for them are uncertain.",)
+
+
+def test_refuses_a_part_of_one_row(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"The test part of 't.parquet' would have 1 of 20 rows, and needs at least 2"):
+        split(write_table(tmp_path, pd.DataFrame({"a": range(20), "y": np.arange(20) / 2})), test_size=0.05)

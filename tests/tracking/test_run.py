@@ -93,3 +93,26 @@ def test_finishing_does_not_wait_for_a_lost_store(journal: Journal) -> None:
     journal.mark_lost()
     run.finish()
     assert json.loads((next(journal.entries()).path / "entry.json").read_text()) == {"name": "d", "context": "training"}
+
+
+def test_records_all_findings_in_one_tag_and_one_file_and_shows_the_new_ones(journal: Journal) -> None:
+    run = Run(journal)
+    assert run.log_findings([]).data == "No findings."
+    assert written(journal) == []
+    run.log_findings(["Few rows."])
+    assert run.log_findings(["Few rows.", "a*b is <left> out."]).data == "- Few rows\\.\n- a\\*b is \\<left\\> out\\."
+    tags = [content for kind, content in written(journal) if kind == "tags"]
+    assert json.loads(tags[-1]["boostlab.findings"]) == run.findings == ["Few rows.", "a*b is <left> out."]
+    files = [entry.files / "findings.json" for entry in journal.entries() if entry.type == "files"]
+    assert json.loads(files[-1].read_text()) == run.findings
+
+
+def test_a_tag_holds_as_many_items_as_it_can(journal: Journal) -> None:
+    items = [f"finding {number}" for number in range(1000)]
+    Run(journal).log_tags({"list": items, "dict": dict.fromkeys(items, "x"), "text": "y"})
+    ((_, tags),) = written(journal)
+    for shown, expected in ((json.loads(tags["list"]), items), (list(json.loads(tags["dict"])), items)):
+        assert shown == expected[: len(shown)]
+        assert len(shown) > 100
+    assert 4900 < len(tags["list"]) <= 5000 and 4900 < len(tags["dict"]) <= 5000
+    assert tags["text"] == "y"

@@ -31,10 +31,12 @@ def test_says_how_a_run_ended_and_where_it_is(tmp_path: Path, begin: Begin) -> N
     journal = begin(find_store("", project=tmp_path), ui=MlflowUI(command="make ui"), run_id="r", experiment_id="1")
     journal.add("metrics", {"points": [["valid_rmse", 9.0, 0, 0]], "final": False})
     journal.add("metrics", {"points": [["test_rmse", 1.25, 0, 0]], "final": True})
+    journal.add("tags", {"boostlab.findings": "[]", "boostlab.task": "regression"})
+    journal.add("tags", {"boostlab.findings": '["Few\\nrows."]'})
     journal.add("model", {"name": "model", "register_as": "sugar"}).mark_sent({"version": 3})
     first, *lines = describe_outcome(journal, "FAILED", "A cell raised DataError.").splitlines()
     assert first.startswith("Run a run: FAILED after ") and first.endswith(" s. A cell raised DataError.")
-    assert lines[:2] == [f"  {'test_rmse':<28}1.25", "  registered as sugar version 3"]
+    assert lines[:3] == [f"  {'test_rmse':<28}1.25", "  finding: Few rows.", "  registered as sugar version 3"]
     assert lines[-1] == "  see http://127.0.0.1:5000/#/experiments/1/runs/r while this runs: make ui"
     assert "valid_rmse" not in "".join(lines)
 

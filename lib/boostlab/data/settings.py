@@ -67,6 +67,16 @@ def _check_read(values: dict[str, Any]) -> dict[str, Any]:
 Read = Annotated[dict[str, Any], AfterValidator(_check_read)]
 
 
+def _check_gap(text: str) -> str:
+    """Refuse a gap that is neither a number nor a duration, or that is negative."""
+    if text:
+        from boostlab.data.times import is_gap  # loads pandas, which only a gap needs
+
+        if not is_gap(text):
+            raise ValueError("neither a duration of at least zero, such as '7 days' or '12h', nor, for numeric times, a number.")
+    return text
+
+
 class TableSettings(Settings):
     """Which table to read, and the roles of its columns."""
 
@@ -103,7 +113,15 @@ class SplitSettings(Settings):
     stratify: bool
     test_size: Share
     valid_size: Share
-    split_seed: Seed
+    split_seed: Seed = 0
+    time_gap: Annotated[str, AfterValidator(_check_gap)] = ""
+    duplicates: Literal["together", "apart"] = "together"
+
+    @model_validator(mode="after")
+    def _gap_belongs_to_times(self) -> Self:
+        if self.time_gap and self.split != "time":
+            raise ValueError("time_gap is for a split by time: set split to time, or leave time_gap empty.")
+        return self
 
     @model_validator(mode="after")
     def _training_part_has_rows(self) -> Self:

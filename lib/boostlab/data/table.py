@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boostlab.data.digest import BATCH_ROWS, compute_digest
+from boostlab.data.digest import BATCH_ROWS, Content, hash_table
 from boostlab.data.reading import open_source
 from boostlab.data.settings import Dataset, ReadSettings, TableSettings
 from boostlab.data.task import find_task, format_rows
@@ -72,9 +72,14 @@ class Table:
         return to_series(self.data, self.roles.target)
 
     @cached_property
+    def content(self) -> Content:
+        """The hashes of the table's content, its columns and its rows, computed once."""
+        return hash_table(self.data)
+
+    @property
     def digest(self) -> str:
-        """The digest of the table's content, computed once."""
-        return compute_digest(self.data)
+        """The digest of the table's content."""
+        return self.content.digest
 
     def batches(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> Iterator[pd.DataFrame]:
         """Yield the rows at ascending positions as frames of at most 65,536 rows: the table is not copied as a whole."""
@@ -141,6 +146,9 @@ def load_table(settings: TableSettings) -> Table:
     kept = data.filter(pc.invert(no_target)) if pc.any(no_target).as_py() else data
     if not kept.num_rows:
         raise DataError(f"The target {roles.target!r} of {settings.dataset} is missing in all {data.num_rows} rows.")
+    if roles.time and find_type(kept.schema.field(roles.time).type) == "category":  # text would be ordered by the alphabet
+        kept, read = convert(kept, {roles.time: "date"}, ReadSettings(**settings.read))
+        formats |= read
     return Table(
         data=kept,
         roles=roles,

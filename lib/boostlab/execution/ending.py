@@ -10,8 +10,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import raise_for_execution_errors
 
 from boostlab.errors import LabError, is_lab_error
-
-TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
+from boostlab.tracking.facts import TAG_LENGTH
 
 
 class RefusedError(LabError, click.ClickException):

@@ -18,6 +18,9 @@ from boostlab.redaction import redact_parameters
 from boostlab.tracking.store import Store
 from boostlab.tracking.ui import MlflowUI, find_ui
 
+TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
+FINDINGS_TAG = "boostlab.findings"  # a JSON list of sentences on what makes the results doubtful
+
 
 @dataclass(frozen=True)
 class RunFacts:

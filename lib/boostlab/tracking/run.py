@@ -7,23 +7,27 @@ execution (:mod:`boostlab.execution.headless`), the kernel in JupyterLab (:mod:`
 from __future__ import annotations
 
 import io
+import itertools
+import json
 import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
+from boostlab.tracking.facts import FINDINGS_TAG, TAG_LENGTH
 from boostlab.tracking.journal import Entry, Journal
+from boostlab.tracking.summary import describe_findings
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from IPython.display import Image
+    from IPython.display import Image, Markdown
     from matplotlib.figure import Figure
 
     from boostlab.models.predictor import Predictor
@@ -62,11 +66,14 @@ class Run:
     ----------
     facts : RunFacts
         The run's id, name, experiment and more.
+    findings : list of str
+        What makes the results doubtful, as far as recorded.
     """
 
     def __init__(self, journal: Journal, *, interactive: InteractiveRun | None = None) -> None:
         self._journal, self._interactive = journal, interactive
         self.facts = journal.facts()
+        self.findings: list[str] = []
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Record final results, each a number."""
@@ -77,9 +84,27 @@ class Run:
         points = [(name, value, step) for name, values in curves.items() for step, value in enumerate(values)]
         self._log_points(points, final=False)
 
-    def log_tags(self, tags: Mapping[str, str]) -> None:
-        """Record tags."""
-        self._add("tags", tags)
+    def log_tags(self, tags: Mapping[str, str | list[str] | dict[str, Any]]) -> None:
+        """Record tags. A list or a mapping becomes JSON, with as many items as a tag can hold."""
+        self._add("tags", {name: value if isinstance(value, str) else _to_tag(value) for name, value in tags.items()})
+
+    def log_findings(self, findings: Iterable[str]) -> Markdown:
+        """Record sentences on what makes the run's results doubtful, and return them for display.
+
+        All findings of the run are in the tag ``boostlab.findings``, as a JSON list, and in the artifact ``findings.json``.
+        """
+        from IPython.display import Markdown
+
+        new = list(findings)
+        if new:
+            self.findings = list(dict.fromkeys([*self.findings, *new]))
+            self.log_tags({FINDINGS_TAG: self.findings})
+            self.log_text(json.dumps(self.findings, indent=1), "findings.json")
+        return Markdown(describe_findings(new))
+
+    def describe_findings(self) -> str:
+        """Return all findings so far as a Markdown list."""
+        return describe_findings(self.findings)
 
     def log_dataset(self, dataset: Mapping[str, str]) -> None:
         """Record the data set; the keys are the fields of :class:`mlflow.entities.Dataset`."""
@@ -175,3 +200,13 @@ class Run:
         if receipt and "refused" in receipt:
             raise StoreError(f"The tracking store refuses this {entry.type}: {receipt['refused']}")
         return receipt
+
+
+def _to_tag(items: list[str] | dict[str, Any]) -> str:
+    """Return JSON with as many of the items as a tag can hold."""
+    count = len(items)
+    while True:
+        text = json.dumps(items[:count] if isinstance(items, list) else dict(itertools.islice(items.items(), count)))
+        if len(text) <= TAG_LENGTH:
+            return text
+        count = min(count - 1, count * TAG_LENGTH // len(text))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from boostlab.display.markdown import format_link, format_table
+from boostlab.display.markdown import escape, format_link, format_table
 from boostlab.errors import LabError
 from boostlab.redaction import MASK
-from boostlab.tracking.facts import RunFacts
+from boostlab.tracking.facts import FINDINGS_TAG, RunFacts
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import Store
 
@@ -19,11 +20,14 @@ def describe_outcome(journal: Journal, status: str, reason: str) -> str:
     facts = journal.facts()
     metrics = [entry.read() for entry in journal.entries() if entry.type == "metrics"]
     final = {name: value for entry in metrics if entry["final"] for name, value, *_ in entry["points"]}
+    tags = [entry.read() for entry in journal.entries() if entry.type == "tags"]
+    findings = json.loads({name: value for entry in tags for name, value in entry.items()}.get(FINDINGS_TAG, "[]"))
     models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.type == "model"]
     start = f" while this runs: {facts.ui.command}" if facts.ui.command else ""
     lines = [
         f"Run {facts.run_name}: {status} after {time.time() - facts.start_time / 1000:.1f} s. {reason}".rstrip(),
         *(f"  {name:<28}{value:.6g}" for name, value in final.items()),
+        *(f"  finding: {' '.join(text.split())}" for text in findings),
         *(f"  registered as {name} version {receipt['version']}" for name, receipt in models if "version" in receipt),
         f"  experiment {facts.experiment}, run {facts.run_id}",
         f"  see {facts.run_url}{start}",
@@ -50,6 +54,11 @@ def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], 
         f"On {rows} held-out rows the model's {name} is {scores[name]:.4g}: "
         f"{abs(change):.0%} {side} the constant predictor's {constant[name]:.4g}."
     )
+
+
+def describe_findings(findings: Iterable[str]) -> str:
+    """Return the findings of a run as a Markdown list."""
+    return "\n".join(f"- {escape(text)}" for text in findings) or "No findings."
 
 
 def tabulate_run(facts: RunFacts, model: Mapping[str, Any], register_as: str) -> str:

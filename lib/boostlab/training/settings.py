@@ -82,8 +82,4 @@ class Train(Tracked, TableSettings, SplitSettings, Hyperparameters):
             raise ValueError(f"split: time is for tables of your own: {self.dataset} has no column of times.")
         if self.split == "time" and not self.time:
             raise ValueError("split: time needs the column of times: -p time NAME.")
-        if self.split == "time" and self.group:
-            raise ValueError(
-                "split: time and group exclude each other: a group may have rows on both sides of the split. Leave one out."
-            )
         return self

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from tests.support.executions import run_here
 from tests.support.paths import PAPERMILL, PROJECT
@@ -22,11 +24,16 @@ SETS = PROJECT / "parameters" / "train"
 REGRESSION = {"rmse", "mae", "r2"}
 CLASSIFICATION = {"log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"}
 FILES = {"notebook/train.ipynb", "notebook/train.html"}
-ROWS = {"evaluation/test_rows.parquet"}
+ROWS = {"evaluation/test_rows.parquet", "columns.json"}
 PROCESSES = 4
 PLOTS = {"plots/target.png", "plots/learning_curves.png", "plots/feature_importance.png", "plots/test.png"}
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
 Look = Callable[..., Any]
+
+
+def read_outputs(notebook: Path) -> list[dict[str, Any]]:
+    """Return the outputs of a notebook's cells."""
+    return [output for cell in json.loads(notebook.read_text())["cells"] for output in cell.get("outputs", [])]
 
 
 def loaded_predictions(client: Any, run: Any, rows: Any) -> tuple[Any, Any]:
@@ -65,7 +72,8 @@ def test_trains_and_records_each_data_set(
     history = look().get_metric_history(run.info.run_id, f"valid_{curve}")
     assert [point.step for point in history] == list(range(len(history)))
     assert len(history) > run.data.metrics["best_iteration"]
-    assert artifacts(look(), run.info.run_id) == FILES | PLOTS | ROWS
+    findings = {"findings.json"} if "boostlab.findings" in run.data.tags else set()
+    assert artifacts(look(), run.info.run_id) == FILES | PLOTS | ROWS | findings
     (dataset_input,) = run.inputs.dataset_inputs
     assert dataset_input.dataset.name == dataset and len(dataset_input.dataset.digest) == 16
     assert f"test_{first}" in done.stderr and run.info.run_id in done.stderr
@@ -74,7 +82,6 @@ def test_trains_and_records_each_data_set(
 
 
 def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(papermill: Papermill, store: str, look: Look) -> None:
-    import numpy as np
     import sklearn.datasets
 
     options = ["-p", "dataset", "iris", "-p", "tracking_uri", store, "-p", "register_as", "flowers"]
@@ -90,6 +97,28 @@ def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(papermi
     assert (labels == names[truth]).mean() > 0.9
     versions = look().search_model_versions("name = 'flowers'")
     assert sorted(int(version.version) for version in versions) == [1, 2]
+
+
+def test_says_everywhere_what_makes_the_results_doubtful(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+    """Five copies of noise, with a column that gives the target away."""
+    draw = np.random.default_rng(0)
+    noise = pd.DataFrame(draw.normal(size=(200, 3)), columns=["a", "b", "y"])
+    pd.concat([noise.assign(leak=noise.y.rank())] * 5).to_csv(tmp_path / "t.csv", index=False)
+    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", tmp_path / "t.csv", "-p", "target", "y", "-p", "tracking_uri", store)
+    assert done.returncode == 0, done.stderr
+    (run,) = all_runs(look())
+    assert run.data.metrics["test_r2"] < 0.2
+    findings = json.loads(run.data.tags["boostlab.findings"])
+    assert findings == json.loads(read_artifact(look(), run.info.run_id, "findings.json"))
+    assert all(
+        words in finding for words, finding in zip(("800 of 1,000 rows repeat", "'leak' is left out"), findings, strict=True)
+    )
+    assert all(f"  finding: {finding}" in done.stderr for finding in findings)
+    assert json.loads(run.data.tags["boostlab.columns_left_out"]).keys() == {"leak"}
+    profiles = {profile["name"]: profile for profile in json.loads(read_artifact(look(), run.info.run_id, "columns.json"))}
+    assert [profiles[name]["left_out"][:19] for name in ("a", "b", "leak")] == ["", "", "reveals the target:"]
+    shown = ["".join(o.get("data", {}).get("text/markdown", "")) for o in read_outputs(tmp_path / "out.ipynb")]
+    assert sum("800 of 1\\,000 rows repeat" in text for text in shown) == 2  # in the split and in the result
 
 
 def test_a_folder_of_plain_files_holds_runs_and_registry(
@@ -195,7 +224,7 @@ def test_what_only_the_notebook_can_know_fails_with_one_message(
     (run,) = all_runs(look())
     assert run.info.status == "FAILED"
     assert message in run.data.tags["boostlab.error.message"]
-    outputs = [o for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for o in cell.get("outputs", [])]
+    outputs = read_outputs(tmp_path / "out.ipynb")
     assert message in outputs[-1]["evalue"]
     assert len(outputs[-1]["traceback"]) == 1
 

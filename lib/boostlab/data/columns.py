@@ -6,28 +6,25 @@ columns that reveal the target are left out with a reason, unless the user named
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.metrics import balanced_accuracy_score, r2_score
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from boostlab.data.leaks import find_leak
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.data.types import find_type
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS, NUMERIC_DATES, Feature, FeatureType, MLflowType
-from boostlab.models.predictor import DATE_PARTS, ENCODERS, encode_date
+from boostlab.models.predictor import DATE_PARTS, encode_date
 
-LEAK_SCORE = 0.999  # R² or balanced accuracy on new rows of a tree with one column; or the rank correlation
-LEAK_ROWS = 5_000
 DISTINCT_ROWS = 50_000
-FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier or a leak
+FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier
 IDENTIFIER_SPAN = 3  # distinct whole numbers that fill at least a third of their range are row numbers
 LATEST_NANOSECOND = 2**63
 WHOLE = re.compile(r"-?(0|[1-9]\d*)")
@@ -46,6 +43,7 @@ class ColumnProfile:
     example: str
     left_out: str = ""  #: the reason why the column is not a feature; empty if it is one
     feature: Feature | None = None  #: the column in the model's contract; None if it is left out
+    finding: str = ""  #: a sentence if the user should know more than the table of columns says
 
     @property
     def use(self) -> str:
@@ -67,6 +65,20 @@ class Columns:
     def features(self) -> tuple[Feature, ...]:
         """The features of the model's contract."""
         return tuple(profile.feature for profile in self.profiles if profile.feature)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The columns that are no features, each with the reason."""
+        return {profile.name: profile.left_out for profile in self.profiles if profile.left_out}
+
+    @property
+    def findings(self) -> list[str]:
+        """Sentences on columns of which the user should know."""
+        return [profile.finding for profile in self.profiles if profile.finding]
+
+    def to_json(self) -> str:
+        """Return all profiles as a JSON list."""
+        return json.dumps([asdict(profile) for profile in self.profiles], indent=1, default=str)
 
     def tabulate(self) -> pd.DataFrame:
         """Return the profiles as a table for people."""
@@ -94,7 +106,7 @@ def profile_columns(split: Split) -> Columns:
     """
     table = split.train.table
     profiles = [_profile(table, name, split.train) for name in table.features]
-    profiles = [profile if profile.name in table.kept else _find_leak(profile, split.train) for profile in profiles]
+    profiles = [profile if profile.name in table.kept else _judge_leak(profile, split.train) for profile in profiles]
     profiles += [_describe_unusable(name, kind) for name, kind in table.unusable.items()]
     if not any(profile.feature for profile in profiles):
         reasons = "; ".join(f"{profile.name}: {profile.left_out}" for profile in profiles[:5])
@@ -194,30 +206,14 @@ def _find_parts(known: pa.ChunkedArray, feature: Feature) -> tuple[str, ...]:
     return tuple(part for part, differs in zip(DATE_PARTS, varies, strict=True) if differs) or ("days",)
 
 
-def _find_leak(column: ColumnProfile, train: Part) -> ColumnProfile:
-    """Leave the column out if a tree of this column alone predicts the target of new rows."""
-    if column.feature is None or len(train) < FEWEST_ROWS:
+def _judge_leak(column: ColumnProfile, train: Part) -> ColumnProfile:
+    """Leave the column out if it surely reveals the target; if there are too few rows to be sure, keep it and say so."""
+    leak = find_leak(train, column.feature) if column.feature else None
+    if leak is None:
         return column
-    step = max(1, len(train) // LEAK_ROWS)
-    frame = pd.concat(train.table.batches([column.name], train.rows[::step]), ignore_index=True)
-    encoded = ENCODERS[column.feature.type](frame[column.name], column.feature)
-    inputs = np.nan_to_num(encoded.reshape(len(frame), -1), nan=-1e30)
-    target = train.target.iloc[::step].to_numpy()
-    order = np.random.default_rng(0).permutation(len(target))
-    learn, look = order[::2], order[1::2]
-    if train.table.task == "regression":
-        tree = DecisionTreeRegressor(random_state=0).fit(inputs[learn], target[learn])
-        found, name = r2_score(target[look], tree.predict(inputs[look])), "R²"
-        rank_correlation = abs(pd.Series(inputs[:, 0]).corr(pd.Series(target), method="spearman"))
-        if rank_correlation > found:
-            found, name = rank_correlation, "rank correlation"
-    else:
-        target = pd.factorize(target)[0]
-        if set(target[look]) - set(target[learn]):
-            return column
-        tree = DecisionTreeClassifier(random_state=0).fit(inputs[learn], target[learn])
-        found, name = balanced_accuracy_score(target[look], tree.predict(inputs[look])), "balanced accuracy"
-    if not found >= LEAK_SCORE:
-        return column
-    reason = f"reveals the target: alone it reaches a {name} of {found:.3f}"
-    return replace(column, left_out=f"{reason}. Name it in features to use it", feature=None)
+    subject = f"The column {column.name!r}"
+    if not leak.is_sure:
+        doubt = f"{subject} may reveal the target: {leak.evidence}. Drop it if it is not known before the target."
+        return replace(column, finding=doubt)
+    reason = f"reveals the target: {leak.evidence}. Name it in keep to use it"
+    return replace(column, left_out=reason, finding=f"{subject} is left out: it {reason}.", feature=None)

@@ -224,7 +224,7 @@ def test_a_gap_leaves_out_and_counts_the_last_rows_before_the_next_part(tmp_path
 
 
 def test_refuses_a_gap_that_leaves_no_rows(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"The validation part of 't.parquet' would have 0 of"):
+    with pytest.raises(DataError, match=r"The training part of 't.parquet' would have 0 of"):
         split(make_table(tmp_path, time="when"), by_time=True, time_gap="50 days")
 
 
@@ -343,3 +343,87 @@ def test_says_that_a_part_has_few_rows_of_a_class(tmp_path: Path) -> None:
 def test_refuses_a_part_of_one_row(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"The test part of 't.parquet' would have 1 of 20 rows, and needs at least 2"):
         split(write_table(tmp_path, pd.DataFrame({"a": range(20), "y": np.arange(20) / 2})), test_size=0.05)
+
+
+def make_homes(rows: int, *, seed: int) -> pd.DataFrame:
+    draw = np.random.default_rng(seed)
+    frame = pd.DataFrame(
+        {"area": draw.integers(50, 250, rows), "city": draw.choice(["Faro", "Porto"], rows), "who": draw.integers(0, 30, rows)}
+    )
+    return frame.assign(weight=1.0, y=frame.area * 3.5 + (frame.city == "Faro") + draw.normal(size=rows) * 20)
+
+
+def split_homes(tmp_path: Path, train: pd.DataFrame, test: pd.DataFrame, *, ending: str = ".csv", **options: Any) -> Split:
+    """Return the split of a table in Parquet with the test rows of another table."""
+    path = tmp_path / f"test{ending}"
+    test.to_csv(path, index=False) if ending == ".csv" else test.to_parquet(path, index=False)
+    return split(write_table(tmp_path, train, test_dataset=str(path), **options))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_the_test_part_is_the_rows_of_another_table(tmp_path: Path, ending: str) -> None:
+    """It has fractions where the training table has whole numbers, a gap, a new category, and another order of columns."""
+    train, test = make_homes(200, seed=0), make_homes(50, seed=1)
+    test = test.assign(area=test.area + 0.5, city=test.city.replace("Porto", "Braga"))[[*test.columns[::-1]]]
+    test.loc[3, "area"] = np.nan
+    parts = split_homes(tmp_path, train, test, ending=ending, sample_weight="weight", drop=["who"])
+
+    assert [len(part) for part in list_parts(parts)] == [150, 50, 50]
+    assert parts.test.target.tolist() == test.y.tolist()
+    (rows,) = parts.test.batches(["area", "city"])
+    pd.testing.assert_frame_equal(rows.astype({"city": object}), test[["area", "city"]].astype({"city": object}))
+    assert sorted(np.concatenate([parts.train.rows, parts.valid.rows])) == list(range(200))
+    columns = profile_columns(parts)
+    assert next(feature for feature in columns.features if feature.name == "city").categories == ("Faro", "Porto")
+    fit = fit_booster(parts, columns, make_settings(num_boost_round=100))
+    assert evaluate_test(fit.predictor, parts).scores["r2"] > 0.9
+
+
+def test_rows_that_are_in_the_test_table_are_not_learned_from(tmp_path: Path) -> None:
+    train = make_homes(200, seed=0)
+    parts = split_homes(tmp_path, train, train.tail(20))
+    assert parts.left_out == {"equal to a test row": 20}
+    assert max(*parts.train.rows, *parts.valid.rows) < 180
+    apart = split(write_table(tmp_path, train, test_dataset=str(tmp_path / "test.csv")), duplicates="apart")
+    assert not apart.left_out
+    assert "20 of 20 test rows equal a row of training or validation" in apart.findings[0]
+
+
+def test_groups_of_the_test_table_are_not_learned_from(tmp_path: Path) -> None:
+    parts = split_homes(tmp_path, make_homes(200, seed=0), make_homes(5, seed=1), group="who")
+    groups = [set(column(part.table, "who")[part.rows]) for part in list_parts(parts)]
+    assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]
+    assert parts.left_out["of groups in the test part"] == 200 - len(parts.train) - len(parts.valid) > 0
+
+
+def test_a_test_table_has_a_validation_part_of_the_latest_times(tmp_path: Path) -> None:
+    days = pd.Series(pd.date_range("2024-01-01", periods=250)).dt.strftime("%d/%m/%Y")
+    train, test = make_homes(200, seed=0).assign(when=days[:200]), make_homes(50, seed=1).assign(when=days[200:].to_numpy())
+    test.to_csv(tmp_path / "test.csv", index=False)
+    table = write_table(tmp_path, train, test_dataset=str(tmp_path / "test.csv"), time="when")
+    parts = split(table, by_time=True)
+    assert [(part.rows[0], part.rows[-1]) for part in list_parts(parts)] == [(0, 149), (150, 199), (200, 249)]
+    assert parts.times[2] == "2024-07-19 to 2024-09-06"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"area": "large"}, "The column 'area' is not of the type number: 'large' in row 1"),
+        ({"city": None}, "test.csv has no column 'city'"),
+        ({"y": np.nan}, "The target 'y' of .*test.csv is missing in all 50 rows"),
+    ],
+)
+def test_refuses_a_test_table_that_does_not_fit(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    test = make_homes(50, seed=1).assign(**change)
+    with pytest.raises(DataError, match=message):
+        split_homes(
+            tmp_path, make_homes(200, seed=0), test.drop(columns=[name for name, value in change.items() if value is None])
+        )
+
+
+def test_refuses_a_test_table_with_a_class_of_its_own(tmp_path: Path) -> None:
+    train, test = (make_homes(rows, seed=rows).assign(y="yes") for rows in (200, 50))
+    train.loc[:99, "y"], test.loc[0, "y"] = "no", "perhaps"
+    with pytest.raises(DataError, match="The class 'perhaps' of 'y' has 1 row"):
+        split_homes(tmp_path, train, test)

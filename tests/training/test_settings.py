@@ -21,6 +21,7 @@ COUNT = ([0, 1], [-1])
 NOT_XGBOOST = {"xgb_params", "num_boost_round", "early_stopping_rounds", "scale_pos_weight"}
 TABLE = {
     "target",
+    "test_dataset",
     "features",
     "drop",
     "sample_weight",

@@ -23,6 +23,13 @@ class Duplicates:
     first: Array  #: the position of the first row of each set, shape (n_sets,)
     code: Array  #: the number of each row's set, shape (n_rows,)
 
+    @classmethod
+    def of(cls, hashes: Array) -> Duplicates:
+        """Return the sets of equal values of a hash, or of another code."""
+        repeats = pd.Series(hashes).duplicated().to_numpy()
+        code = pd.factorize(hashes)[0] if repeats.any() else np.arange(len(hashes))
+        return cls(np.flatnonzero(~repeats), code)
+
     def __len__(self) -> int:
         """Return how many rows repeat an earlier row."""
         return len(self.code) - len(self.first)
@@ -58,6 +65,4 @@ def find_duplicates(table: Table) -> Duplicates:
     """Return the sets of rows that are equal in target and features, in the order of their first rows."""
     others = [name for name in table.data.column_names if name not in (*table.features, table.roles.target)]
     hashes = table.content.rows - hash_table(table.data.select(others)).rows if others else table.content.rows
-    repeats = pd.Series(hashes).duplicated().to_numpy()
-    code = pd.factorize(hashes)[0] if repeats.any() else np.arange(len(hashes))
-    return Duplicates(np.flatnonzero(~repeats), code)
+    return Duplicates.of(hashes)

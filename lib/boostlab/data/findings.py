@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,12 @@ def check_classes(target: pd.Series) -> None:
         )
 
 
-def check_counts(table: str, counts: Sequence[int], *, fewest: int, unit: str = "rows") -> None:
-    """Refuse a part with too few rows or groups; `counts` are those of the training, validation and test part."""
-    for name, count in reversed(list(zip(NAMES, counts, strict=True))):
+def check_counts(table: str, counts: Mapping[str, int], *, fewest: int, unit: str = "rows") -> None:
+    """Refuse a part with too few rows or groups."""
+    for name, count in counts.items():
         if count < fewest:
             raise DataError(
-                f"The {name} part of {table!r} would have {count} of {sum(counts)} {unit}, and needs at least {fewest}. "
+                f"The {name} part of {table!r} would have {count} of {sum(counts.values())} {unit}, and needs at least {fewest}. "
                 "Change test_size or valid_size."
             )
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.model_selection import ShuffleSplit, train_test_split
 
 from boostlab.data.duplicates import Duplicates
-from boostlab.data.findings import check_counts
+from boostlab.data.findings import NAMES, check_counts
 from boostlab.data.settings import SplitSettings
 from boostlab.data.table import Table, to_series
 from boostlab.data.times import check_times, parse_gap
@@ -29,7 +29,6 @@ class Partition:
 
     part: Array  #: -1 (left out), 0 (train), 1 (valid) or 2 (test) of each row; shape (n_rows,)
     left_out: dict[str, int] = field(default_factory=dict)  #: the number of rows that no part has, by reason
-    times: pd.Series | None = None  #: the time of each row, length n_rows
 
 
 def draw_rows(table: Table, settings: SplitSettings, duplicates: Duplicates) -> Partition:
@@ -73,8 +72,10 @@ def cut_times(table: Table, settings: SplitSettings) -> Partition:
     """
     times = check_times(read_complete(table, "time"))
     ordered = times.sort_values(ignore_index=True)
-    part, left_out, share = np.full(len(times), TRAIN, np.int8), {}, 1.0 - settings.test_size - settings.valid_size
-    starts = {VALID: share, TEST: 1.0 - settings.test_size}
+    part, left_out = np.full(len(times), TRAIN, np.int8), {}
+    starts: dict[int, Any] = {VALID: 1 - settings.test_size - settings.valid_size}
+    if settings.test_size:
+        starts[TEST] = 1 - settings.test_size
     for number, share in starts.items():
         starts[number] = ordered.iloc[min(round(len(ordered) * share), len(ordered) - 1)]
         part[times >= starts[number]] = number
@@ -88,7 +89,21 @@ def cut_times(table: Table, settings: SplitSettings) -> Partition:
         again = (part >= TRAIN) & (part < pd.Series(part).groupby(codes).transform("max"))
         part[again] = LEFT_OUT
         left_out["of groups that continue in a later part"] = int(again.sum())
-    return Partition(part, left_out, times)
+    return Partition(part, left_out)
+
+
+def add_test_rows(table: Table, partition: Partition, settings: SplitSettings, duplicates: Duplicates) -> Partition:
+    """Add the test part, which is the last rows of `table`; leave out the other rows that repeat them or are of their groups."""
+    part = np.concatenate([partition.part, np.full(table.test_rows, TEST, np.int8)])
+    clashes = {"equal to a test row": duplicates.code} if settings.split == "random" and not table.roles.group else {}
+    if table.roles.group:
+        clashes = {"of groups in the test part": pd.factorize(read_complete(table, "group"))[0]}
+    left_out = dict(partition.left_out)
+    for reason, codes in clashes.items():
+        clash = (part >= TRAIN) & (part < TEST) & np.isin(codes, codes[part == TEST])
+        part[clash] = LEFT_OUT
+        left_out[reason] = int(clash.sum())
+    return Partition(part, left_out)
 
 
 def read_complete(table: Table, role: Literal["group", "time"]) -> pd.Series:
@@ -102,6 +117,8 @@ def read_complete(table: Table, role: Literal["group", "time"]) -> pd.Series:
 
 def count_parts(table: Table, total: int, settings: SplitSettings, *, fewest: int = 1, unit: str = "rows") -> dict[int, int]:
     """Return how many rows or groups the test part and the validation part take."""
-    test, valid = round(total * settings.test_size), round(total * settings.valid_size)
-    check_counts(table.name, [total - test - valid, valid, test], fewest=fewest, unit=unit)
-    return {TEST: test, VALID: valid}
+    sizes = {TEST: settings.test_size, VALID: settings.valid_size}
+    counts = {number: round(total * size) for number, size in sizes.items() if size}  # a test table leaves no test size
+    named = {NAMES[number]: count for number, count in counts.items()} | {NAMES[TRAIN]: total - sum(counts.values())}
+    check_counts(table.name, named, fewest=fewest, unit=unit)
+    return counts

@@ -77,6 +77,12 @@ def _check_gap(text: str) -> str:
     return text
 
 
+def _find_test_table(name: str) -> str:
+    if name in get_args(Dataset):
+        raise ValueError("a data set of scikit-learn. It takes a table of your own, with the columns of the training table.")
+    return _find_dataset(name) if name else name
+
+
 class TableSettings(Settings):
     """Which table to read, and the roles of its columns."""
 
@@ -91,11 +97,12 @@ class TableSettings(Settings):
     read: Read = Field(default_factory=dict)
     column_types: dict[str, FeatureType] = Field(default_factory=dict)
     keep: list[str] = Field(default_factory=list)
+    test_dataset: Annotated[str, AfterValidator(_find_test_table)] = ""
 
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:
         if self.dataset in get_args(Dataset):
-            given = [name for name in ("target", "sample_weight", "group", "time") if getattr(self, name)]
+            given = [name for name in ("target", "sample_weight", "group", "time", "test_dataset") if getattr(self, name)]
             if given:
                 raise ValueError(f"{' and '.join(given)} is for tables of your own: {self.dataset} has its target.")
         elif not self.target:

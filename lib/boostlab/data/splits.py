@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from boostlab.data.duplicates import find_duplicates
-from boostlab.data.findings import check_classes, check_counts, check_parts
-from boostlab.data.partition import TEST, TRAIN, VALID, cut_times, draw_groups, draw_rows
+from boostlab.data.duplicates import Duplicates, find_duplicates
+from boostlab.data.findings import NAMES, check_classes, check_counts, check_parts
+from boostlab.data.partition import (
+    TEST,
+    TRAIN,
+    VALID,
+    Partition,
+    add_test_rows,
+    cut_times,
+    draw_groups,
+    draw_rows,
+    read_complete,
+)
 from boostlab.data.settings import SplitSettings
 from boostlab.data.table import Table, to_series
+from boostlab.data.times import check_times
 from boostlab.errors import DataError
 
 APART = "Set duplicates to together to keep equal rows in one part."
@@ -91,14 +102,14 @@ def split_table(table: Table, settings: SplitSettings) -> Split:
     target = table.target
     if table.task == "classification":
         check_classes(target.iloc[sets.first])
-    if settings.split == "time":
-        partition, remedy = cut_times(table, settings), "They are of other times."
-    elif table.roles.group:
-        partition, remedy = draw_groups(table, settings), "They are of other groups."
-    else:
-        partition, remedy = draw_rows(table, settings, sets), COARSE_ROWS if duplicates.is_coarse else APART
+    partition = _divide(table, settings, sets)
+    remedy = APART
+    if settings.split == "time" or table.roles.group:
+        remedy = f"They are of other {'times' if settings.split == 'time' else 'groups'}."
+    elif duplicates.is_coarse:
+        remedy = COARSE_ROWS
     chosen = [np.flatnonzero(partition.part == number) for number in (TRAIN, VALID, TEST)]
-    check_counts(table.name, [len(rows) for rows in chosen], fewest=2)
+    check_counts(table.name, dict(zip(NAMES, map(len, chosen), strict=True)), fewest=2)
     weight = read_weights(table)
     parts = [Part(table, rows, target.iloc[rows], None if weight is None else weight[rows]) for rows in chosen]
     findings = check_parts([part.target for part in parts], [part.weight for part in parts], table.task)
@@ -111,13 +122,27 @@ def split_table(table: Table, settings: SplitSettings) -> Split:
         test,
         findings=tuple(findings),
         left_out={reason: count for reason, count in partition.left_out.items() if count},
-        times=tuple(_format_span(partition.times.iloc[rows]) for rows in chosen) if partition.times is not None else (),
+        times=tuple(_format_spans(table, chosen)) if settings.split == "time" else (),
         time_format=table.formats.get(table.roles.time, "") if settings.split == "time" else "",
     )
 
 
-def _format_span(times: pd.Series) -> str:
-    return " to ".join(str(time).removesuffix(" 00:00:00") for time in (times.min(), times.max()))
+def _divide(table: Table, settings: SplitSettings, duplicates: Duplicates) -> Partition:
+    if table.test_rows:
+        own = replace(table, data=table.data.slice(0, len(table) - table.test_rows), test_rows=0)
+        sets = Duplicates.of(duplicates.code[: len(own)])
+        partition = _divide(own, settings.model_copy(update={"test_size": 0.0}), sets)
+        return add_test_rows(table, partition, settings, duplicates)
+    if settings.split == "time":
+        return cut_times(table, settings)
+    return draw_groups(table, settings) if table.roles.group else draw_rows(table, settings, duplicates)
+
+
+def _format_spans(table: Table, parts: Sequence[Array]) -> Iterator[str]:
+    times = check_times(read_complete(table, "time"))
+    for rows in parts:
+        span = times.iloc[rows].agg(["min", "max"])
+        yield " to ".join(str(time).removesuffix(" 00:00:00") for time in span)
 
 
 def read_weights(table: Table) -> Array | None:

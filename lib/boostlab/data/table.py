@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -56,6 +57,7 @@ class Table:
     kept: frozenset[str] = frozenset()  #: the features that the user named: no rule leaves them out
     from_text: bool = False  #: whether the file was CSV, which does not state types
     rows_without_target: int = 0  #: number of rows that were dropped because their target is missing
+    test_rows: int = 0  #: number of the last rows, which are those of `test_dataset`
     unusable: Mapping[str, str] = field(
         default_factory=dict
     )  #: the columns that were not read, and their type: no tree splits it
@@ -149,7 +151,7 @@ def load_table(settings: TableSettings) -> Table:
     if roles.time and find_type(kept.schema.field(roles.time).type) == "category":  # text would be ordered by the alphabet
         kept, read = convert(kept, {roles.time: "date"}, ReadSettings(**settings.read))
         formats |= read
-    return Table(
+    table = Table(
         data=kept,
         roles=roles,
         features=tuple(name for name in features if name not in unusable),
@@ -164,6 +166,7 @@ def load_table(settings: TableSettings) -> Table:
         missing=source.missing_numbers,
         reading=source.describe(),
     )
+    return _add_test_rows(table, settings) if settings.test_dataset else table
 
 
 def find_labels(target: pd.Series) -> list[Any]:
@@ -182,6 +185,19 @@ def to_series(data: pa.Table, name: str) -> pd.Series:
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     return pd.Series(column.to_pandas(), name=name)
+
+
+def _add_test_rows(table: Table, settings: TableSettings) -> Table:
+    """Return the table with the rows of `test_dataset` at its end, whose columns are read as the table's types."""
+    types = {column.name: find_type(column.type) for column in table.data.schema}
+    own = {"dataset": settings.test_dataset, "test_dataset": "", "features": list(table.features), "task": table.task}
+    test = load_table(settings.model_copy(update={**own, "drop": [], "keep": [], "column_types": types}))
+    columns = test.data.select(table.data.column_names)
+    with contextlib.suppress(pa.ArrowException):  # fractions in a column of whole numbers
+        columns = columns.cast(table.data.schema)
+    lost = table.rows_without_target + test.rows_without_target
+    data = pa.concat_tables([table.data, columns], promote_options="permissive")
+    return replace(table, data=data, test_rows=len(test), rows_without_target=lost)
 
 
 def _load_builtin(settings: TableSettings) -> Table:

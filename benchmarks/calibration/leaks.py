@@ -20,7 +20,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.tree import DecisionTreeClassifier
 from tests.support.settings import make_settings
 
-from boostlab.data.leaks import find_leak
+from boostlab.data.leaks import find_leaks
 from boostlab.data.splits import Part, split_table
 from boostlab.data.table import Roles, Table
 from boostlab.models.contract import Feature
@@ -51,7 +51,7 @@ def is_left_out_by_rows(part: Part) -> bool:
 
 def judge(part: Part) -> dict[str, bool]:
     """Return what the former rule and the present one say about the column."""
-    leak = find_leak(part, Feature("x", "number", "double"))
+    leak = find_leaks(part, [Feature("x", "number", "double")]).get("x")
     return {
         "by rows": is_left_out_by_rows(part),
         "by events": bool(leak and leak.is_sure),

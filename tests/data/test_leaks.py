@@ -97,3 +97,10 @@ def test_keeps_a_strong_feature_of_a_quantity(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     target = draw.normal(size=1000)
     assert judge(tmp_path, target + draw.normal(size=1000) * 0.1, target).feature
+
+
+def test_keeps_each_column_where_the_training_part_has_one_value(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"when": range(200), "x": np.random.default_rng(0).normal(size=200), "y": [1.5] * 170 + [2.5, 0.5] * 15})
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    settings = make_settings(dataset=str(tmp_path / "t.parquet"), target="y", time="when", split="time")
+    assert [feature.name for feature in profile_columns(split_table(load_table(settings), settings)).features] == ["x"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -15,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boostlab.data.leaks import find_leak
+from boostlab.data.leaks import find_leaks
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.data.types import find_type
@@ -106,7 +107,7 @@ def profile_columns(split: Split) -> Columns:
     """
     table = split.train.table
     profiles = [_profile(table, name, split.train) for name in table.features]
-    profiles = [profile if profile.name in table.kept else _judge_leak(profile, split.train) for profile in profiles]
+    profiles = list(_judge_leaks(profiles, table, split.train))
     profiles += [_describe_unusable(name, kind) for name, kind in table.unusable.items()]
     if not any(profile.feature for profile in profiles):
         reasons = "; ".join(f"{profile.name}: {profile.left_out}" for profile in profiles[:5])
@@ -206,14 +207,16 @@ def _find_parts(known: pa.ChunkedArray, feature: Feature) -> tuple[str, ...]:
     return tuple(part for part, differs in zip(DATE_PARTS, varies, strict=True) if differs) or ("days",)
 
 
-def _judge_leak(column: ColumnProfile, train: Part) -> ColumnProfile:
-    """Leave the column out if it surely reveals the target; if there are too few rows to be sure, keep it and say so."""
-    leak = find_leak(train, column.feature) if column.feature else None
-    if leak is None:
-        return column
-    subject = f"The column {column.name!r}"
-    if not leak.is_sure:
-        doubt = f"{subject} may reveal the target: {leak.evidence}. Drop it if it is not known before the target."
-        return replace(column, finding=doubt)
-    reason = f"reveals the target: {leak.evidence}. Name it in keep to use it"
-    return replace(column, left_out=reason, finding=f"{subject} is left out: it {reason}.", feature=None)
+def _judge_leaks(columns: list[ColumnProfile], table: Table, train: Part) -> Iterator[ColumnProfile]:
+    """Leave columns out that surely reveal the target; where rows are too few to be sure, keep the column and say so."""
+    leaks = find_leaks(train, [column.feature for column in columns if column.feature and column.name not in table.kept])
+    for column in columns:
+        leak, subject = leaks.get(column.name), f"The column {column.name!r}"
+        if leak is None:
+            yield column
+        elif leak.is_sure:
+            reason = f"reveals the target: {leak.evidence}. Name it in keep to use it"
+            yield replace(column, left_out=reason, finding=f"{subject} is left out: it {reason}.", feature=None)
+        else:
+            doubt = f"{subject} may reveal the target: {leak.evidence}. Drop it if it is not known before the target."
+            yield replace(column, finding=doubt)

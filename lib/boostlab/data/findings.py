@@ -66,19 +66,20 @@ def check_parts(targets: Sequence[pd.Series], weights: Sequence[Array | None], t
             for name, target in zip(NAMES, counted, strict=True)
             if target.nunique() == 1
         ]
-    labels = pd.concat(counted).unique()
-    absent = [label for label in labels.tolist() if label not in set(counted[0])]
+    counts = [target.value_counts() for target in counted]
+    labels = list(dict.fromkeys(label for count in counts for label in count.index.tolist()))
+    absent = [label for label in labels if label not in counts[0].index]
     if absent:
         raise DataError(
             f"The class {absent[0]!r} of {counted[0].name!r} has no row in the training part. "
             "Change the split or split_seed, or drop the class."
         )
-    return [text for name, target in zip(NAMES, counted, strict=True) if (text := _describe_rare(name, target, labels))]
+    every = [count.reindex(labels, fill_value=0) for count in counts]
+    return [text for name, count in zip(NAMES, every, strict=True) if (text := _describe_rare(name, count))]
 
 
-def _describe_rare(name: str, target: pd.Series, labels: Array) -> str:
-    counts = target.value_counts().reindex(labels, fill_value=0).sort_values()
-    rare = counts[counts < FEW_ROWS]
+def _describe_rare(name: str, counts: pd.Series) -> str:
+    rare = counts[counts < FEW_ROWS].sort_values()
     if rare.empty:
         return ""
     named = [f"{count} of {label!r}" for label, count in zip(rare.index.tolist(), rare, strict=True)]

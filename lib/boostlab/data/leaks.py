@@ -6,14 +6,14 @@ The interval counts events: the rows of all classes but the largest, or in a reg
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import atanh, sqrt, tanh
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import r2_score
-from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from boostlab.data.splits import Part
@@ -23,7 +23,8 @@ from boostlab.models.predictor import ENCODERS
 SUSPICIOUS = 0.999  # balanced accuracy, R² or rank correlation: more is a leak or luck
 SURE_RECALL = 0.99  # of the events at least this share is found, with 95 % confidence: it takes 268 events
 CONFIDENCE = 1.645  # standard deviations, one-sided 95 %
-MOST_ROWS = 5_000  # that are looked at
+MOST_ROWS = 3_000  # that are looked at
+COLUMNS_AT_ONCE = 100  # in memory
 FEWEST_ROWS = 40  # fewer are no evidence
 
 Array = np.ndarray[Any, Any]
@@ -37,20 +38,26 @@ class Leak:
     is_sure: bool  #: whether there are enough rows to tell a leak from a good feature
 
 
-def find_leak(train: Part, feature: Feature) -> Leak | None:
-    """Return the evidence that a column of the training part reveals the target, or None."""
+def find_leaks(train: Part, features: Sequence[Feature]) -> dict[str, Leak]:
+    """Return the evidence for each column of the training part that reveals the target, by name."""
     if len(train) < FEWEST_ROWS:
-        return None
+        return {}
     classify = train.table.task == "classification"
     chosen = _sample_classes(pd.factorize(train.target)[0]) if classify else np.arange(len(train))[:: -(-len(train) // MOST_ROWS)]
-    frame = pd.concat(train.table.batches([feature.name], train.rows[chosen]), ignore_index=True)
-    inputs = np.nan_to_num(ENCODERS[feature.type](frame[feature.name], feature).reshape(len(frame), -1), nan=-1e30)
     target = train.target.iloc[chosen].to_numpy()
-    return _judge_classes(inputs, pd.factorize(target)[0]) if classify else _judge_numbers(inputs, target.astype(float))
+    codes = pd.factorize(target)[0]
+    leaks: dict[str, Leak] = {}
+    for some in (features[start : start + COLUMNS_AT_ONCE] for start in range(0, len(features), COLUMNS_AT_ONCE)):
+        frame = pd.concat(train.table.batches([feature.name for feature in some], train.rows[chosen]), ignore_index=True)
+        for feature in some:
+            inputs = np.nan_to_num(ENCODERS[feature.type](frame[feature.name], feature).reshape(len(frame), -1), nan=-1e30)
+            leak = _judge_classes(inputs, codes) if classify else _judge_numbers(inputs, target.astype(float))
+            leaks |= {feature.name: leak} if leak else {}
+    return leaks
 
 
 def _sample_classes(codes: Array) -> Array:
-    """Return the positions of at most 2,500 events and as many others, of classes with at least two rows."""
+    """Return the positions of at most 1,500 events and as many others, of classes with at least two rows."""
     counts = np.bincount(codes)
     is_event = codes != counts.argmax()
     sides = [np.flatnonzero(side & (counts[codes] > 1)) for side in (is_event, ~is_event)]
@@ -61,9 +68,14 @@ def _judge_classes(inputs: Array, codes: Array) -> Leak | None:
     counts = np.bincount(codes)
     if counts.min() < 2 or len(counts) < 2:
         return None
-    folds = StratifiedKFold(2, shuffle=True, random_state=0)
-    right = cross_val_predict(DecisionTreeClassifier(random_state=0), inputs, codes, cv=folds) == codes
-    sides = [right[codes != counts.argmax()], right[codes == counts.argmax()]]
+    is_event, right = codes != counts.argmax(), np.zeros(len(codes), bool)
+    for learn, look in StratifiedKFold(2, shuffle=True, random_state=0).split(inputs, codes):
+        tree = DecisionTreeClassifier(random_state=0).fit(inputs[learn], codes[learn])
+        right[look] = tree.predict(inputs[look]) == codes[look]
+        here = [right[look][side[look]].mean() for side in (is_event, ~is_event)]
+        if np.mean(here) < 2 * SUSPICIOUS - 1:  # the other half cannot make up for it
+            return None
+    sides = right[is_event], right[~is_event]
     if np.mean([side.mean() for side in sides]) < SUSPICIOUS:
         return None
     (events, found), (others, kept) = ((len(side), side.sum()) for side in sides)
@@ -73,18 +85,22 @@ def _judge_classes(inputs: Array, codes: Array) -> Leak | None:
 
 
 def _judge_numbers(inputs: Array, target: Array) -> Leak | None:
-    folds = KFold(2, shuffle=True, random_state=0)
-    explained = r2_score(target, cross_val_predict(DecisionTreeRegressor(random_state=0), inputs, target, cv=folds))
     ranks, column = (pd.Series(values).rank().to_numpy() for values in (target, inputs[:, 0]))
-    rank_correlation = abs(np.corrcoef(ranks, column)[0, 1]) if column.std() and ranks.std() else 0.0
+    if not ranks.std():
+        return None
+    rank_correlation = abs(np.corrcoef(ranks, column)[0, 1]) if column.std() else 0.0
+    unexplained = 0.0  # share of the variance
+    for learn, look in KFold(2, shuffle=True, random_state=0).split(inputs):
+        tree = DecisionTreeRegressor(random_state=0).fit(inputs[learn], target[learn])
+        unexplained += ((tree.predict(inputs[look]) - target[look]) ** 2).sum() / (target.var() * len(target))
+        if unexplained > 1 - SUSPICIOUS:
+            break
+    explained = max(1 - unexplained, 0.0)
     if max(explained, rank_correlation) < SUSPICIOUS:
         return None
-    is_sure = (
-        _bound_correlation(sqrt(max(explained, 0)), target) ** 2 >= SUSPICIOUS
-        or _bound_correlation(rank_correlation, ranks) >= SUSPICIOUS
-    )
+    sure = _bound_correlation(sqrt(explained), target) ** 2, _bound_correlation(rank_correlation, ranks)
     name, value = ("R²", explained) if explained >= rank_correlation else ("rank correlation", rank_correlation)
-    return Leak(f"alone it reaches a {name} of {value:.3f} in {len(target)} rows", is_sure)
+    return Leak(f"alone it reaches a {name} of {value:.3f} in {len(target)} rows", max(sure) >= SUSPICIOUS)
 
 
 def _bound_share(right: Array) -> float:

@@ -209,7 +209,7 @@ def test_refuses_before_anything_runs(
     [
         (["-p", "dataset", "iris", "-p", "task", "regression"], "task = 'regression' does not fit the target"),
         (["-p", "task", "classification"], "task = 'classification' does not fit the target"),
-        (["-p", "dataset", "iris", "-p", "test_size", 0.001], "The test part of 'iris' would have 0 of 150 rows"),
+        (["-p", "dataset", "iris", "-p", "test_size", 0.001], "The test part of 'iris' would have 0 of 149 different rows"),
         (["-y", "xgb_params: {max_cat: 3}"], "XGBoost has no use for 'max_cat'"),
         (["-y", "xgb_params: {monotone_constraints: '(1,2'}"], "Invalid Parameter format for monotone_constraints"),
     ],

@@ -36,8 +36,10 @@ def draw_rows(table: Table, settings: SplitSettings, duplicates: Duplicates) -> 
     strata = table.target.iloc[duplicates.first] if settings.stratify and table.task == "classification" else None
     left = np.arange(len(duplicates.first))
     part = np.full(len(left), TRAIN, np.int8)
+    unit = "different rows" if len(duplicates) else "rows"
+    counts = count_parts(table, len(left), settings, fewest=1 if strata is None else strata.nunique(), unit=unit)
     try:
-        for number, count in count_parts(table, len(left), settings, fewest=1 if strata is None else strata.nunique()).items():
+        for number, count in counts.items():
             remaining = None if strata is None else strata.iloc[left]
             left, drawn = train_test_split(left, test_size=count, random_state=settings.split_seed, stratify=remaining)
             part[drawn] = number

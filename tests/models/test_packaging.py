@@ -90,7 +90,7 @@ def test_answers_with_probabilities_where_asked(package: Callable[[str], Package
     answers = load_model(folder).predict(rows, params={"probabilities": True})
 
     assert list(answers.columns) == ["setosa", "versicolor", "virginica"]
-    assert np.array_equal(answers, predictor.probabilities(rows))
+    assert np.array_equal(answers, predictor.answers(rows))
 
 
 @pytest.mark.parametrize(

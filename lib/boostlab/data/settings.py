@@ -82,6 +82,11 @@ class TableSettings(Settings):
     column_types: dict[str, FeatureType] = Field(default_factory=dict)
     keep: list[str] = Field(default_factory=list)
 
+    @property
+    def requested_task(self) -> Literal["auto", "regression", "classification"]:
+        """The requested task; a notebook whose other parameters imply one overrides this."""
+        return self.task
+
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:
         if self.dataset in get_args(Dataset):

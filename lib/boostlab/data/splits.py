@@ -81,7 +81,7 @@ def split_table(table: Table, settings: SplitSettings) -> Split:
                 f"The class {absent[0]!r} of {target.name!r} has no row in the training part. "
                 "Change the split or the seed, or drop the class."
             )
-    weight = _read_weights(table) if table.roles.weight else None
+    weight = read_weights(table)
     return Split(*(Part(table, rows, target.iloc[rows], None if weight is None else weight[rows]) for rows in parts))
 
 
@@ -125,7 +125,16 @@ def _read_complete(table: Table, role: Literal["group", "time"]) -> pd.Series:
     return values
 
 
-def _read_weights(table: Table) -> Array:
+def read_weights(table: Table) -> Array | None:
+    """Return the weight of each row, float32 of shape (n_rows,); None if the table has no weights.
+
+    Raises
+    ------
+    DataError
+        If a weight is missing, negative or not a number.
+    """
+    if not table.roles.weight:
+        return None
     weight = to_series(table.data, table.roles.weight)
     if not pd.api.types.is_numeric_dtype(weight) or not np.isfinite(weight.to_numpy(float)).all() or (weight < 0).any():
         raise DataError(f"The sample weights {table.roles.weight!r} must be numbers of at least 0, without missing values.")

@@ -107,6 +107,14 @@ def test_states_its_signature(package: Callable[[str], Packaged], dataset: str, 
     assert [param.name for param in signature.params or []] == params
 
 
+def test_names_each_quantile_in_its_signature(package: Callable[[str], Packaged]) -> None:
+    outputs = describe(package("own_quantiles")[0]).signature.outputs
+
+    assert [(column.name, column.type.name) for column in outputs] == [
+        (f"quantile {quantile}", "double") for quantile in (0.1, 0.5, 0.9)
+    ]
+
+
 def test_states_the_type_of_each_kind_of_column_and_which_may_be_left_out(
     package: Callable[[str], Packaged], tmp_path: Path
 ) -> None:

@@ -53,6 +53,13 @@ def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callab
     def get(dataset: str) -> Packaged:
         own = {
             "own": {"dataset": str(own_table), "target": "price", "drop": ["level"]},
+            "own_quantiles": {
+                "dataset": str(own_table),
+                "target": "price",
+                "drop": ["level"],
+                "quantiles": [0.9, 0.1, 0.5],
+                "max_depth": 2,
+            },
             "own_classes": {"dataset": str(own_table), "target": "level", "drop": ["price"]},
         }
         settings = make_settings(num_boost_round=9, **own.get(dataset, {"dataset": dataset}))

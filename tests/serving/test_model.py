@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,8 +80,9 @@ def test_describes_and_answers_no_rows_and_each_quantile(package: Callable[[str]
     described = describe_api(model)["components"]["schemas"]["Predictions"]
     answered = json.loads(model.answer(json.dumps(model.info.example).encode(), "application/json")[0])
 
-    jsonschema.validate(answered, described)
-    assert described["properties"]["predictions"]["items"]["required"] == ["quantile 0.1", "quantile 0.5", "quantile 0.9"]
+    names = ["quantile 0.1", "quantile 0.5", "quantile 0.9"]
+    assert described["properties"]["predictions"]["items"]["required"] == names
+    assert [list(row) for row in answered["predictions"]] == [names] * 5
     assert "It answers with: quantile 0.1, quantile 0.5, quantile 0.9." in describe_api(model)["info"]["description"]
     assert model.predict(np.empty((0, 3), np.float32)) == []
 

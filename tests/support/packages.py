@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callab
 
     @cache
     def get(dataset: str) -> Packaged:
-        own = {
+        own: dict[str, dict[str, Any]] = {
             "own": {"dataset": str(own_table), "target": "price", "drop": ["level"]},
             "own_quantiles": {
                 "dataset": str(own_table),

@@ -152,7 +152,10 @@ def test_a_quantile_is_not_stopped_by_another_metric() -> None:
     x = draw.normal(size=1000)
     y = np.exp(draw.normal(size=1000) + x)
     rows = make_split(x=list(x), y=list(y)).train
-    split = Split(*(replace(rows, rows=part, target=rows.target.iloc[part]) for part in np.split(np.arange(1000), [600, 800])))
+    train, valid, test = (
+        replace(rows, rows=part, target=rows.target.iloc[part]) for part in np.split(np.arange(1000), [600, 800])
+    )
+    split = Split(train, valid, test)
     done = fit(split, rounds=300, stop=20, eta=0.1, max_depth=3, quantiles=[0.9])
     evaluation = evaluate_test(done.predictor, split)
 

@@ -89,8 +89,17 @@ def test_needs_twenty_rows_for_a_verdict() -> None:
 
 
 def test_refuses_a_metric_without_a_paired_form() -> None:
-    with pytest.raises(LabError, match="'test_rmsle' cannot compare two models on the same rows"):
-        compare_pair(pair(), metric="test_rmsle")
+    with pytest.raises(LabError, match="'test_auc' cannot compare two models on the same rows"):
+        compare_pair(pair(), metric="test_auc")
+
+
+def test_compares_quantiles_by_their_pinball_loss_alone() -> None:
+    one = pair()
+    both = replace(one, champion=np.column_stack([one.champion] * 2), challenger=np.column_stack([one.challenger] * 2))
+
+    assert compare_pair(both, metric="test_pinball:0.5-0.5").value == pytest.approx(compare_pair(one, metric="mae").value / 2)
+    with pytest.raises(LabError, match=r"'rmse' cannot compare two models .* For regression, use one of: pinball\."):
+        compare_pair(both, metric="rmse")
 
 
 def test_refuses_a_metric_that_the_rows_do_not_define() -> None:
@@ -122,12 +131,15 @@ def test_brings_classes_into_one_order() -> None:
     assert found.champion.tolist() == old.answers[:, ::-1].tolist()
 
 
+OTHER_TARGETS = [rows(range(9), target="z"), rows(range(9), labels=("n", "y")), replace(rows(range(9)), quantiles=(0.1, 0.9))]
+
+
 @pytest.mark.parametrize("other", [rows(range(90, 140)), rows(range(100), digest="other")])
 def test_finds_no_common_rows_if_too_few_or_of_other_data(other: Holdout) -> None:
     assert pair_rows(rows(range(100)), other) is None
 
 
-@pytest.mark.parametrize("other", [rows(range(9), target="z"), rows(range(9), labels=("n", "y"))])
+@pytest.mark.parametrize("other", OTHER_TARGETS)
 def test_refuses_runs_that_predict_different_things(other: Holdout) -> None:
     with pytest.raises(LabError, match="Only models of the same target can be compared"):
         pair_rows(rows(range(9)), other)
@@ -154,7 +166,7 @@ def test_orders_a_champions_classes_as_the_challenger_does() -> None:
     new = rows(range(30), labels=("y", "n"))
     found = pair_predictor(predictor(("n", "y")), new)
 
-    assert found.champion.tolist() == predictor(("n", "y")).probabilities(new.frame)[:, ::-1].tolist()
+    assert found.champion.tolist() == predictor(("n", "y")).answers(new.frame)[:, ::-1].tolist()
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_the_sentence_names_the_slowest_and_the_fastest(deploy: Any) -> None:
     assert "is served by a process" in text
 
 
-@pytest.mark.parametrize("dataset", ["iris", "own"])
+@pytest.mark.parametrize("dataset", ["iris", "own", "own_quantiles"])
 def test_the_shown_command_gets_one_answer(dataset: str, package: Callable[[str], Any]) -> None:
     folder = package(dataset)[0]
     target = Target(model="homes", version=3, stage="production", run_id="f00", folder=folder, repository="homes", labels={})

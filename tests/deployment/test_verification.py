@@ -50,6 +50,7 @@ def case(request: pytest.FixtureRequest, package: Callable[[str], Packaged], tmp
     ("case", "formats"),
     [
         ("own", FORMATS),  # dates: not as CSV; missing values: not as instances
+        ("own_quantiles", FORMATS),
         ("own_classes", [*FORMATS, "their probabilities"]),
         ("iris", [*FORMATS, "instances", "CSV", "their probabilities"]),
     ],

@@ -58,7 +58,7 @@ def test_a_model_of_version_0_1_answers_everywhere(logged: Path, tmp_path: Path)
     answers = np.array(expected["labels"])[np.argmax(expected["probabilities"], axis=1)].tolist()
 
     assert np.array_equal(model.predict(rows, params={"probabilities": True}), expected["probabilities"])
-    assert np.array_equal(load_predictor(logged / "data/model_data").probabilities(rows), expected["probabilities"])
+    assert np.array_equal(load_predictor(logged / "data/model_data").answers(rows), expected["probabilities"])
     assert json.loads(served)["predictions"] == answers
     with scored.path.open() as file:
         assert [row["prediction"] for row in csv.DictReader(file)] == answers

@@ -90,7 +90,7 @@ def test_answers_with_probabilities_where_asked(package: Callable[[str], Package
     answers = load_model(folder).predict(rows, params={"probabilities": True})
 
     assert list(answers.columns) == ["setosa", "versicolor", "virginica"]
-    assert np.array_equal(answers, predictor.probabilities(rows))
+    assert np.array_equal(answers, predictor.answers(rows))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,14 @@ def test_states_its_signature(package: Callable[[str], Packaged], dataset: str, 
     assert {kind.name for kind in signature.inputs.input_types()} == {"double"}
     assert [kind.name for kind in signature.outputs.input_types()] == [output]
     assert [param.name for param in signature.params or []] == params
+
+
+def test_names_each_quantile_in_its_signature(package: Callable[[str], Packaged]) -> None:
+    outputs = describe(package("own_quantiles")[0]).signature.outputs
+
+    assert [(column.name, column.type.name) for column in outputs] == [
+        (f"quantile {quantile}", "double") for quantile in (0.1, 0.5, 0.9)
+    ]
 
 
 def test_states_the_type_of_each_kind_of_column_and_which_may_be_left_out(

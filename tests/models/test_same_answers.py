@@ -153,7 +153,7 @@ def test_every_way_of_asking_gives_the_notebooks_answer(tmp_path: Path, seed: in
     folder, predictor, split = make_package(settings, tmp_path)
     table = split.train.table
     frame = pd.concat(table.batches(predictor.contract.names, np.arange(ROWS)), ignore_index=True)
-    expected = predictor.predict(frame).tolist()
+    expected = np.asarray(predictor.predict(frame)).tolist()
     assert len(set(expected)) > 1
 
     features = predictor.contract.features
@@ -222,7 +222,8 @@ def test_stated_types_and_rare_values_are_answered_alike(tmp_path: Path, suffix:
     )
     assert (age.missing, age.any_type, sold.format, until.mlflow_type) == ((-999.0,), True, "%Y%m%d", "string")
     table = split.train.table
-    expected = predictor.predict(pd.concat(table.batches(features, np.arange(ROWS)), ignore_index=True)).tolist()
+    rows = pd.concat(table.batches(features, np.arange(ROWS)), ignore_index=True)
+    expected = np.asarray(predictor.predict(rows)).tolist()
 
     sent = frame.assign(size=frame["size"].astype(str), until=frame.until.map(lambda date: date.isoformat()))[features]
     body = json.dumps({"dataframe_records": sent.to_dict("records")})
@@ -234,4 +235,8 @@ def test_stated_types_and_rare_values_are_answered_alike(tmp_path: Path, suffix:
     scored = pd.read_parquet(tmp_path / "out.parquet")
     assert scored["prediction"].tolist() == expected
     blank = sent.assign(age=None)
-    assert model.predict(sent.assign(age=-999)).tolist() == model.predict(blank).tolist() == predictor.predict(blank).tolist()
+    assert (
+        model.predict(sent.assign(age=-999)).tolist()
+        == model.predict(blank).tolist()
+        == np.asarray(predictor.predict(blank)).tolist()
+    )

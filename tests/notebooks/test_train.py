@@ -50,10 +50,10 @@ def loaded_predictions(client: Any, run: Any, rows: Any) -> tuple[Any, Any]:
     ("dataset", "metrics", "curve"),
     [
         ("diabetes", REGRESSION, "rmse"),
-        ("breast_cancer", CLASSIFICATION, "logloss"),
-        ("wine", CLASSIFICATION, "mlogloss"),
-        ("digits", CLASSIFICATION, "mlogloss"),
-        ("iris", CLASSIFICATION, "mlogloss"),
+        ("breast_cancer", CLASSIFICATION, "log_loss"),
+        ("wine", CLASSIFICATION, "log_loss"),
+        ("digits", CLASSIFICATION, "log_loss"),
+        ("iris", CLASSIFICATION, "log_loss"),
     ],
 )
 def test_trains_and_records_each_data_set(
@@ -79,6 +79,41 @@ def test_trains_and_records_each_data_set(
     assert f"test_{first}" in done.stderr and run.info.run_id in done.stderr
     html = read_artifact(look(), run.info.run_id, "notebook/train.html")
     assert "<script src" not in html and html.count('alt="') >= 3
+
+
+def write_counts(folder: Path) -> Path:
+    """Counts whose mean depends on x, with weights."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=600)
+    path = folder / "counts.csv"
+    pd.DataFrame({"x": x, "w": draw.integers(1, 4, 600), "n": draw.poisson(np.exp(x))}).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "objective", "metric"),
+    [
+        (["-p", "objective", "count:poisson", "-p", "sample_weight", "w"], "count:poisson", "poisson_deviance"),
+        (["-y", "quantiles: [0.9, 0.1]", "-p", "sample_weight", "w"], "reg:quantileerror", "pinball:0.1-0.9"),
+        ([], "reg:squarederror", "rmse"),
+    ],
+)
+def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
+    papermill: Papermill, store: str, look: Look, tmp_path: Path, options: list[object], objective: str, metric: str
+) -> None:
+    table = write_counts(tmp_path)
+    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", table, "-p", "target", "n", "-p", "tracking_uri", store, *options)
+    assert done.returncode == 0, done.stderr
+    (run,) = all_runs(look())
+    assert (run.data.tags["boostlab.objective"], run.data.tags["boostlab.metric"]) == (objective, metric)
+    assert run.data.metrics[f"test_{metric}"] < run.data.metrics[f"baseline_{metric}"]
+    assert f"valid_{metric}" in run.data.metrics
+    reason = run.data.tags["boostlab.task_choice"]
+    assert reason.startswith("Task: regression of 'n', because ")
+    shown = [
+        str(output) for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for output in cell.get("outputs", [])
+    ]
+    assert sum(reason.partition("'n'")[2].strip() in output.replace("\\'", "'") for output in shown) == 2  # in Data and in Result
 
 
 def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(papermill: Papermill, store: str, look: Look) -> None:
@@ -187,6 +222,9 @@ def test_several_first_uses_at_once_work(tmp_path: Path, look: Look, monkeypatch
         (["-p", "dataset", "nothing.csv", "-p", "target", "y"], "dataset = 'nothing.csv': neither a data set"),
         (["-y", "xgb_params: {eta: 0.2}"], "xgb_params names eta"),
         (["-y", "xgb_params: {lambda: 2}"], "xgb_params names lambda: set it by its own parameter, as -p reg_lambda"),
+        (["-p", "objective", "rank:ndcg"], "objective has no choice 'rank:ndcg'. It takes: auto, reg:squarederror, "),
+        (["-y", "xgb_params: {eval_metric: auc}"], "xgb_params names eval_metric: set it by its own parameter, as -p metric"),
+        (["-p", "objective", "reg:gamma", "-p", "metric", "f1"], "metric f1 does not fit objective reg:gamma. Allowed: auto, "),
         (["-p", "dataset", TRAIN], "needs a target"),
         (["-p", "split", "time"], "is for tables of your own"),
     ],

@@ -101,6 +101,18 @@ def test_metrics_below_a_bound_or_absent_fail_with_the_nearest_name(client: Any,
     assert (outcome, evidence) == ("fail", expected)
 
 
+def test_quantiles_have_bounds_of_their_own(client: Any, name: str, tmp_path: Path) -> None:
+    add_version(client, name)
+    client.set_tag(client.get_model_version(name, "1").run_id, "boostlab.objective", "reg:quantileerror")
+    assert check(client, name, 1, "production")["metric_thresholds"] == (
+        "not applicable",
+        "The gate sets no bounds for quantiles.",
+    )
+    gate = read(tmp_path, "metric_thresholds: {quantiles: {test_mae: '< 1'}, regression: {test_r2: '>= -9'}}")
+    outcome, evidence = check(client, name, 1, "production", gate)["metric_thresholds"]
+    assert outcome == "fail" and "test_mae" in evidence and "required < 1" in evidence
+
+
 def test_a_version_without_its_artifacts_fails_and_says_so(client: Any, name: str) -> None:
     add_version(client, name)
     shutil.rmtree(fetch_version(client, name, 1))

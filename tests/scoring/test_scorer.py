@@ -25,7 +25,7 @@ def load(packaged: Packaged) -> tuple[Any, Contract, pd.DataFrame]:
     return mlflow.pyfunc.load_model(str(packaged[0])), packaged[1].contract, packaged[2].test.head(60)
 
 
-@pytest.mark.parametrize("name", ["own", "own_classes", "iris"])
+@pytest.mark.parametrize("name", ["own", "own_quantiles", "own_classes", "iris"])
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_keeps_rows_and_order_and_adds_the_models_predictions(
     package: Callable[[str], Packaged], tmp_path: Path, name: str, suffix: str
@@ -40,10 +40,11 @@ def test_keeps_rows_and_order_and_adds_the_models_predictions(
     out = pd.read_csv(output) if suffix == ".csv" else pd.read_parquet(output)
 
     assert scored.rows == len(out) == len(rows)
-    assert scored.columns == ["prediction", *(f"probability of {label}" for label in contract.labels)]
+    answers = contract.answer_names or ["prediction"]
+    assert scored.columns == [*answers, *(f"probability of {label}" for label in contract.labels)]
     assert list(out.columns) == [*rows.columns, *scored.columns]
     assert out["order no"].tolist() == rows["order no"].tolist()
-    assert out["prediction"].tolist() == list(np.asarray(expected).tolist())
+    assert out[answers].to_numpy().ravel().tolist() == np.asarray(expected).ravel().tolist()
     if suffix == ".parquet":
         pd.testing.assert_frame_equal(out[rows.columns], rows, check_dtype=False)
 

@@ -6,18 +6,24 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
-from tests.support.packages import Packaged
+from tests.support.packages import Packaged, make_package
+from tests.support.servers import serve_model
+from tests.support.serving import predict, serve
+from tests.support.settings import make_settings
 
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import encode_date
 from boostlab.serving.model import ServedModel
+from boostlab.serving.openapi import describe_api
 from boostlab.serving.parsing import Rows
 from boostlab.serving.settings import ServingError
+from boostlab.training.objectives import OBJECTIVES, ObjectiveName
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,50 @@ def test_encodes_dates_in_text_as_the_predictor_does(folder: Path, texts: list[s
 
     encoded = matrix[:, ~np.isnan(matrix).all(axis=0)]  # the columns of the other features are missing
     assert np.array_equal(encoded, encode_date(pd.Series(texts), feature), equal_nan=True)
+
+
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != "reg:quantileerror"])
+def test_answers_each_objective_as_the_predictor_does(objective: ObjectiveName, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.normal(size=200), "kind": draw.choice(["a", "b"], 200)})
+    y = np.exp(frame["x"] + draw.normal(size=200) / 9)
+    targets = {"binary:logistic": np.where(y > 1, "y", "n"), "multi:softprob": pd.qcut(y, 3, labels=["l", "m", "h"]).astype(str)}
+    frame.assign(y=targets.get(objective, y / (1 + y))).to_csv(tmp_path / "t.csv", index=False)
+    settings = make_settings(dataset=str(tmp_path / "t.csv"), target="y", objective=objective, num_boost_round=5)
+    folder, predictor, split = make_package(settings, tmp_path)
+    rows = split.test.head(40)
+    body = json.dumps({"dataframe_records": rows.to_dict(orient="records")}).encode()
+    served = json.loads(ServedModel(folder).answer(body, "application/json")[0])["predictions"]
+
+    assert served == list(np.asarray(predictor.predict(rows)).tolist())
+    assert predictor.contract.metric == OBJECTIVES[objective].metrics[0] + (":1.5" if objective == "reg:tweedie" else "")
+
+
+@pytest.mark.slow
+def test_quantiles_are_equal_in_python_in_our_server_and_in_mlflows(package: Callable[[str], Packaged], store: str) -> None:
+    folder, predictor, split = package("own_quantiles")
+    rows = split.test.head(30)
+    body = rows.to_json(orient="split", index=False, date_format="iso", double_precision=15)
+    here: Any = predictor.predict(rows)
+    sent = json.dumps({"dataframe_split": json.loads(body)}).encode()
+    with serve(folder) as ours, serve_model(str(folder), store) as theirs:
+        answers = [predict(address, sent).json()["predictions"] for address in (ours, theirs)]
+
+    assert list(here.columns) == ["quantile 0.1", "quantile 0.5", "quantile 0.9"]
+    assert answers == [here.to_dict(orient="records")] * 2
+    assert (np.diff(here.to_numpy(), axis=1) >= 0).all()
+
+
+def test_describes_and_answers_no_rows_and_each_quantile(package: Callable[[str], Packaged]) -> None:
+    model = ServedModel(package("own_quantiles")[0])
+    described = describe_api(model)["components"]["schemas"]["Predictions"]
+    answered = json.loads(model.answer(json.dumps(model.info.example).encode(), "application/json")[0])
+
+    names = ["quantile 0.1", "quantile 0.5", "quantile 0.9"]
+    assert described["properties"]["predictions"]["items"]["required"] == names
+    assert [list(row) for row in answered["predictions"]] == [names] * 5
+    assert "It answers with: quantile 0.1, quantile 0.5, quantile 0.9." in describe_api(model)["info"]["description"]
+    assert model.predict(np.empty((0, 3), np.float32)) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,8 +52,15 @@ def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callab
 
     @cache
     def get(dataset: str) -> Packaged:
-        own = {
+        own: dict[str, dict[str, Any]] = {
             "own": {"dataset": str(own_table), "target": "price", "drop": ["level"]},
+            "own_quantiles": {
+                "dataset": str(own_table),
+                "target": "price",
+                "drop": ["level"],
+                "quantiles": [0.9, 0.1, 0.5],
+                "max_depth": 2,
+            },
             "own_classes": {"dataset": str(own_table), "target": "level", "drop": ["price"]},
         }
         settings = make_settings(num_boost_round=9, **own.get(dataset, {"dataset": dataset}))

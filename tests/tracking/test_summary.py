@@ -11,20 +11,11 @@ from tests.support.runs import make_facts
 from boostlab.errors import StoreError
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import find_store
-from boostlab.tracking.summary import describe_loss, describe_outcome, describe_result, tabulate_run
+from boostlab.tracking.summary import describe_loss, describe_outcome, tabulate_run
 from boostlab.tracking.ui import MlflowUI
 
 Begin = Callable[..., Journal]
 FACTS = make_facts(run_name="a_b", run_id="r", experiment_id="1", ui=MlflowUI(command="make ui"))
-
-
-@pytest.mark.parametrize(
-    ("score", "constant", "words"),
-    [(0.5, 2.0, "75% below"), (3.0, 2.0, "50% above"), (2.0, 2.0, "0% below"), (1.0, 0.0, "0% below")],
-)
-def test_compares_the_first_metric_with_the_constant_predictor(score: float, constant: float, words: str) -> None:
-    sentence = describe_result({"rmse": score, "r2": 0.1}, {"rmse": constant, "r2": 0.0}, rows=20)
-    assert sentence == f"On 20 held-out rows the model's rmse is {score:.4g}: {words} the constant predictor's {constant:.4g}."
 
 
 def test_says_how_a_run_ended_and_where_it_is(tmp_path: Path, begin: Begin) -> None:

@@ -4,6 +4,7 @@ import shutil
 import signal
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any, Literal
 
@@ -17,8 +18,10 @@ from boostlab.data.columns import ColumnProfile, Columns, profile_columns
 from boostlab.data.splits import Part, Split, split_table
 from boostlab.data.table import Roles, Table, load_table
 from boostlab.errors import DataError, TrainingError
-from boostlab.models.contract import Feature
+from boostlab.models.contract import Feature, Task
 from boostlab.training.fit import Fit, fit_booster
+from boostlab.training.metrics import evaluate_test
+from boostlab.training.objectives import OBJECTIVES, MetricName, ObjectiveName
 from boostlab.training.settings import Hyperparameters
 
 KINDS = {"regression": "diabetes", "binary": "breast_cancer", "multiclass": "iris"}
@@ -45,7 +48,8 @@ def make_split(**columns: list[Any]) -> Split:
     data = pa.table(columns)
     names = tuple(name for name in data.column_names if name not in ("y", "weight"))
     roles = Roles(target="y", weight="weight" if "weight" in columns else "")
-    table = Table(data, roles, names, name="made", source="here", task="regression", kept=frozenset(names))
+    task: Task = "classification" if isinstance(columns["y"][0], str) else "regression"
+    table = Table(data, roles, names, name="made", source="here", task=task, kept=frozenset(names))
     weight = np.array(columns["weight"], np.float32) if "weight" in columns else None
     part = Part(table, np.arange(len(table)), table.target, weight)
     return Split(part, part, part)
@@ -55,8 +59,8 @@ def make_split(**columns: list[Any]) -> Split:
     ("kind", "metric", "labels"),
     [
         ("regression", "rmse", []),
-        ("binary", "logloss", ["benign", "malignant"]),
-        ("multiclass", "mlogloss", ["setosa", "versicolor", "virginica"]),
+        ("binary", "log_loss", ["benign", "malignant"]),
+        ("multiclass", "log_loss", ["setosa", "versicolor", "virginica"]),
     ],
 )
 def test_fits_each_kind_of_target(splits: dict[str, Split], kind: str, metric: str, labels: list[str]) -> None:
@@ -86,18 +90,131 @@ def test_cuts_all_the_trees_of_later_rounds(splits: dict[str, Split]) -> None:
     assert len(done.predictor.booster.get_dump()) == (done.best_iteration + 1) * 2 * 3
 
 
-@pytest.mark.parametrize("params", [{"eval_metric": ["rmse", "mae"]}, {"objective": "reg:absoluteerror", "eval_metric": "mae"}])
-def test_watches_the_last_metric_that_was_asked_for(splits: dict[str, Split], params: dict[str, Any]) -> None:
-    done = fit(splits["regression"], rounds=100, stop=3, eta=0.5, **params)
+@pytest.mark.parametrize(
+    ("kind", "metric"), [("regression", "mae"), ("regression", "r2"), ("binary", "roc_auc"), ("binary", "f1")]
+)
+def test_watches_the_metric_that_was_asked_for(splits: dict[str, Split], kind: str, metric: str) -> None:
+    done = fit(splits[kind], rounds=100, stop=3, eta=0.5, metric=metric, subsample=0.5)
+    curve = done.curves[f"valid_{metric}"]
 
-    assert done.metric == "mae"
-    assert done.best_iteration == int(np.argmin(done.curves["valid_mae"]))
+    assert done.metric == metric
+    assert done.best_iteration == int(np.argmin(curve) if metric == "mae" else np.argmax(curve))
+    assert len(curve) == done.best_iteration + 1 + 3
 
 
-def test_takes_the_highest_round_of_a_metric_that_grows(splits: dict[str, Split]) -> None:
-    done = fit(splits["binary"], rounds=100, stop=3, eval_metric="auc", subsample=0.5)
+def list_choices() -> list[tuple[ObjectiveName, MetricName]]:
+    return [(name, metric) for name, objective in OBJECTIVES.items() for metric in objective.metrics]
 
-    assert done.best_iteration == int(np.argmax(done.curves["valid_auc"]))
+
+@pytest.mark.parametrize(("objective", "metric"), list_choices())
+def test_curve_and_test_part_have_the_same_metric_of_weighted_rows(objective: ObjectiveName, metric: MetricName) -> None:
+    draw = np.random.default_rng(0)
+    x, weight = draw.normal(size=300), draw.gamma(1, 1, 300)
+    y = np.exp(x / 2 + draw.normal(size=300) / 2)
+    target: Any = {"binary:logistic": np.where(y > 1, "b", "a"), "multi:softprob": draw.permutation(["a", "b", "c"] * 100)}.get(
+        objective, y / (1 + y) if objective == "reg:logistic" else y
+    )
+    split = make_split(x=list(x), y=list(target), weight=list(weight))
+    own: dict[str, Any] = {"quantiles": [0.9, 0.2]} if objective == "reg:quantileerror" else {}
+    own |= {"huber_slope": 0.5} if objective == "reg:pseudohubererror" else {}
+    done = fit(split, rounds=15, objective=objective, metric=metric, **own)
+    evaluation = evaluate_test(done.predictor, split)
+
+    assert done.metric.partition(":")[0] == metric
+    assert (done.objective, done.predictor.contract.metric) == (objective, done.metric)
+    assert evaluation.scores[done.metric] == pytest.approx(done.curves[f"valid_{done.metric}"][-1], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "metric"),
+    [
+        ({"objective": "reg:absoluteerror"}, "mae"),
+        ({"objective": "reg:pseudohubererror"}, "mphe"),
+        ({"objective": "reg:pseudohubererror", "huber_slope": 2.0}, "mphe:2"),
+        ({"objective": "reg:squaredlogerror"}, "rmsle"),
+        ({"objective": "count:poisson"}, "poisson_deviance"),
+        ({"objective": "reg:gamma"}, "gamma_deviance"),
+        ({"objective": "reg:tweedie"}, "tweedie_deviance:1.5"),
+        ({"objective": "reg:tweedie", "tweedie_variance_power": 1.25}, "tweedie_deviance:1.25"),
+        ({"quantiles": [0.9, 0.1]}, "pinball:0.1-0.9"),
+    ],
+)
+def test_the_metric_follows_the_objective(splits: dict[str, Split], given: dict[str, Any], metric: str) -> None:
+    done = fit(splits["regression"], rounds=2, **given)
+
+    assert set(done.curves) == {f"train_{metric}", f"valid_{metric}"}
+    assert done.tags()["boostlab.metric"] == metric
+
+
+def test_a_quantile_is_not_stopped_by_another_metric() -> None:
+    """Stopped by RMSE, the model is that of round 4, and its pinball loss 0.67."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=1000)
+    y = np.exp(draw.normal(size=1000) + x)
+    rows = make_split(x=list(x), y=list(y)).train
+    train, valid, test = (
+        replace(rows, rows=part, target=rows.target.iloc[part]) for part in np.split(np.arange(1000), [600, 800])
+    )
+    split = Split(train, valid, test)
+    done = fit(split, rounds=300, stop=20, eta=0.1, max_depth=3, quantiles=[0.9])
+    evaluation = evaluate_test(done.predictor, split)
+
+    assert done.best_iteration > 30
+    assert evaluation.scores["pinball:0.9"] < 0.6 < 0.8 < evaluation.baseline["pinball:0.9"]
+    assert np.mean(evaluation.answers >= evaluation.part.target) == pytest.approx(0.9, abs=0.05)
+
+
+def test_quantiles_do_not_cross() -> None:
+    draw = np.random.default_rng(0)
+    split = make_split(x=list(draw.normal(size=200)), y=list(draw.normal(size=200)))
+    done = fit(split, rounds=60, quantiles=[0.6, 0.5, 0.4])
+    raw = done.predictor._raw(split.train.head(200))
+    answers: Any = done.predictor.predict(split.train.head(200))
+
+    assert (np.diff(raw, axis=1) < 0).any()  # the booster's own output crosses
+    assert list(answers.columns) == ["quantile 0.4", "quantile 0.5", "quantile 0.6"]
+    assert (np.diff(answers.to_numpy(), axis=1) >= 0).all()
+    assert list(done.answer(split.train.head(2))) == list(answers.columns)
+
+
+@pytest.mark.parametrize("stop", [0, 5])
+def test_dart_keeps_all_rounds_and_says_why(splits: dict[str, Split], stop: int) -> None:
+    split = splits["regression"]
+    done = fit(split, rounds=60, stop=stop, eta=0.5, booster="dart", rate_drop=0.3)
+    answers = np.asarray(done.predictor.predict(split.valid.head(len(split.valid))))
+    rounds = len(done.curves["valid_rmse"])
+
+    assert done.best_iteration == rounds - 1 == done.predictor.booster.num_boosted_rounds() - 1
+    assert np.sqrt(np.mean((answers - split.valid.target) ** 2)) == pytest.approx(done.curves["valid_rmse"][-1], rel=1e-5)
+    assert "The model keeps all rounds: DART rescales earlier trees in each round" in done.ending
+    assert ("Stopped early" in done.ending) == bool(stop) == (rounds < 60)
+
+
+@pytest.mark.parametrize(
+    ("given", "y", "words"),
+    [
+        (
+            {"objective": "count:poisson"},
+            -1,
+            "The target 'y' of 'made' is -1 in row 3. The objective count:poisson takes numbers of 0",
+        ),
+        ({"objective": "reg:tweedie"}, -0.5, "is -0.5 in row 3. The objective reg:tweedie takes numbers of 0 or more: "),
+        ({"objective": "reg:gamma"}, 0, "is 0 in row 3. The objective reg:gamma takes numbers of more than 0: "),
+        (
+            {"objective": "reg:squaredlogerror"},
+            -1,
+            "is -1 in row 3. The objective reg:squaredlogerror takes numbers of more than -1",
+        ),
+        ({"objective": "reg:logistic"}, 1.5, "1.5 in row 3. The objective reg:logistic takes numbers of 0 to 1: correct or drop"),
+        ({"metric": "mape"}, 0, "is 0 in row 3. The metric mape takes numbers of other than 0, by which it divides: "),
+    ],
+)
+def test_refuses_a_target_that_the_objective_or_the_metric_cannot_have(given: dict[str, Any], y: float, words: str) -> None:
+    split = make_split(a=[0.0, 1.0, 2.0], y=[0.5, 1.0, float(y)])
+
+    with pytest.raises(DataError) as caught:
+        fit(split, **given)
+    assert words in str(caught.value)
 
 
 def test_never_stops_early_where_it_is_not_asked_to(splits: dict[str, Split]) -> None:
@@ -233,7 +350,6 @@ def test_names_the_table_and_the_column_of_a_value_that_cannot_be_encoded() -> N
             "max_cat_to_onehot expect int (non-negative) but value='few'",
         ),
         ({"sampling_method": "some"}, "'some', valid values are: {'gradient_based', 'uniform'}"),
-        ({"eval_metric": "nope"}, "Unknown metric function nope"),
         ({"monotone_constraints": [1, 0]}, "'list'"),
     ],
 )
@@ -255,9 +371,19 @@ def test_refuses_cuda_where_there_is_no_gpu(splits: dict[str, Split]) -> None:
 @pytest.mark.parametrize(
     ("kind", "params", "words"),
     [
-        ("regression", {"objective": "binary:logistic"}, "does not fit this regression target. Allowed: reg:…, count:poisson."),
-        ("binary", {"objective": "reg:squarederror"}, "does not fit this binary target. Allowed: binary:logistic."),
-        ("multiclass", {"objective": "multi:softmax"}, "does not fit this multiclass target. Allowed: multi:softprob."),
+        (
+            "regression",
+            {"objective": "binary:logistic"},
+            "objective binary:logistic does not fit this regression target. Allowed: auto, ",
+        ),
+        ("binary", {"objective": "multi:softprob"}, "does not fit this binary target. Allowed: auto, binary:logistic."),
+        ("multiclass", {"objective": "binary:logistic"}, "does not fit this multiclass target. Allowed: auto, multi:softprob."),
+        ("binary", {"metric": "rmse"}, "metric rmse does not fit objective binary:logistic. Allowed: auto, log_loss, roc_auc, "),
+        (
+            "regression",
+            {"metric": "f1"},
+            "metric f1 does not fit objective reg:squarederror. Allowed: auto, rmse, mae, r2, mape.",
+        ),
         ("regression", {"booster": "gblinear"}, "no booster 'gblinear' here. Allowed: gbtree, dart."),
     ],
 )

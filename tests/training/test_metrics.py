@@ -17,29 +17,34 @@ from boostlab.training.metrics import (
     Evaluation,
     evaluate_test,
     is_higher_better,
-    score_classification,
-    score_regression,
+    score_metric,
 )
 
+CLASSES = "log_loss accuracy balanced_accuracy f1 roc_auc"
 
-def part(values: list[Any]) -> Part:
+
+def part(values: list[Any], weight: list[float] | None = None) -> Part:
     task: Task = "classification" if isinstance(values[0], str) else "regression"
     data = pa.table({"a": np.arange(len(values), dtype=float), "y": values})
     table = Table(data, Roles(target="y"), ("a",), name="made", source="here", task=task)
-    return Part(table, np.arange(len(values)), table.target, None)
+    return Part(table, np.arange(len(values)), table.target, None if weight is None else np.array(weight, np.float32))
+
+
+def scores(names: str, true: list[Any], answers: np.ndarray, weight: list[float] | None = None) -> dict[str, float]:
+    weights = None if weight is None else np.array(weight)
+    return {name: score_metric(name, np.array(true), answers, weights) for name in names.split()}
 
 
 def test_scores_a_regression() -> None:
-    scores = score_regression(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0]))
+    found = scores("rmse mae r2", [1.0, 2.0, 3.0], np.array([1.0, 2.0, 5.0]))
 
-    assert scores == pytest.approx({"rmse": sqrt(4 / 3), "mae": 2 / 3, "r2": -1.0})
+    assert found == pytest.approx({"rmse": sqrt(4 / 3), "mae": 2 / 3, "r2": -1.0})
 
 
 def test_scores_two_classes_by_the_second_label() -> None:
     second = np.array([0.1, 0.2, 0.9, 0.6])
-    scores = score_classification(np.array([0, 0, 0, 1]), np.column_stack([1 - second, second]), ["a", "b"])
 
-    assert scores == pytest.approx(
+    assert scores(CLASSES, [0, 0, 0, 1], np.column_stack([1 - second, second])) == pytest.approx(
         {
             "log_loss": -(log(0.9) + log(0.8) + log(0.1) + log(0.6)) / 4,
             "accuracy": 3 / 4,
@@ -52,9 +57,8 @@ def test_scores_two_classes_by_the_second_label() -> None:
 
 def test_scores_three_classes_by_their_unweighted_mean() -> None:
     probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
-    scores = score_classification(np.array([0, 1, 2, 2]), probabilities, [10, 20, 30])
 
-    assert scores == pytest.approx(
+    assert scores(CLASSES, [0, 1, 2, 2], probabilities) == pytest.approx(
         {
             "log_loss": -(log(0.6) + log(0.5) + log(0.2) + log(0.8)) / 4,
             "accuracy": 3 / 4,
@@ -65,16 +69,35 @@ def test_scores_three_classes_by_their_unweighted_mean() -> None:
     )
 
 
-def evaluate(learned: list[Any], tested: list[Any]) -> Evaluation:
-    """Evaluate a model that learned from some rows on others."""
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_row_of_weight_two_counts_as_two_rows(classes: int) -> None:
+    draw = np.random.default_rng(0)
+    true, weight = draw.integers(0, classes, 40), draw.integers(0, 4, 40)
+    probabilities = draw.dirichlet(np.ones(classes), 40)
+    twice = np.repeat(np.arange(40), weight)
+
+    assert scores(CLASSES, list(true), probabilities, list(weight)) == pytest.approx(
+        scores(CLASSES, list(true[twice]), probabilities[twice])
+    )
+
+
+def test_classes_without_weight_do_not_count() -> None:
+    probabilities = np.array([[0.6, 0.3, 0.1], [0.2, 0.5, 0.3], [0.4, 0.3, 0.3]])
+
+    found = scores("balanced_accuracy roc_auc", [0, 1, 2], probabilities, [1.0, 1.0, 0.0])
+    assert found == {"balanced_accuracy": 1.0, "roc_auc": 1.0}
+
+
+def evaluate(learned: list[Any], tested: list[Any], *, metric: str = "", weights: Any = (None, None)) -> Evaluation:
+    """Evaluate a model that learned from some rows on others, with the weights of both."""
     labels = sorted(set(learned)) if isinstance(learned[0], str) else []
     kind = ("reg:squarederror", "reg:squarederror", "binary:logistic", "multi:softprob")[len(labels)]
     params = {"objective": kind, "eta": 1, "lambda": 0, "min_child_weight": 0, "nthread": 1}
     params |= {"num_class": len(labels)} if len(labels) > 2 else {}
-    train, test = part(learned), part(tested)
+    train, test = part(learned, weights[0]), part(tested, weights[1])
     target = [labels.index(value) for value in learned] if labels else learned
     booster = xgb.train(params, xgb.DMatrix(train.head(len(train)), label=target), num_boost_round=20)
-    contract = Contract(train.table.task, tuple(labels), (Feature("a", "number", "double"),))
+    contract = Contract(train.table.task, tuple(labels), (Feature("a", "number", "double"),), metric=metric)
     return evaluate_test(Predictor(booster, contract), Split(train, train, test))
 
 
@@ -82,6 +105,30 @@ def test_the_constant_of_a_regression_is_the_training_mean() -> None:
     baseline = evaluate([1.0, 3.0], [2.0, 4.0]).baseline
 
     assert baseline == pytest.approx({"rmse": sqrt(2), "mae": 1.0, "r2": -1.0})
+
+
+@pytest.mark.parametrize(
+    ("metric", "constant"),
+    [("rmse", 4.0), ("r2", 4.0), ("poisson_deviance", 4.0), ("mae", 2.0), ("mape", 1.0), ("rmsle", 60 ** (1 / 3) - 1)],
+)
+def test_the_constant_is_the_best_one_for_the_metric(metric: str, constant: float) -> None:
+    evaluation = evaluate([1.0, 2.0, 9.0], [5.0, 5.0], metric=metric)
+
+    assert next(iter(evaluation.scores)) == metric
+    assert evaluation.baseline["mae"] == pytest.approx(abs(5 - constant))
+
+
+def test_weights_count_in_the_metrics_and_in_the_constant() -> None:
+    evaluation = evaluate([1.0, 2.0], [3.0, 2.0], weights=([3.0, 1.0], [1.0, 4.0]))
+
+    assert evaluation.scores["mae"] == pytest.approx(2 / 5, abs=1e-4)  # the model answers 1 and 2
+    assert evaluation.baseline["mae"] == pytest.approx((1.75 + 4 * 0.75) / 5)  # and the constant is 1.25
+
+
+def test_weights_count_in_the_shares_of_classes() -> None:
+    evaluation = evaluate(["a", "b"], ["a", "b"], weights=([3.0, 1.0], [1.0, 1.0]))
+
+    assert evaluation.baseline["log_loss"] == pytest.approx(-(log(3 / 4) + log(1 / 4)) / 2)
 
 
 def test_the_constant_of_a_classification_is_the_share_of_each_class() -> None:
@@ -109,9 +156,9 @@ def test_a_model_that_knows_the_answers_has_perfect_scores(
 
 
 def test_leaves_the_area_out_where_all_rows_are_of_one_class() -> None:
-    scores = score_classification(np.array([0, 0]), np.array([[0.5, 0.5], [0.8, 0.2]]), ["a", "b"])
+    evaluation = evaluate(["a", "b"], ["a", "a"])
 
-    assert set(scores) == {"log_loss", "accuracy", "balanced_accuracy", "f1"}
+    assert set(evaluation.scores) == {"log_loss", "accuracy", "balanced_accuracy", "f1"}
 
 
 def test_tabulates_model_and_constant_with_units() -> None:
@@ -131,8 +178,50 @@ def test_names_the_metrics_by_their_part() -> None:
 
 
 @pytest.mark.parametrize(
+    ("scores", "baseline", "words"),
+    [
+        ({"rmse": 0.5, "r2": 0.1}, {"rmse": 2.0, "r2": 0.0}, "rmse is 0.5: 75% below the constant predictor's 2."),
+        (
+            {"rmse": 3.0},
+            {"rmse": 2.0},
+            "50% above the constant predictor's 2. **The model is worse than the best constant: rmse 3 ",
+        ),
+        (
+            {"rmse": 2.0},
+            {"rmse": 2.0},
+            "0% below the constant predictor's 2. **The model is as good as the best constant: rmse 2 ",
+        ),
+        ({"rmse": 0.0}, {"rmse": 0.0}, "**The model is as good as the best constant: rmse 0 against 0 on the test rows.**"),
+        ({"roc_auc": 0.75}, {"roc_auc": 0.5}, "roc_auc is 0.75: 50% above the constant predictor's 0.5."),
+        (
+            {"roc_auc": 0.4},
+            {"roc_auc": 0.5},
+            "**The model is worse than the best constant: roc_auc 0.4 against 0.5 on the test rows.",
+        ),
+    ],
+)
+def test_says_in_the_result_if_the_model_does_not_beat_the_constant(
+    scores: dict[str, float], baseline: dict[str, float], words: str
+) -> None:
+    evaluation = Evaluation(part([1.0, 2.0]), Contract("regression", (), ()), np.zeros(2), scores, baseline)
+
+    assert evaluation.describe().startswith("On 2 held-out rows the model's ")
+    assert words in evaluation.describe()
+    assert bool(evaluation.findings) == ("**" in words)
+
+
+@pytest.mark.parametrize(
     ("metric", "higher"),
-    [("test_rmse", False), ("r2", True), ("valid_error:0.7", False), ("test_roc_auc", True), ("baseline_log_loss", False)],
+    [
+        ("test_rmse", False),
+        ("r2", True),
+        ("valid_error:0.7", False),
+        ("test_roc_auc", True),
+        ("baseline_log_loss", False),
+        ("test_pinball:0.1-0.9", False),
+        ("valid_tweedie_deviance:1.5", False),
+        ("valid_logloss", False),
+    ],
 )
 def test_each_metric_has_a_direction(metric: str, higher: bool) -> None:
     assert is_higher_better(metric) == higher

@@ -20,9 +20,11 @@ from boostlab.training.plots import plot_importance, plot_learning_curves, plot_
 CURVES = {"train_rmse": [3.0, 2.0, 1.0, 0.5], "valid_rmse": [3.0, 2.0, 2.5, 2.75]}
 
 
-def make_table(target: list[Any]) -> Table:
+def make_table(target: list[Any], weight: list[float] | None = None) -> Table:
     task: Task = "classification" if isinstance(target[0], str) else "regression"
-    return Table(pa.table({"price": target}), Roles(target="price"), (), name="made", source="here", task=task)
+    columns = {"price": target} | ({"w": weight} if weight else {})
+    roles = Roles(target="price", weight="w" if weight else "")
+    return Table(pa.table(columns), roles, (), name="made", source="here", task=task)
 
 
 def learning_curves() -> Figure:
@@ -33,14 +35,30 @@ def importance(count: int = 3) -> Figure:
     return plot_importance({f"f{n}": float(n) for n in range(count)})
 
 
-def evaluate(target: list[Any], answers: np.ndarray, labels: tuple[Label, ...] = ()) -> Figure:
-    table = make_table(target)
-    part = Part(table, np.arange(len(table)), table.target, None)
-    return plot_test(Evaluation(part, Contract(table.task, labels, ()), answers, {}, {}))
+def evaluate(
+    target: list[Any],
+    answers: np.ndarray,
+    labels: tuple[Label, ...] = (),
+    *,
+    weight: list[float] | None = None,
+    quantiles: tuple[float, ...] = (),
+) -> Figure:
+    table = make_table(target, weight)
+    part = Part(table, np.arange(len(table)), table.target, None if weight is None else np.array(weight, np.float32))
+    return plot_test(Evaluation(part, Contract(table.task, labels, (), quantiles=quantiles), answers, {}, {}))
 
 
 def regression() -> Figure:
     return evaluate([1.0, 2.0, 3.0, 4.0], np.array([0.5, 2.5, 2.5, 4.5]))
+
+
+def quantiles() -> Figure:
+    answers = np.array([[1.0, 2.0, 3.0], [0.0, 1.0, 5.0], [2.0, 4.0, 6.0]])
+    return evaluate([2.5, 0.5, 7.0], answers, quantiles=(0.1, 0.5, 0.9))
+
+
+def quantile() -> Figure:
+    return evaluate([2.5, 0.5, 7.0], np.array([2.0, 1.0, 4.0]), quantiles=(0.8,))
 
 
 def classification(count: int = 3) -> Figure:
@@ -61,7 +79,9 @@ def legend(axes: Axes) -> list[str]:
     return [str(text) for text in axes.get_legend_handles_labels()[1]]
 
 
-@pytest.mark.parametrize("draw", [target_quantity, target_classes, learning_curves, importance, regression, classification])
+@pytest.mark.parametrize(
+    "draw", [target_quantity, target_classes, learning_curves, importance, regression, quantiles, quantile, classification]
+)
 def test_draws_a_picture_without_a_global_figure(draw: type[Figure]) -> None:
     picture = io.BytesIO()
     figure = draw()
@@ -83,10 +103,10 @@ def test_draws_the_distribution_of_a_quantity_with_its_mean() -> None:
     (axes,) = target_quantity().axes
 
     assert sum(patch.get_height() for patch in axes.patches) == 3  # type: ignore[attr-defined]
-    assert legend(axes) == ["mean 1.833 ± 0.7638"]
+    assert legend(axes) == ["mean 1.833 ± 0.6236"]
 
 
-def test_marks_the_best_round_counted_from_one() -> None:
+def test_marks_the_models_last_round_counted_from_one() -> None:
     (axes,) = learning_curves().axes
     train, valid, line, point = axes.lines
 
@@ -94,7 +114,7 @@ def test_marks_the_best_round_counted_from_one() -> None:
     assert list(np.asarray(valid.get_ydata())) == CURVES["valid_rmse"]
     assert np.asarray(line.get_xdata()).tolist() == [2, 2]
     assert np.asarray(point.get_data()).ravel().tolist() == [2, 2.0]
-    assert legend(axes) == ["train rmse", "valid rmse", "best round 2: 2"]
+    assert legend(axes) == ["train rmse", "valid rmse", "model of round 2: 2"]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +136,44 @@ def test_draws_predictions_and_residuals() -> None:
     assert (scatter.get_xlabel(), scatter.get_ylabel()) == ("predicted price", "true price")
     assert sum(patch.get_height() for patch in histogram.patches) == 4  # type: ignore[attr-defined]
     assert legend(histogram) == ["mean 0 ± 0.5"]
+
+
+def test_draws_quantiles_in_the_order_of_the_median_and_their_calibration() -> None:
+    band, calibration = quantiles().axes
+    middle, true = band.lines[0], band.collections[1]
+
+    assert np.asarray(middle.get_ydata()).tolist() == [1, 2, 4]
+    assert np.asarray(true.get_offsets()).tolist() == [[0, 0.5], [1, 2.5], [2, 7]]
+    assert legend(band) == ["quantiles 0.1 to 0.9", "quantile 0.5", "true"]
+    points = calibration.lines[1].get_xydata()
+    assert np.asarray(points) == pytest.approx(np.array([[0.1, 0], [0.5, 1 / 3], [0.9, 2 / 3]]))
+
+
+def test_a_figure_counts_each_row_by_its_weight() -> None:
+    weight = [1.0, 3.0, 1.0, 5.0]
+    (quantity,) = plot_target(make_table([1.0, 2.0, 3.0, 4.0], weight)).axes
+    (classes,) = plot_target(make_table(["b", "a", "b", "a"], weight)).axes
+    scatter, residuals = evaluate([1.0, 2.0, 3.0, 4.0], np.array([0.0, 2.0, 3.0, 2.0]), weight=weight).axes
+
+    assert legend(quantity) == ["mean 3 ± 1.095"]
+    assert sum(patch.get_height() for patch in quantity.patches) == pytest.approx(10)  # type: ignore[attr-defined]
+    assert [patch.get_height() for patch in classes.patches] == [8, 2]  # type: ignore[attr-defined]
+    assert {quantity.get_ylabel(), classes.get_ylabel()} == {"rows, by weight"}
+    sizes = scatter.collections[0].get_sizes()  # type: ignore[attr-defined]
+    assert np.asarray(sizes) == pytest.approx(16 * np.array(weight) / 2.5)
+    assert legend(residuals)[0].startswith("mean 1.1 ")  # (1 + 2 × 5) / 10
+
+
+def test_curves_and_confusion_count_each_row_by_its_weight() -> None:
+    second = np.array([0.1, 0.7, 0.9, 0.6])
+    roc, recall, confusion = evaluate(
+        ["no", "no", "yes", "yes"], np.column_stack([1 - second, second]), ("no", "yes"), weight=[1.0, 3.0, 1.0, 1.0]
+    ).axes[:3]
+
+    assert legend(roc)[0] == "yes (AUC 0.625)"  # of the pairs' weights, 1 + 4 of 8 are in order
+    assert legend(recall) == ["yes (AP 0.700)"]  # (1 + 2 / 5) / 2
+    assert [text.get_text() for text in confusion.texts] == ["1", "3", "0", "2"]
+    assert confusion.get_title() == "Confusion (test rows, by weight)"
 
 
 def test_draws_curves_of_the_second_of_two_classes() -> None:

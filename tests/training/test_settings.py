@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ import xgboost as xgb
 
 from boostlab.errors import ParameterError
 from boostlab.notebook.parameters import check_parameters
+from boostlab.training.objectives import OBJECTIVES, MetricName, ObjectiveName
 from boostlab.training.settings import Hyperparameters, Train
 
 NOTEBOOK = json.loads((Path(__file__).parents[2] / "notebooks" / "train.ipynb").read_text(encoding="utf-8"))
@@ -18,7 +19,8 @@ NOT_NEGATIVE = ([0, 0.5, 1e6], [-TINY])
 FRACTION = ([TINY, 1], [0, 1 + TINY])
 INNER_FRACTION = ([TINY, 0.79], [0, 1])
 COUNT = ([0, 1], [-1])
-NOT_XGBOOST = {"xgb_params", "num_boost_round", "early_stopping_rounds", "scale_pos_weight"}
+NOT_XGBOOST = {"objective", "quantiles", "metric", "xgb_params", "num_boost_round", "early_stopping_rounds", "scale_pos_weight"}
+XGBOOST = Hyperparameters.model_fields.keys() - {"objective", "quantiles", "metric"}
 TABLE = {
     "target",
     "test_dataset",
@@ -34,8 +36,13 @@ TABLE = {
     "column_types",
     "keep",
 }  # checked against one another
-FREE = {"run_name", "tracking_uri", "xgb_params"} | TABLE
+FREE = {"quantiles", "run_name", "tracking_uri", "xgb_params"} | TABLE
 VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and just beyond them
+    "objective": (
+        ["auto", *(name for name in OBJECTIVES if name != "reg:quantileerror")],
+        ["rank:ndcg", "survival:cox", "multi:softmax", "reg:linear"],
+    ),
+    "metric": (["auto", "rmse", "roc_auc"], ["auc", "rms", "pinball"]),
     "eta": ([0, 1], [-TINY, 1 + TINY]),
     "max_depth": COUNT,
     "min_child_weight": NOT_NEGATIVE,
@@ -94,7 +101,7 @@ def test_refuses_a_value_beyond_its_bounds(name: str, value: Any) -> None:
         train(**{name: value})
 
 
-@pytest.mark.parametrize(("name", "value"), [case for case in cases(0) if case[0] in Hyperparameters.model_fields])
+@pytest.mark.parametrize(("name", "value"), [case for case in cases(0) if case[0] in XGBOOST])
 def test_xgboost_takes_what_is_accepted(name: str, value: Any) -> None:
     params = train(**({"nthread": 1} | {name: value})).booster_params() | {"device": "cpu"}
 
@@ -144,6 +151,80 @@ def test_refuses_shares_that_leave_no_rows_for_training(test_size: float, valid_
 def test_refuses_an_own_parameter_among_xgb_params() -> None:
     with pytest.raises(ParameterError, match=r"^xgb_params names eta: set it by its own parameter, as -p eta"):
         train(xgb_params={"eta": 0.1, "num_boost_round": 5})
+
+
+@pytest.mark.parametrize(
+    ("name", "own"), [("eval_metric", "metric"), ("objective", "objective"), ("quantile_alpha", "quantiles")]
+)
+def test_objective_metric_and_quantiles_are_parameters_of_their_own(name: str, own: str) -> None:
+    with pytest.raises(ParameterError, match=rf"^xgb_params names {name}: set it by its own parameter, as -p {own} VALUE\.$"):
+        train(xgb_params={name: "x"})
+
+
+def test_names_the_objectives_that_are_supported() -> None:
+    with pytest.raises(
+        ParameterError, match=r"^objective has no choice 'rank:pairwise'\. It takes: auto, reg:squarederror, .*multi:"
+    ):
+        train(objective="rank:pairwise")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (
+            {"objective": "reg:quantileerror"},
+            "quantiles = [] does not fit objective reg:quantileerror. reg:quantileerror, and no other",
+        ),
+        ({"objective": "reg:gamma", "quantiles": [0.5]}, "quantiles = [0.5] does not fit objective reg:gamma. "),
+        (
+            {"quantiles": [0.5, 1.0]},
+            "quantiles = [0.5, 1.0]: 1.0 is out of range, or stands twice. Allowed are different numbers",
+        ),
+        ({"quantiles": [0.5, 0.5]}, "0.5 is out of range, or stands twice"),
+        (
+            {"quantiles": [0.5], "task": "classification"},
+            "task classification does not fit objective reg:quantileerror, which is for",
+        ),
+        ({"objective": "binary:logistic", "task": "regression"}, "task regression does not fit objective binary:logistic"),
+        (
+            {"objective": "reg:gamma", "metric": "f1"},
+            "metric f1 does not fit objective reg:gamma. Allowed: auto, gamma_deviance, rmse",
+        ),
+        ({"quantiles": [0.5], "metric": "mae"}, "metric mae does not fit objective reg:quantileerror. Allowed: auto, pinball."),
+        (
+            {"metric": "gamma_deviance"},
+            "metric gamma_deviance does not fit objective auto. Allowed: auto, rmse, mae, r2, mape, log_loss",
+        ),
+        (
+            {"objective": "reg:tweedie", "xgb_params": {"tweedie_variance_power": 2}},
+            "Allowed: 1 < tweedie_variance_power < 2. For 1",
+        ),
+    ],
+)
+def test_refuses_objectives_metrics_and_quantiles_that_do_not_agree(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        train(**given)
+
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "task"),
+    [
+        ({}, "auto"),
+        ({"objective": "count:poisson"}, "regression"),
+        ({"quantiles": [0.5]}, "regression"),
+        ({"objective": "multi:softprob"}, "classification"),
+        ({"task": "regression"}, "regression"),
+    ],
+)
+def test_an_objective_implies_the_task(given: dict[str, Any], task: str) -> None:
+    assert train(**given).requested_task == task
+
+
+def test_each_objective_and_metric_can_be_chosen() -> None:
+    assert set(OBJECTIVES) == set(get_args(ObjectiveName))
+    assert {metric for objective in OBJECTIVES.values() for metric in objective.metrics} == set(get_args(MetricName))
 
 
 def test_hands_xgboost_its_parameters_and_nothing_else() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from boostlab.training.losses import LOSSES, find_loss
+
 Array = np.ndarray[Any, Any]
 Score = Callable[[Array], Array]  # counts of shape (n_rows, n_draws) in, a value per draw out
 
@@ -33,8 +35,8 @@ def score_draws(
     ----------
     true : ndarray of shape (n_rows,)
         Numbers, or positions of classes.
-    answers : sequence of ndarray of shape (n_rows,) or (n_rows, n_classes)
-        Predictions, or probabilities, of each model.
+    answers : sequence of ndarray of shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
+        Predictions, quantiles or probabilities of each model.
     labels : int
         The number of classes.
 
@@ -43,8 +45,8 @@ def score_draws(
     ndarray of shape (n_models, 1 + draws)
         The first column is of all rows. NaN where a sample does not define the metric, such as the AUC of one class.
     """
-    if metric in REGRESSION:
-        scores = [REGRESSION[metric](true, answer.astype(float)) for answer in answers]
+    if not labels:
+        scores = [_score_numbers(metric, true, answer.astype(float)) for answer in answers]
     else:
         members = true == np.arange(labels)[:, np.newaxis]
         scores = [CLASSIFICATION[metric](members, answer / answer.sum(axis=1, keepdims=True)) for answer in answers]
@@ -70,9 +72,12 @@ def _mean(loss: Array) -> Score:
     return lambda counts: loss @ counts / counts.sum(axis=0)
 
 
-def _rmse(true: Array, predicted: Array) -> Score:
-    mean = _mean((true - predicted) ** 2)
-    return lambda counts: np.sqrt(mean(counts))
+def _score_numbers(metric: str, true: Array, answers: Array) -> Score:
+    loss = find_loss(metric)
+    if loss is None:
+        return _r2(true, answers)
+    mean = _mean(loss.rows(true, answers))
+    return (lambda counts: np.sqrt(mean(counts))) if loss.is_root else mean
 
 
 def _r2(true: Array, predicted: Array) -> Score:
@@ -135,11 +140,7 @@ def _mean_of_defined(values: Array) -> Array:
     return np.asarray(np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0))
 
 
-REGRESSION: dict[str, Callable[[Array, Array], Score]] = {
-    "rmse": _rmse,
-    "mae": lambda true, predicted: _mean(np.abs(true - predicted)),
-    "r2": _r2,
-}
+REGRESSION = ("r2", *LOSSES)
 CLASSIFICATION: dict[str, Callable[[Array, Array], Score]] = {
     "log_loss": _log_loss,
     "accuracy": _accuracy,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from boostlab.comparison.bootstrap import CLASSIFICATION, REGRESSION, score_draws
 from boostlab.errors import LabError, suggest
-from boostlab.models.contract import Task
+from boostlab.models.contract import Contract, Task
 from boostlab.models.packaging import fetch_predictor
 from boostlab.training.holdout import Holdout, fetch_holdout
 from boostlab.training.metrics import is_higher_better, strip_part
@@ -98,8 +98,10 @@ def compare_pair(pair: Pair, *, metric: str, draws: int = 2000, seed: int = 0) -
     assumes independent rows.
     """
     name = strip_part(metric)
-    known = REGRESSION if pair.task == "regression" else CLASSIFICATION
-    if name not in known:
+    known: Collection[str] = REGRESSION if pair.task == "regression" else CLASSIFICATION
+    if pair.task == "regression" and pair.challenger.ndim > 1:
+        known = ("pinball",)
+    if name.partition(":")[0] not in known:
         raise LabError(
             f"{metric!r} cannot compare two models on the same rows.{suggest(name, known)} "
             f"For {pair.task}, use one of: {', '.join(known)}."
@@ -145,10 +147,10 @@ def pair_rows(old: Holdout, new: Holdout) -> Pair | None:
     LabError
         If the models predict different targets.
     """
-    if (old.task, set(old.labels)) != (new.task, set(new.labels)) or old.target.name != new.target.name:
+    if _answer(old) != _answer(new) or old.target.name != new.target.name:
         raise LabError(
-            f"The champion does {_describe(old.task, old.labels)} of {str(old.target.name)!r}, the challenger "
-            f"{_describe(new.task, new.labels)} of {str(new.target.name)!r}. Only models of the same target can be compared."
+            f"The champion does {_describe(old)} of {str(old.target.name)!r}, the challenger "
+            f"{_describe(new)} of {str(new.target.name)!r}. Only models of the same target can be compared."
         )
     if old.digest != new.digest:
         return None
@@ -178,16 +180,14 @@ def pair_predictor(champion: Predictor, rows: Holdout, *, kept: Holdout | None =
         If the champion predicts another target, or cannot read the rows.
     """
     labels = champion.contract.labels
-    if champion.contract.task != rows.task or set(labels) != set(rows.labels):
+    if _answer(champion.contract) != _answer(rows):
         raise LabError(
-            f"The champion's model does {_describe(champion.contract.task, labels)}, the challenger's "
-            f"{_describe(rows.task, rows.labels)}. Only models of the same target can be compared."
+            f"The champion's model does {_describe(champion.contract)}, the challenger's {_describe(rows)}. "
+            "Only models of the same target can be compared."
         )
     try:
-        if labels:
-            answers = champion.probabilities(rows.frame)[:, [labels.index(label) for label in rows.labels]]
-        else:
-            answers = np.asarray(champion.predict(rows.frame))
+        answers = champion.answers(rows.frame)
+        answers = answers[:, [labels.index(label) for label in rows.labels]] if labels else answers
     except ValueError as error:
         raise LabError(
             f"The champion's model cannot read the challenger's test rows: {error} Train both on the same columns."
@@ -206,8 +206,16 @@ def _warn(rows: Holdout, kept: Holdout | None) -> str:
     return f"The champion was trained on up to {len(rows) - unseen} of these {len(rows)} rows, which favours it."
 
 
-def _describe(task: str, labels: Sequence[Any]) -> str:
-    return f"{task} into {', '.join(map(str, labels[:5]))}{' …' if len(labels) > 5 else ''}" if labels else task
+def _answer(model: Holdout | Contract) -> tuple[Task, set[Any], tuple[float, ...]]:
+    return model.task, set(model.labels), model.quantiles
+
+
+def _describe(model: Holdout | Contract) -> str:
+    """Return what a model answers, in words."""
+    if model.quantiles:
+        return f"{model.task} with the quantiles {', '.join(map(str, model.quantiles))}"
+    labels = ", ".join(map(str, model.labels[:5])) + (" …" if len(model.labels) > 5 else "")
+    return f"{model.task} into {labels}" if labels else model.task
 
 
 def _all_or_some(rows: Holdout) -> str:

@@ -99,6 +99,11 @@ class TableSettings(Settings):
     keep: list[str] = Field(default_factory=list)
     test_dataset: Annotated[str, AfterValidator(_find_test_table)] = ""
 
+    @property
+    def requested_task(self) -> Literal["auto", "regression", "classification"]:
+        """The requested task; a notebook whose other parameters imply one overrides this."""
+        return self.task
+
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:
         if self.dataset in get_args(Dataset):

@@ -157,7 +157,7 @@ def load_table(settings: TableSettings) -> Table:
         features=tuple(name for name in features if name not in unusable),
         name=Path(settings.dataset).name,
         source=str(Path(settings.dataset).resolve()),
-        task=find_task(to_series(kept, roles.target), settings.task),
+        task=find_task(to_series(kept, roles.target), settings.requested_task),
         kept=frozenset(settings.features or settings.keep),
         from_text=source.is_text,
         rows_without_target=data.num_rows - kept.num_rows,
@@ -217,7 +217,7 @@ def _load_builtin(settings: TableSettings) -> Table:
         features=tuple(features),
         name=settings.dataset,
         source=f"sklearn.datasets.load_{settings.dataset}",
-        task=find_task(target, settings.task),
+        task=find_task(target, settings.requested_task),
         kept=frozenset(settings.features or settings.keep),
         formats=formats,
     )

@@ -87,7 +87,8 @@ class VerificationReport:
 class ParityCase:
     """Holdout rows with the types of the model's signature, and the answers that a server must give.
 
-    `predictions` and `probabilities` are the answers of the model as loaded here; a regression model has no probabilities.
+    `predictions` and `probabilities` are the answers of the model as loaded here; a regression model has no probabilities. A
+    prediction of several quantiles is a dict.
     `recorded` are the answers that the training recorded: a prediction, or a list of probabilities, per row.
     """
 
@@ -111,11 +112,11 @@ def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
     return ParityCase(
         frame=frame,
         features=features,
-        predictions=model.predict(frame).tolist(),
+        predictions=_list_answers(model.predict(frame)),
         probabilities=model.predict(frame, params={"probabilities": True}).to_dict(orient="records") if is_classifier else [],
         recorded=holdout.answers[order].tolist(),
         example=json.loads((folder / "serving_input_example.json").read_text(encoding="utf-8")),
-        example_answer=model.predict(model.metadata.load_input_example(str(folder))).tolist(),
+        example_answer=_list_answers(model.predict(model.metadata.load_input_example(str(folder)))),
     )
 
 
@@ -137,7 +138,7 @@ def check_answers(address: str, case: ParityCase) -> list[CheckResult]:
     if case.probabilities:
         body = json.dumps({"dataframe_records": _list_records(case), "params": {"probabilities": True}}).encode()
         results.append(_compare("their probabilities", address, body, JSON, case.probabilities))
-    answers = [list(row.values()) for row in case.probabilities] or case.predictions
+    answers = [list(row.values()) if isinstance(row, dict) else row for row in case.probabilities or case.predictions]
     equal = np.array_equal(np.asarray(answers, np.float32), np.asarray(case.recorded, np.float32))
     found = "equal" if equal else "they differ from the answers that the training recorded"
     return [*results, CheckResult("the recorded answers of the training", equal, found)]
@@ -170,6 +171,11 @@ def _compare(name: str, address: str, body: bytes, media_type: str, expected: li
         found = f"{len(wrong)} of {len(expected)} answers differ, the first: {wrong[0][0]!r} instead of {wrong[0][1]!r}"
         return CheckResult(name, False, found)
     return CheckResult(name, True, f"{len(answers)} answers equal to the last bit, {milliseconds:.0f} ms")
+
+
+def _list_answers(answers: Any) -> list[Any]:
+    """Return a model's answers as a server's client reads them."""
+    return list(answers.to_dict(orient="records") if isinstance(answers, pd.DataFrame) else answers.tolist())
 
 
 def _list_records(case: ParityCase) -> list[dict[str, Any]]:

@@ -113,12 +113,23 @@ class Contract:
         The columns in the order of the booster's inputs.
     device : str
         The device of the training, as XGBoost names it: ``cpu``, ``cuda`` …
+    metric : str
+        The metric of training and test, such as ``rmse``; empty in contracts of earlier versions.
+    quantiles : tuple of float
+        The quantiles that the model answers, ascending; empty for other models.
     """
 
     task: Task
     labels: tuple[Label, ...]
     features: tuple[Feature, ...]
     device: str = "cpu"
+    metric: str = ""
+    quantiles: tuple[float, ...] = ()
+
+    @property
+    def answer_names(self) -> list[str]:
+        """The columns of the answer, if it has several: the quantiles, if there are two or more."""
+        return [f"quantile {quantile}" for quantile in self.quantiles] if len(self.quantiles) > 1 else []
 
     @property
     def names(self) -> list[str]:
@@ -130,7 +141,9 @@ class Contract:
         """Read ``contract.json`` in a folder."""
         content = json.loads((Path(folder) / CONTRACT_FILE).read_text(encoding="utf-8"))
         features = tuple(Feature.from_dict(entry) for entry in content["features"])
-        return cls(content["task"], tuple(content["labels"]), features, str(content.get("device", "cpu")))
+        device, metric = str(content.get("device", "cpu")), str(content.get("metric", ""))
+        quantiles = tuple(content.get("quantiles", ()))
+        return cls(content["task"], tuple(content["labels"]), features, device, metric, quantiles)
 
     @classmethod
     def read_model(cls, folder: Path) -> Contract:
@@ -140,5 +153,7 @@ class Contract:
     def write(self, folder: Path) -> None:
         """Write ``contract.json`` into a folder."""
         features = [feature.to_dict() for feature in self.features]
-        content = {"task": self.task, "labels": list(self.labels), "features": features, "device": self.device}
+        content: dict[str, Any] = {"task": self.task, "labels": list(self.labels), "features": features, "device": self.device}
+        content |= {"metric": self.metric} if self.metric else {}
+        content |= {"quantiles": list(self.quantiles)} if self.quantiles else {}
         (folder / CONTRACT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")

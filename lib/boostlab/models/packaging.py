@@ -243,7 +243,8 @@ def _make_signature(contract: Contract, *, any_number: bool = True) -> ModelSign
 
     inputs = Schema([ColSpec(find_type(item), item.name, required=not item.optional) for item in contract.features])
     if contract.task == "regression":
-        return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(DataType.double)]))
+        columns = [ColSpec(DataType.double, name) for name in contract.answer_names]
+        return ModelSignature(inputs=inputs, outputs=Schema(columns or [ColSpec(DataType.double)]))
     label = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract.labels[0]), DataType.string)
     params = ParamSchema([ParamSpec("probabilities", DataType.boolean, False)])
     return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(label)]), params=params)

@@ -55,7 +55,8 @@ class Predictor:
         Returns
         -------
         ndarray of shape (n_rows,) or DataFrame of shape (n_rows, n_classes)
-            Values in the unit of the target, or labels as the target column had them, or probabilities.
+            Values in the unit of the target, or labels as the target column had them, or probabilities, or one column for each
+            quantile: they are sorted, so that they do not cross.
 
         Raises
         ------
@@ -67,17 +68,15 @@ class Predictor:
         if self.contract.task == "regression":
             if wants_probabilities:
                 raise ValueError("probabilities: a regression model has none. Leave the parameter out.")
-            return np.asarray(self._raw(rows), np.float64)
-        probabilities = self.probabilities(rows)
+            return _to_frame(self.answers(rows), self.contract.answer_names)
+        probabilities = self.answers(rows)
         if wants_probabilities:
-            import pandas as pd
-
-            return pd.DataFrame(probabilities, columns=[str(label) for label in self.contract.labels])
+            return _to_frame(probabilities, [str(label) for label in self.contract.labels])
         return choose_labels(probabilities, self.contract.labels)
 
-    def probabilities(self, rows: pd.DataFrame) -> Array:
-        """Return the probability of each class, of shape (n_rows, n_classes), in the order of the contract's labels."""
-        return to_probabilities(self._raw(rows), self.contract.labels)
+    def answers(self, rows: pd.DataFrame) -> Array:
+        """Return the numbers that metrics judge, as :func:`to_answers` makes them."""
+        return to_answers(self._raw(rows), self.contract)
 
     def _raw(self, rows: pd.DataFrame) -> Array:
         features = self.contract.features
@@ -90,10 +89,26 @@ class Predictor:
         return np.asarray(self.booster.predict(matrix))
 
 
-def to_probabilities(raw: Array, labels: Sequence[Label]) -> Array:
-    """Return a booster's output as one column per class; a booster of two classes gives the second column alone."""
+def to_answers(raw: Array, contract: Contract) -> Array:
+    """Return a booster's output as predictions, as ascending quantiles, or as the probability of each label.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
+    """
     wide = raw.astype(np.float64)
-    return np.column_stack([1 - wide, wide]) if len(labels) == 2 and raw.ndim == 1 else wide.reshape(-1, len(labels))
+    if not contract.labels:
+        return np.sort(wide.reshape(-1, len(contract.quantiles))) if contract.answer_names else wide
+    classes = len(contract.labels)  # a booster of two classes gives the probability of the second alone
+    return np.column_stack([1 - wide, wide]) if classes == 2 and raw.ndim == 1 else wide.reshape(-1, classes)
+
+
+def _to_frame(answers: Array, names: list[str]) -> Array | pd.DataFrame:
+    if not names:
+        return answers
+    import pandas as pd
+
+    return pd.DataFrame(answers, columns=names)
 
 
 def choose_labels(probabilities: Array, labels: Sequence[Label]) -> Array:

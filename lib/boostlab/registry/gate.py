@@ -48,10 +48,11 @@ class Transitions(BaseModel):
 
 
 class Thresholds(Rule):
-    """Bounds of the run's metrics, for all tasks and per task."""
+    """Bounds of the run's metrics, for all tasks and per task; regression of quantiles has metrics of its own."""
 
     all_tasks: Bounds = {}
     regression: Bounds = {}
+    quantiles: Bounds = {}
     classification: Bounds = {}
 
 

@@ -107,8 +107,10 @@ def check_thresholds(client: MlflowClient, request: TransitionRequest, rule: Thr
     run = read_run(client, request.view.version(request.version).run_id)
     if run is None:
         return "fail", "The version's run was deleted, and its metrics with it. Train again, and register the new run."
-    task = run.data.tags.get("boostlab.task", "")
-    bounds = rule.all_tasks | {"regression": rule.regression, "classification": rule.classification}.get(task, {})
+    has_quantiles = run.data.tags.get("boostlab.objective") == "reg:quantileerror"
+    task = "quantiles" if has_quantiles else run.data.tags.get("boostlab.task", "")
+    of_task = {"regression": rule.regression, "quantiles": rule.quantiles, "classification": rule.classification}
+    bounds = rule.all_tasks | of_task.get(task, {})
     if not bounds:
         return "not applicable", f"The gate sets no bounds for {task or 'a run without the tag boostlab.task'}."
     missed = [text for text in (_check_bound(run.data.metrics, name, bound) for name, bound in bounds.items()) if text]

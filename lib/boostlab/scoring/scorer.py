@@ -84,7 +84,7 @@ def score_file(
     if missing:
         raise DataError(f"{rows} lacks columns that the model needs: {', '.join(missing)}. It has: {', '.join(names)}.")
     features = [item for item in contract.features if item.name in names]
-    added = _name_columns(names, labels)
+    added = _name_columns(names, contract.answer_names or ["prediction", *(f"probability of {label}" for label in labels)])
     count, head = 0, pd.DataFrame()
     typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
     if source.is_text:
@@ -113,14 +113,15 @@ def _predict(model: Any, frame: pd.DataFrame, labels: Sequence[Any], *, first_ro
         if labels:
             probabilities = model.predict(frame, params={"probabilities": True}).to_numpy()
             return [np.asarray(labels, object)[probabilities.argmax(axis=1)], *probabilities.T]
-        return [np.asarray(model.predict(frame))]
+        answers = np.asarray(model.predict(frame))
+        return list(answers.T) if answers.ndim > 1 else [answers]
     except Exception as error:  # MLflow's enforcement and the model raise errors of any type
         raise DataError(f"The model does not take rows {first_row} to {first_row + len(frame) - 1}: {error}") from None
 
 
-def _name_columns(taken: Sequence[str], labels: Sequence[Any]) -> list[str]:
+def _name_columns(taken: Sequence[str], answers: Sequence[str]) -> list[str]:
     names: list[str] = []
-    for name in ["prediction", *(f"probability of {label}" for label in labels)]:
+    for name in answers:
         while name in (*taken, *names):
             name += "_"
         names.append(name)

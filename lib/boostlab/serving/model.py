@@ -29,7 +29,7 @@ from boostlab.models.predictor import (
     parse_booleans,
     safe_names,
     split_dates,
-    to_probabilities,
+    to_answers,
 )
 from boostlab.serving.booster import InPlaceBooster
 from boostlab.serving.errors import RequestError
@@ -141,15 +141,12 @@ class ServedModel:
         return matrix
 
     def predict(self, matrix: Array, *, probabilities: bool = False) -> list[Any]:
-        """Return a prediction for each row: a number, a label, or a probability for each label."""
-        raw = self._predict_raw(matrix)
-        if self.contract.task == "regression":
-            return list(raw.astype(np.float64).tolist())
-        likely = to_probabilities(raw, self.labels)
-        if not probabilities:
-            return list(choose_labels(likely, self.labels).tolist())
-        names = [str(label) for label in self.labels]
-        return [dict(zip(names, row, strict=True)) for row in likely.tolist()]
+        """Return a prediction for each row: a number, a label, or a number for each quantile or each label."""
+        answers = to_answers(self._predict_raw(matrix), self.contract)
+        if self.labels and not probabilities:
+            return list(choose_labels(answers, self.labels).tolist())
+        names = [str(label) for label in self.labels] or self.contract.answer_names
+        return [dict(zip(names, row, strict=True)) for row in answers.tolist()] if names else list(answers.tolist())
 
     def _predict_raw(self, matrix: Array) -> Array:
         if not len(matrix):

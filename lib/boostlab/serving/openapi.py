@@ -82,7 +82,8 @@ def _title(model: ServedModel) -> str:
 def _summary(model: ServedModel) -> str:
     classes = f" It answers with one of: {', '.join(map(str, model.labels))}." if model.labels else ""
     origin = f" Trained in run {model.info.run_id}." if model.info.run_id else ""
-    return f"Answers as MLflow's scoring server does.{classes}{origin}"
+    quantiles = f" It answers with: {', '.join(model.contract.answer_names)}." if model.contract.answer_names else ""
+    return f"Answers as MLflow's scoring server does.{classes}{quantiles}{origin}"
 
 
 def _describe_type(item: Feature) -> str:
@@ -123,6 +124,9 @@ def _describe_value(item: Feature) -> dict[str, Any]:
 
 def _describe_answer(model: ServedModel) -> dict[str, Any]:
     one: dict[str, Any] = {"type": "number"}
+    if model.contract.answer_names:
+        values = dict.fromkeys(model.contract.answer_names, one)
+        one = {"type": "object", "properties": values, "required": list(values)}
     if model.labels:
         likely = {str(label): {"type": "number", "minimum": 0, "maximum": 1} for label in model.labels}
         one = {"oneOf": [{"enum": list(model.labels)}, {"type": "object", "properties": likely, "required": list(likely)}]}

@@ -26,7 +26,7 @@ def describe_outcome(journal: Journal, status: str, reason: str) -> str:
     start = f" while this runs: {facts.ui.command}" if facts.ui.command else ""
     lines = [
         f"Run {facts.run_name}: {status} after {time.time() - facts.start_time / 1000:.1f} s. {reason}".rstrip(),
-        *(f"  {name:<28}{value:.6g}" for name, value in final.items()),
+        *(f"  {name:<27} {value:.6g}" for name, value in final.items()),
         *(f"  finding: {' '.join(text.split())}" for text in findings),
         *(f"  registered as {name} version {receipt['version']}" for name, receipt in models if "version" in receipt),
         f"  experiment {facts.experiment}, run {facts.run_id}",
@@ -42,17 +42,6 @@ def describe_loss(journal: Journal, store: Store, status: str, error: LabError) 
     return (
         f"{error}\nThe run {facts.run_name} ended {status}. Its whole record is kept in {journal.path}, and the "
         f"output notebook is on disk.\nWhen the store is back, run: {prefix}boostlab deliver {journal.path.name}"
-    )
-
-
-def describe_result(scores: Mapping[str, float], constant: Mapping[str, float], *, rows: int) -> str:
-    """Return one sentence on a model's first metric, compared with the constant predictor; lower is better."""
-    name = next(iter(scores))
-    change = 1 - scores[name] / constant[name] if constant[name] else 0.0
-    side = "below" if change >= 0 else "above"
-    return (
-        f"On {rows} held-out rows the model's {name} is {scores[name]:.4g}: "
-        f"{abs(change):.0%} {side} the constant predictor's {constant[name]:.4g}."
     )
 
 

@@ -6,12 +6,11 @@ Rows reach XGBoost in batches, so that training holds no second copy of the tabl
 from __future__ import annotations
 
 import re
-import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost as xgb
@@ -20,14 +19,18 @@ from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels, find_labels
 from boostlab.errors import DataError, TrainingError
-from boostlab.models.contract import Contract, Feature
+from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
 from boostlab.signals import sigint_noted
+from boostlab.training.callbacks import Refuser, Scorer, Stopper
+from boostlab.training.choice import NATIVE_METRICS, check_targets, choose_metric, choose_objective
+from boostlab.training.metrics import is_higher_better
+from boostlab.training.objectives import Kind, ObjectiveName
 from boostlab.training.settings import Hyperparameters
 
-OBJECTIVES = {"regression": "reg:squarederror", "binary": "binary:logistic", "multiclass": "multi:softprob"}
-METRICS = {"regression": "rmse", "binary": "logloss", "multiclass": "mlogloss"}
-PREFIXES = {"regression": ("reg:", "count:poisson"), "binary": ("binary:logistic",), "multiclass": ("multi:softprob",)}
+if TYPE_CHECKING:
+    import pandas as pd
+
 TREE_BOOSTERS = ("gbtree", "dart")
 
 
@@ -35,16 +38,26 @@ TREE_BOOSTERS = ("gbtree", "dart")
 class Fit:
     """The result of a training."""
 
-    predictor: Predictor  #: the model, up to its best round
+    predictor: Predictor  #: the model, up to its last round
     curves: dict[str, list[float]]  #: ``train_<metric>`` and ``valid_<metric>``: one value per boosting round
     metric: str  #: the metric that early stopping watched
-    best_iteration: int  #: the best round, counted from 0
+    best_iteration: int  #: the last round that the model keeps, counted from 0: the best one, or of DART the last
     fit_time_s: float  #: wall time of the boosting, in seconds
     ending: str  #: why boosting ended, in a sentence: all rounds done, stopped early, or interrupted
+    objective: str = ""  #: what the booster minimised, as XGBoost names it
 
     def rank_features(self) -> dict[str, float]:
         """Return the mean gain of each feature's splits: see :func:`rank_features`."""
         return rank_features(self.predictor)
+
+    def tags(self) -> dict[str, str]:
+        """Return the objective, the metric and the ending as tags of the run."""
+        return {"boostlab.objective": self.objective, "boostlab.metric": self.metric, "boostlab.training": self.ending}
+
+    def answer(self, rows: pd.DataFrame) -> dict[str, Any]:
+        """Return the model's answers to rows by name: ``prediction``, or one for each quantile."""
+        answers: Any = self.predictor.predict(rows)
+        return dict(answers) if self.predictor.contract.answer_names else {"prediction": answers}
 
 
 def fit_booster(
@@ -56,8 +69,8 @@ def fit_booster(
 ) -> Fit:
     """Train on the training part and watch the validation part; the test part is not used.
 
-    An interrupt (SIGINT) ends the training after the current round; the model has the rounds so far. Objective and metric follow
-    from the table's task unless `settings.xgb_params` names them.
+    An interrupt (SIGINT) ends the training after the current round; the model has the rounds so far. The objective follows from
+    the table's task, and the metric from the objective, unless the settings name them.
 
     Parameters
     ----------
@@ -69,48 +82,45 @@ def fit_booster(
     Raises
     ------
     TrainingError
-        If XGBoost does not know a parameter, refuses a value, or has no such device.
+        If objective or metric do not fit the target's kind, or XGBoost does not know a parameter, refuses a value, or has no
+        such device.
+    DataError
+        If the target has a value that the objective or the metric does not take.
     """
-    task, features = split.train.table.task, columns.features
-    labels = find_labels(split.train.target) if task == "classification" else []
-    kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
-    params = settings.booster_params()
-    wanted = {"objective": OBJECTIVES[kind], "eval_metric": METRICS[kind], **params}
-    wanted["verbosity"] = max(1, int(params.get("verbosity", 1)))  # below 1, XGBoost does not name unused parameters
-    if kind == "multiclass":
-        wanted["num_class"] = len(labels)
-    _check_choices(wanted, kind)
+    objective, contract = _make_contract(split, columns, settings)
+    check_targets(split, objective, contract.metric)
+    params = _make_params(settings, objective, contract)
     try:
-        train = _to_matrix(split.train, features, labels, wanted)
-        _configure(wanted, train)
-        valid = _to_matrix(split.valid, features, labels, wanted, like=train)
-        patience = settings.early_stopping_rounds
-        enough = [xgb.callback.EarlyStopping(rounds=patience)] if patience else []
+        train = _to_matrix(split.train, contract, params)
+        _configure(params, train)
+        valid = _to_matrix(split.valid, contract, params, like=train)
+        scorer = Scorer({"train": train, "valid": valid}, contract, params.get("eval_metric"))
+        patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
+        enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
         with warnings.catch_warnings(record=True) as warned, sigint_noted() as stop:
             warnings.simplefilter("always")
             booster = xgb.train(
-                wanted,
+                params,
                 train,
                 num_boost_round=settings.num_boost_round,
                 evals=[(train, "train"), (valid, "valid")],
                 evals_result=history,
                 verbose_eval=False,
-                callbacks=[_Refuser(warned), *callbacks, *enough, _Stopper(stop)],  # after one that stops, no other is called
+                # after one that stops, no other is called
+                callbacks=[Refuser(warned), scorer, *callbacks, *enough, Stopper(stop)],
             )
         fit_time_s = time.perf_counter() - started
         for warning in warned:  # pass on the warnings that are not errors
             warnings.warn(warning.message, warning.category, stacklevel=2)
     except xgb.core.XGBoostError as error:
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
-    metric = _to_metric_name(list(history["valid"])[-1])
-    best = booster.best_iteration if settings.early_stopping_rounds else booster.num_boosted_rounds() - 1
-    contract = Contract(task, tuple(labels), features, str(wanted.get("device", "cpu")))
-    curves = {f"{part}_{_to_metric_name(name)}": values for part, lines in history.items() for name, values in lines.items()}
-    done = len(next(iter(curves.values())))
-    ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < settings.num_boost_round)
-    return Fit(Predictor(booster[: best + 1], contract), curves, metric, best, fit_time_s, ending)
+    done, is_dart = booster.num_boosted_rounds(), params.get("booster") == "dart"
+    best = booster.best_iteration if patience and not is_dart else done - 1
+    curves = {f"{part}_{contract.metric}": lines[contract.metric] for part, lines in history.items()}
+    ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < settings.num_boost_round, is_dart=is_dart)
+    return Fit(Predictor(booster[: best + 1], contract), curves, contract.metric, best, fit_time_s, ending, objective)
 
 
 def rank_features(predictor: Predictor) -> dict[str, float]:
@@ -125,8 +135,9 @@ def rank_features(predictor: Predictor) -> dict[str, float]:
 class _Batches(xgb.DataIter):
     """A part's rows for XGBoost, which iterates over them several times."""
 
-    def __init__(self, part: Part, features: Sequence[Feature], labels: Sequence[Any]) -> None:
-        self._part, self._features = part, features
+    def __init__(self, part: Part, contract: Contract) -> None:
+        self._part, self._features = part, contract.features
+        features, labels = contract.features, contract.labels
         self._target = encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32)
         self._description = {"feature_names": safe_names(features), "feature_types": input_types(features)}
         super().__init__()
@@ -151,29 +162,38 @@ class _Batches(xgb.DataIter):
         return True
 
 
-def _to_matrix(
-    part: Part, features: Sequence[Feature], labels: Sequence[Any], params: Mapping[str, Any], like: xgb.DMatrix | None = None
-) -> xgb.DMatrix:
+def _make_contract(split: Split, columns: Columns, settings: Hyperparameters) -> tuple[ObjectiveName, Contract]:
+    task = split.train.table.task
+    labels = find_labels(split.train.target) if task == "classification" else []
+    kind: Kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
+    objective = choose_objective(settings, kind)
+    metric, quantiles = choose_metric(settings, objective), tuple(sorted(settings.quantiles))
+    return objective, Contract(task, tuple(labels), columns.features, settings.device, metric, quantiles)
+
+
+def _make_params(settings: Hyperparameters, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
+    """Return the parameters of XGBoost; `eval_metric` is absent if XGBoost does not have the metric."""
+    params = settings.booster_params() | {"objective": objective}
+    booster = params.get("booster", "gbtree")
+    if booster not in TREE_BOOSTERS:
+        raise TrainingError(f"xgb_params: no booster {booster!r} here. Allowed: {', '.join(TREE_BOOSTERS)}.")
+    params["verbosity"] = max(1, int(params.get("verbosity", 1)))  # below 1, XGBoost does not name unused parameters
+    if objective == "multi:softprob":
+        params["num_class"] = len(contract.labels)
+    if contract.quantiles:
+        params["quantile_alpha"] = list(contract.quantiles)
+    native = NATIVE_METRICS.get((objective.partition(":")[0], contract.metric.partition(":")[0]))
+    return params | ({"eval_metric": native} if native else {"disable_default_eval_metric": 1})
+
+
+def _to_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
     """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others."""
+    features, batches = contract.features, _Batches(part, contract)
     options = {"enable_categorical": True, "nthread": params.get("nthread") or None}
     if params.get("tree_method", "auto") in ("auto", "hist"):
-        return xgb.QuantileDMatrix(_Batches(part, features, labels), ref=like, max_bin=params.get("max_bin"), **options)
-    batches = _Batches(part, features, labels)
-    matrix = np.concatenate([encode_rows(frame, features) for frame in part.batches([feature.name for feature in features])])
+        return xgb.QuantileDMatrix(batches, ref=like, max_bin=params.get("max_bin"), **options)
+    matrix = np.concatenate([encode_rows(frame, features) for frame in part.batches(contract.names)])
     return xgb.DMatrix(matrix, label=batches._target, weight=part.weight, **batches._description, **options)
-
-
-def _check_choices(wanted: Mapping[str, Any], kind: str) -> None:
-    """Refuse choices of XGBoost's that the predictor does not support."""
-    if not str(wanted["objective"]).startswith(PREFIXES[kind]):
-        raise TrainingError(
-            f"xgb_params: the objective {wanted['objective']!r} does not fit this {kind} target. "
-            f"Allowed: {', '.join(prefix + '…' if prefix.endswith(':') else prefix for prefix in PREFIXES[kind])}."
-        )
-    if wanted.get("disable_default_eval_metric") or not wanted["eval_metric"]:
-        raise TrainingError("xgb_params: learning curves and early stopping need a metric. Leave eval_metric as it is.")
-    if wanted.get("booster", "gbtree") not in TREE_BOOSTERS:
-        raise TrainingError(f"xgb_params: no booster {wanted['booster']!r} here. Allowed: {', '.join(TREE_BOOSTERS)}.")
 
 
 def _configure(wanted: Mapping[str, Any], train: xgb.DMatrix) -> None:
@@ -188,45 +208,15 @@ def _configure(wanted: Mapping[str, Any], train: xgb.DMatrix) -> None:
         raise TrainingError(f"XGBoost refuses this training: {error}") from None
 
 
-class _Refuser(xgb.callback.TrainingCallback):
-    """Turns XGBoost's warnings into errors: an unused parameter, an absent device."""
-
-    def __init__(self, warned: list[warnings.WarningMessage]) -> None:
-        super().__init__()
-        self._warned = warned
-
-    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
-        for warning in self._warned if epoch == 0 else ():
-            text = str(warning.message)
-            if "are not used" in text:
-                names = re.findall(r'"(\w+)"', text)
-                raise TrainingError(f"XGBoost has no use for {', '.join(map(repr, names))} in this training. Leave it out.")
-            if "No visible GPU" in text:
-                raise TrainingError("device: XGBoost finds no GPU here. Set device to cpu.")
-        return False
-
-
-class _Stopper(xgb.callback.TrainingCallback):
-    """Ends the training after the round in which an interrupt arrived."""
-
-    def __init__(self, requested: threading.Event) -> None:
-        super().__init__()
-        self._requested = requested
-
-    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
-        return self._requested.is_set()
-
-
-def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool) -> str:
+def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool, is_dart: bool) -> str:
     kept = f"The model is that of round {best + 1}."
+    if is_dart:
+        kept = (
+            "The model keeps all rounds: DART rescales earlier trees in each round, so a model cut to its best round is another."
+        )
     if by_hand:
         return f"Stopped by hand after round {done}: the rounds so far are kept. {kept}"
     return f"Stopped early after round {done}. {kept}" if early else f"All {done} rounds are done. {kept}"
-
-
-def _to_metric_name(name: str) -> str:
-    """Return a metric's name in MLflow's alphabet: ``error:0.7`` for XGBoost's ``error@0.7``."""
-    return name.replace("@", ":")
 
 
 def _average(value: float | list[float]) -> float:

@@ -43,11 +43,13 @@ class Holdout:
     target: pd.Series  #: length n_rows
     weight: Array | None  #: shape (n_rows,)
     positions: Array  #: the rows' positions in the table with this `digest`, ascending; shape (n_rows,)
-    answers: Array  #: predictions, shape (n_rows,), or the probability of each of `labels`, shape (n_rows, n_classes)
+    answers: Array  #: predictions, shape (n_rows,); `quantiles`, shape (n_rows, n_quantiles); or probabilities of `labels`
     digest: str
     task: Task
     labels: list[Any]
     test_rows: int  #: size of the test part; if it is larger than n_rows, the rows are a sample
+    metric: str = ""  #: the metric of the training; empty in holdouts of earlier versions
+    quantiles: tuple[float, ...] = ()  #: the quantiles that the model answers
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -75,7 +77,7 @@ def make_holdout(evaluation: Evaluation) -> pa.Table:
     names = [*contract.names, roles.target, *([roles.weight] if roles.weight else [])]
     table = part.table.take(list(dict.fromkeys(names)), part.rows[chosen])
     kept = answers[chosen].reshape(len(chosen), -1)
-    answered = [f"probability of {label}" for label in contract.labels] or ["prediction"]
+    answered = [f"probability of {label}" for label in contract.labels] or contract.answer_names or ["prediction"]
     own = _unused(["position", *answered], table.column_names)
     for name, values in zip(own, [part.rows[chosen], *kept.T], strict=True):
         table = table.append_column(name, pa.array(np.ascontiguousarray(values)))
@@ -83,6 +85,8 @@ def make_holdout(evaluation: Evaluation) -> pa.Table:
         "digest": part.table.digest,
         "task": contract.task,
         "labels": contract.labels,
+        "metric": contract.metric,
+        "quantiles": contract.quantiles,
         "features": contract.names,
         "target": roles.target,
         "weight": roles.weight,
@@ -118,11 +122,13 @@ def read_holdout(file: Path) -> Holdout:
         target=to_series(table, facts["target"]),
         weight=table.column(facts["weight"]).to_numpy().astype(float) if facts["weight"] else None,
         positions=table.column(facts["position"]).to_numpy(),
-        answers=answers if facts["labels"] else answers[:, 0],
+        answers=answers if answers.shape[1] > 1 else answers[:, 0],
         digest=facts["digest"],
         task=facts["task"],
         labels=facts["labels"],
         test_rows=facts["test_rows"],
+        metric=facts.get("metric", ""),
+        quantiles=tuple(facts.get("quantiles", ())),
     )
 
 

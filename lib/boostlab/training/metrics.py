@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,23 @@ from boostlab.data.table import encode_labels
 from boostlab.errors import LabError, suggest
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
+from boostlab.training.losses import LOSSES, find_loss
 
 Array = np.ndarray[Any, Any]
-LOWER_IS_BETTER = ("rmse", "mae", "log_loss", "rmsle", "mape", "mphe", "logloss", "mlogloss", "error", "merror")
+Weight = Array | None
+REPORTED = {
+    "regression": ("rmse", "mae", "r2"),
+    "classification": ("log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"),
+}
 HIGHER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "f1", "roc_auc", "auc", "aucpr")
+LOWER_IS_BETTER = (*LOSSES, "log_loss", "logloss", "mlogloss", "error", "merror")  # four of XGBoost's, in older runs' curves
 PARTS = ("train", "valid", "test", "baseline")
-UNITS = {"rmse": "unit of the target", "mae": "unit of the target", "r2": "1 is perfect", "log_loss": "nats"}
+UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe"), "unit of the target") | {
+    "r2": "1 is perfect",
+    "log_loss": "nats",
+    "mape": "fraction of the target",
+    **dict.fromkeys(("rmsle", "poisson_deviance", "gamma_deviance", "tweedie_deviance"), "0 is perfect"),
+}
 
 
 @dataclass(frozen=True)
@@ -29,9 +40,9 @@ class Evaluation:
 
     part: Part  #: the test part
     contract: Contract
-    answers: Array  #: predictions, shape (n_rows,), or the probability of each label, shape (n_rows, n_classes)
-    scores: dict[str, float]  #: the metrics of the model
-    baseline: dict[str, float]  #: the metrics of the constant that fits the training part best
+    answers: Array  #: shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes): see :func:`boostlab.models.to_answers`
+    scores: dict[str, float]  #: the metrics of the model, that of the training first
+    baseline: dict[str, float]  #: the metrics of the constant with the best value of that metric on the training part
 
     def metrics(self) -> dict[str, float]:
         """Return all metrics by the names that the run records, such as ``test_rmse`` and ``baseline_rmse``."""
@@ -41,77 +52,78 @@ class Evaluation:
     def tabulate(self) -> pd.DataFrame:
         """Return the metrics as a table for people."""
         table = pd.DataFrame({"model": self.scores, "constant predictor": self.baseline})
-        table["unit"] = [UNITS.get(name, "0 to 1") for name in table.index]
+        table["unit"] = [UNITS.get(name.partition(":")[0], "0 to 1") for name in table.index]
         return table.rename_axis("metric on the test part")
+
+    @property
+    def findings(self) -> list[str]:
+        """What is wrong with the model, one sentence each; empty if it is better than the constant."""
+        name, score, constant = self._compare()
+        if score < constant if is_higher_better(name) else score > constant:
+            verdict = "worse than"
+        elif score == constant:
+            verdict = "as good as"
+        else:
+            return []
+        return [f"The model is {verdict} the best constant: {name} {score:.4g} against {constant:.4g} on the test rows."]
+
+    def describe(self) -> str:
+        """Return the result in one or two sentences: the model's metric, compared with the constant predictor's."""
+        name, score, constant = self._compare()
+        change = 1 - score / constant if constant else 0.0
+        side = "below" if change >= 0 else "above"
+        said = f"On {len(self.part)} held-out rows the model's {name} is {score:.4g}: "
+        said += f"{abs(change):.0%} {side} the constant predictor's {constant:.4g}."
+        return " ".join([said, *(f"**{finding}**" for finding in self.findings)])
+
+    def _compare(self) -> tuple[str, float, float]:
+        name = next(iter(self.scores))
+        return name, self.scores[name], self.baseline[name]
 
 
 def evaluate_test(predictor: Predictor, split: Split) -> Evaluation:
     """Return a model's answers to the test part and their metrics, next to those of the best constant.
 
-    The constant is the mean of the training part, or the share of each class.
+    Rows count by their weights. The constant has the best value of the training's metric on the training part: the mean for
+    ``rmse``, the median for ``mae``, the quantiles for ``pinball``, the share of each class for classes.
     """
     contract, part = predictor.contract, split.test
-    answer = predictor.predict if contract.task == "regression" else predictor.probabilities
-    answers = np.concatenate([np.asarray(answer(frame)) for frame in part.batches(contract.names)])
-    if contract.task == "regression":
-        constant = np.full(len(part), split.train.target.mean())
-    else:
-        codes = encode_labels(split.train.target, contract.labels)
-        shares = np.bincount(codes, minlength=len(contract.labels)) / len(split.train)
-        constant = np.tile(shares, (len(part), 1))
-    return Evaluation(part, contract, answers, _score(answers, part, contract), _score(constant, part, contract))
+    answers = np.concatenate([predictor.answers(frame) for frame in part.batches(contract.names)])
+    constant = _find_constant(split.train, contract)
+    constants = np.broadcast_to(constant, (len(part), *constant.shape))
+    return Evaluation(part, contract, answers, _score(answers, part, contract), _score(constants, part, contract))
 
 
-def _score(answers: Array, part: Part, contract: Contract) -> dict[str, float]:
-    if contract.task == "regression":
-        return score_regression(part.target.to_numpy(float), answers)
-    return score_classification(encode_labels(part.target, contract.labels), answers, contract.labels)
-
-
-def score_regression(true: Array, predicted: Array) -> dict[str, float]:
-    """Return ``rmse``, ``mae`` (in the unit of the target) and ``r2`` of predictions, both of shape (n_rows,).
-
-    Examples
-    --------
-    >>> score_regression(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0]))["mae"]
-    0.6666666666666666
-    """
-    return {
-        "rmse": float(metrics.root_mean_squared_error(true, predicted)),
-        "mae": float(metrics.mean_absolute_error(true, predicted)),
-        "r2": float(metrics.r2_score(true, predicted)),
-    }
-
-
-def score_classification(true: Array, probabilities: Array, labels: Sequence[Any]) -> dict[str, float]:
-    """Return the metrics of predicted probabilities.
+def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None) -> float:
+    """Return one metric of answers.
 
     Parameters
     ----------
-    true : ndarray of int, shape (n_rows,)
-        Positions in `labels`.
-    probabilities : ndarray of shape (n_rows, n_classes)
+    metric : str
+        A name of this module or of :mod:`boostlab.training.losses`, such as ``rmse`` or ``pinball:0.1-0.9``.
+    true : ndarray of shape (n_rows,)
+        Numbers, or positions of classes.
+    answers : ndarray of shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
+        Predictions, quantiles or probabilities.
+    weight : ndarray of shape (n_rows,), optional
 
     Returns
     -------
-    dict of str to float
-        ``log_loss`` (in nats), ``accuracy``, ``balanced_accuracy``, ``f1`` and ``roc_auc``. With two classes, F1 and ROC
-        AUC are those of the second label; with more, the unweighted mean over classes (ROC AUC: one against the rest).
+    float
+        With two classes, F1 and ROC AUC are those of the second one; with more, the unweighted mean over classes (ROC AUC: one
+        against the rest). NaN if the rows do not define the metric, such as the ROC AUC of a single class.
+
+    Examples
+    --------
+    >>> score_metric("mae", np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 5.0]))
+    0.6666666666666666
     """
-    binary = len(labels) == 2
-    probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)  # float32 probabilities do not sum to 1 exactly
-    predicted = probabilities.argmax(axis=1)
-    recalls = [float(np.mean(predicted[true == position] == position)) for position in np.unique(true)]
-    found = {
-        "log_loss": float(metrics.log_loss(true, probabilities, labels=range(len(labels)))),
-        "accuracy": float(metrics.accuracy_score(true, predicted)),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "f1": float(metrics.f1_score(true, predicted, average="binary" if binary else "macro", zero_division=0)),
-    }
-    present = [position for position in range(len(labels)) if 0 < np.mean(true == position) < 1]
-    ranked = present[-1:] if binary else present
-    areas = [metrics.roc_auc_score(true == position, probabilities[:, position]) for position in ranked]
-    return found | ({"roc_auc": float(np.mean(areas))} if areas else {})  # undefined where all rows have the same class
+    loss = find_loss(metric)
+    if loss:
+        return loss.score(true, answers, weight)
+    if answers.ndim > 1:
+        answers = answers / answers.sum(axis=1, keepdims=True)  # float32 probabilities do not sum to 1 exactly
+    return float(SCORES[metric](true, answers, weight))
 
 
 def is_higher_better(metric: str) -> bool:
@@ -141,3 +153,51 @@ def strip_part(metric: str) -> str:
     """Return a metric's name without the name of the part before it: ``rmse`` for ``test_rmse``."""
     part, _, name = metric.partition("_")
     return name if part in PARTS else metric
+
+
+def _find_constant(part: Part, contract: Contract) -> Array:
+    """Return the best constant answer on a part, of the shape of one row's answer."""
+    if contract.task == "classification":
+        codes = encode_labels(part.target, contract.labels)
+        counts = np.bincount(codes, weights=part.weight, minlength=len(contract.labels))
+        return np.asarray(counts / counts.sum())
+    loss = find_loss(contract.metric) or LOSSES["rmse"]()  # the mean is best for R², too
+    return loss.constant(part.target.to_numpy(float), part.weight)
+
+
+def _score(answers: Array, part: Part, contract: Contract) -> dict[str, float]:
+    """Return the metric of the training, and the others that are reported for the task, where the part defines them."""
+    is_class = contract.task == "classification"
+    true = encode_labels(part.target, contract.labels) if is_class else part.target.to_numpy(float)
+    others = () if contract.quantiles else REPORTED[contract.task]
+    names = dict.fromkeys(([contract.metric] if contract.metric else []) + list(others))
+    scores = {name: score_metric(name, true, answers, part.weight) for name in names}
+    return {name: score for name, score in scores.items() if np.isfinite(score)}
+
+
+def _balanced_accuracy(true: Array, probabilities: Array, weight: Weight) -> float:
+    present, predicted = np.unique(true if weight is None else true[weight > 0]), probabilities.argmax(axis=1)
+    return float(metrics.recall_score(true, predicted, labels=present, average="macro", sample_weight=weight, zero_division=0))
+
+
+def _f1(true: Array, probabilities: Array, weight: Weight) -> float:
+    average = "binary" if probabilities.shape[1] == 2 else "macro"
+    return float(metrics.f1_score(true, probabilities.argmax(axis=1), average=average, sample_weight=weight, zero_division=0))
+
+
+def _roc_auc(true: Array, probabilities: Array, weight: Weight) -> float:
+    shares = [np.average(true == position, weights=weight) for position in range(probabilities.shape[1])]
+    present = [position for position, share in enumerate(shares) if 0 < share < 1]
+    ranked = present[-1:] if len(shares) == 2 else present
+    areas = [metrics.roc_auc_score(true == position, probabilities[:, position], sample_weight=weight) for position in ranked]
+    return float(np.mean(areas)) if areas else np.nan
+
+
+SCORES: dict[str, Callable[[Array, Array, Weight], float]] = {
+    "r2": lambda true, predicted, weight: metrics.r2_score(true, predicted, sample_weight=weight),
+    "log_loss": lambda true, likely, weight: metrics.log_loss(true, likely, sample_weight=weight, labels=range(likely.shape[1])),
+    "accuracy": lambda true, likely, weight: metrics.accuracy_score(true, likely.argmax(axis=1), sample_weight=weight),
+    "balanced_accuracy": _balanced_accuracy,
+    "f1": _f1,
+    "roc_auc": _roc_auc,
+}

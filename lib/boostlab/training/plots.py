@@ -1,4 +1,7 @@
-"""Figures of a training: the target, the learning curves, the features' gain and the answers to the test part."""
+"""Figures of a training: the target, the learning curves, the features' gain and the answers to the test part.
+
+Where rows have weights, each figure counts a row by its weight.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,16 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from boostlab.data.table import Table, encode_labels
+from boostlab.data.splits import read_weights
+from boostlab.data.table import Table, encode_labels, find_labels
 from boostlab.display.figures import BLUE, GREY, ORANGE, choose_line, make_figure, make_grid, shorten_label
 from boostlab.training.metrics import Evaluation
 
 if TYPE_CHECKING:
     from boostlab.training.fit import Fit
 
+Array = np.ndarray[Any, Any]
+POINT_SIZE = 16
 MOST_BARS = 20
 MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix are too small to read
 
@@ -33,30 +39,29 @@ MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix are to
 def plot_target(table: Table) -> Figure:
     """Draw how often each value of the target occurs: a histogram of a quantity, bars for classes."""
     figure, axes = make_figure(3.2)
-    target, name = table.target, shorten_label(table.target.name)
+    target, name, weight = table.target, shorten_label(table.target.name), read_weights(table)
     if table.task == "regression":
         bins = min(60, max(10, round(len(target) ** 0.5)))
-        sns.histplot(x=target.to_numpy(float), bins=bins, color=BLUE, edgecolor="white", alpha=1, ax=axes)
-        axes.axvline(target.mean(), color=ORANGE, label=f"mean {target.mean():.4g} ± {target.std():.4g}")
-        axes.legend(frameon=False)
+        _draw_histogram(axes, target.to_numpy(float), weight, bins=bins)
     else:
-        labels = [shorten_label(label) for label in sorted(target.unique().tolist())]
-        sns.countplot(x=target.map(shorten_label), order=labels, color=BLUE, saturation=1, ax=axes)
+        labels = find_labels(target)
+        axes.bar(range(len(labels)), np.bincount(encode_labels(target, labels), weights=weight), color=BLUE)
+        axes.set_xticks(range(len(labels)), [shorten_label(label) for label in labels])
         if len(labels) > 6:
             _slant_labels(axes)
-    axes.set(title=f"Target: {name}", xlabel=name, ylabel="rows")
+    axes.set(title=f"Target: {name}", xlabel=name, ylabel=_count(weight))
     return figure
 
 
 def plot_learning_curves(fit: Fit) -> Figure:
-    """Draw the metric per boosting round on the training and validation parts, with the best round marked."""
+    """Draw the metric per boosting round on the training and validation parts, with the model's last round marked."""
     figure, axes = make_figure(4.0)
     for part, colour, style in (("train", BLUE, "--"), ("valid", ORANGE, "-")):
         values = fit.curves[f"{part}_{fit.metric}"]
         axes.plot(np.arange(1, len(values) + 1), values, color=colour, linestyle=style, label=f"{part} {fit.metric}")
-    best = fit.curves[f"valid_{fit.metric}"][fit.best_iteration]
+    kept = fit.curves[f"valid_{fit.metric}"][fit.best_iteration]
     axes.axvline(fit.best_iteration + 1, color=GREY, linewidth=1, linestyle=":")
-    axes.plot(fit.best_iteration + 1, best, "o", color=ORANGE, label=f"best round {fit.best_iteration + 1}: {best:.4g}")
+    axes.plot(fit.best_iteration + 1, kept, "o", color=ORANGE, label=f"model of round {fit.best_iteration + 1}: {kept:.4g}")
     axes.set(title="Learning curves", xlabel="boosting round", ylabel=fit.metric)
     axes.legend(frameon=False)
     return figure
@@ -75,11 +80,38 @@ def plot_importance(gain: Mapping[str, float]) -> Figure:
 
 def plot_test(evaluation: Evaluation) -> Figure:
     """Draw the answers to the test part against the truth: errors of a regression, curves and confusion of a classification."""
-    return _plot_regression(evaluation) if evaluation.contract.task == "regression" else _plot_classification(evaluation)
+    if evaluation.contract.task == "classification":
+        return _plot_classification(evaluation)
+    return _plot_quantiles(evaluation) if evaluation.contract.quantiles else _plot_regression(evaluation)
+
+
+def _plot_quantiles(evaluation: Evaluation) -> Figure:
+    """Draw the lowest to the highest quantile next to the truth, and how often the truth is below each."""
+    target, levels, weight = evaluation.part.target, evaluation.contract.quantiles, evaluation.part.weight
+    true, quantiles = target.to_numpy(float), evaluation.answers.reshape(len(target), -1)
+    figure, grid = make_grid(1, 2, width_in=10.0, height_in=4.2)
+    band, calibration = grid.flat
+    middle = min(range(len(levels)), key=lambda place: abs(levels[place] - 0.5))
+    order, rows = np.argsort(quantiles[:, middle], kind="stable"), np.arange(len(target))
+    if len(levels) > 1:
+        label = f"quantiles {levels[0]} to {levels[-1]}"
+        band.fill_between(rows, quantiles[order, 0], quantiles[order, -1], color=BLUE, alpha=0.25, linewidth=0, label=label)
+    band.plot(rows, quantiles[order, middle], color=BLUE, label=f"quantile {levels[middle]}")
+    band.scatter(rows, true[order], color=ORANGE, alpha=0.5, linewidths=0, s=_sizes(weight, order), label="true")
+    name = shorten_label(target.name)
+    band.set(title="Quantiles and truth", xlabel=f"test rows, by quantile {levels[middle]}", ylabel=name)
+    below = [np.average(true <= column, weights=weight) for column in quantiles.T]
+    calibration.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="perfect")
+    calibration.plot(levels, below, "o", color=BLUE, label="test rows")
+    calibration.set(title="Calibration", xlabel="quantile", ylabel=f"share of true {name} up to the quantile")
+    calibration.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    for axes in (band, calibration):
+        axes.legend(frameon=False)
+    return figure
 
 
 def _plot_regression(evaluation: Evaluation) -> Figure:
-    target = evaluation.part.target
+    target, weight = evaluation.part.target, evaluation.part.weight
     name, true, predicted = shorten_label(target.name), target.to_numpy(float), evaluation.answers
     figure, grid = make_grid(1, 2, width_in=10.0, height_in=4.2)
     scatter, histogram = grid.flat
@@ -89,24 +121,22 @@ def _plot_regression(evaluation: Evaluation) -> Figure:
         kind="actual_vs_predicted",
         subsample=None,
         ax=scatter,
-        scatter_kwargs={"color": BLUE, "alpha": 0.5, "s": 16, "linewidths": 0, "label": "test rows"},
+        scatter_kwargs={"color": BLUE, "alpha": 0.5, "s": _sizes(weight), "linewidths": 0, "label": "test rows"},
         line_kwargs={"color": GREY, "linewidth": 1, "label": "perfect"},
     )
     for axis in (scatter.xaxis, scatter.yaxis):
         axis.set_major_locator(AutoLocator())  # round numbers, unlike the display's own ticks
     scatter.set(title="Predicted against true", xlabel=f"predicted {name}", ylabel=f"true {name}")
-    residuals = true - predicted
-    sns.histplot(x=residuals, color=BLUE, edgecolor="white", alpha=1, ax=histogram)
-    histogram.axvline(residuals.mean(), color=ORANGE, label=f"mean {residuals.mean():.3g} ± {residuals.std():.3g}")
+    _draw_histogram(histogram, true - predicted, weight)
     histogram.axvline(0, color=GREY, linewidth=1, linestyle="--")
-    histogram.set(title="Residuals", xlabel=f"true − predicted {name}", ylabel="test rows")
+    histogram.set(title="Residuals", xlabel=f"true − predicted {name}", ylabel=_count(weight, "test rows"))
     for axes in (scatter, histogram):
         axes.legend(frameon=False)
     return figure
 
 
 def _plot_classification(evaluation: Evaluation) -> Figure:
-    labels, probabilities = evaluation.contract.labels, evaluation.answers
+    labels, probabilities, weight = evaluation.contract.labels, evaluation.answers, evaluation.part.weight
     true = encode_labels(evaluation.part.target, labels)
     figure, grid = make_grid(1, 3, width_in=14.0, height_in=4.4)
     roc, recall, confusion = grid.flat
@@ -114,27 +144,30 @@ def _plot_classification(evaluation: Evaluation) -> Figure:
     for position in shown:
         is_class, scores, label = true == position, probabilities[:, position], shorten_label(labels[position], 20)
         line: dict[str, Any] = choose_line(position - shown[0])
-        area, precision = roc_auc_score(is_class, scores), average_precision_score(is_class, scores)
-        RocCurveDisplay.from_predictions(is_class, scores, ax=roc, curve_kwargs={**line, "label": f"{label} (AUC {area:.3f})"})
-        line["label"] = f"{label} (AP {precision:.3f})"
-        PrecisionRecallDisplay.from_predictions(is_class, scores, ax=recall, drop_intermediate=True, curve_kwargs=line)
+        of_rows: dict[str, Any] = {"sample_weight": weight}
+        area, precision = roc_auc_score(is_class, scores, **of_rows), average_precision_score(is_class, scores, **of_rows)
+        line["label"] = f"{label} (AUC {area:.3f})"
+        RocCurveDisplay.from_predictions(is_class, scores, ax=roc, curve_kwargs=line, **of_rows)
+        line = line | {"label": f"{label} (AP {precision:.3f})"}
+        PrecisionRecallDisplay.from_predictions(is_class, scores, ax=recall, drop_intermediate=True, curve_kwargs=line, **of_rows)
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")
     roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
     recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
     for axes, place in ((roc, "lower right"), (recall, "lower left")):
         axes.legend(frameon=False, fontsize="small", loc=place)
-    counts = confusion_matrix(true, probabilities.argmax(axis=1), labels=range(len(labels)))
-    _draw_confusion(confusion, counts, [shorten_label(label, 20) for label in labels])
+    counts = confusion_matrix(true, probabilities.argmax(axis=1), labels=range(len(labels)), sample_weight=weight)
+    _draw_confusion(confusion, counts, [shorten_label(label, 20) for label in labels], unit=_count(weight, "test rows"))
     return figure
 
 
-def _draw_confusion(axes: Axes, counts: np.ndarray[Any, Any], labels: list[str]) -> None:
+def _draw_confusion(axes: Axes, counts: Array, labels: list[str], *, unit: str) -> None:
     """Draw counts of true and predicted classes, coloured by their share of the true class."""
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    total = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.where(total, total, 1)
     sns.heatmap(
         shares,
         annot=counts if len(labels) <= MOST_COUNTS else None,
-        fmt="d",
+        fmt="d" if counts.dtype.kind == "i" else ".3g",
         annot_kws={"fontsize": "small"},
         cmap="Blues",
         vmin=0,
@@ -148,7 +181,29 @@ def _draw_confusion(axes: Axes, counts: np.ndarray[Any, Any], labels: list[str])
     axes.tick_params(axis="both", rotation=0)
     if max(map(len, labels)) > 4:
         _slant_labels(axes)
-    axes.set(title="Confusion (test rows)", xlabel="predicted class", ylabel="true class")
+    axes.set(title=f"Confusion ({unit})", xlabel="predicted class", ylabel="true class")
+
+
+def _draw_histogram(axes: Axes, values: Array, weight: Array | None, *, bins: int | str = "auto") -> None:
+    """Draw how often values occur, with their mean and standard deviation."""
+    mean = np.average(values, weights=weight)
+    deviation = np.average((values - mean) ** 2, weights=weight) ** 0.5
+    edges = np.histogram_bin_edges(values, bins)  # seaborn does not find them for weighted values
+    sns.histplot(x=values, weights=weight, bins=edges.tolist(), color=BLUE, edgecolor="white", alpha=1, ax=axes)
+    axes.axvline(mean, color=ORANGE, label=f"mean {mean:.4g} ± {deviation:.4g}")
+    axes.legend(frameon=False)
+
+
+def _count(weight: Array | None, rows: str = "rows") -> str:
+    return rows if weight is None else f"{rows}, by weight"
+
+
+def _sizes(weight: Array | None, order: Array | None = None) -> Any:
+    """Return the areas of points, in square points."""
+    if weight is None:
+        return POINT_SIZE
+    sizes = POINT_SIZE * weight / weight.mean()
+    return sizes if order is None else sizes[order]
 
 
 def _slant_labels(axes: Axes) -> None:

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from boostlab.data.settings import Dataset, Seed, SplitSettings, TableSettings
+from boostlab.models.contract import Task
 from boostlab.notebook.settings import Count, ModelName, Settings, Tracked
+from boostlab.training.objectives import DEFAULTS, OBJECTIVES, MetricName, ObjectiveName
 
 ALIASES = {
     "learning_rate": "eta",
@@ -20,14 +22,22 @@ ALIASES = {
     "alpha": "reg_alpha",
     "random_state": "seed",
     "n_jobs": "nthread",
+    "eval_metric": "metric",
+    "quantile_alpha": "quantiles",
 }
 Fraction = Annotated[float, Field(gt=0, le=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
 class Hyperparameters(Settings):
-    """XGBoost's hyperparameters by their native names, with the ranges that XGBoost documents, and the number of rounds."""
+    """The objective and its metric, XGBoost's hyperparameters by their native names, and the number of rounds.
 
+    Ranges are those that XGBoost documents.
+    """
+
+    objective: Literal["auto", ObjectiveName]
+    quantiles: list[float]
+    metric: Literal["auto", MetricName]
     eta: Annotated[float, Field(ge=0, le=1)]
     max_depth: Count
     min_child_weight: NotNegative
@@ -60,12 +70,45 @@ class Hyperparameters(Settings):
                 raise ValueError(f"xgb_params names {name}: set it by its own parameter, as -p {own} VALUE.")
         return self
 
+    @property
+    def requested_objective(self) -> Literal["auto", ObjectiveName]:
+        """The requested objective: `objective`, or for ``auto`` the one that `quantiles` imply."""
+        return "reg:quantileerror" if self.objective == "auto" and self.quantiles else self.objective
+
+    @model_validator(mode="after")
+    def _objective_metric_and_quantiles_agree(self) -> Self:
+        name = self.requested_objective
+        names = [name] if name != "auto" else DEFAULTS.values()
+        fitting = dict.fromkeys(metric for item in names for metric in OBJECTIVES[item].metrics)
+        if self.metric not in ("auto", *fitting):
+            raise ValueError(f"metric {self.metric} does not fit objective {name}. Allowed: auto, {', '.join(fitting)}.")
+        if name == "auto":
+            return self
+        if (name == "reg:quantileerror") != bool(self.quantiles):
+            raise ValueError(
+                f"quantiles = {self.quantiles} does not fit objective {name}. reg:quantileerror, and no other objective, takes "
+                "the quantiles to predict: -y 'quantiles: [0.1, 0.5, 0.9]'."
+            )
+        wrong = [value for value in self.quantiles if not 0 < value < 1 or self.quantiles.count(value) > 1]
+        if wrong:
+            raise ValueError(
+                f"quantiles = {self.quantiles}: {wrong[0]} is out of range, or stands twice. Allowed are different numbers "
+                "between 0 and 1, such as -y 'quantiles: [0.1, 0.5, 0.9]'."
+            )
+        power = self.xgb_params.get("tweedie_variance_power", 1.5)
+        if name == "reg:tweedie" and not (isinstance(power, int | float) and 1 < power < 2):
+            raise ValueError(
+                f"xgb_params: tweedie_variance_power = {power!r} is out of range. Allowed: 1 < tweedie_variance_power < 2. "
+                "For 1 use objective count:poisson, for 2 reg:gamma."
+            )
+        return self
+
     def booster_params(self) -> dict[str, Any]:
-        """Return the parameters for :func:`xgboost.train`, including `xgb_params`.
+        """Return the parameters for :func:`xgboost.train`, including `xgb_params`, without objective and metric.
 
         `scale_pos_weight` is left out where it is 1: XGBoost does not use it with more than two classes.
         """
-        left_out = {"xgb_params", "num_boost_round", "early_stopping_rounds"}
+        left_out = {"objective", "quantiles", "metric", "xgb_params", "num_boost_round", "early_stopping_rounds"}
         left_out |= {"scale_pos_weight"} if self.scale_pos_weight == 1 else set()
         named = {name: getattr(self, name) for name in Hyperparameters.model_fields if name not in left_out}
         return named | self.xgb_params
@@ -75,6 +118,22 @@ class Train(Tracked, TableSettings, SplitSettings, Hyperparameters):
     """The parameters of ``train.ipynb``."""
 
     register_as: ModelName
+
+    @property
+    def requested_task(self) -> Literal["auto", Task]:
+        """The requested task: `task`, or for ``auto`` that of the objective."""
+        name = self.requested_objective
+        return OBJECTIVES[name].task if self.task == "auto" and name != "auto" else self.task
+
+    @model_validator(mode="after")
+    def _objective_fits_the_task(self) -> Self:
+        name = self.requested_objective
+        if name != "auto" and self.requested_task != OBJECTIVES[name].task:
+            raise ValueError(
+                f"task {self.task} does not fit objective {name}, which is for {OBJECTIVES[name].task}. "
+                "Leave task as auto, or choose another objective."
+            )
+        return self
 
     @model_validator(mode="after")
     def _split_fits_the_table(self) -> Self:

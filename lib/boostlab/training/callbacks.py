@@ -1,0 +1,65 @@
+"""What happens after each boosting round: metrics, refusals, an end by hand."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import xgboost as xgb
+
+from boostlab.errors import TrainingError
+from boostlab.models.contract import Contract
+from boostlab.models.predictor import to_answers
+from boostlab.training.metrics import score_metric
+
+
+class Scorer(xgb.callback.TrainingCallback):
+    """Adds the metric of each part to the history, by our name: XGBoost's own value if it has the metric, else ours."""
+
+    def __init__(self, parts: Mapping[str, xgb.DMatrix], contract: Contract, native: str | None) -> None:
+        super().__init__()
+        self._parts, self._contract, self._native = parts, contract, native
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        metric = self._contract.metric
+        for name, data in self._parts.items() if self._native != metric else ():
+            lines = evals_log.setdefault(name, {})
+            score = lines.pop(self._native)[0] if self._native else self._score(model, data)
+            lines.setdefault(metric, []).append(score)
+        return False
+
+    def _score(self, model: xgb.Booster, data: xgb.DMatrix) -> float:
+        answers, weight = to_answers(model.predict(data), self._contract), data.get_weight()
+        return score_metric(self._contract.metric, data.get_label(), answers, weight if len(weight) else None)
+
+
+class Refuser(xgb.callback.TrainingCallback):
+    """Turns XGBoost's warnings into errors: an unused parameter, an absent device."""
+
+    def __init__(self, warned: list[warnings.WarningMessage]) -> None:
+        super().__init__()
+        self._warned = warned
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        for warning in self._warned if epoch == 0 else ():
+            text = str(warning.message)
+            if "are not used" in text:
+                names = re.findall(r'"(\w+)"', text)
+                raise TrainingError(f"XGBoost has no use for {', '.join(map(repr, names))} in this training. Leave it out.")
+            if "No visible GPU" in text:
+                raise TrainingError("device: XGBoost finds no GPU here. Set device to cpu.")
+        return False
+
+
+class Stopper(xgb.callback.TrainingCallback):
+    """Ends the training after the round in which an interrupt arrived."""
+
+    def __init__(self, requested: threading.Event) -> None:
+        super().__init__()
+        self._requested = requested
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
+        return self._requested.is_set()

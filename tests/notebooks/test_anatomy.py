@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
-from typing import Any, Literal, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import nbformat
 import pytest
@@ -87,14 +87,20 @@ def test_a_name_means_one_thing(notebook: Any) -> None:
             assert not (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in names)
 
 
+def without_choices(annotation: Any) -> Any:
+    """Return a type with ``str`` in the place of a choice of words."""
+    if get_origin(annotation) is Literal:
+        return str
+    return dict[str, str] if get_origin(annotation) is dict and get_origin(get_args(annotation)[1]) is Literal else annotation
+
+
 def test_parameters_cell_and_settings_agree(notebook: Any) -> None:
     declared = {parameter.name: parameter for parameter in read_parameters(notebook)}
     fields = find_schema(notebook).model_fields
     assert set(declared) == set(fields)
     for name, parameter in declared.items():
         assert parameter.help, name
-        allowed = fields[name].annotation
-        assert parameter.type == (str if get_origin(allowed) is Literal else allowed), name
+        assert parameter.type == without_choices(fields[name].annotation), name
 
 
 def test_defaults_are_allowed(notebook: Any) -> None:

@@ -78,10 +78,41 @@ def test_finds_types_missing_values_and_examples() -> None:
 def test_tabulates_what_each_column_is_used_as() -> None:
     shown = profile(make_frame())[0].tabulate()
 
-    assert list(shown.columns) == ["type", "used as", "missing", "distinct", "example", "why left out"]
-    assert shown.loc["city", "used as"] == "category (3)"
-    assert shown.loc["day", "used as"] == "date: month, day, weekday, days"
-    assert shown.loc["key", "used as"] == "left out"
+    rows = {row[0]: row[1:] for row in shown.rows}
+    assert rows["city"][1] == "category (3)"
+    assert rows["day"][1] == "date: month, day, weekday, days"
+    assert rows["key"][1] == "left out"
+    assert rows["copy"][-1] in shown._repr_html_().replace("&#39;", "'")  # the reason is not cut before its remedy
+
+
+def test_a_table_of_very_many_columns_shows_first_what_is_left_out() -> None:
+    frame = make_frame()
+    wide = pd.concat([frame, *(frame["size"].rename(f"size {number}") for number in range(150))], axis=1)
+    shown = profile(wide)[0].tabulate()
+    assert (len(shown.rows), shown.rows[0][0]) == (100, "row")
+    assert shown.title.startswith("Columns, as the training rows show them, 100 of 16")
+
+
+def test_says_which_numbers_fall_together_and_which_texts_make_numbers_text() -> None:
+    count = 200
+    frame = pd.DataFrame(
+        {
+            "account": 2**53 + np.arange(count) * 7 % 101,
+            "code": [str(row % 50) if row % 20 else "unknown" for row in range(count)],
+            "words": [f"w{row % 3}" for row in range(count)],
+            "price": np.random.default_rng(0).normal(size=count),
+        }
+    )
+    columns, _ = profile(frame)
+    found = {column.name: column.finding for column in columns.profiles}
+    assert "tells 1 of its 101 numbers apart" in found["account"] and "column_types: {account: category}" in found["account"]
+    assert "'code' is text because of 'unknown' in " in found["code"] and "name them in missing of read" in found["code"]
+    assert found["words"] == ""
+
+
+def test_a_flag_with_one_value_and_gaps_is_kept() -> None:
+    frame = make_frame().assign(flag=np.where(np.arange(ROWS) % 2, "Y", None))
+    assert by_name(profile(frame)[0])["flag"].feature == Feature("flag", "category", "string", optional=True, categories=("Y",))
 
 
 @pytest.mark.parametrize(

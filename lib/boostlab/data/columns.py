@@ -17,9 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from boostlab.data.leaks import find_leaks
+from boostlab.data.readings import is_number
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.data.types import find_type
+from boostlab.display import tables
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS, NUMERIC_DATES, Feature, FeatureType, MLflowType
 from boostlab.models.predictor import DATE_PARTS, encode_date
@@ -27,6 +29,9 @@ from boostlab.models.predictor import DATE_PARTS, encode_date
 DISTINCT_ROWS = 50_000
 FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier
 IDENTIFIER_SPAN = 3  # distinct whole numbers that fill at least a third of their range are row numbers
+MOST_SHOWN = 100  # columns in the notebook; the run has all of them
+MOST_ODD_TEXTS = 0.1  # of the distinct texts of a column of numbers
+MOST_NAMED_TEXTS = 3
 LATEST_NANOSECOND = 2**63
 WHOLE = re.compile(r"-?(0|[1-9]\d*)")
 MLFLOW_TYPES: dict[FeatureType, MLflowType] = {"number": "double", "boolean": "boolean", "category": "string", "date": "datetime"}
@@ -45,6 +50,11 @@ class ColumnProfile:
     left_out: str = ""  #: the reason why the column is not a feature; empty if it is one
     feature: Feature | None = None  #: the column in the model's contract; None if it is left out
     finding: str = ""  #: a sentence if the user should know more than the table of columns says
+
+    @property
+    def note(self) -> str:
+        """Why the column is left out, or what is odd about it."""
+        return self.left_out or self.finding.removeprefix(f"{self.name!r}: ")
 
     @property
     def use(self) -> str:
@@ -81,20 +91,28 @@ class Columns:
         """Return all profiles as a JSON list."""
         return json.dumps([asdict(profile) for profile in self.profiles], indent=1, default=str)
 
-    def tabulate(self) -> pd.DataFrame:
-        """Return the profiles as a table for people."""
-        rows = {
-            profile.name: {
-                "type": profile.arrow_type,
-                "used as": profile.use,
-                "missing": f"{profile.missing:.1%}",
-                "distinct": profile.distinct,
-                "example": profile.example,
-                "why left out": profile.left_out,
-            }
-            for profile in self.profiles
-        }
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("column (training rows)")
+    def tabulate(self) -> tables.Table:
+        """Return the profiles as a table for people; of very many columns, first those that are left out or have a finding."""
+        shown = self.profiles
+        if len(shown) > MOST_SHOWN:
+            shown = tuple(sorted(shown, key=lambda profile: not (profile.left_out or profile.finding)))[:MOST_SHOWN]
+        more = f", {len(shown)} of {len(self.profiles)}" if len(shown) < len(self.profiles) else ""
+        return tables.Table(
+            f"Columns, as the training rows show them{more}",
+            ["column", "type", "used as", "missing", "distinct", "example", "why left out, or what is odd"],
+            [
+                [
+                    column.name,
+                    column.arrow_type,
+                    column.use,
+                    f"{column.missing:.1%}",
+                    column.distinct,
+                    column.example,
+                    column.note,
+                ]
+                for column in shown
+            ],
+        )
 
 
 def profile_columns(split: Split) -> Columns:
@@ -127,7 +145,29 @@ def _profile(table: Table, name: str, train: Part) -> ColumnProfile:
     left_out = _find_reason(profile, known, kept=name in table.kept)
     if left_out:
         return replace(profile, left_out=left_out)
-    return replace(profile, feature=_make_feature(table, profile, whole, known))
+    return replace(profile, feature=_make_feature(table, profile, whole, known), finding=_describe_oddity(profile, known))
+
+
+def _describe_oddity(column: ColumnProfile, known: pa.ChunkedArray) -> str:
+    """Return a sentence on numbers that XGBoost cannot tell apart, and on a few texts that make numbers text."""
+    if pa.types.is_integer(known.type):
+        apart = len(known.cast(pa.float64(), safe=False).cast(pa.float32(), safe=False).unique())
+        if apart < column.distinct:
+            return (
+                f"{column.name!r}: XGBoost computes with float32, which tells {apart} of its {column.distinct} numbers apart. "
+                f"State another type: column_types: {{{column.name}: category}}, or date for times since 1970."
+            )
+    if column.type == "category" and not pa.types.is_dictionary(known.type):
+        texts = known.unique().to_pylist()
+        odd = [text for text in texts if not is_number(text)]
+        if 0 < len(odd) <= len(texts) * MOST_ODD_TEXTS:
+            rows = pc.sum(pc.is_in(known, pa.array(odd, known.type))).as_py()
+            named = ", ".join(map(repr, odd[:MOST_NAMED_TEXTS])) + (" …" if len(odd) > MOST_NAMED_TEXTS else "")
+            return (
+                f"{column.name!r} is text because of {named} in {rows} of {len(known)} rows; its other values are numbers. "
+                "If these texts mean a missing value, name them in missing of read."
+            )
+    return ""
 
 
 def _describe_unusable(name: str, arrow_type: str) -> ColumnProfile:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.comparison import compare_settings, read_names, record_run, scores
 
 from boostlab.comparison import selection as selection_module
-from boostlab.comparison.search import Dataset
+from boostlab.comparison.search import Rows
 from boostlab.comparison.selection import select_runs
 from boostlab.errors import LabError
 
@@ -22,8 +22,8 @@ def test_ranks_the_finished_runs_of_one_notebook_on_the_newest_runs_data(client_
 
     found = select_runs(client, compare_settings(metric="test_rmse", how_many=2))
 
-    assert (read_names(found.runs), found.dataset, found.has_more) == (["a", "b"], Dataset("table d1", "d1"), True)
-    assert {str(data): run.info.run_name for data, run in found.others.items()} == {"table d2 · d2": "other-data"}
+    assert (read_names(found.runs), found.rows, found.has_more) == (["a", "b"], Rows("split d1", "table d1"), True)
+    assert {str(data): run.info.run_name for data, run in found.others.items()} == {"table d2 · split d2": "other-data"}
     assert read_names(select_runs(client, compare_settings(runs=["b", found.runs[0].info.run_id])).runs) == ["a", "b"]
     with pytest.raises(LabError, match="cannot read the search"):
         select_runs(client, compare_settings(search="metrics.test_rmse >"))
@@ -51,12 +51,43 @@ def test_compares_named_runs_of_any_notebook_and_status(client: Any) -> None:
 
 def test_separates_named_runs_on_different_data(client: Any) -> None:
     for name, digest in (("a", "d1"), ("b", "d1"), ("c", "d2"), ("d", "")):
-        record_run(client, name, digest=digest, metrics=scores(2))
+        record_run(client, name, digest=digest, split=None if digest else "", metrics=scores(2))
 
     found = select_runs(client, compare_settings(runs=["d", "c", "b", "a"]))
 
     assert sorted(read_names(found.runs)) == ["a", "b"]
-    assert set(map(str, found.others)) == {"table d2 · d2", "data not recorded"}
+    assert set(map(str, found.others)) == {"table d2 · split d2", "data not recorded"}
+
+
+def test_ranks_by_the_validation_rows_and_not_by_the_test_rows(client: Any) -> None:
+    for name, valid, test in (("lucky", 3.0, 1.0), ("chosen", 2.0, 2.0)):
+        record_run(client, name, metrics={"best_valid_rmse": valid, "test_rmse": test})
+    found = select_runs(client, compare_settings())
+
+    assert (found.metric, read_names(found.runs)) == ("best_valid_rmse", ["chosen", "lucky"])
+    assert read_names(select_runs(client, compare_settings(metric="test_rmse")).runs) == ["lucky", "chosen"]
+
+
+def test_ranks_models_on_other_columns_and_never_on_other_rows(client_of_each_store: Any) -> None:
+    client = client_of_each_store
+    shared: dict[str, Any] = {"notebook": "ablation", "experiment": "ablation"}
+    record_run(client, "other-rows", split="s2", metrics=scores(1), **shared)
+    record_run(client, "old", split="", metrics=scores(1), **shared)
+    record_run(client, "fewer-columns", split="s1", digest="fewer", metrics=scores(3), **shared)
+    record_run(client, "all-columns", split="s1", metrics=scores(2), **shared)
+    found = select_runs(client, compare_settings(notebook="ablation"))
+
+    assert read_names(found.runs) == ["all-columns", "fewer-columns"]
+    assert read_names(found.others.values()) == ["other-rows"]
+
+
+def test_runs_of_earlier_versions_are_on_the_same_rows_if_the_same_parameters_split_them(client: Any) -> None:
+    for name, seed, value in (("a", 0, 3.0), ("b", 1, 1.0), ("c", 0, 2.0)):
+        record_run(client, name, split="", seed=seed, metrics={"test_rmse": value})
+    found = select_runs(client, compare_settings())
+
+    assert (found.metric, read_names(found.runs), read_names(found.others.values())) == ("test_rmse", ["c", "a"], ["b"])
+    assert read_names(select_runs(client, compare_settings(runs=["a", "b", "c"])).runs) == ["c", "a"]
 
 
 def test_finds_few_runs_of_rare_data_among_many(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +105,9 @@ def test_names_what_is_wrong_and_what_exists(client: Any) -> None:
     cases: list[tuple[dict[str, object], str]] = [
         ({"experiments": ["trian"]}, "The store has no experiment 'trian'. Did you mean 'train'? It has: Default, train"),
         ({"runs": ["train-one"]}, "The store has no run of the id or name 'train-one'. Did you mean 'train-1'?"),
-        ({"metric": "test_rmsle"}, "has the metric 'test_rmsle'. Did you mean 'test_rmse'? train-1 has: test_r2, test_rmse"),
+        ({"metric": "test_rmsle"}, "Did you mean 'test_rmse'? train-1 has: best_valid_rmse, test_r2, test_rmse"),
         ({"metric": "mine"}, "Whether a higher or a lower 'mine' is better is not known"),
-        ({"metric": "mine", "direction": "lower"}, "No run that matches has the metric 'mine'. train-1 has: test_r2, test_rmse"),
+        ({"metric": "mine", "direction": "lower"}, "No run that matches has the metric 'mine'. train-1 has: best"),
         ({"runs": ["train-1"], "metric": "test_mae"}, "No run that matches has the metric 'test_mae'"),
         ({"search": "metrics.test_rmse >"}, "cannot read the search"),
         ({"search": "metrics.test_rmse < 3 OR params.eta = '1'"}, "It takes MLflow's search syntax, such as"),

@@ -54,9 +54,9 @@ def test_shows_what_differs_between_runs_and_their_metrics(client: Any) -> None:
 
     table = comparison.tabulate_runs()
 
-    columns = ["rank", "run", "eta", "note", "test_rmse", "test_r2", "best_iteration", "fit_time_s", "duration (s)", "data"]
+    columns = ["rank", "run", "eta", "note", "best_valid_rmse", "best_iteration", "fit_time_s", "duration (s)", "data"]
     assert table.columns == [*columns, "run id"]
-    assert table.rows[0] == [1, "a", 0.3, f"{long[:120]}…", 2.0, 0.8, 7, 0.5, 2.5, "table d1 · d1", best]
+    assert table.rows[0] == [1, "a", 0.3, f"{long[:120]}…", 2.0, 7, 0.5, 2.5, "table d1 · d1", best]
     assert {row[0]: row[1:] for row in comparison.tabulate_parameters(comparison.selection.runs).rows}["eta"] == [0.3, 0.1]
 
 
@@ -65,7 +65,7 @@ def test_shows_one_run_of_each_other_data_set(client: Any) -> None:
     newest = record_run(client, "b", digest="d2", metrics=scores(2))
     record_run(client, "c", metrics=scores(3))
 
-    assert Comparison(client, compare_settings()).tabulate_others().rows == [["table d2 · d2", "b", 2.0, newest]]
+    assert Comparison(client, compare_settings()).tabulate_others().rows == [["table d2 · split d2", "b", newest]]
 
 
 def test_chooses_the_best_run_and_the_best_of_another_configuration(client: Any) -> None:
@@ -92,7 +92,7 @@ def test_reports_the_difference_of_a_pair(client: Any) -> None:
 
     assert pair.describe().startswith("The challenger `b` is better than the champion `a`: rmse 2 against 3 on 88 rows")
     metrics = Comparison(client, compare_settings()).list_metrics(pair)
-    assert metrics == {"runs_compared": 2.0, "best_test_rmse": 2.0, "difference": -1.0, "low": -1.5, "high": -0.5}
+    assert metrics == {"runs_compared": 2.0, "best_valid_rmse": 2.0, "difference": -1.0, "low": -1.5, "high": -0.5}
     assert pair.tags == {"boostlab.champion": ids[0], "boostlab.challenger": ids[1]}
 
 
@@ -120,7 +120,7 @@ def test_refuses_to_register_a_missing_model(client: Any) -> None:
 def test_lists_the_metrics_of_the_comparisons_run(client: Any) -> None:
     record_run(client, "a", metrics=scores(2))
     comparison = Comparison(client, compare_settings())
-    assert comparison.list_metrics(comparison.compare(())) == {"runs_compared": 1.0, "best_test_rmse": 2.0}
+    assert comparison.list_metrics(comparison.compare(())) == {"runs_compared": 1.0, "best_valid_rmse": 2.0}
 
 
 def test_draws_a_curve_for_each_run_that_has_one(client: Any) -> None:

@@ -22,7 +22,7 @@ from tests.support.stores import NewStore, all_runs, artifacts
 
 from boostlab.comparison import Comparison
 from boostlab.comparison.configurations import MOST_CONFIGURATIONS
-from boostlab.comparison.paired import FEWEST_ROWS, pair_runs
+from boostlab.comparison.rows import pair_runs
 from boostlab.comparison.selection import SPARE_RUNS
 from boostlab.models.packaging import fetch_predictor
 from boostlab.training.holdout import fetch_holdout
@@ -45,8 +45,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Pa
     address = new_store(folder)
     trainings: dict[str, list[str]] = {
         "plain": [],
+        "other-split": ["-p", "test_size", "0.3"],
         "sampled": ["-p", "eta", "0.3", "-y", "xgb_params: {sampling_method: uniform}"],
-        "other-seed": ["-p", "split_seed", "5"],
     }
     for name, given in trainings.items():
         command = [PAPERMILL, "--no-progress-bar", str(TRAIN), str(folder / "out.ipynb"), "-p", "run_name", name]
@@ -92,14 +92,14 @@ def test_compares_two_models_on_the_same_rows_and_registers_the_better(
 ) -> None:
     client = look(f"sqlite:///{trained}/mlflow.db")
     runs = [run for run in all_runs(client) if run.info.run_name in ("plain", "sampled")]
-    first, second = sorted(runs, key=lambda run: run.data.metrics["test_rmse"])
-    options = ["-p", "search", "params.split_seed = '0'", "-p", "register_as", "sugar"]
-    done = papermill(COMPARE, "out.ipynb", *options, "-p", "tracking_uri", f"sqlite:///{trained}/mlflow.db")
+    first, second = sorted(runs, key=lambda run: run.data.metrics["best_valid_rmse"])
+    done = papermill(COMPARE, "out.ipynb", "-p", "register_as", "sugar", "-p", "tracking_uri", f"sqlite:///{trained}/mlflow.db")
 
     assert done.returncode == 0, done.stderr
     said = words(tmp_path / "out.ipynb")
     assert f"challenger `{first.info.run_name}`" in said and f"the champion `{second.info.run_name}`" in said
     assert "The rows are all 88 of the test part, which both runs held out." in said
+    assert "Runs on another split or on other data are listed apart" in said
     assert client.get_model_version("sugar", "1").run_id == first.info.run_id
     metrics = compared(client).data.metrics
     difference = first.data.metrics["test_rmse"] - second.data.metrics["test_rmse"]
@@ -108,19 +108,20 @@ def test_compares_two_models_on_the_same_rows_and_registers_the_better(
     assert artifacts(client, compared(client).info.run_id) == FILES
 
 
-def test_a_champion_with_other_held_out_rows_predicts_the_challengers(trained: Path, look: Look) -> None:
+def test_compares_on_the_rows_that_both_runs_held_out(trained: Path, look: Look) -> None:
     client = look(f"sqlite:///{trained}/mlflow.db")
     ids = {run.info.run_name: run.info.run_id for run in all_runs(client)}
 
-    mine, theirs = (fetch_holdout(client, ids[name]) for name in ("other-seed", "plain"))
-    found = pair_runs(client, champion=ids["plain"], challenger=ids["other-seed"])
+    mine, theirs = (fetch_holdout(client, ids[name]) for name in ("other-split", "plain"))
+    found = pair_runs(client, champion=ids["plain"], challenger=ids["other-split"])
 
     shared = len(set(mine.positions) & set(theirs.positions))
-    assert shared < FEWEST_ROWS
-    assert found.caution == f"The champion was trained on up to {88 - shared} of these 88 rows, which favours it."
-    answers = np.asarray(fetch_predictor(client, ids["plain"]).predict(mine.frame))
-    assert found.champion.tolist() == answers.tolist()
-    assert found.challenger.tolist() == mine.answers.tolist()
+    assert 0 < shared < len(mine)
+    assert (found.basis, found.caution) == (f"The rows are {shared} that both runs held out.", "")
+    here = np.isin(mine.positions, theirs.positions)
+    answers = np.asarray(fetch_predictor(client, ids["plain"]).predict(mine.frame[here]))
+    assert found.champion.tolist() == pytest.approx(answers.tolist())
+    assert found.challenger.tolist() == mine.answers[here].tolist()
 
 
 def test_reads_few_of_ten_thousand_runs(
@@ -134,8 +135,8 @@ def test_reads_few_of_ten_thousand_runs(
     assert done.returncode == 0, done.stderr
     assert "The best 10 runs on `diabetes" in words(tmp_path / "out.ipynb")
     with closing(sqlite3.connect(tmp_path / "many" / "mlflow.db")) as database:
-        (best,) = database.execute("SELECT min(value) FROM latest_metrics WHERE key = 'test_rmse'").fetchone()
-    assert compared(look(address)).data.metrics["best_test_rmse"] == best
+        (best,) = database.execute("SELECT min(value) FROM latest_metrics WHERE key = 'best_valid_rmse'").fetchone()
+    assert compared(look(address)).data.metrics["best_valid_rmse"] == best
 
     client = look(address)
     pages: list[Any] = []

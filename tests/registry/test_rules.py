@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.datasets import load_diabetes
+from tests.support.comparison import record_run
 from tests.support.paths import PROJECT
 from tests.support.registry import HOPELESS, STRONG, WEAK, add_version
 from tests.support.stores import NewStore
@@ -16,7 +19,7 @@ from boostlab.registry.gate import Gate, load_gate
 from boostlab.registry.history import Stage
 from boostlab.registry.rules import judge
 from boostlab.registry.transition import apply_transition, request_transition
-from boostlab.registry.view import view_model
+from boostlab.registry.view import read_run, view_model
 from boostlab.tracking.store import find_store, open_store
 
 OWN = PROJECT / "parameters" / "registry" / "gate.yaml"
@@ -81,6 +84,64 @@ def test_a_challenger_must_beat_the_champion_on_the_same_rows(client: Any, name:
     assert outcome == "pass" and "mae" in evidence
 
 
+FEATURES = ("bmi", "bp", "s5")
+
+
+@pytest.mark.parametrize("fewer", ["champion", "challenger"])
+def test_compares_models_on_different_columns(client: Any, name: str, fewer: str) -> None:
+    given: dict[str, Any] = {"features": FEATURES}
+    add_version(client, name, rounds=HOPELESS, **given if fewer == "champion" else {})
+    add_version(client, name, **given if fewer == "challenger" else {})
+    promote(client, name, 1, "production")
+    outcome, evidence = check(client, name, 2, "production")["beats_champion"]
+    assert outcome == "pass" and "on 177 rows" in evidence and "all 177 of the test part, which both runs held out" in evidence
+
+
+def test_leaves_out_the_test_rows_that_the_champion_has_learned_from(client: Any, name: str, tmp_path: Path) -> None:
+    files = [tmp_path / f"{month}.csv" for month in ("may", "june")]
+    frame = load_diabetes(as_frame=True).frame
+    frame.iloc[:300].to_csv(files[0], index=False)
+    frame.assign(more=1.0).iloc[::-1].to_csv(files[1], index=False)
+    for file, rounds in zip(files, (HOPELESS, STRONG), strict=True):
+        add_version(client, name, dataset=str(file), target="target", rounds=rounds, features=tuple(frame.columns[:-1]))
+    promote(client, name, 1, "production")
+    outcome, evidence = check(client, name, 2, "production")["beats_champion"]
+    left_out = int(re.search(r"(\d+) more are left out: the champion was trained on them", evidence)[1])  # type: ignore[index]
+    assert outcome == "pass" and 60 < left_out < 100
+    assert f"The rows are {177 - left_out} of the challenger's test part" in evidence
+
+
+def test_a_challenger_on_fewer_columns_of_another_table_predicts_the_champions_rows(
+    client: Any, name: str, tmp_path: Path
+) -> None:
+    frame = load_diabetes(as_frame=True).frame
+    for month, features, rows in (("may", tuple(frame.columns[:-1]), slice(300)), ("june", FEATURES, slice(None, None, -1))):
+        frame.iloc[rows].to_csv(tmp_path / f"{month}.csv", index=False)
+        add_version(client, name, dataset=str(tmp_path / f"{month}.csv"), target="target", features=features)
+    promote(client, name, 1, "production")
+    evidence = check(client, name, 2, "production")["beats_champion"][1]
+    found = re.search(
+        r"The rows are (\d+) of the champion's test part, predicted again by the challenger's model. (\d+) more", evidence
+    )
+    assert found and int(found[1]) + int(found[2]) == 120 and int(found[1]) > 20
+    assert "are left out: the challenger was trained on them." in evidence
+
+
+def test_a_challenger_that_others_beat_on_the_validation_rows_must_win_by_more(client: Any, name: str) -> None:
+    given: dict[str, Any] = {"test_size": 0.39}  # a split of this test's own
+    for rounds in (WEAK, STRONG - 10):
+        add_version(client, name, rounds=rounds, **given)
+    promote(client, name, 1, "production")
+    alone = check(client, name, 2, "production")["beats_champion"][1]
+    split = read_run(client, view_model(client, name).version(2).run_id).data.tags["boostlab.split"]  # type: ignore[union-attr]
+    for number in range(30):
+        record_run(client, f"better-{number}", split=split, metrics={"best_valid_rmse": 1.0 + number})
+    outcome, evidence = check(client, name, 2, "production")["beats_champion"]
+    assert "(95 % interval" in alone and "(99.99 % interval" in evidence
+    assert "Of 31 models on this split, the challenger is number 31 by best_valid_rmse" in evidence
+    assert outcome == "fail" and "No significant difference" in evidence
+
+
 def test_a_champion_that_cannot_be_compared_fails_with_the_reason(client: Any, name: str) -> None:
     add_version(client, name, dataset="iris")
     add_version(client, name)
@@ -97,8 +158,8 @@ def test_metrics_below_a_bound_or_absent_fail_with_the_nearest_name(client: Any,
     assert outcome == "fail" and "required >= 0.1" in evidence
     wrong = read(tmp_path, "metric_thresholds: {all_tasks: {test_rmsle: '< 1'}, regression: {test_r2: '>= -9'}}")
     outcome, evidence = check(client, name, 1, "production", wrong)["metric_thresholds"]
-    expected = "The run has no metric 'test_rmsle'. Did you mean 'test_rmse'? It has: test_mae, test_r2, test_rmse."
-    assert (outcome, evidence) == ("fail", expected)
+    expected = "The run has no metric 'test_rmsle'. Did you mean 'test_rmse'? It has: best_iteration, best_valid_rmse, "
+    assert outcome == "fail" and evidence.startswith(expected)
 
 
 def test_quantiles_have_bounds_of_their_own(client: Any, name: str, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def test_tables_show_stage_metrics_run_image_and_history(local_client: Any, name
     _, view = apply_transition(local_client, replace(request, results=(result,)), who="ana", run_id="abcdefghij")
     assert [name, 2, "–", "–", 2] in [list(row) for row in tabulate_models(local_client).rows]
     table = tabulate_versions(local_client, view)
-    assert list(table.columns) == ["version", "stage", "test_rmse", "test_r2", "age", "run", "image"]
-    assert [(row[0], row[1], str(row[5]), row[6]) for row in table.rows] == [
+    assert list(table.columns) == ["version", "stage", "test_rmse", "test_r2", "test rows", "age", "run", "image"]
+    assert [(row[0], row[1], str(row[6]), row[7]) for row in table.rows] == [
         (2, "★ production", "train-good", "sugar:2"),
         (1, "none", "train-good", "–"),
     ]

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from boostlab.models.contract import Feature
-from boostlab.scoring.drift import MAX_BARS, Drift, judge, plot_drift, stability_index
+from boostlab.scoring.drift import MAX_BARS, Drift, judge, measure_drift, plot_drift, stability_index
 
 FEATURES = [
     Feature("number", "number", "double"),
@@ -48,7 +49,7 @@ def test_finds_the_columns_that_drifted_and_no_other(table: Any) -> None:
     changed = dict.fromkeys(["number", "optional", "category"], "drifted")
 
     assert table["verdict"].to_dict() == changed | dict.fromkeys(["date", "boolean"], "as before")
-    assert table["drift (PSI)"].is_monotonic_decreasing
+    assert table["drift"].is_monotonic_decreasing
 
 
 def test_reports_unseen_categories_and_missing_values(table: Any) -> None:
@@ -66,20 +67,106 @@ def test_an_optional_column_that_is_left_out_counts_as_missing() -> None:
     assert drift.tabulate().loc["optional", "missing now"] == "100.0%"
 
 
+def judge_file(old: dict[str, Any], new: dict[str, Any], features: list[Feature] | None = None) -> dict[str, str]:
+    """Return the verdict on each column of a file."""
+    drift = Drift(features or [Feature(name, "number", "double") for name in old], pd.DataFrame(old))
+    drift.add(pd.DataFrame(new))
+    return dict(drift.tabulate()["verdict"])
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2])
+def test_sees_a_rare_flag_that_becomes_frequent(share: float) -> None:
+    draw = np.random.default_rng(2)
+    old, new = draw.random(400) < 0.05, draw.random(400) < share
+    flags = [Feature("flag", "boolean", "boolean"), Feature("number", "number", "double"), Feature("date", "date", "datetime")]
+    before, after = (
+        {"flag": flag, "number": flag * 1.0, "date": pd.Timestamp("2026-01-01") + pd.to_timedelta(flag * 1.0, "D")}
+        for flag in (old, new)
+    )
+
+    assert judge_file(before, after, flags) == dict.fromkeys(before, "drifted")
+
+
+def test_sees_that_mostly_zero_numbers_are_no_longer_zero() -> None:
+    draw = np.random.default_rng(3)
+    old, new = ({"rain": np.where(draw.random(400) < share, draw.exponential(size=400), 0)} for share in (0.05, 0.5))
+
+    assert judge_file(old, new) == {"rain": "drifted"}
+    assert judge_file(old, old) == {"rain": "as before"}
+
+
+def test_sees_a_value_between_the_few_values_of_before() -> None:
+    assert judge_file({"rooms": [1.0, 2.0] * 50}, {"rooms": [1.5] * 50}) == {"rooms": "drifted"}
+
+
+def test_small_files_raise_no_alarm() -> None:
+    draw = np.random.default_rng(4)
+    alarms = 0
+    for _ in range(40):
+        old, new = ({f"c{number}": draw.standard_normal(rows) for number in range(10)} for rows in (88, 10))
+        alarms += set(judge_file(old, new).values()) != {"as before"}
+
+    assert alarms <= 6  # 2 are expected; of 5 %, more than 6 of 40 have a probability of 0.3 %
+
+
+def test_sees_drift_in_one_of_a_hundred_columns_of_a_small_file() -> None:
+    draw = np.random.default_rng(5)
+    old, new = ({f"c{number}": draw.standard_normal(rows) for number in range(100)} for rows in (200, 100))
+    found = judge_file(old, new | {"c7": new["c7"] + 2})
+
+    assert found["c7"] == "drifted" and sum(verdict != "as before" for verdict in found.values()) == 1
+
+
+def test_a_small_drift_is_none_however_many_rows_prove_it() -> None:
+    assert measure_drift(np.array([50_000, 50_000]), np.array([52_000, 48_000]))[1] < 1e-9
+    assert judge(measure_drift(np.array([50_000, 50_000]), np.array([52_000, 48_000]))[0], 1e-9) == "as before"
+
+
+@pytest.mark.parametrize(("old", "new"), [([10, 20], [0, 0]), ([30, 0], [8, 0]), ([30], [30])])
+def test_knows_no_drift_without_rows_or_with_one_value(old: list[int], new: list[int]) -> None:
+    assert measure_drift(np.array(old), np.array(new)) == (0.0, 1.0)
+
+
+def test_takes_a_file_of_any_length() -> None:
+    index, p = measure_drift(np.array([50, 50]), np.array([10**10, 10**10]))
+
+    assert index < 0.1 and p > 0.5
+
+
+def test_the_probability_is_that_of_the_exact_test_of_two_by_two_counts() -> None:
+    exact = stats.fisher_exact([[20, 30], [35, 15]]).pvalue
+
+    assert measure_drift(np.array([20, 30]), np.array([35, 15]))[1] == pytest.approx(exact, abs=0.003)
+
+
 def test_computes_the_textbook_index() -> None:
-    assert stability_index(np.array([50.0, 50.0]), np.array([25.0, 75.0])) == pytest.approx(0.2747, abs=1e-4)
-    assert stability_index(np.array([50.0, 50.0]), np.array([5.0, 5.0])) == 0.0
+    assert stability_index(np.array([50, 50]), np.array([25, 75])) == pytest.approx(0.2747, abs=1e-4)
+    assert stability_index(np.array([50, 50]), np.array([5, 5])) == 0.0
 
 
 @pytest.mark.parametrize(("index", "verdict"), [(0.05, "as before"), (0.2, "worth a look"), (0.4, "drifted")])
-def test_judges_the_index_beyond_chance(index: float, verdict: str) -> None:
-    assert judge(index, 0.01) == verdict
-    assert judge(index + 1, 1.01) == verdict
+def test_judges_by_size_and_by_chance(index: float, verdict: str) -> None:
+    assert judge(index, 0.04) == verdict
+    assert judge(index, 0.06) == "as before"
 
 
-def test_draws_the_largest_indices_with_the_thresholds() -> None:
-    axes = plot_drift(pd.Series({f"column {number}": number / 100 for number in range(MAX_BARS + 5)})).axes[0]
+def test_draws_what_the_table_says(table: Any) -> None:
+    axes = plot_drift(table).axes[0]
+    drawn: dict[str, tuple[Any, float]] = {}
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    for container in axes.containers:
+        for name, bar in zip(names, container, strict=True):
+            if bar.get_width():
+                drawn[name] = container.get_label(), round(bar.get_width(), 3)
+    told = {str(name): (row["verdict"], row["drift"]) for name, row in table.iterrows() if row["drift"]}
 
-    assert len(axes.patches) == MAX_BARS
-    assert axes.get_yticklabels()[-1].get_text() == f"column {MAX_BARS + 4}"
-    assert [line.get_label() for line in axes.lines] == ["worth a look from 0.1", "drifted from 0.25"]
+    assert drawn == told and len(told) >= 3
+    assert [np.asarray(line.get_xdata())[0] for line in axes.lines] == [0.1, 0.25]
+
+
+def test_draws_the_largest_drifts() -> None:
+    frame = pd.DataFrame({"drift": [number / 100 for number in range(40, 0, -1)], "verdict": "as before"})
+    axes = plot_drift(frame.rename(lambda place: f"column {place}")).axes[0]
+
+    assert axes.get_yticklabels()[-1].get_text() == "column 0" and len(axes.get_yticklabels()) == MAX_BARS
+    assert axes.get_title() == "Drift against the holdout (largest 30 of 40)"

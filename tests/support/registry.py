@@ -27,13 +27,17 @@ from boostlab.tracking.store import OpenStore, Store
 from boostlab.training.fit import fit_booster
 from boostlab.training.holdout import HOLDOUT_PATH, make_holdout
 from boostlab.training.metrics import evaluate_test
+from boostlab.training.training_rows import SPLIT_TAG, TRAINING_ROWS_PATH, digest_split, make_training_rows
 
 STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
 
 
-def add_version(client: Any, name: str, *, rounds: int = STRONG, dataset: str = "diabetes", why: str = "") -> int:
-    """Record a run of its own with a model and its holdout, register the model, and return the version."""
-    return int(_record(client, _train(dataset, rounds), register_as=name, why=why)["version"])
+def add_version(client: Any, name: str, *, rounds: int = STRONG, dataset: str = "diabetes", why: str = "", **given: Any) -> int:
+    """Record a run of its own with a model and its holdout, register the model, and return the version.
+
+    `given` are other parameters of the training.
+    """
+    return int(_record(client, _train(dataset, rounds, **given), register_as=name, why=why)["version"])
 
 
 def copy_version(client: Any, name: str) -> int:
@@ -60,36 +64,39 @@ def _shared_model(client: Any) -> str:
 
 
 @cache
-def _train(dataset: str, rounds: int) -> tuple[Any, ...]:
-    settings = make_settings(dataset=dataset, test_size=0.4, valid_size=0.1, max_depth=2, num_boost_round=rounds)
+def _train(dataset: str, rounds: int, **given: Any) -> tuple[Any, ...]:
+    shared = {"test_size": 0.4, "valid_size": 0.1, "max_depth": 2, "num_boost_round": rounds}
+    lists = {name: list(value) for name, value in given.items() if isinstance(value, tuple)}
+    settings = make_settings(dataset=dataset, **shared | given | lists)
     table = load_table(settings)
     parts = split_table(table, settings)
-    predictor = fit_booster(parts, profile_columns(parts), settings).predictor
-    evaluation = evaluate_test(predictor, parts)
-    scores = {f"test_{name}": value for name, value in evaluation.scores.items()}
-    return table.task, predictor, parts.train.head(5), scores, make_holdout(evaluation), table.describe()
+    fit = fit_booster(parts, profile_columns(parts), settings)
+    evaluation = evaluate_test(fit.predictor, parts)
+    scores = {f"test_{name}": value for name, value in evaluation.scores.items()} | fit.metrics()
+    kept = {HOLDOUT_PATH: make_holdout(evaluation), TRAINING_ROWS_PATH: make_training_rows(parts)}
+    tags = {"boostlab.task": table.task, SPLIT_TAG: digest_split(parts)}
+    return tags, fit.predictor, parts.train.head(5), scores, kept, table.describe()
 
 
 def _record(
     client: Any, trained: tuple[Any, ...], *, register_as: str = "", why: str = "", with_model: bool = True
 ) -> dict[str, Any]:
-    task, predictor, example, scores, kept, dataset = trained
+    tags, predictor, example, scores, kept, dataset = trained
     store = Store(client.tracking_uri)
     artifacts = store.path.parent / "mlartifacts" if store.scheme == "sqlite" else None
     opened = OpenStore(store.uri, artifacts, client=client)
     now = int(time.time() * 1000)
     params = {"eta": "0.1", "max_depth": "2"}
-    facts = make_facts(
-        store=store.shown, run_name=f"train-{why or now}", start_time=now, tags={"boostlab.task": task}, params=params
-    )
+    facts = make_facts(store=store.shown, run_name=f"train-{why or now}", start_time=now, tags=tags, params=params)
     journal = Journal.create(facts)
     journal.add("metrics", {"points": [(name, value, now, 0) for name, value in scores.items()], "final": True})
     journal.add("dataset", {**dataset, "context": "training"})
     receipts: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / "files" / HOLDOUT_PATH
-        file.parent.mkdir(parents=True)
-        pq.write_table(kept, file)
+        for path, table in kept.items():
+            file = Path(temporary) / "files" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(table, file)
         journal.add("files", {}, Path(temporary) / "files")
         if with_model:
             write_model(predictor, example, Path(temporary) / "parts")

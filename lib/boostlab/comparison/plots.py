@@ -140,7 +140,7 @@ def plot_difference(difference: Difference | None) -> Figure:
     reach = 1.15 * max(abs(difference.low), abs(difference.high), abs(difference.value)) or 1.0
     axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[], title=f"Challenger against champion: {difference.verdict}")
     side = "right" if _is_higher_better(difference.metric) else "left"
-    axes.set_xlabel(f"difference in {_name(difference.metric)}, with its 95 % interval; further {side} is better")
+    axes.set_xlabel(f"difference in {_name(difference.metric)}, with its {difference.level} interval; further {side} is better")
     axes.spines["left"].set_visible(False)
     return figure
 

@@ -6,12 +6,15 @@ exact text is compared here.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from boostlab.data.digest import DIGITS
 from boostlab.errors import LabError, suggest
+from boostlab.training.training_rows import SPLIT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,6 +27,15 @@ KNOWN_RUNS = 1000  # the newest runs, among which the nearest name to a misspelt
 EXPRESSIBLE = re.compile(r"[^'\"`\\\x00-\x1f\x7f]{0,100}")  # texts that MLflow's search takes between single quotes
 SPECIAL = re.compile(r"['\"`\\%\x00-\x1f\x7f]")
 PREFIX_CHARACTERS = 100
+SPLIT_PARAMS = (
+    "split",
+    "seed",
+    "test_size",
+    "valid_size",
+    "stratify",
+    "group",
+    "time",
+)  # they split the rows of earlier versions
 SEARCH_HELP = "It takes MLflow's search syntax, such as: metrics.test_r2 > 0.4 AND params.max_depth = '4'"
 
 
@@ -38,7 +50,18 @@ class Dataset:
         return f"{self.name} · {self.digest[:8]}" if self.digest else "data not recorded"
 
 
-NO_DATASET = Dataset()
+@dataclass(frozen=True)
+class Rows:
+    """The rows that judge a run, on which alone its metrics can be compared; both fields are empty where it recorded none."""
+
+    digest: str = ""  #: of the split, or of the data set and the parameters that split it
+    dataset: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.dataset} · {self.digest[:8]}" if self.digest else "data not recorded"
+
+
+NO_ROWS = Rows()
 
 
 @dataclass(frozen=True)
@@ -61,10 +84,19 @@ class RunSearch:
         prefix = SPECIAL.sub("_", text.partition("\n")[0][:PREFIX_CHARACTERS])
         return replace(self.where(f"{entity}.`{name}` LIKE '{prefix}%'"), texts=(*self.texts, (entity, name, text)))
 
-    def without(self, dataset: Dataset) -> RunSearch:
-        """Return the search without the runs of a data set, if the digest can be written in MLflow's syntax."""
-        is_writable = dataset.digest and EXPRESSIBLE.fullmatch(dataset.digest)
-        return self.where(f"dataset.digest != '{dataset.digest}'") if is_writable else self
+    def on_rows_of(self, run: Run) -> RunSearch:
+        """Return the search with the condition that the same rows judge the runs as this run."""
+        if SPLIT_TAG in run.data.tags:
+            return self.equal("tags", SPLIT_TAG, run.data.tags[SPLIT_TAG])
+        search = self.equal("dataset", "digest", read_dataset(run).digest)
+        for name, text in _read_split(run).items():
+            search = search.equal("params", name, text)
+        return search
+
+    def on_other_rows(self, run: Run) -> RunSearch:
+        """Return the search without runs that the same rows judge, as far as MLflow's syntax can say it."""
+        split = run.data.tags.get(SPLIT_TAG, "")
+        return self.where(f"tags.`{SPLIT_TAG}` != '{split}'") if split else self
 
     def fetch(self, most: int, *, order: str = NEWEST_FIRST) -> tuple[list[Run], bool]:
         """Return the first runs, and whether the store may have more."""
@@ -130,17 +162,30 @@ def find_named(client: MlflowClient, names: Sequence[str]) -> list[Run]:
 
 
 def find_siblings(client: MlflowClient, run: Run, *, metric: str, params: Sequence[str]) -> list[Run]:
-    """Return at most 100 finished runs on a run's data, in its experiment, that have equal values of the given parameters."""
+    """Return at most 100 finished runs on a run's rows, in its experiment, that have equal values of the given parameters."""
     search = RunSearch(client, (run.info.experiment_id,), ("attributes.status = 'FINISHED'", f"metrics.`{metric}` {HAS_VALUE}"))
     for name in params:
         search = search.equal("params", name, run.data.params[name]) if name in run.data.params else search
-    return [other for other in search.fetch(100)[0] if read_dataset(other) == read_dataset(run)]
+    return [other for other in search.fetch(100)[0] if read_rows(other) == read_rows(run)]
 
 
 def read_dataset(run: Run) -> Dataset:
     """Return the data set that a run recorded."""
     inputs = run.inputs.dataset_inputs if run.inputs else []
-    return Dataset(inputs[0].dataset.name, inputs[0].dataset.digest) if inputs else NO_DATASET
+    return Dataset(inputs[0].dataset.name, inputs[0].dataset.digest) if inputs else Dataset()
+
+
+def read_rows(run: Run) -> Rows:
+    """Return the rows that judge a run; of runs of earlier versions, the data set with the parameters that split it."""
+    dataset = read_dataset(run)
+    if SPLIT_TAG in run.data.tags:
+        return Rows(run.data.tags[SPLIT_TAG], dataset.name)
+    text = repr((dataset.digest, _read_split(run)))
+    return Rows(hashlib.sha256(text.encode()).hexdigest()[:DIGITS], dataset.name) if dataset.digest else NO_ROWS
+
+
+def _read_split(run: Run) -> dict[str, str]:
+    return {name: run.data.params[name] for name in SPLIT_PARAMS if name in run.data.params}
 
 
 def _read(run: Run, entity: str, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Selection of the runs to compare: the best on one data set, never runs on different data together.
+"""Selection of the runs to compare: the best of those that the same rows judge, never runs on different rows together.
 
 The store ranks and filters, so that few runs are fetched, however many it has.
 """
@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from boostlab.comparison.search import HAS_VALUE, NO_DATASET, Dataset, RunSearch, find_named, read_dataset, search_experiments
+from boostlab.comparison.search import HAS_VALUE, NO_ROWS, Rows, RunSearch, find_named, read_rows, search_experiments
 from boostlab.comparison.settings import Compare
 from boostlab.errors import LabError, suggest
+from boostlab.models.contract import Task
 from boostlab.training.metrics import is_higher_better
 
 if TYPE_CHECKING:
@@ -19,19 +20,20 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 TASK_METRICS = {"regression": "test_rmse", "classification": "test_log_loss"}
-SPARE_RUNS = 100  # runs that are fetched beyond those that are shown, as some are on other data
+BEST_VALID = "best_valid_"  # before the name of a metric: the validation metric of the model that the run logged
+SPARE_RUNS = 100  # runs that are fetched beyond those that are shown, as some are on other rows
 
 
 @dataclass(frozen=True)
 class Selection:
     """The runs of a comparison."""
 
-    runs: tuple[Run, ...] = ()  #: all on one data set, the best first
+    runs: tuple[Run, ...] = ()  #: the same rows judge all of them; the best first
     metric: str = ""
     higher_is_better: bool = False
-    dataset: Dataset = NO_DATASET
-    has_more: bool = False  #: whether more runs on this data match
-    others: dict[Dataset, Run] = field(default_factory=dict)  #: a recent run on each other data set, not ranked
+    rows: Rows = NO_ROWS
+    has_more: bool = False  #: whether more runs on these rows match
+    others: dict[Rows, Run] = field(default_factory=dict)  #: a recent run on each other split or data set, not ranked
     lacking: tuple[str, ...] = ()  #: names of requested runs that do not have the metric
 
     @property
@@ -41,7 +43,7 @@ class Selection:
 
 
 def select_runs(client: MlflowClient, settings: Compare) -> Selection:
-    """Return the best runs on one data set: that of the newest run that matches, or that of most of the named runs.
+    """Return the best runs on the rows of the newest run that matches, or on those of most of the named runs.
 
     Raises
     ------
@@ -61,11 +63,22 @@ def select_runs(client: MlflowClient, settings: Compare) -> Selection:
     found = newest if metric in newest[0].data.metrics else search.fetch(1)[0]
     if not found:
         raise _explain_lack(metric, newest)
-    dataset = read_dataset(found[0])
     order = f"metrics.`{metric}` {'DESC' if higher else 'ASC'}"
-    ranked, has_more = _fetch_ranked(search, dataset, order=order, most=settings.how_many)
-    others = _choose_others(search.without(dataset).fetch(SPARE_RUNS)[0], dataset)
-    return Selection(tuple(ranked), metric, higher, dataset, has_more, others)
+    ranked, has_more = _fetch_ranked(search, found[0], order=order, most=settings.how_many)
+    rows = read_rows(found[0])
+    others = _choose_others(search.on_other_rows(found[0]).fetch(SPARE_RUNS)[0], rows)
+    return Selection(tuple(ranked), metric, higher, rows, has_more, others)
+
+
+def find_valid_metric(run: Run) -> str:
+    """Return the name of the metric of the run's model on its validation part; empty if the run recorded none."""
+    return next((name for name in run.data.metrics if name.startswith(BEST_VALID)), "")
+
+
+def choose_test_metric(run: Run, task: Task) -> str:
+    """Return the metric of the test part that judges a run: the one that it was trained for, else the usual one of its task."""
+    own = f"test_{run.data.tags.get('boostlab.metric', '')}"
+    return own if own in run.data.metrics else TASK_METRICS[task]
 
 
 def _rank(runs: list[Run], settings: Compare) -> Selection:
@@ -74,41 +87,43 @@ def _rank(runs: list[Run], settings: Compare) -> Selection:
     if not ranked:
         raise _explain_lack(metric, runs)
     ranked.sort(key=lambda run: run.data.metrics[metric], reverse=higher)
-    datasets = [read_dataset(run) for run in ranked]
-    dataset = max(datasets, key=datasets.count)
-    kept = tuple(run for run in ranked if read_dataset(run) == dataset)
+    found = [read_rows(run) for run in ranked]
+    rows = max(found, key=found.count)
+    kept = tuple(run for run in ranked if read_rows(run) == rows)
     lacking = tuple(run.info.run_name for run in runs if metric not in run.data.metrics)
-    return Selection(kept, metric, higher, dataset, False, _choose_others(ranked, dataset), lacking)
+    return Selection(kept, metric, higher, rows, False, _choose_others(ranked, rows), lacking)
 
 
-def _fetch_ranked(search: RunSearch, dataset: Dataset, *, order: str, most: int) -> tuple[list[Run], bool]:
-    """Return the first runs on one data set, and whether there are more.
+def _fetch_ranked(search: RunSearch, newest: Run, *, order: str, most: int) -> tuple[list[Run], bool]:
+    """Return the first runs that the same rows judge as the newest one, and whether there are more.
 
-    SQLite sorts the runs of one data set in quadratic time. It therefore sorts all runs, which is fast; those of the data set are
-    searched only if the first runs have few of them.
+    SQLite sorts the runs of one data set in quadratic time. It therefore sorts all runs, which is fast; those on the same rows
+    are searched only if the first runs have few of them.
     """
+    rows = read_rows(newest)
     runs, has_more = search.fetch(most + SPARE_RUNS, order=order)
-    if dataset.digest and has_more and sum(read_dataset(run) == dataset for run in runs) < most:
-        runs, has_more = search.equal("dataset", "digest", dataset.digest).fetch(most, order=order)
-    found = [run for run in runs if read_dataset(run) == dataset]
+    if rows.digest and has_more and sum(read_rows(run) == rows for run in runs) < most:
+        runs, has_more = search.on_rows_of(newest).fetch(most, order=order)
+    found = [run for run in runs if read_rows(run) == rows]
     return found[:most], len(found) > most or has_more
 
 
-def _choose_others(runs: Sequence[Run], dataset: Dataset) -> dict[Dataset, Run]:
-    """Return the first run on each other data set."""
-    first: dict[Dataset, Run] = {}
+def _choose_others(runs: Sequence[Run], rows: Rows) -> dict[Rows, Run]:
+    """Return the first run on each other split or data set."""
+    first: dict[Rows, Run] = {}
     for run in runs:
-        first.setdefault(read_dataset(run), run)
-    first.pop(dataset, None)
+        first.setdefault(read_rows(run), run)
+    first.pop(rows, None)
     return first
 
 
 def _choose_metric(run: Run, settings: Compare) -> tuple[str, bool]:
-    """Return the metric, by default that of a run's task, and whether a higher value is better."""
+    """Return the metric, by default the run's own on the validation part, and whether a higher value is better."""
     metric = settings.metric
     if not metric:
         of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
-        metric = next((name for name in (of_task, *TASK_METRICS.values()) if name in run.data.metrics), "")
+        names = (find_valid_metric(run), of_task, *TASK_METRICS.values())
+        metric = next((name for name in names if name in run.data.metrics), "")
     if not metric:
         raise LabError(
             f"The newest run, {run.info.run_name}, has none of {', '.join(TASK_METRICS.values())}. "

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 
+from boostlab.comparison.candidates import compare_runs
 from boostlab.comparison.configurations import configure, find_differing, group_seeds, list_varying, to_value
-from boostlab.comparison.paired import Difference, compare_pair, pair_runs
+from boostlab.comparison.paired import Difference
 from boostlab.comparison.search import find_named, read_dataset
 from boostlab.comparison.selection import select_runs
 from boostlab.comparison.settings import Compare
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 else:  # seaborn takes half a second to load: not before the first figure
     plots = lazy_loader.load("boostlab.comparison.plots", suppress_warning=True)
 
-MOST_METRICS = 5
 MOST_CHARACTERS = 120  # of a parameter's text in a cell
 MORE = '`make train ARGS="-p eta 0.3"`'
 NO_RUNS = f"No finished run matches, so there is nothing to compare. Train two first: `make train` and {MORE}."
@@ -72,14 +72,16 @@ class Comparison:
         if not count:
             return NO_RUNS
         side = "higher" if selection.higher_is_better else "lower"
-        runs = f"{count} run{'s' if count > 1 else ''} on {format_code(str(selection.dataset))}"
+        runs = f"{count} run{'s' if count > 1 else ''} on {format_code(str(selection.rows))}"
         said = f"{runs}, by {format_code(selection.metric)}: {side} is better."
         if selection.has_more:
             said = f"The best {said} There may be more: raise `how_many` to see them."
         if selection.lacking:
             said += f" Left out, because they do not have that metric: {', '.join(map(format_code, selection.lacking))}."
         if selection.others:
-            said += " Runs on other data are listed apart: their metrics cannot be ranked with these."
+            said += " Runs on another split or on other data are listed apart: their metrics cannot be ranked with these."
+        if selection.metric.startswith("test_"):
+            said += " This metric ranks by the test rows, so the best run is partly lucky: the comparison below allows for that."
         return said if count > 1 else f"{said} A comparison takes two runs: train another one, as {MORE}."
 
     def tabulate_runs(self) -> Table:
@@ -95,11 +97,10 @@ class Comparison:
         return Table("Runs, the best first", columns, rows, marked=[0] if rows else [])
 
     def tabulate_others(self) -> Table:
-        """Return one run on each other data set."""
-        metric = self.selection.metric
+        """Return one run on each other split or data set, without metrics, which cannot be compared."""
         others = self.selection.others.items()
-        rows = [[str(dataset), run.info.run_name, run.data.metrics[metric], run.info.run_id] for dataset, run in others]
-        return Table("Other data, one recent run each, not ranked", ["data", "run", metric, "run id"], rows)
+        rows = [[str(judging), run.info.run_name, run.info.run_id] for judging, run in others]
+        return Table("Another split or other data: one recent run each, not comparable", ["rows", "run", "run id"], rows)
 
     def plot_spread(self) -> Figure:
         """Draw the metric of each configuration over its seeds."""
@@ -159,13 +160,13 @@ class Comparison:
         return Table("Parameters that differ", ["parameter", "champion", "challenger"], rows)
 
     def compare(self, pair: Sequence[Run]) -> PairSummary:
-        """Compare the models of champion and challenger on the same test rows."""
+        """Compare the models of champion and challenger on rows that neither has learned from."""
         if len(pair) < 2:
             return PairSummary(reason="A comparison on the same rows takes two runs.")
-        champion, challenger = (run.info.run_id for run in pair)
+        champion, challenger = pair
+        metric = self.selection.metric if self.selection.metric.startswith("test_") else ""
         try:
-            rows = pair_runs(self._client, champion=champion, challenger=challenger)
-            return PairSummary(pair, compare_pair(rows, metric=self.selection.metric))
+            return PairSummary(pair, compare_runs(self._client, champion=champion, challenger=challenger, metric=metric))
         except LabError as error:
             return PairSummary(pair, reason=str(error))
 
@@ -176,7 +177,7 @@ class Comparison:
     def list_metrics(self, pair: PairSummary) -> dict[str, float]:
         """Return the result as metrics of the comparison's own run."""
         found = {"runs_compared": float(len(self.selection.runs))}
-        found |= {f"best_{self.selection.metric}": value for value in self.selection.values[:1]}
+        found |= dict(zip([self.selection.metric], self.selection.values, strict=False))
         if pair.difference:
             found |= {"difference": pair.difference.value, "low": pair.difference.low, "high": pair.difference.high}
         return found
@@ -203,7 +204,7 @@ class Comparison:
         best, name = self.selection.runs[0], self._settings.register_as
         page = facts.ui.run_url(best.info.experiment_id, best.info.run_id)
         rows = {
-            "data": format_code(str(self.selection.dataset)),
+            "rows": format_code(str(self.selection.rows)),
             "runs compared": str(len(self.selection.runs)),
             "best run": f"{format_link(best.info.run_name, page)} ({format_code(best.info.run_id)})",
             self.selection.metric: f"{self.selection.values[0]:.5g}",
@@ -216,10 +217,9 @@ class Comparison:
         return f"{format_table(rows)}\n\n{pair.describe()}"
 
     def _choose_metrics(self) -> list[str]:
-        """Return the metric of the comparison, other results on the test part, and how long training took."""
-        recorded = dict.fromkeys(name for run in self.selection.runs for name in sorted(run.data.metrics))
-        names = dict.fromkeys([self.selection.metric, *(name for name in recorded if name.startswith("test_"))])
-        return [*list(names)[:MOST_METRICS], *(name for name in ("best_iteration", "fit_time_s") if name in recorded)]
+        """Return the metric of the comparison, and how long training took. Test metrics would tempt to choose by them."""
+        recorded = {name for run in self.selection.runs for name in run.data.metrics}
+        return [self.selection.metric, *(name for name in ("best_iteration", "fit_time_s") if name in recorded)]
 
     def _find(self, name: str) -> Run:
         """Return the run of that id or name, from the store if it is not in the selection."""

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from packaging.requirements import InvalidRequirement, Requirement
 
-from boostlab.comparison.paired import compare_pair, pair_runs
-from boostlab.comparison.selection import TASK_METRICS
+from boostlab.comparison.candidates import compare_runs
+from boostlab.comparison.paired import ALPHA
 from boostlab.errors import LabError, suggest
 from boostlab.models.loading import describe_version, fetch_version, load_version
 from boostlab.registry.gate import BOUND, Champion, Gate, Rule, RuleResult, Thresholds, Transitions
@@ -120,21 +120,25 @@ def check_thresholds(client: MlflowClient, request: TransitionRequest, rule: Thr
 
 
 def check_champion(client: MlflowClient, request: TransitionRequest, rule: Champion) -> Verdict:
-    """Compare with the version in production on the same rows (see :mod:`boostlab.comparison.paired`)."""
+    """Compare with the version in production on the same rows (see :mod:`boostlab.comparison.candidates`)."""
     champion = request.view.version_by_stage.get("production")
     if champion is None or champion == request.version:
         return "not applicable", "No other version is in production."
     if request.action == "rollback":
         return "not applicable", "A rollback is not compared: its version was in production before."
-    ids = {}
+    runs = {}
     for number in (champion, request.version):
         run = read_run(client, request.view.version(number).run_id)
         if run is None:
             raise LabError(f"The run of version {number} was deleted, with its test rows. Train again, or override the gate.")
-        ids[number] = run.info.run_id
-    pair = pair_runs(client, champion=ids[champion], challenger=ids[request.version])
-    metric = TASK_METRICS[pair.task] if rule.metric == "auto" else rule.metric
-    difference = compare_pair(pair, metric=metric)
+        runs[number] = run
+    difference = compare_runs(
+        client,
+        champion=runs[champion],
+        challenger=runs[request.version],
+        metric="" if rule.metric == "auto" else rule.metric,
+        alpha=None if rule.demand == "better" else ALPHA,
+    )
     is_accepted = difference.verdict == "better" if rule.demand == "better" else difference.verdict != "worse"
     evidence = difference.describe(f"version {champion} (in production)", f"version {request.version}")
     return ("pass" if is_accepted else "fail"), f"{evidence} The gate requires: {rule.demand}."

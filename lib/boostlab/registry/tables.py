@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from boostlab.comparison.search import read_rows
 from boostlab.display.tables import Link, Table
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import ALIASES, INFERRED, Transition
@@ -37,22 +38,26 @@ def tabulate_models(client: MlflowClient) -> Table:
 
 
 def tabulate_versions(client: MlflowClient, view: ModelView) -> Table:
-    """Return a model's versions with stage, metrics, age, run and image: those in a stage, and the newest of the others."""
+    """Return a model's versions with stage, metrics, age, run and image: those in a stage, and the newest of the others.
+
+    The column *test rows* has the digest of the rows that the metrics are of: only metrics on the same rows can be compared.
+    """
     shown = choose_versions(view)
     runs = {version.number: _read_run(client, version.run_id) for version in shown}
-    known: set[str] = set().union(*(metrics for _, metrics, _ in runs.values()))
+    known: set[str] = set().union(*(run[1] for run in runs.values()))
     names = [name for name in METRICS if name in known][:MAX_METRICS]
     ui = find_ui(Store(client.tracking_uri))
     rows = []
     for version in shown:
-        name, metrics, experiment = runs[version.number]
+        name, metrics, experiment, split = runs[version.number]
         link = Link(name, ui.run_url(experiment, version.run_id)) if name else "the run was deleted"
-        figures = [metrics.get(metric) for metric in names]
+        figures = [metrics.get(metric) for metric in names] + ([split[:8] or "not recorded"] if names else [])
         stage = "★ production" if version.stage == "production" else version.stage
         rows.append([version.number, stage, *figures, f"{describe_age(version.created_ms)} ago", link, version.image or "–"])
     left_out = f" (newest {len(shown)} of {len(view.versions)})" if len(shown) < len(view.versions) else ""
     marked = [position for position, version in enumerate(shown) if version.stage == "production"]
-    return Table(f"{view.name}: versions{left_out}", ["version", "stage", *names, "age", "run", "image"], rows, marked)
+    columns = ["version", "stage", *names, *(["test rows"] if names else []), "age", "run", "image"]
+    return Table(f"{view.name}: versions{left_out}", columns, rows, marked)
 
 
 def tabulate_history(view: ModelView) -> Table:
@@ -82,12 +87,12 @@ def choose_versions(view: ModelView) -> list[Version]:
 
 
 @lru_cache(maxsize=1024)
-def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float], str]:
-    """Return a run's name, metrics and experiment; a run that registered a model has ended, so they do not change."""
+def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float], str, str]:
+    """Return a run's name, metrics, experiment and rows; a run that registered a model has ended, so they do not change."""
     run = read_run(client, run_id)
     if run is None:
-        return "", {}, ""
-    return str(run.info.run_name), dict(run.data.metrics), str(run.info.experiment_id)
+        return "", {}, "", ""
+    return str(run.info.run_name), dict(run.data.metrics), str(run.info.experiment_id), read_rows(run).digest
 
 
 def _show_gate(item: Transition) -> str:

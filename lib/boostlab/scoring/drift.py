@@ -1,7 +1,8 @@
 """Drift of each column against the holdout of the model: its values, its missing values, and unseen categories.
 
-Drift is the population stability index (PSI), the sum of (p - q) ln(p / q) over bins: deciles of the reference for numbers and
-dates, categories for text. Only counts are kept, so a file of any length can be compared in chunks.
+Drift is the population stability index (PSI), the sum of (p - q) ln(p / q) over bins, less its mean for two samples of one
+population. A column has drifted if this is large, and larger than chance allows: the null distribution is that of the same rows,
+divided at random into the holdout and the new rows. Only counts are kept, so a file of any length can be compared in chunks.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from boostlab.display.figures import BLUE, GREY, ORANGE, make_figure
 from boostlab.models.contract import Feature
 from boostlab.models.predictor import ENCODERS, find_codes, index_categories
 
-BINS = 10
-MIN_SHARE = 1e-4  # share of an empty bin: with 0 the index is infinite
+BINS = 10  # of the numbers that are not frequent
 WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary thresholds
+FALSE_RATE = 0.05  # how often a file without drift may get a verdict for any of its columns
+DRAWS = 99, 999  # of the null distribution: a few, and more if few of them reach the index
+MOST_ROWS = 100_000_000  # new rows that count in the null distribution
 MAX_BARS = 30
 MAX_UNSEEN = 3  # unseen categories that the table names
+COLOURS = {"as before": GREY, "worth a look": BLUE, "drifted": ORANGE}
 
 Array = np.ndarray[Any, Any]
 
@@ -50,25 +54,33 @@ class Drift:
                 self._unseen[name] |= set(map(str, unseen.unique()[:MAX_UNSEEN]))
 
     def tabulate(self) -> pd.DataFrame:
-        """Return a row for each column, with the largest drift first."""
+        """Return a row for each column, with the largest drift first.
+
+        ``drift`` is the PSI less its mean by chance. ``p`` is adjusted for the number of columns (Benjamini and Hochberg): in a
+        file without drift, any column gets a verdict other than *as before* in at most 5 % of cases; in a file with drift, at
+        most 5 % of the columns with such a verdict have it by chance.
+        """
+        from scipy import stats
+
+        found = {name: measure_drift(self._reference[name], self._new[name]) for name in self._features}
+        adjusted = stats.false_discovery_control([p for _, p in found.values()])
         rows = []
-        for name, item in self._features.items():
+        for (name, (index, _)), p in zip(found.items(), adjusted, strict=True):
             old, new = self._reference[name], self._new[name]
-            index, by_chance = stability_index(old, new), expect_index(old, new)
-            unseen_share = new[-2] / max(new.sum(), 1) if item.type == "category" else 0.0
+            unseen_share = new[-2] / max(new.sum(), 1) if self._features[name].type == "category" else 0.0
             examples = f" ({', '.join(sorted(self._unseen[name])[:MAX_UNSEEN])})" if unseen_share else ""
             rows.append(
                 {
                     "column": name,
-                    "drift (PSI)": round(index, 3),
-                    "by chance": round(by_chance, 3),
-                    "verdict": judge(index, by_chance),
+                    "drift": round(index, 3),
+                    "p": float(f"{p:.2g}"),
+                    "verdict": judge(index, p),
                     "missing before": f"{old[-1] / max(old.sum(), 1):.1%}",
                     "missing now": f"{new[-1] / max(new.sum(), 1):.1%}",
                     "unseen": f"{unseen_share:.1%}{examples}",
                 }
             )
-        return pd.DataFrame(rows).sort_values("drift (PSI)", ascending=False, ignore_index=True).set_index("column")
+        return pd.DataFrame(rows).sort_values("drift", ascending=False, ignore_index=True).set_index("column")
 
     def _count(self, values: pd.Series, name: str) -> Array:
         """Return the counts per bin; the last bin is for missing values. For a category, the one before is for unseen values."""
@@ -77,52 +89,95 @@ class Drift:
             known = len(item.categories)
             codes = find_codes(values.astype(object).where(values.notna(), None), index_categories(item))
             places = np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
-            return np.bincount(places, minlength=known + 2).astype(float)
+            return np.bincount(places, minlength=known + 2)
         numbers = _to_numbers(values, item)
         missing = np.isnan(numbers)
         places = np.digitize(numbers[~missing], self._edges[name])
         counts = np.bincount(places, minlength=len(self._edges[name]) + 1)
-        return np.append(counts, missing.sum()).astype(float)
+        return np.append(counts, missing.sum())
 
 
-def stability_index(reference: Array, new: Array) -> float:
-    """Return the population stability index of two arrays of counts."""
-    old = np.maximum(reference / max(reference.sum(), 1), MIN_SHARE)
-    now = np.maximum(new / max(new.sum(), 1), MIN_SHARE)
-    return float(((now - old) * np.log(now / old)).sum())
+def measure_drift(reference: Array, new: Array) -> tuple[float, float]:
+    """Return the drift of a column beyond chance, and the probability of a drift as large by chance alone.
+
+    Parameters
+    ----------
+    reference, new : ndarray of int, shape (n_bins,)
+        The number of rows in each bin.
+
+    Returns
+    -------
+    tuple of float
+        The PSI less its mean under the null hypothesis, at least 0, and the p-value of the permutation test.
+
+    Notes
+    -----
+    Under the null hypothesis, all rows are one sample of which the new rows are a random part. Their counts then have a
+    multivariate hypergeometric distribution. 99 draws are made from it, or 999 if fewer than ten of these reach the index. If no
+    draw reaches it, the p-value is that of a gamma distribution with the mean and the variance of the draws, at most 1 / 1000.
+    """
+    from scipy import stats
+
+    if new.sum() > MOST_ROWS:  # numpy draws from less than 10^9 rows
+        new = np.rint(new * (MOST_ROWS / new.sum()))
+    reference, new = (counts[(reference + new) > 0].astype(int) for counts in (reference, new))
+    pooled = reference + new
+    if not reference.sum() or not new.sum() or len(pooled) < 2:
+        return 0.0, 1.0
+    index = stability_index(reference, new)
+    draw = np.random.default_rng(0)
+    for draws in DRAWS:
+        drawn = draw.multivariate_hypergeometric(pooled, int(new.sum()), size=draws, method="marginals")
+        null = stability_index(pooled - drawn, drawn)
+        reaching = int((null >= index * (1 - 1e-9)).sum())
+        if reaching >= 10:
+            break
+    p = (reaching + 1) / (draws + 1)
+    if not reaching:
+        p = min(p, stats.gamma.sf(index, null.mean() ** 2 / null.var(), scale=null.var() / null.mean()))
+    return max(0.0, float(index - null.mean())), float(p)
 
 
-def expect_index(reference: Array, new: Array) -> float:
-    """Return the mean index of two samples of one population: (bins - 1) (1/n + 1/m), for large samples n and m."""
-    bins = int(((reference + new) > 0).sum())
-    return float((bins - 1) * (1 / max(reference.sum(), 1) + 1 / max(new.sum(), 1)))
+def stability_index(reference: Array, new: Array) -> Any:
+    """Return the population stability index of counts of shape (…, n_bins); an empty bin counts as half a row."""
+    old, now = (np.maximum(counts, 0.5) / counts.sum(axis=-1, keepdims=True) for counts in (reference, new))
+    return ((now - old) * np.log(now / old)).sum(axis=-1)
 
 
-def judge(index: float, by_chance: float) -> str:
-    """Return the verdict on an index, after the part that chance explains."""
-    beyond = index - by_chance
-    if beyond < WORTH_A_LOOK:
+def judge(index: float, p: float) -> str:
+    """Return the verdict on a drift beyond chance and its adjusted p-value."""
+    if p > FALSE_RATE or index < WORTH_A_LOOK:
         return "as before"
-    return "worth a look" if beyond < LARGE else "drifted"
+    return "worth a look" if index < LARGE else "drifted"
 
 
-def plot_drift(indices: pd.Series) -> Figure:
-    """Draw a bar for each column's index, the largest on top, at most 30, with the customary thresholds."""
-    shown = indices.sort_values().tail(MAX_BARS)
+def plot_drift(table: pd.DataFrame) -> Figure:
+    """Draw a bar for each column's drift, the largest on top, at most 30, with the customary thresholds."""
+    shown = table.head(MAX_BARS)[::-1]
     figure, axes = make_figure(1.4 + 0.26 * len(shown))
-    axes.barh(shown.index.astype(str), shown, color=BLUE)
-    for threshold, colour, verdict in ((WORTH_A_LOOK, GREY, "worth a look"), (LARGE, ORANGE, "drifted")):
-        axes.axvline(threshold, color=colour, linestyle=":", label=f"{verdict} from {threshold:g}")
-    title = "Drift against the holdout" + (f" (largest {len(shown)} of {len(indices)})" if len(shown) < len(indices) else "")
-    axes.set(title=title, xlabel="population stability index")
+    for verdict, colour in COLOURS.items():
+        axes.barh(shown.index.astype(str), shown["drift"].where(shown["verdict"] == verdict, 0), color=colour, label=verdict)
+    for threshold in (WORTH_A_LOOK, LARGE):
+        axes.axvline(threshold, color="black", linewidth=0.8, linestyle=":")
+    title = "Drift against the holdout" + (f" (largest {len(shown)} of {len(table)})" if len(shown) < len(table) else "")
+    axes.set(title=title, xlabel="population stability index, less its mean by chance")
     axes.legend(frameon=False, loc="lower right")
     return figure
 
 
 def _find_edges(values: pd.Series, item: Feature) -> Array:
+    """Return the edges of bins: a bin for each frequent value, and bins of equal size for the others.
+
+    A value is frequent if it is in a tenth of the rows, or if it repeats and there are at most ten values.
+    """
     numbers = _to_numbers(values, item)
     known = numbers[~np.isnan(numbers)]
-    return np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1])) if len(known) else np.empty(0)
+    distinct, counts = np.unique(known, return_counts=True)
+    frequent = distinct[(counts >= len(known) / BINS) | ((len(distinct) <= BINS) & (counts > 1))]
+    rest = known[~np.isin(known, frequent)]
+    bins = round(BINS * len(rest) / max(len(known), 1))
+    inner = np.quantile(rest, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else np.empty(0)
+    return np.unique(np.concatenate([frequent, np.nextafter(frequent, np.inf), inner]))
 
 
 def _to_numbers(values: pd.Series, item: Feature) -> Array:

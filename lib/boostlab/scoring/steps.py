@@ -110,7 +110,7 @@ class Scoring:
         if not self._loaded:
             return [NOTHING]
         table = self._loaded.drift.tabulate()
-        figure = self._run.log_figure(plot_drift(table["drift (PSI)"]), "drift")
+        figure = self._run.log_figure(plot_drift(table), "drift")
         self._run.log_text(table.to_json(orient="index", indent=1), "drift/columns.json")
         self._run.log_metrics({"rows": self._scored.rows, "columns_drifted": int((table["verdict"] == "drifted").sum())})
         return [table, figure]

@@ -1,5 +1,4 @@
 from .fit import fit_booster as fit_booster
-from .holdout import log_holdout as log_holdout
 from .metrics import evaluate_test as evaluate_test
 from .plots import (
     plot_importance as plot_importance,
@@ -8,3 +7,4 @@ from .plots import (
     plot_test as plot_test,
 )
 from .settings import Train as Train
+from .training_rows import log_holdout as log_holdout

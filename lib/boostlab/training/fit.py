@@ -46,6 +46,11 @@ class Fit:
     ending: str  #: why boosting ended, in a sentence: all rounds done, stopped early, or interrupted
     objective: str = ""  #: what the booster minimised, as XGBoost names it
 
+    def metrics(self) -> dict[str, float]:
+        """Return the final metrics that the run records; ``best_valid_<metric>`` is the model's own, and ranks runs."""
+        best_valid = self.curves[f"valid_{self.metric}"][self.best_iteration]
+        return {"best_iteration": self.best_iteration, "fit_time_s": self.fit_time_s, f"best_valid_{self.metric}": best_valid}
+
     def rank_features(self) -> dict[str, float]:
         """Return the mean gain of each feature's splits: see :func:`rank_features`."""
         return rank_features(self.predictor)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,13 +26,12 @@ from boostlab.training.metrics import Evaluation
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from boostlab.tracking.run import Run
-
 HOLDOUT_PATH = "evaluation/test_rows.parquet"
 METADATA = b"boostlab.rows"
 MOST_ROWS = 10_000
 
 Array = np.ndarray[Any, Any]
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,9 @@ class Holdout:
     test_rows: int  #: size of the test part; if it is larger than n_rows, the rows are a sample
     metric: str = ""  #: the metric of the training; empty in holdouts of earlier versions
     quantiles: tuple[float, ...] = ()  #: the quantiles that the model answers
+    groups: Array | None = None  #: a number for each row's group, shape (n_rows,); None if the split had no groups
+    hashes: Array | None = None  #: a hash of each row's content in the table, uint64, shape (n_rows,); None in earlier versions
+    columns: dict[str, str] = field(default_factory=dict)  #: the digest of each column of the table; empty in earlier versions
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -78,8 +80,13 @@ def make_holdout(evaluation: Evaluation) -> pa.Table:
     table = part.table.take(list(dict.fromkeys(names)), part.rows[chosen])
     kept = answers[chosen].reshape(len(chosen), -1)
     answered = [f"probability of {label}" for label in contract.labels] or contract.answer_names or ["prediction"]
-    own = _unused(["position", *answered], table.column_names)
-    for name, values in zip(own, [part.rows[chosen], *kept.T], strict=True):
+    content = part.table.content
+    added = {"position": part.rows[chosen], "row_hash": content.rows[part.rows[chosen]]}
+    if roles.group:
+        added["group"] = pd.factorize(to_series(part.table.take([roles.group], part.rows[chosen]), roles.group))[0]
+    added |= dict(zip(answered, kept.T, strict=True))
+    own = _unused(list(added), table.column_names)
+    for name, values in zip(own, added.values(), strict=True):
         table = table.append_column(name, pa.array(np.ascontiguousarray(values)))
     facts = {
         "digest": part.table.digest,
@@ -91,16 +98,14 @@ def make_holdout(evaluation: Evaluation) -> pa.Table:
         "target": roles.target,
         "weight": roles.weight,
         "position": own[0],
-        "answers": own[1:],
+        "hashes": own[1],
+        "groups": own[2] if roles.group else "",
+        "answers": own[-len(answered) :],
+        "columns": content.columns,
         "test_rows": len(part),
         "is_sample": len(chosen) < len(part),
     }
     return table.replace_schema_metadata({METADATA: json.dumps(facts)})
-
-
-def log_holdout(run: Run, evaluation: Evaluation) -> None:
-    """Record the holdout of an evaluation as an artifact of the run."""
-    run.log_table(make_holdout(evaluation), HOLDOUT_PATH)
 
 
 def read_holdout(file: Path) -> Holdout:
@@ -129,6 +134,9 @@ def read_holdout(file: Path) -> Holdout:
         test_rows=facts["test_rows"],
         metric=facts.get("metric", ""),
         quantiles=tuple(facts.get("quantiles", ())),
+        groups=table.column(facts["groups"]).to_numpy() if facts.get("groups") else None,
+        hashes=table.column(facts["hashes"]).to_numpy() if "hashes" in facts else None,
+        columns=facts.get("columns", {}),
     )
 
 
@@ -140,15 +148,29 @@ def fetch_holdout(client: MlflowClient, run_id: str) -> Holdout:
     LabError
         If the run has no holdout, or its artifacts are gone.
     """
+    found = fetch_artifact(client, run_id, HOLDOUT_PATH, read_holdout)
+    if found is None:
+        raise LabError(f"The run {run_id} kept no test rows: it has no artifact {HOLDOUT_PATH}. Train it again.")
+    return found
+
+
+def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[[Path], Read]) -> Read | None:
+    """Return what `read` reads from a run's artifact, or None if the run does not have it.
+
+    Raises
+    ------
+    LabError
+        If the run's artifacts are gone.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
-        if HOLDOUT_PATH not in [item.path for item in client.list_artifacts(run_id, str(Path(HOLDOUT_PATH).parent))]:
-            raise LabError(f"The run {run_id} kept no test rows: it has no artifact {HOLDOUT_PATH}. Train it again.")
+        if path not in [item.path for item in client.list_artifacts(run_id, str(Path(path).parent))]:
+            return None
         with tempfile.TemporaryDirectory() as folder:
-            return read_holdout(Path(client.download_artifacts(run_id, HOLDOUT_PATH, folder)))
+            return read(Path(client.download_artifacts(run_id, path, folder)))
     except (MlflowException, OSError) as error:
-        raise LabError(f"The test rows of the run {run_id} cannot be read: {str(error).strip().splitlines()[0]}") from None
+        raise LabError(f"{path} of the run {run_id} cannot be read: {str(error).strip().splitlines()[0]}") from None
 
 
 def _sample(rows: Array) -> Array:

@@ -150,8 +150,8 @@ def is_higher_better(metric: str) -> bool:
 
 
 def strip_part(metric: str) -> str:
-    """Return a metric's name without the name of the part before it: ``rmse`` for ``test_rmse``."""
-    part, _, name = metric.partition("_")
+    """Return a metric's name without the name of the part before it: ``rmse`` for ``test_rmse`` and for ``best_valid_rmse``."""
+    part, _, name = metric.removeprefix("best_").partition("_")
     return name if part in PARTS else metric
 
 

@@ -1,7 +1,7 @@
-"""Metrics on bootstrap samples of the same rows.
+"""Metrics of several models on the same rows, on all of them and without each row or group: the jackknife.
 
-A sample is a column of counts: how often each row is in it. Thousands of samples are then a few matrix products.
-The metrics are those of :mod:`boostlab.training.metrics`; on all rows, each once, both modules return the same values.
+Which rows are in a sample is a column of counts. Thousands of samples are then a few matrix products.
+The metrics are those of :mod:`boostlab.training.metrics`; on all rows, both modules return the same values.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy as np
 from boostlab.training.losses import LOSSES, find_loss
 
 Array = np.ndarray[Any, Any]
-Score = Callable[[Array], Array]  # counts of shape (n_rows, n_draws) in, a value per draw out
+Score = Callable[[Array], Array]  # counts of shape (n_rows, n_samples) in, a value per sample out
 
 BLOCK_CELLS = 400_000  # counts held at once: they fit into a processor's cache
+MOST_UNITS = 400  # more rows or groups are left out several at a time
 
 
-def score_draws(
+def score_without(
     true: Array,
     answers: Sequence[Array],
     *,
     metric: str,
     labels: int = 0,
     weight: Array | None = None,
-    draws: int = 2000,
-    seed: int = 0,
+    groups: Array | None = None,
 ) -> Array:
-    """Return a metric of several models on the same rows: on all rows, and on bootstrap samples of them.
+    """Return a metric of several models on the same rows: on all rows, and without each row or group.
 
     Parameters
     ----------
@@ -39,11 +39,14 @@ def score_draws(
         Predictions, quantiles or probabilities of each model.
     labels : int
         The number of classes.
+    weight, groups : ndarray of shape (n_rows,), optional
+        Rows with the same value in `groups` are left out together.
 
     Returns
     -------
-    ndarray of shape (n_models, 1 + draws)
-        The first column is of all rows. NaN where a sample does not define the metric, such as the AUC of one class.
+    ndarray of shape (n_models, 1 + n_units)
+        The first column is of all rows. A unit is a row or a group; more than 400 are left out in 400 random sets.
+        NaN where the rest does not define the metric, such as the AUC of one class.
     """
     if not labels:
         scores = [_score_numbers(metric, true, answer.astype(float)) for answer in answers]
@@ -52,20 +55,21 @@ def score_draws(
         scores = [CLASSIFICATION[metric](members, answer / answer.sum(axis=1, keepdims=True)) for answer in answers]
     found = []
     with np.errstate(divide="ignore", invalid="ignore"):
-        for counts in _count_draws(len(true), draws, seed):
+        for counts in _leave_out(np.arange(len(true)) if groups is None else groups):
             weighted = counts if weight is None else counts * weight[:, np.newaxis]
             found.append([score(weighted) for score in scores])
     return np.concatenate(found, axis=1)
 
 
-def _count_draws(rows: int, draws: int, seed: int) -> Iterator[Array]:
-    yield np.ones((rows, 1))
-    draw = np.random.default_rng(seed)
-    block = max(1, BLOCK_CELLS // rows)
-    for start in range(0, draws, block):
-        width = min(block, draws - start)
-        cells = draw.integers(0, rows, (rows, width)) * width + np.arange(width)
-        yield np.bincount(cells.ravel(), minlength=rows * width).reshape(rows, width).astype(float)
+def _leave_out(groups: Array) -> Iterator[Array]:
+    """Yield counts of shape (n_rows, width): of all rows, then of the rows without each unit."""
+    yield np.ones((len(groups), 1))
+    distinct, units = np.unique(groups, return_inverse=True)
+    count = min(len(distinct), MOST_UNITS)
+    units = np.random.default_rng(0).permutation(len(distinct))[units] % count
+    width = max(1, BLOCK_CELLS // len(units))
+    for start in range(0, count, width):
+        yield (units[:, np.newaxis] != np.arange(start, min(start + width, count))).astype(float)
 
 
 def _mean(loss: Array) -> Score:

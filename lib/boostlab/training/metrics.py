@@ -40,7 +40,7 @@ class Evaluation:
 
     part: Part  #: the test part
     contract: Contract
-    answers: Array  #: shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes): see :func:`boostlab.models.to_answers`
+    answers: Array  #: shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
     scores: dict[str, float]  #: the metrics of the model, that of the training first
     baseline: dict[str, float]  #: the metrics of the constant with the best value of that metric on the training part
 

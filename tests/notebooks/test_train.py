@@ -116,6 +116,22 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
     assert sum(reason.partition("'n'")[2].strip() in output.replace("\\'", "'") for output in shown) == 2  # in Data and in Result
 
 
+def test_says_everywhere_that_the_model_does_not_beat_the_constant(
+    papermill: Papermill, store: str, look: Look, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(0)
+    pd.DataFrame({"x": draw.normal(size=300), "y": draw.normal(size=300)}).to_csv(tmp_path / "noise.csv", index=False)
+    options = ["-p", "dataset", tmp_path / "noise.csv", "-p", "target", "y", "-p", "early_stopping_rounds", 0]
+    done = papermill(TRAIN, "out.ipynb", *options, "-p", "num_boost_round", 60, "-p", "tracking_uri", store)
+    assert done.returncode == 0, done.stderr
+    finding = "The model is worse than the best constant"
+    (run,) = all_runs(look())
+    assert f"finding: {finding}" in done.stderr
+    assert finding in run.data.tags["boostlab.findings"]
+    result = json.loads((tmp_path / "out.ipynb").read_text())["cells"][-1]
+    assert finding in str(result["outputs"])
+
+
 def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(papermill: Papermill, store: str, look: Look) -> None:
     import sklearn.datasets
 
@@ -145,9 +161,8 @@ def test_says_everywhere_what_makes_the_results_doubtful(papermill: Papermill, s
     assert run.data.metrics["test_r2"] < 0.2
     findings = json.loads(run.data.tags["boostlab.findings"])
     assert findings == json.loads(read_artifact(look(), run.info.run_id, "findings.json"))
-    assert all(
-        words in finding for words, finding in zip(("800 of 1,000 rows repeat", "'leak' is left out"), findings, strict=True)
-    )
+    expected = ("800 of 1,000 rows repeat", "'leak' is left out", "than the best constant")
+    assert all(words in finding for words, finding in zip(expected, findings, strict=True))
     assert all(f"  finding: {finding}" in done.stderr for finding in findings)
     assert json.loads(run.data.tags["boostlab.columns_left_out"]).keys() == {"leak"}
     profiles = {profile["name"]: profile for profile in json.loads(read_artifact(look(), run.info.run_id, "columns.json"))}

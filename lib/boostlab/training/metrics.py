@@ -68,13 +68,14 @@ class Evaluation:
         return [f"The model is {verdict} the best constant: {name} {score:.4g} against {constant:.4g} on the test rows."]
 
     def describe(self) -> str:
-        """Return the result in one or two sentences: the model's metric, compared with the constant predictor's."""
+        """Return the result in a sentence: the model's metric, compared with the constant predictor's."""
         name, score, constant = self._compare()
         change = 1 - score / constant if constant else 0.0
         side = "below" if change >= 0 else "above"
-        said = f"On {len(self.part)} held-out rows the model's {name} is {score:.4g}: "
-        said += f"{abs(change):.0%} {side} the constant predictor's {constant:.4g}."
-        return " ".join([said, *(f"**{finding}**" for finding in self.findings)])
+        return (
+            f"On {len(self.part)} held-out rows the model's {name} is {score:.4g}: "
+            f"{abs(change):.0%} {side} the constant predictor's {constant:.4g}."
+        )
 
     def _compare(self) -> tuple[str, float, float]:
         name = next(iter(self.scores))

@@ -184,6 +184,12 @@ def test_decimal_commas_in_latin_1_are_read_and_told(tmp_path: Path) -> None:
     assert "separator semicolon" in table.describe_reading()
 
 
+def test_the_texts_that_mean_a_missing_value_are_told(tmp_path: Path) -> None:
+    table = load(write(tmp_path, "a,b,price\n1, ?,1\n,NA,2\n?,x,3\n"))
+    assert table.data.to_pydict() == {"a": [1, None, None], "b": [" ?", "NA", "x"], "price": [1, 2, 3]}
+    assert table.reading.endswith("; missing: '?'")
+
+
 def test_a_column_with_one_reading_decides_for_the_others(tmp_path: Path) -> None:
     assert load(write(tmp_path, "a;price\n1.234;1,5\n")).data.column("a").to_pylist() == [1234]
     assert load(write(tmp_path, "a;price\n1.234;1.5\n")).data.column("a").to_pylist() == [1.234]

@@ -49,6 +49,30 @@ def test_keeps_rows_and_order_and_adds_the_models_predictions(
         pd.testing.assert_frame_equal(out[rows.columns], rows, check_dtype=False)
 
 
+def test_other_columns_and_the_form_of_a_csv_file_are_kept(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("diabetes"))
+    rows = rows[contract.names].head(3)
+    texts = {name: [repr(value).replace(".", ",") for value in rows[name].tolist()] for name in rows}
+    own = {"code": ["007", "NA", ""], 'say "x"': ["a;b", "null", " x "]}
+    path = tmp_path / "rows.csv"
+    pd.DataFrame(own | texts).to_csv(path, index=False, sep=";", encoding="utf-16")
+
+    score_file(model, contract, rows=str(path), output=tmp_path / "out.csv")
+
+    out = pd.read_csv(tmp_path / "out.csv", sep=";", dtype=str, keep_default_na=False)
+    assert out.drop(columns="prediction").to_dict("list") == own | texts
+    assert [float(text.replace(",", ".")) for text in out["prediction"]] == np.asarray(package("diabetes")[1].predict(rows)).tolist()
+
+
+def test_lists_are_written_to_parquet_and_refused_in_csv(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("iris"))
+    rows.assign(tags=pd.Series([["a"]] * len(rows), dtype=object)).to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"out\.csv cannot be written: .*list.* Name a \.parquet file as output"):
+        score_file(model, contract, rows=str(tmp_path / "rows.parquet"), output=tmp_path / "out.csv")
+    scored = score_file(model, contract, rows=str(tmp_path / "rows.parquet"), output=tmp_path / "out.parquet")
+    assert pd.read_parquet(scored.path)["tags"].tolist()[0].tolist() == ["a"]
+
+
 def test_holds_at_most_a_chunk_in_memory(package: Callable[[str], Packaged], tmp_path: Path) -> None:
     model, contract, rows = load(package("iris"))
     path = tmp_path / "rows.csv"

@@ -41,6 +41,7 @@ class Source:
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
     dataset: ds.Dataset | None = None  #: the Parquet files
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
+    markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
 
     @property
     def is_text(self) -> bool:
@@ -58,6 +59,12 @@ class Source:
         return self.dialects[0].separator if self.dialects else ","
 
     @property
+    def decimal(self) -> str:
+        """The decimal sign of the columns that were studied."""
+        signs = {reading.decimal for reading in self.readings.values() if isinstance(reading, Number) and not reading.whole}
+        return "," if "," in signs else "."
+
+    @property
     def missing_numbers(self) -> tuple[float, ...]:
         """The numbers that mean a missing value, by the settings."""
         return tuple(float(text) for text in self.read_settings.missing if is_number(text))
@@ -66,12 +73,12 @@ class Source:
         """Return how the files are read, in words."""
         if not self.dialects:
             return "Parquet"
-        numbers = {reading.decimal for reading in self.readings.values() if isinstance(reading, Number)}
+        missing = sorted({*self.read_settings.missing, *self.markers})
         dates = {reading.format for reading in self.readings.values() if reading.format}
         facts = [f"CSV: {self.dialects[0].describe()}"]
-        facts += ["decimal comma"] if "," in numbers else []
+        facts += ["decimal comma"] if self.decimal == "," else []
         facts += [f"dates as {', '.join(sorted(dates))}"] if dates else []
-        facts += [f"missing: {', '.join(map(repr, self.read_settings.missing))}"] if self.read_settings.missing else []
+        facts += [f"missing: {', '.join(map(repr, missing))}"] if missing else []
         return "; ".join(facts)
 
     def study(self, wanted: Mapping[str, FeatureType | None], *, formats: Mapping[str, str] = {}, strict: bool = True) -> None:
@@ -102,7 +109,9 @@ class Source:
         comma = all(dialect.separator == "," for dialect in self.dialects)
         decimal = decimals.pop() if len(decimals) == 1 else "." if comma else ""
         for name, column in columns.items():
-            self.readings[name] = column.choose(decimal=decimal, date_format=formats.get(name, ""), strict=strict)
+            reading = column.choose(decimal=decimal, date_format=formats.get(name, ""), strict=strict)
+            self.readings[name] = reading
+            self.markers.update(() if reading.type == "category" else column.markers)
 
     def find_unusable(self, columns: Iterable[str]) -> dict[str, str]:
         """Return the columns that hold lists, bytes or other values that no tree can split, and their type."""

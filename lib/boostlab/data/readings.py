@@ -228,6 +228,7 @@ class Column:
     wanted: FeatureType | None = None  #: the type that the user or a model states
     readings: list[Reading] = field(default_factory=list)
     fraction: bool = False  #: whether a number is not whole
+    markers: set[str] = field(default_factory=set)  #: the texts that mean a missing value if the column is no text
     examples: dict[tuple[Reading, Reading], str] = field(default_factory=dict)  #: a text that two readings read differently
 
     def add(self, values: pa.Array, path: Path | None = None, row: int = 0) -> None:
@@ -253,8 +254,14 @@ class Column:
         for pair in combinations(typed, 2):
             if pair not in self.examples and not _equal(typed[pair[0]], typed[pair[1]]):
                 self.examples[pair] = _find_example(values, typed[pair[0]], typed[pair[1]])
+        if typed:
+            self._note_markers(values, next(iter(typed.values())))
         self.fraction |= any(pa.types.is_floating(result.type) for result in typed.values())
         self.readings = [self._settle(reading) for reading in parsed]
+
+    def _note_markers(self, values: pa.Array, parsed: pa.Array) -> None:
+        if parsed.null_count > values.null_count:
+            self.markers.update(values.filter(pc.and_(pc.is_null(parsed), pc.is_valid(values))).unique().to_pylist())
 
     def _settle(self, reading: Reading) -> Reading:
         """Return the reading without a search for whole numbers once a fraction was seen."""

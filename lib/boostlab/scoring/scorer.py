@@ -100,7 +100,10 @@ def score_file(
             for name in typed:
                 scored = scored.set_column(chunk.column_names.index(name), name, source.parse(chunk.column(name), name))
             for name, values in zip(added, _predict(model, frame, labels, first_row=count + 1), strict=True):
-                scored = scored.append_column(name, pa.array(values.tolist()))
+                answers = pa.array(values.tolist())
+                if is_text(output) and source.decimal == "," and pa.types.is_floating(answers.type):
+                    answers = pa.array([repr(value).replace(".", ",") for value in answers.to_pylist()])
+                scored = scored.append_column(name, answers)
             write(scored)
             head = scored.slice(0, SHOWN_ROWS).to_pandas() if not count else head
             count += chunk.num_rows

@@ -24,7 +24,7 @@ SETS = PROJECT / "parameters" / "train"
 REGRESSION = {"rmse", "mae", "r2"}
 CLASSIFICATION = {"log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"}
 FILES = {"notebook/train.ipynb", "notebook/train.html"}
-ROWS = {"evaluation/test_rows.parquet", "columns.json"}
+ROWS = {"evaluation/test_rows.parquet", "evaluation/training_rows.parquet", "columns.json"}
 PROCESSES = 4
 PLOTS = {"plots/target.png", "plots/learning_curves.png", "plots/feature_importance.png", "plots/test.png"}
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
@@ -66,12 +66,14 @@ def test_trains_and_records_each_data_set(
     assert run.data.params["eta"] and run.data.params["num_boost_round"] == "40"
     expected = {f"{part}_{name}" for part in ("test", "baseline") for name in metrics}
     always = {"best_iteration", "fit_time_s", "rows", "rows_without_target"}
-    assert set(run.data.metrics) == expected | always | {f"train_{curve}", f"valid_{curve}"}
+    assert set(run.data.metrics) == expected | always | {f"train_{curve}", f"valid_{curve}", f"best_valid_{curve}"}
     first = "rmse" if "rmse" in metrics else "log_loss"
     assert run.data.metrics[f"test_{first}"] < run.data.metrics[f"baseline_{first}"]
     history = look().get_metric_history(run.info.run_id, f"valid_{curve}")
     assert [point.step for point in history] == list(range(len(history)))
     assert len(history) > run.data.metrics["best_iteration"]
+    best = next(point.value for point in history if point.step == run.data.metrics["best_iteration"])
+    assert run.data.metrics[f"best_valid_{curve}"] == best
     findings = {"findings.json"} if "boostlab.findings" in run.data.tags else set()
     assert artifacts(look(), run.info.run_id) == FILES | PLOTS | ROWS | findings
     (dataset_input,) = run.inputs.dataset_inputs

@@ -61,7 +61,9 @@ def test_other_columns_and_the_form_of_a_csv_file_are_kept(package: Callable[[st
 
     out = pd.read_csv(tmp_path / "out.csv", sep=";", dtype=str, keep_default_na=False)
     assert out.drop(columns="prediction").to_dict("list") == own | texts
-    assert [float(text.replace(",", ".")) for text in out["prediction"]] == np.asarray(package("diabetes")[1].predict(rows)).tolist()
+    assert [float(text.replace(",", ".")) for text in out["prediction"]] == np.asarray(
+        package("diabetes")[1].predict(rows)
+    ).tolist()
 
 
 def test_lists_are_written_to_parquet_and_refused_in_csv(package: Callable[[str], Packaged], tmp_path: Path) -> None:

@@ -190,11 +190,26 @@ def test_draws_curves_of_the_second_of_two_classes() -> None:
 
 
 def test_the_curves_of_many_classes_differ() -> None:
-    lines = classification(20).axes[0].lines[:-1]
+    lines = classification(10).axes[0].lines[:-1]
 
-    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 20
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
 
 
 @pytest.mark.parametrize(("count", "numbers"), [(20, 400), (21, 0)])
 def test_writes_counts_of_at_most_twenty_classes(count: int, numbers: int) -> None:
     assert len(classification(count).axes[2].texts) == numbers
+
+
+def test_of_many_classes_the_curves_of_the_lowest_are_drawn_and_as_many_labels_as_fit() -> None:
+    draw = np.random.default_rng(0)
+    labels = tuple(f"class {number:03d}" for number in range(200))
+    codes = np.arange(600) % 200
+    answers = draw.random((600, 200)) + np.eye(200)[codes] * np.linspace(0, 1, 200)
+    roc, recall, confusion, *_ = evaluate(
+        [labels[code] for code in codes], answers / answers.sum(axis=1, keepdims=True), labels
+    ).axes
+    for axes in (roc, recall):
+        legend = axes.get_legend()
+        assert legend is not None and len(legend.get_texts()) <= 11
+    assert roc.get_title() == "ROC, the 10 lowest of 200 classes"
+    assert len(confusion.get_xticklabels()) < 60

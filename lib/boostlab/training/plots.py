@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 POINT_SIZE = 16
 MOST_BARS = 20
+MOST_CURVES = 10  # classes: the legend still fits beside the curves
 MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix are too small to read
 
 
@@ -140,20 +142,27 @@ def _plot_classification(evaluation: Evaluation) -> Figure:
     true = encode_labels(evaluation.part.target, labels)
     figure, grid = make_grid(1, 3, width_in=14.0, height_in=4.4)
     roc, recall, confusion = grid.flat
-    shown = [1] if len(labels) == 2 else range(len(labels))
-    for position in shown:
+    areas = {
+        position: float(roc_auc_score(true == position, probabilities[:, position], sample_weight=weight))
+        for position in ([1] if len(labels) == 2 else range(len(labels)))
+    }
+    shown = sorted(sorted(areas, key=lambda position: areas[position])[:MOST_CURVES])
+    for number, position in enumerate(shown):
         is_class, scores, label = true == position, probabilities[:, position], shorten_label(labels[position], 20)
-        line: dict[str, Any] = choose_line(position - shown[0])
-        of_rows: dict[str, Any] = {"sample_weight": weight}
-        area, precision = roc_auc_score(is_class, scores, **of_rows), average_precision_score(is_class, scores, **of_rows)
-        line["label"] = f"{label} (AUC {area:.3f})"
-        RocCurveDisplay.from_predictions(is_class, scores, ax=roc, curve_kwargs=line, **of_rows)
+        line: dict[str, Any] = choose_line(number)
+        precision = average_precision_score(is_class, scores, sample_weight=weight)
+        line["label"] = f"{label} (AUC {areas[position]:.3f})"
+        RocCurveDisplay.from_predictions(is_class, scores, ax=roc, curve_kwargs=line, sample_weight=weight)
         line = line | {"label": f"{label} (AP {precision:.3f})"}
-        PrecisionRecallDisplay.from_predictions(is_class, scores, ax=recall, drop_intermediate=True, curve_kwargs=line, **of_rows)
+        PrecisionRecallDisplay.from_predictions(
+            is_class, scores, ax=recall, drop_intermediate=True, curve_kwargs=line, sample_weight=weight
+        )
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")
-    roc.set(title="ROC", xlabel="false positive rate", ylabel="true positive rate")
-    recall.set(title="Precision and recall", xlabel="recall", ylabel="precision", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
-    for axes, place in ((roc, "lower right"), (recall, "lower left")):
+    lowest = f", the {len(shown)} lowest of {len(areas)} classes" if len(shown) < len(areas) else ""
+    roc.set(title=f"ROC{lowest}", xlabel="false positive rate", ylabel="true positive rate")
+    same = ", the same classes" if lowest else ""
+    recall.set(title=f"Precision and recall{same}", xlabel="recall", ylabel="precision", xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+    for axes, place in ((roc, "lower right"), (recall, "best")):
         axes.legend(frameon=False, fontsize="small", loc=place)
     counts = confusion_matrix(true, probabilities.argmax(axis=1), labels=range(len(labels)), sample_weight=weight)
     _draw_confusion(confusion, counts, [shorten_label(label, 20) for label in labels], unit=_count(weight, "test rows"))
@@ -165,7 +174,7 @@ def _draw_confusion(axes: Axes, counts: Array, labels: list[str], *, unit: str) 
     total = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(total, total, 1)
     sns.heatmap(
-        shares,
+        pd.DataFrame(shares, index=labels, columns=labels),
         annot=counts if len(labels) <= MOST_COUNTS else None,
         fmt="d" if counts.dtype.kind == "i" else ".3g",
         annot_kws={"fontsize": "small"},
@@ -173,8 +182,8 @@ def _draw_confusion(axes: Axes, counts: Array, labels: list[str], *, unit: str) 
         vmin=0,
         vmax=1,
         square=True,
-        xticklabels=labels,
-        yticklabels=labels,
+        xticklabels="auto",  # as many labels as fit
+        yticklabels="auto",
         cbar_kws={"label": "share of the true class"},
         ax=axes,
     )

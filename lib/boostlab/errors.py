@@ -25,6 +25,10 @@ class DataError(LabError):
     """A table, its target or its split cannot be used as requested."""
 
 
+class ColumnsError(LabError):
+    """A model needs a column that the rows of another model do not have."""
+
+
 class TrainingError(LabError):
     """XGBoost refuses the data or the parameters of a training."""
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
-from boostlab.comparison.rows import ColumnsError, check_same_target, have_same_rows, pair_predictor, pair_rows
+from boostlab.comparison.rows import check_same_target, have_same_rows, pair_predictor, pair_rows
 from boostlab.data.digest import hash_table
-from boostlab.errors import LabError
+from boostlab.errors import ColumnsError, LabError
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import Predictor
 from boostlab.training.holdout import Holdout

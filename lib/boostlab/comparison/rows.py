@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from boostlab.comparison.paired import Pair
-from boostlab.errors import LabError
+from boostlab.errors import ColumnsError, LabError
 from boostlab.models.contract import Contract, Task
 from boostlab.models.packaging import fetch_predictor
 from boostlab.training.holdout import Holdout, fetch_holdout
@@ -55,10 +55,6 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
             raise
     model, seen = fetch_predictor(client, challenger), fetch_training_rows(client, challenger)
     return pair_predictor(model, old, seen=seen, role="challenger")
-
-
-class ColumnsError(LabError):
-    """A model needs a column that the other model's test rows do not have."""
 
 
 def have_same_rows(old: Holdout, new: Holdout) -> bool:

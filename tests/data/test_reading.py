@@ -170,6 +170,21 @@ def test_the_user_states_what_is_missing(tmp_path: Path) -> None:
     }
 
 
+def test_a_number_is_missing_if_it_equals_a_stated_one_and_not_if_its_type_cannot_hold_that_one(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,price\n-999.0,1\n1.5,-9.99e2\n2,3\n")
+    assert load(tmp_path / "t.csv", read={"missing": ["-999"]}).data.to_pydict() == {"a": [None, 2.0], "price": [1.0, 3.0]}
+    columns = {
+        "byte": pa.array([25, 1], pa.uint8()),
+        "whole": pa.array([0, 7]),
+        "narrow": pa.array([-999.9, 1], pa.float32()),
+        "size": pa.array(["unknown", "L"]).dictionary_encode(),
+        "price": pa.array([1.5, 2.5]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    data = load(tmp_path / "t.parquet", read={"missing": ["-999", "0.5", "-999.9", "inf", "unknown"]}).data.to_pydict()
+    assert (data["byte"], data["whole"], data["narrow"], data["size"]) == ([25, 1], [0, 7], [None, 1.0], [None, "L"])
+
+
 def test_line_breaks_in_quotes_are_read_in_a_file_of_many_blocks(tmp_path: Path) -> None:
     rows = 60_000
     lines = [f'"{"long text " * 20}\nsecond line, with a comma {row}",{row}' for row in range(rows)]

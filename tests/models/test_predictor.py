@@ -80,6 +80,17 @@ def test_takes_columns_in_any_order_and_more_of_them(regressor: Predictor, rows:
     assert np.array_equal(regressor.predict(rows), regressor.predict(ROWS))
 
 
+def test_numbers_for_dates_are_missing_or_refused_as_numbers_are() -> None:
+    seconds = {"format": "epoch_s", "parts": ("days",), "missing": (-999.0,)}
+    day, *gaps = encode([86400.0, -999, None], "date", **seconds)
+    assert day == 1 and np.isnan(gaps).all()
+    assert np.isnan(encode(pd.Series([-999.9], dtype="float32"), "number", missing=(-999.9,))).all()
+    for wrong in (1e30, float("inf")):
+        for form in ("epoch_s", "%Y%m%d"):
+            with pytest.raises(ValueError, match="'x' takes dates as numbers"):
+                encode([wrong], "date", **seconds | {"format": form})
+
+
 def test_takes_a_missing_optional_column_for_gaps_and_refuses_rows_without_a_required_one(regressor: Predictor) -> None:
     assert np.array_equal(regressor.predict(ROWS[["a"]]), regressor.predict(ROWS.assign(b=np.nan)))
     with pytest.raises(ValueError, match=r"^Columns missing: a\. The model needs: a\.$"):

@@ -198,7 +198,7 @@ def test_stated_types_and_rare_values_are_answered_alike(tmp_path: Path, suffix:
         {
             "size": pd.Categorical(draw.choice(["S", "M", "L"], ROWS), ["S", "M", "L"], ordered=True),
             "age": np.where(draw.random(ROWS) < 0.2, -999, draw.integers(0, 90, ROWS)),
-            "sold": draw.choice([20240229, 20231231, 20250101], ROWS),
+            "sold": draw.choice([20240229, 20231231, 20250101, -999], ROWS),
             "until": draw.choice(np.array(["2024-01-01", "9999-12-31", "0001-01-01"], "datetime64[us]"), ROWS),
             "y": draw.normal(size=ROWS),
         }

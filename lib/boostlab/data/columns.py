@@ -212,7 +212,8 @@ def _make_feature(table: Table, column: ColumnProfile, whole: pa.ChunkedArray, k
         return replace(feature, mlflow_type="string", any_type=True) if has_missing else feature
     if column.type == "date":
         mlflow_type, parts = _find_date_type(table, whole, form), _find_parts(known, feature)
-        return replace(feature, mlflow_type=mlflow_type, parts=parts, any_type=form in NUMERIC_DATES)
+        missing = table.missing if form in NUMERIC_DATES else ()
+        return replace(feature, mlflow_type=mlflow_type, parts=parts, missing=missing, any_type=form in NUMERIC_DATES)
     return _make_category(table, feature, known)
 
 

@@ -20,7 +20,7 @@ from pyarrow import csv
 from boostlab.data.dialect import Dialect, find_dialect
 from boostlab.data.readings import Column, Number, Reading, is_number
 from boostlab.data.settings import ReadSettings
-from boostlab.data.types import convert, find_type, is_string, simplify
+from boostlab.data.types import convert, find_type, simplify
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
 
@@ -168,14 +168,23 @@ class Source:
         parsed = self.readings[name].parse(column.combine_chunks())
         if parsed is None:
             raise DataError(f"The column {name!r} changed while it was read. Run again when the file is complete.")
-        return pa.chunked_array([parsed])
+        return self._drop_missing(pa.chunked_array([parsed]))  # -999.0 too if -999 is missing
 
     def _drop_missing(self, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
         """Return null for the values that mean a missing value by the settings."""
-        missing = self.read_settings.missing if is_string(column.type) else self.missing_numbers
-        if not missing or find_type(column.type) not in ("number", "category") or pa.types.is_dictionary(column.type):
+        kind = find_type(column.type)
+        missing = self.missing_numbers if kind == "number" else self.read_settings.missing if kind == "category" else ()
+        if not missing or pa.types.is_null(column.type):
             return column
-        return pc.if_else(pc.is_in(column, pa.array(missing).cast(column.type, safe=False)), None, column)
+        if pa.types.is_dictionary(column.type):  # an if_else of Arrow loses the order of a dictionary
+            codes = [pc.if_else(pc.is_in(chunk, pa.array(missing)), None, chunk.indices) for chunk in column.chunks]
+            parts = [
+                pa.DictionaryArray.from_arrays(code, chunk.dictionary, ordered=chunk.type.ordered)
+                for code, chunk in zip(codes, column.chunks, strict=True)
+            ]
+            return pa.chunked_array(parts, column.type)
+        plain = column.cast(pa.float64(), safe=False) if pa.types.is_integer(column.type) else column  # -999 is no uint8
+        return pc.if_else(pc.is_in(plain, pa.array(missing).cast(plain.type)), None, column)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None

@@ -188,7 +188,8 @@ def encode_number(values: pd.Series, feature: Feature) -> Array:
 
 def drop_missing(numbers: Array, feature: Feature) -> Array:
     """Return numbers with NaN for those that mean a missing value."""
-    return np.where(np.isin(numbers, feature.missing), np.nan, numbers) if feature.missing else numbers
+    missing = np.asarray(feature.missing, numbers.dtype if numbers.dtype.kind == "f" else np.float64)  # a float32 has its -999.9
+    return np.where(np.isin(numbers, missing), np.nan, numbers) if feature.missing else numbers
 
 
 def narrow_numbers(numbers: Array, name: str) -> Array:
@@ -264,7 +265,7 @@ def encode_date(values: pd.Series, feature: Feature) -> Array:
     if feature.format in NUMERIC_DATES:
         try:
             numbers = pd.to_numeric(values, errors="raise").astype("float64").to_numpy(na_value=np.nan)
-            return split_dates(dates_of_numbers(numbers, feature.format), feature.parts)
+            return split_dates(dates_of_numbers(drop_missing(numbers, feature), feature.format), feature.parts)
         except (ValueError, TypeError):
             raise ValueError(describe_wrong_date(feature)) from None
     known = values.astype("str").where(values.notna())
@@ -279,8 +280,16 @@ def encode_date(values: pd.Series, feature: Feature) -> Array:
 
 
 def dates_of_numbers(numbers: Array, form: str) -> Array:
-    """Return numbers that stand for dates, in one of the formats NUMERIC_DATES, as datetime64; NaN becomes NaT."""
-    known = np.isfinite(numbers)
+    """Return numbers that stand for dates, in one of the formats NUMERIC_DATES, as datetime64; NaN becomes NaT.
+
+    Raises
+    ------
+    ValueError
+        If a number is no date, or is too large for one.
+    """
+    known = ~np.isnan(numbers)
+    if (np.abs(numbers[known]) >= (2**63 / 1e6 * EPOCH_UNITS[form] if form in EPOCH_UNITS else 1e8)).any():
+        raise ValueError("a number is too large for a date")
     if form in EPOCH_UNITS:
         dates = np.round(np.where(known, numbers, 0) / EPOCH_UNITS[form] * 1e6).astype(np.int64).astype("M8[us]")
     else:

@@ -184,7 +184,7 @@ def _read_dates(values: Array, feature: Feature) -> Array:
     """Read dates of a column that the signature declares as text, or as numbers since 1970."""
     try:
         if feature.format in NUMERIC_DATES:
-            return dates_of_numbers(values.astype(np.float64), feature.format)
+            return dates_of_numbers(drop_missing(values.astype(np.float64), feature), feature.format)
         dates = [
             np.datetime64("NaT", "us") if value is None or value != value else _read_date(str(value), feature) for value in values
         ]

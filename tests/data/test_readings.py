@@ -110,6 +110,9 @@ def test_a_stated_form_decides_between_two_readings() -> None:
     [
         ("category", ["1", "02"], ["1", "02"]),
         ("number", ["007", "?"], [7, None]),
+        ("number", ["NA", "?", ""], [None, None, None]),
+        ("boolean", ["NA"], [None]),
+        ("date", ["NA"], [None]),
         ("date", ["20240229"], [datetime(2024, 2, 29)]),
         ("date", ["1700000000", "1700000060"], [datetime(2023, 11, 14, 22, 13, 20), datetime(2023, 11, 14, 22, 14, 20)]),
         ("date", ["1700000000123"], [datetime(2023, 11, 14, 22, 13, 20, 123000)]),
@@ -120,5 +123,6 @@ def test_a_stated_type_wins(wanted: FeatureType, texts: list[str | None], values
 
 
 def test_a_value_without_the_stated_type_is_named() -> None:
-    with pytest.raises(DataError, match=r"'c' is not of the type number: 'three' in row 3"):
-        read(["1", "2", "three"], wanted="number")
+    for wrong in ("three", "0x10", "-0x10", "1_000"):
+        with pytest.raises(DataError, match=rf"'c' is not of the type number: '{wrong}' in row 3"):
+            read(["1", "2", wrong], wanted="number")

@@ -75,6 +75,15 @@ def test_lists_are_written_to_parquet_and_refused_in_csv(package: Callable[[str]
     assert pd.read_parquet(scored.path)["tags"].tolist()[0].tolist() == ["a"]
 
 
+def test_a_csv_file_of_the_features_alone_becomes_a_parquet_file(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("iris"))
+    rows[contract.names].to_csv(tmp_path / "rows.csv", index=False)
+    score_file(model, contract, rows=str(tmp_path / "rows.csv"), output=tmp_path / "out.parquet")
+    out = pd.read_parquet(tmp_path / "out.parquet")
+    assert out["prediction"].tolist() == np.asarray(model.predict(rows)).tolist()
+    pd.testing.assert_frame_equal(out[contract.names], rows[contract.names], check_dtype=False)
+
+
 def test_holds_at_most_a_chunk_in_memory(package: Callable[[str], Packaged], tmp_path: Path) -> None:
     model, contract, rows = load(package("iris"))
     path = tmp_path / "rows.csv"

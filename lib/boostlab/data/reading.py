@@ -99,6 +99,8 @@ class Source:
             If a value does not have the type that is wanted, or a column has two readings.
         """
         columns = {name: Column(name, self.read_settings, wanted=kind) for name, kind in wanted.items()}
+        if not columns:  # Arrow takes an empty list of columns for all of them
+            return
         for path, dialect in zip(self.paths, self.dialects, strict=True):
             row = 0
             for batch in _read_text(path, dialect, list(columns)):

@@ -42,7 +42,8 @@ MARKERS = (
 )
 GROUPS = {".": "[,' \u00a0\u202f\u2019]", ",": "[.' \u00a0\u202f\u2019]"}  # the thousands separators beside each decimal sign
 NUMBERS = {sign: rf"^[+-]?(\d+|\d{{1,3}}({group}\d{{3}})+)?([{sign}]\d*)?([eE][+-]?\d+)?$" for sign, group in GROUPS.items()}
-LEADING_ZERO = r"^[+-]?0[0-9xX]"
+LEADING_ZERO = r"^[+-]?0[0-9]"
+HEXADECIMAL = r"^0[xX]"  # which Arrow reads as a number
 LONGEST_INTEGER = 2.0**63
 EPOCH_SPAN_S = (1e8, 7.26e9)
 FIRST_TEXTS = 3
@@ -96,7 +97,7 @@ class Number(Reading):
                 numbers = values.cast(kind)
             except pa.ArrowInvalid:
                 continue
-            if not self.leading_zeros and _any_matches(values, LEADING_ZERO, start="0"):
+            if _any_matches(values, HEXADECIMAL if self.leading_zeros else f"{LEADING_ZERO}|{HEXADECIMAL}", start="0"):
                 return None
             return numbers if kind == pa.int64() else _check_floats(numbers, values)
         return None
@@ -294,8 +295,8 @@ class Column:
         DataError
             If two readings give different values, and nothing tells which one is meant.
         """
-        if not self.readings:
-            return Text()
+        if not self.readings:  # no value at all
+            return list_readings(self.wanted, self.read, [])[0] if self.wanted else Text()
         differing = [pair for pair in self.examples if set(pair) <= set(self.readings)]
         if not differing:
             return self.readings[0]

@@ -38,7 +38,14 @@ def test_finds_the_separator(tmp_path: Path, content: str, separator: str) -> No
 
 @pytest.mark.parametrize(
     ("encoding", "found"),
-    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("utf-16", "utf-16"), ("utf-16-le", "utf-16-le"), ("latin-1", "cp1252")],
+    [
+        ("utf-8", "utf-8"),
+        ("utf-8-sig", "utf-8"),
+        ("utf-16", "utf-16"),
+        ("utf-32", "utf-32"),
+        ("utf-16-le", "utf-16-le"),
+        ("latin-1", "cp1252"),
+    ],
 )
 def test_finds_the_encoding_and_reads_the_names_in_it(tmp_path: Path, encoding: str, found: str) -> None:
     assert find(tmp_path, "área;preço\n1;2\n", encoding) == (";", found, ("área", "preço"))
@@ -91,5 +98,23 @@ def test_refuses_what_has_two_readings(tmp_path: Path, content: str, message: st
 
 
 def test_refuses_a_stated_encoding_that_does_not_fit(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is not text in the encoding 'utf-8'"):
-        find(tmp_path, "é,b\n1,2\n", "latin-1", encoding="utf-8")
+    late = "a,b\n" + "1,2\n" * 300_000 + "é,2\n"
+    for content in ("é,b\n1,2\n", late):
+        with pytest.raises(DataError, match="is not text in the encoding 'utf-8'"):
+            find(tmp_path, content, "latin-1", encoding="utf-8")
+    with pytest.raises(
+        DataError, match="is not text in the encoding 'cp1252'"
+    ):  # none was stated, and 0x81 is no character of it
+        find(tmp_path, late + "\x81,2\n", "latin-1")
+
+
+def test_a_character_at_the_end_of_the_first_megabyte_is_whole_in_every_encoding(tmp_path: Path) -> None:
+    for start in ("a", "abcde"):  # the longer one cuts a character of two bytes
+        assert find(tmp_path, f"{start},b\n" + "漢字漢,2\n" * 150_000, "gbk", encoding="gbk")[1] == "gbk"
+
+
+def test_refuses_a_compressed_file_that_is_cut_off(tmp_path: Path) -> None:
+    whole = gzip.compress("".join(["a,b\n", *(f"{number},{number * 7919 % 10_007}\n" for number in range(150_000))]).encode())
+    (tmp_path / "t.csv.gz").write_bytes(whole[:-1000])
+    with pytest.raises(DataError, match="cannot be read: Compressed file ended before"):
+        find_dialect(tmp_path / "t.csv.gz", ReadSettings())

@@ -105,7 +105,11 @@ def write(tmp_path: Path, content: str | bytes, name: str = "t.csv") -> Path:
     ("content", "message"),
     [
         ("", "is empty"),
+        ("\ufeff\n\r\n", "is empty"),
         ("a,price\n", "has column names and no rows"),
+        ("a,price", "has column names and no rows"),
+        ('a,b,price\n1, "x,y",2\n3, "z,w",4\n', "has a space before a quotation mark, which then quotes nothing: ' \"x'"),
+        ('a, "price"\n1,2\n', "has a space before a quotation mark"),
         ("a,prize\n1,2\n", "has no column 'price'. Did you mean 'prize'? It has: a, prize."),
         ("a,price\n1,\n2,\n", "is missing in all 2 rows"),
         ("a,a,price\n1,2,3\n", "more than one column 'a'"),
@@ -183,6 +187,12 @@ def test_a_number_is_missing_if_it_equals_a_stated_one_and_not_if_its_type_canno
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     data = load(tmp_path / "t.parquet", read={"missing": ["-999", "0.5", "-999.9", "inf", "unknown"]}).data.to_pydict()
     assert (data["byte"], data["whole"], data["narrow"], data["size"]) == ([25, 1], [0, 7], [None, 1.0], [None, "L"])
+
+
+def test_a_very_long_text_is_a_value(tmp_path: Path) -> None:
+    long = "x, y " * 50_000
+    table = load(write(tmp_path, f'a,price\n"{long}",1\ny,2\n'))
+    assert table.data.column("a").to_pylist() == [long, "y"]
 
 
 def test_line_breaks_in_quotes_are_read_in_a_file_of_many_blocks(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -21,7 +22,15 @@ HEAD_BYTES = 1 << 20
 HEAD_ROWS = 1_000
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 VALUE = re.compile(r"\s*[+-]?[\d.,]*\d[\d.,]*(e[+-]?\d+)?\s*|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}.*|true|false|", re.IGNORECASE)
-BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+SPACED_QUOTE = re.compile(r'\s+"[^"]*("\s*)?')
+BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # begins with the mark of UTF-16
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+csv.field_size_limit(2**31 - 1)  # a text of more than 131,072 characters is a value like any other
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,7 @@ class Dialect:
     encoding: str
     names: tuple[str, ...]  #: the columns in the order of the file; a column without a name is empty
     blank_lines: int = 0  #: number of empty lines before the column names
+    has_rows: bool = True  #: whether more than the column names is in the file
 
     def describe(self) -> str:
         """Return the dialect in words."""
@@ -45,13 +55,22 @@ def find_dialect(path: Path, read: ReadSettings) -> Dialect:
     Raises
     ------
     DataError
-        If the file is empty, is not text of the stated encoding, has two columns of one name, or two separators fit equally well.
+        If the file is empty or incomplete, is not text of the stated encoding, has two columns of one name, or two separators fit
+        equally well.
     """
-    head = _read_head(path)
-    if not head:
+    encoding = read.encoding
+    try:
+        head = _read_head(path)
+        encoding = encoding or _find_encoding(path, head)
+        decoder = codecs.getincrementaldecoder(encoding)()
+        text = decoder.decode(head, final=len(head) < HEAD_BYTES).removeprefix("\ufeff")
+        quotes = _count_quotes(path, encoding)
+    except (UnicodeDecodeError, LookupError) as error:
+        raise DataError(f"{path} is not text in the encoding {encoding!r}: {error}. Set read: {{encoding: NAME}}.") from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    if not text.strip():
         raise DataError(f"{path} is empty.")
-    encoding = read.encoding or _find_encoding(path, head)
-    text = _decode(path, head, encoding)
     whole, text = text, text.lstrip("\r\n")
     blank_lines = len(whole[: len(whole) - len(text)].splitlines())
     if len(head) == HEAD_BYTES:
@@ -61,17 +80,15 @@ def find_dialect(path: Path, read: ReadSettings) -> Dialect:
         rows = _split(text, separator)
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as CSV: {error}.") from None
-    dialect = Dialect(separator, encoding, _find_names(path, rows), blank_lines)
-    _check_quotes(path, dialect)
+    dialect = Dialect(separator, encoding, _find_names(path, rows), blank_lines, has_rows=len(rows) > 1)
+    if quotes % 2:
+        _check_quotes(path, dialect)
     return dialect
 
 
 def _read_head(path: Path) -> bytes:
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return file.read(HEAD_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        return file.read(HEAD_BYTES)
 
 
 def _find_encoding(path: Path, head: bytes) -> str:
@@ -91,16 +108,13 @@ def _find_encoding(path: Path, head: bytes) -> str:
 
 def _check_quotes(path: Path, dialect: Dialect) -> None:
     """Refuse a quoted field that does not end: the rest of the file would be its value."""
-    if _count_quotes(path, dialect.encoding) % 2:
-        with _open(path, dialect.encoding) as file:
-            try:
-                for _ in csv.reader(file, delimiter=dialect.separator, strict=True):
-                    pass
-            except csv.Error as error:
-                if "end of data" in str(error):
-                    raise DataError(
-                        f"{path} ends inside a quoted field: a quotation mark is missing. Correct the file."
-                    ) from None
+    with _open(path, dialect.encoding) as file:
+        try:
+            for _ in csv.reader(file, delimiter=dialect.separator, strict=True):
+                pass
+        except csv.Error as error:
+            if "end of data" in str(error):
+                raise DataError(f"{path} ends inside a quoted field: a quotation mark is missing. Correct the file.") from None
 
 
 def _count_quotes(path: Path, encoding: str) -> int:
@@ -112,15 +126,6 @@ def _open(path: Path, encoding: str) -> IO[str]:
     return (
         gzip.open(path, "rt", encoding=encoding, newline="") if path.suffix == ".gz" else path.open(encoding=encoding, newline="")
     )
-
-
-def _decode(path: Path, head: bytes, encoding: str) -> str:
-    cut = len(head) == HEAD_BYTES
-    try:
-        text = head.decode(encoding, errors="ignore" if cut and encoding.startswith("utf") else "strict")
-    except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(f"{path} is not text in the encoding {encoding!r}: {error}. Set read: {{encoding: NAME}}.") from None
-    return text.removeprefix("\ufeff")
 
 
 def _split(text: str, separator: str) -> list[list[str]]:
@@ -155,6 +160,9 @@ def _fits(row: list[str], width: int) -> bool:
 
 
 def _find_names(path: Path, rows: list[list[str]]) -> tuple[str, ...]:
+    spaced = next((field for row in rows for field in row if SPACED_QUOTE.fullmatch(field)), None)
+    if spaced:
+        raise DataError(f"{path} has a space before a quotation mark, which then quotes nothing: {spaced!r}. Remove such spaces.")
     header, lines = rows[0] if rows else [], rows[1:]
     names = [name if name.strip() else "" for name in header]
     if lines and all(len(row) == len(header) + 1 for row in lines):

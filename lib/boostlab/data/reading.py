@@ -277,6 +277,8 @@ def _open_parquet(paths: Sequence[Path], folder: Path | None) -> ds.Dataset:
 
 def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted."""
+    if not dialect.has_rows:
+        return
     places = [str(position) for position in range(len(dialect.names))]
     wanted = [places[dialect.names.index(name)] for name in columns]
     try:

@@ -296,6 +296,35 @@ def test_the_user_states_types(tmp_path: Path) -> None:
             load(tmp_path / name, column_types=wrong)
 
 
+def test_numbers_of_parquet_become_what_the_user_states_with_gaps_and_fractions(tmp_path: Path) -> None:
+    columns = {
+        "flag": pa.array([1.0, None, float("nan")]),
+        "code": pa.array([7.0, None, float("nan")]),
+        "at": pa.array([1700000000.5, None, float("nan")]),
+        "price": pa.array([1.5, 2.5, 3.5]),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+    data = load(tmp_path / "t.parquet", column_types={"flag": "boolean", "code": "category", "at": "date"}).data.to_pydict()
+    assert (data["flag"], data["code"]) == ([True, None, None], ["7", None, None])
+    assert list(map(str, data["at"])) == ["2023-11-14 22:13:20.500000", "None", "None"]
+    huge = {"a": pa.array([2**64 - 1, 1], pa.uint64()), "b": pa.array([1e20, 1.0]), "c": [True, False], "price": [1.5, 2.5]}
+    pq.write_table(pa.table(huge), tmp_path / "t.parquet")
+    for wrong, message in (
+        ({"a": "date"}, "'a' is not of the type date: '18446744073709551615' in row 1"),
+        ({"b": "category"}, "'b' is not a category: it has fractions, or numbers of more than 18 digits"),
+        ({"b": "date"}, "'b' is not of the type date: '1e.?20' in row 1"),
+        ({"c": "category"}, "'c' has the type bool, which does not become a category"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load(tmp_path / "t.parquet", column_types=wrong)
+
+
+def test_a_stated_category_keeps_its_order(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"size": pd.Categorical(["S", "L"], ["S", "L"], ordered=True), "price": [1.5, 2.5]})
+    frame.to_parquet(tmp_path / "t.parquet")
+    assert load(tmp_path / "t.parquet", column_types={"size": "category"}).data.schema.field("size").type.ordered
+
+
 def test_a_target_of_dates_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="The target 'sold' holds dates"):
         load(write(tmp_path, "a,sold\n1,2020-01-01\n2,2021-01-01\n"), target="sold")

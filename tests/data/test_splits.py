@@ -379,6 +379,25 @@ def test_the_test_part_is_the_rows_of_another_table(tmp_path: Path, ending: str)
     assert evaluate_test(fit.predictor, parts).scores["r2"] > 0.9
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_test_table_keeps_the_order_of_the_training_tables_category(tmp_path: Path, ending: str) -> None:
+    train, test = make_homes(200, seed=0), make_homes(50, seed=1)
+    train["city"] = pd.Categorical(train.city, ["Porto", "Faro"], ordered=True)
+    test["city"] = pd.Categorical(test.city, ["Braga", "Faro", "Porto"], ordered=True)
+    parts = split_homes(tmp_path, train, test.assign(area=test.area + 0.5), ending=ending)
+    (city,) = (feature for feature in profile_columns(parts).features if feature.name == "city")
+    assert (city.categories, city.ordered) == (("Porto", "Faro"), True)
+    (rows,) = parts.test.batches(["area", "city"])
+    assert (rows.city.tolist(), rows.area.tolist()) == (test.city.tolist(), (test.area + 0.5).tolist())
+
+
+def test_a_test_table_of_other_types_is_refused(tmp_path: Path) -> None:
+    train, test = make_homes(50, seed=0), make_homes(20, seed=1)
+    train["who"] = np.where(train.who > 9, 2**64 - 1, 1).astype("uint64")
+    with pytest.raises(DataError, match=r"test\.parquet does not fit .*State column_types"):
+        split_homes(tmp_path, train, test.assign(who=-1), ending=".parquet")
+
+
 def test_rows_that_are_in_the_test_table_are_not_learned_from(tmp_path: Path) -> None:
     train = make_homes(200, seed=0)
     parts = split_homes(tmp_path, train, train.tail(20))

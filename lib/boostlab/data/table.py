@@ -192,12 +192,21 @@ def _add_test_rows(table: Table, settings: TableSettings) -> Table:
     types = {column.name: find_type(column.type) for column in table.data.schema}
     own = {"dataset": settings.test_dataset, "test_dataset": "", "features": list(table.features), "task": table.task}
     test = load_table(settings.model_copy(update={**own, "drop": [], "keep": [], "column_types": types}))
-    columns = test.data.select(table.data.column_names)
-    with contextlib.suppress(pa.ArrowException):  # fractions in a column of whole numbers
-        columns = columns.cast(table.data.schema)
+    columns = pa.table({column.name: _cast(test.data.column(column.name), column.type) for column in table.data.schema})
     lost = table.rows_without_target + test.rows_without_target
-    data = pa.concat_tables([table.data, columns], promote_options="permissive")
+    try:
+        data = pa.concat_tables([table.data, columns], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(f"{settings.test_dataset} does not fit {settings.dataset}: {error}. State column_types.") from None
     return replace(table, data=data, test_rows=len(test), rows_without_target=lost)
+
+
+def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+    """Return a column of the test rows with the type of the training rows, or as it is: it may have fractions."""
+    plain = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    with contextlib.suppress(pa.ArrowException):
+        return plain.cast(wanted)
+    return plain
 
 
 def _load_builtin(settings: TableSettings) -> Table:

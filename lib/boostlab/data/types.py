@@ -66,19 +66,21 @@ def convert_column(column: pa.ChunkedArray, name: str, wanted: FeatureType, read
         If a value does not have that type.
     """
     kind = find_type(column.type)
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
     if kind == wanted:
         return column, ""
-    if kind == "number" and wanted == "boolean" and pc.all(pc.is_in(column, pa.array([0, 1]).cast(column.type))).as_py():
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if kind == "number":
+        column = _to_whole(column)
+    if kind == "number" and wanted == "boolean" and set(column.drop_null().unique().to_pylist()) <= {0, 1}:
         return column.cast(pa.bool_()), ""
     if kind == "number" and wanted == "date":
-        return _convert_text(column.cast(pa.int64()).cast(pa.string()), name, wanted, read)
-    if kind in ("number", "boolean") and wanted == "category":
-        if pa.types.is_floating(column.type) and not pc.all(pc.equal(column, pc.round(column)), min_count=0).as_py():
-            raise DataError(f"The column {name!r} is not a category: it has fractions. Leave it out of column_types.")
-        whole = column.cast(pa.int64()) if pa.types.is_floating(column.type) else column
-        return whole.cast(pa.string()), "number"
+        return _convert_text(column.cast(pa.string()), name, wanted, read)
+    if kind == "number" and wanted == "category":
+        if pa.types.is_floating(column.type):
+            reason = "it has fractions, or numbers of more than 18 digits"
+            raise DataError(f"The column {name!r} is not a category: {reason}. Leave it out of column_types.")
+        return column.cast(pa.string()), "number"
     if kind == "category":
         return _convert_text(column, name, wanted, read)
     if kind == "boolean" and wanted == "number":
@@ -86,6 +88,17 @@ def convert_column(column: pa.ChunkedArray, name: str, wanted: FeatureType, read
     raise DataError(
         f"The column {name!r} has the type {column.type}, which does not become a {wanted}. Leave it out of column_types."
     )
+
+
+def _to_whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return numbers as int64 if all are whole, with null for NaN."""
+    if not pa.types.is_floating(column.type):
+        return column
+    column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column
 
 
 def _convert_text(column: pa.ChunkedArray, name: str, wanted: FeatureType, read: ReadSettings) -> tuple[pa.ChunkedArray, str]:

@@ -189,6 +189,35 @@ def has_two_gaps(categories: tuple[str, ...], *, optional: bool) -> bool:
     return optional + len(MISSING_MARKERS & set(categories)) > 1
 
 
+def test_whole_numbers_as_categories_are_answered_alike_however_they_are_written(tmp_path: Path) -> None:
+    import mlflow.pyfunc
+
+    zips = np.arange(1, ROWS + 1) % 4 + 1
+    path = tmp_path / "t.csv"
+    pd.DataFrame({"zip": zips, "y": np.array([5.5, 1.0, 8.0, 3.0])[zips - 1] + np.arange(ROWS) / 1000}).to_csv(path, index=False)
+    settings = make_settings(
+        dataset=str(path), target="y", keep=["zip"], column_types={"zip": "category"}, num_boost_round=5, min_child_weight=0.0
+    )
+    folder, predictor, _ = make_package(settings, tmp_path)
+    model = mlflow.pyfunc.load_model(str(folder))
+    expected = np.asarray(predictor.predict(pd.DataFrame({"zip": [1, 2, 3, 4, 5, None]}))).tolist()
+    assert len(set(expected[:4])) == 4 and expected[4] == expected[5]  # an unknown one is missing
+
+    for last in ("5", "x"):
+        sent = ["01", "2.0", " 3 ", "4", last, None]
+        frame = pd.DataFrame({"zip": sent})
+        body = json.dumps({"dataframe_split": frame.to_dict("split")})
+        assert np.asarray(predictor.predict(frame)).tolist() == model.predict(frame).tolist() == expected
+        assert ask_mlflow(model, body, JSON) == expected
+        if last == "5":  # the lean image takes numbers alone here
+            assert json.loads(ServedModel(folder).answer(body.encode(), JSON)[0])["predictions"] == expected
+        frame.assign(z=1).to_csv(tmp_path / "rows.csv", index=False)
+        frame.to_parquet(tmp_path / "rows.parquet")
+        for name in ("rows.csv", "rows.parquet"):
+            score_file(model, predictor.contract, rows=str(tmp_path / name), output=tmp_path / "out.parquet")
+            assert pd.read_parquet(tmp_path / "out.parquet")["prediction"].tolist() == expected
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_stated_types_and_rare_values_are_answered_alike(tmp_path: Path, suffix: str) -> None:
     import mlflow.pyfunc

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -170,7 +170,8 @@ def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
     if feature.mlflow_type in ("double", "long"):
         if pd.api.types.is_datetime64_any_dtype(values):
             values = _to_numbers(values, feature.format)
-        return pd.to_numeric(values).astype(np.dtype(DTYPES[feature.mlflow_type]))
+        errors: Literal["coerce", "raise"] = "coerce" if feature.type == "category" else "raise"  # an unknown category is missing
+        return pd.to_numeric(values, errors=errors).astype(np.dtype(DTYPES[feature.mlflow_type]))
     if feature.mlflow_type == "boolean" and not pd.api.types.is_bool_dtype(values):
         codes = pd.Series(encode_boolean(values, feature), index=values.index)
         return codes.map({1.0: True, 0.0: False}) if codes.hasnans else codes.astype(bool)

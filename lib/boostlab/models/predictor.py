@@ -224,9 +224,14 @@ def parse_booleans(values: Iterable[Any], name: str) -> Array:
 
 
 def encode_category(values: pd.Series, feature: Feature) -> Array:
-    """Return each value's position among the feature's categories; NaN for other values and for missing ones."""
+    """Return each value's position among the feature's categories; NaN for other values and for missing ones.
+
+    Among whole numbers, a text that reads as a number counts as one.
+    """
     import pandas as pd
 
+    if feature.mlflow_type == "double":
+        values = pd.to_numeric(values, errors="coerce").astype("float64")
     codes, distinct = pd.factorize(values)
     known = find_codes([*distinct, None], index_categories(feature))  # the code of a missing value is -1: the last
     return np.asarray(known[codes])

@@ -33,7 +33,8 @@ def study_features(source: Source, features: Sequence[Feature]) -> None:
     wanted: dict[str, FeatureType | None] = {}
     for feature in features:
         number = feature.mlflow_type in ("double", "long")
-        wanted[feature.name] = "number" if number else "category" if feature.type == "boolean" else feature.type
+        kind: FeatureType | None = None if feature.type == "category" else "number"  # an unknown category may be a text
+        wanted[feature.name] = kind if number else "category" if feature.type == "boolean" else feature.type
     source.study(wanted, formats={feature.name: feature.format for feature in features})
 
 

@@ -84,6 +84,20 @@ def test_a_csv_file_of_the_features_alone_becomes_a_parquet_file(package: Callab
     pd.testing.assert_frame_equal(out[contract.names], rows[contract.names], check_dtype=False)
 
 
+def test_columns_without_a_name_are_written_as_they_are_or_left_out(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("iris"))
+    lines = [",".join(map(str, row)) for row in rows[contract.names].head(2).to_numpy()]
+    (tmp_path / "1.csv").write_text(f",{IRIS.strip()},\n" + "".join(f"{number},{line},\n" for number, line in enumerate(lines)))
+    (tmp_path / "2.csv").write_text(IRIS + "\n".join(lines))
+    expected = np.asarray(model.predict(rows.head(2))).tolist()
+    for name, first in (("1.csv", ""), ("*.csv", contract.names[0])):
+        score_file(model, contract, rows=str(tmp_path / name), output=tmp_path / "out" / "out.csv")
+        header, *out = (tmp_path / "out" / "out.csv").read_text().replace('"', "").splitlines()
+        assert header.split(",") == [*([""] if not first else []), *contract.names, "prediction"]
+        assert [line.split(",")[-1] for line in out] == expected * (len(out) // 2)
+        assert out[1].startswith(lines[1] if first else f"1,{lines[1]}")
+
+
 def test_holds_at_most_a_chunk_in_memory(package: Callable[[str], Packaged], tmp_path: Path) -> None:
     model, contract, rows = load(package("iris"))
     path = tmp_path / "rows.csv"

@@ -50,8 +50,11 @@ class Source:
 
     @property
     def all_names(self) -> tuple[str, ...]:
-        """The columns of the files, those without a name included."""
-        return self.dialects[0].names if self.dialects else tuple(self.dataset.schema.names) if self.dataset else ()
+        """The columns of the files, with the first one without a name if each file has one."""
+        if self.dataset is not None:
+            return tuple(self.dataset.schema.names)
+        nameless = all("" in dialect.names for dialect in self.dialects)
+        return tuple(dict.fromkeys(name for name in self.dialects[0].names if name or nameless))
 
     @property
     def separator(self) -> str:

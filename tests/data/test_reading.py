@@ -15,7 +15,7 @@ import pytest
 from pyarrow import csv
 from tests.support.settings import make_settings
 
-from boostlab.data import reading
+from boostlab.data.files import find_files
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS
@@ -337,4 +337,4 @@ def test_a_class_named_na_is_a_class(tmp_path: Path) -> None:
 
 def test_refuses_a_path_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no file .*Relative paths start from the current folder"):
-        reading.find_files(str(tmp_path / "nothing.csv"))
+        find_files(str(tmp_path / "nothing.csv"))

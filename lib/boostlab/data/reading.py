@@ -6,8 +6,6 @@ Training reads all rows as one Arrow table, and scoring reads them in batches, b
 
 from __future__ import annotations
 
-import glob
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,14 +16,14 @@ import pyarrow.dataset as ds
 from pyarrow import csv
 
 from boostlab.data.dialect import Dialect, find_dialect
-from boostlab.data.readings import Column, Number, Reading, is_number
+from boostlab.data.files import describe_unreadable, find_files, is_text, open_parquet
+from boostlab.data.inference import Column
+from boostlab.data.readings import Number, Reading, is_number
 from boostlab.data.settings import ReadSettings
 from boostlab.data.types import convert, find_type, simplify
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
 
-TEXT = (".csv", ".csv.gz")
-ENDINGS = (*TEXT, ".parquet")
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many rows in a block
 INDEX = "__index_level_"  # how pandas names a stored index that has no name
@@ -198,7 +196,7 @@ class Source:
                 if batch.num_rows:
                     yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:
-            raise _unreadable(self.paths[0], error) from None
+            raise describe_unreadable(self.paths[0], error) from None
 
 
 def open_source(dataset: str, read: ReadSettings) -> Source:
@@ -213,7 +211,7 @@ def open_source(dataset: str, read: ReadSettings) -> Source:
     paths = find_files(dataset)
     if not is_text(paths[0]):
         folder = Path(dataset).expanduser()
-        found = _open_parquet(paths, folder if folder.is_dir() else None)
+        found = open_parquet(paths, folder if folder.is_dir() else None)
         names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
         return Source(tuple(paths), names, read, dataset=found)
     dialects = tuple(find_dialect(path, read) for path in paths)
@@ -225,57 +223,6 @@ def open_source(dataset: str, read: ReadSettings) -> Source:
                 f"{paths[0]} and {path} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
             )
     return Source(tuple(paths), names, read, dialects)
-
-
-def find_files(dataset: str) -> list[Path]:
-    """Return the files of a path, a folder of Parquet files or a glob, all of one format.
-
-    Raises
-    ------
-    DataError
-        If there is no file, or the format is unknown or differs between the files.
-    """
-    path = Path(dataset).expanduser()
-    if path.is_dir():
-        found = sorted(item for item in path.rglob("*.parquet") if item.is_file())
-        if not found:
-            raise DataError(f"The folder {dataset} holds no .parquet file. Name a folder with .parquet files, a file or a glob.")
-    else:
-        found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-    if not found:
-        raise DataError(f"There is no file {dataset}. Relative paths start from the current folder.")
-    formats = {next((ending for ending in ENDINGS if item.name.endswith(ending)), item.suffix) for item in found}
-    if not formats <= set(ENDINGS) or len(formats) > 1:
-        raise DataError(f"{dataset} has the format {', '.join(sorted(formats))}. Allowed: one of {', '.join(ENDINGS)}.")
-    return found
-
-
-def is_text(path: Path) -> bool:
-    """Tell whether a file is a CSV file."""
-    return path.name.endswith(TEXT)
-
-
-def _open_parquet(paths: Sequence[Path], folder: Path | None) -> ds.Dataset:
-    """Open Parquet files with one type for each column; folders such as ``year=2024`` become columns."""
-    for path in paths:
-        if not path.stat().st_size:
-            raise DataError(f"{path} is empty.")
-    files = [str(path) for path in paths]
-    options = {"format": "parquet", "partitioning": ds.HivePartitioning.discover(), "partition_base_dir": folder and str(folder)}
-    try:
-        found = ds.dataset(files, **options)
-        whole = found.schema
-        for path, fragment in zip(paths, found.get_fragments(), strict=True):
-            try:
-                whole = pa.unify_schemas([whole, fragment.physical_schema.remove_metadata()], promote_options="permissive")
-            except pa.ArrowException as error:
-                raise DataError(f"{path} does not fit the other files of this table: {_first_line(error)}") from None
-        twice = [name for name, count in Counter(whole.names).items() if count > 1]
-        if twice:
-            raise DataError(f"{paths[0]} has more than one column {twice[0]!r}. Rename them: column names are unique.")
-        return ds.dataset(files, schema=whole, **options)
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(paths[0], error) from None
 
 
 def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -305,17 +252,9 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator
         for batch in reader:
             yield pa.record_batch(batch.columns, names=list(columns))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from None
+        raise describe_unreadable(path, error) from None
 
 
 def _fingerprint(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_mtime_ns, stat.st_size
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} cannot be read as a table: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

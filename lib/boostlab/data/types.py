@@ -8,7 +8,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boostlab.data.readings import Column
+from boostlab.data.inference import Column
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType

@@ -188,8 +188,10 @@ def encode_number(values: pd.Series, feature: Feature) -> Array:
 
 def drop_missing(numbers: Array, feature: Feature) -> Array:
     """Return numbers with NaN for those that mean a missing value."""
+    if not feature.missing:
+        return numbers
     missing = np.asarray(feature.missing, numbers.dtype if numbers.dtype.kind == "f" else np.float64)  # a float32 has its -999.9
-    return np.where(np.isin(numbers, missing), np.nan, numbers) if feature.missing else numbers
+    return np.where(np.isin(numbers, missing), np.nan, numbers)
 
 
 def narrow_numbers(numbers: Array, name: str) -> Array:

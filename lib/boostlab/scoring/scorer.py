@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from boostlab.data.reading import find_files, is_text, open_source
+from boostlab.data.files import find_files, is_text
+from boostlab.data.reading import open_source
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from boostlab.data.reading import Source, is_text
+from boostlab.data.files import is_text
+from boostlab.data.reading import Source
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature, FeatureType
 from boostlab.models.packaging import cast_to_signature

@@ -146,7 +146,8 @@ def _plot_classification(evaluation: Evaluation) -> Figure:
         position: float(roc_auc_score(true == position, probabilities[:, position], sample_weight=weight))
         for position in ([1] if len(labels) == 2 else range(len(labels)))
     }
-    shown = sorted(sorted(areas, key=lambda position: areas[position])[:MOST_CURVES])
+    lowest_first = sorted(areas, key=lambda position: (np.isnan(areas[position]), areas[position]))  # NaN: no such test row
+    shown = sorted(lowest_first[:MOST_CURVES])
     for number, position in enumerate(shown):
         is_class, scores, label = true == position, probabilities[:, position], shorten_label(labels[position], 20)
         line: dict[str, Any] = choose_line(number)

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from boostlab.data.readings import Column, Reading
+from boostlab.data.inference import Column
+from boostlab.data.readings import Reading
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType

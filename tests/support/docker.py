@@ -112,9 +112,12 @@ def build_from(engine: Any, folder: Path, dockerfile: str, *, log: list[str] | N
 
 def list_images(engine: Any) -> list[str]:
     """Return the names of the tests' images."""
-    return sorted(tag for image in engine.images.list() for tag in image.tags if NAME in tag)
+    summaries = engine.api.images()  # images.list() asks for each one, and fails if another test removes it in between
+    return sorted(tag for image in summaries for tag in image["RepoTags"] or () if NAME in tag)
 
 
 def list_containers(engine: Any) -> list[str]:
     """Return the names of the containers of the tests' images."""
-    return sorted(str(one.name) for one in engine.containers.list(all=True) if NAME in str(one.image.tags))
+    own = {image["Id"] for image in engine.api.images() if NAME in str(image["RepoTags"])}
+    containers = [one for one in engine.api.containers(all=True) if one["ImageID"] in own]
+    return sorted(name.removeprefix("/") for one in containers for name in one["Names"])

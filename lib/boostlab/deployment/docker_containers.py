@@ -85,7 +85,7 @@ def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str =
 
 def remove_orphans(client: DockerClient) -> None:
     """Remove temporary containers whose owner was killed."""
-    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}):
+    for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
         if not psutil.pid_exists(int(container.labels[OWNER_LABEL])):
             _remove(client, container.id)
 
@@ -122,7 +122,7 @@ def _restore(client: DockerClient, name: str) -> None:
 
 def _find_containers(client: DockerClient, name: str) -> list[Container]:
     """Return the container of this name as a list of at most one."""
-    return list(client.containers.list(all=True, filters={"name": f"^/{name}$"}))
+    return list(client.containers.list(all=True, filters={"name": f"^/{name}$"}, ignore_removed=True))
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
-from boostlab.redaction import find_secrets, redact, redact_parameters
+from boostlab.redaction import environment_secrets, find_secrets, redact, redact_parameters
 
 ADDRESS = "postgresql://me:s3cr%40t!@db.example.com/runs"
 
@@ -44,7 +46,7 @@ def test_finds_the_value_of_a_parameter_named_like_a_secret(name: str) -> None:
 
 
 def test_finds_a_percent_encoded_password_in_both_forms() -> None:
-    assert find_secrets({"tracking_uri": ADDRESS}) == {"s3cr%40t!", "s3cr@t!"}
+    assert find_secrets({"tracking_uri": ADDRESS}) >= {"s3cr%40t!", "s3cr@t!"}
 
 
 @pytest.mark.parametrize("value", [["a", "hunter22"], {"x": {"y": "hunter22"}}])
@@ -95,3 +97,54 @@ def test_records_parameters_without_their_secrets() -> None:
         "token": "",
         "eta": 0.1,
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("max_tokens", 1000), ("n_tokens", 5000), ("tokenizer", "bpe-large"), ("use_token", True)]
+)
+def test_takes_an_amount_for_no_secret(name: str, value: object) -> None:
+    assert find_secrets({name: value}) == frozenset()
+    assert redact_parameters({name: value}) == {name: value}
+
+
+def test_does_not_mask_a_short_secret_within_a_word() -> None:
+    assert redact("10000 test_rmse 1000 test", {"1000", "test"}) == "10000 test_rmse *** ***"
+
+
+@pytest.mark.parametrize("secret", ["fish&chips", "a<b>c-long", 'it\'s "quoted"', "café/ü&%20x"])
+def test_masks_a_secret_in_a_page_in_json_and_in_an_address(secret: str) -> None:
+    import html
+    import json
+    from urllib.parse import quote
+
+    from markupsafe import escape
+
+    pages = [html.escape(secret), html.escape(secret, quote=False), str(escape(secret))]
+    shown = [*pages, json.dumps(secret), quote(secret, safe="")]
+    masked = redact(shown, find_secrets({"password": secret}))
+    assert [text.strip('"') for text in masked] == ["***"] * len(shown)
+
+
+def test_masks_a_secret_that_is_a_key() -> None:
+    assert redact({"hunter22": {"a hunter22": 1}}, {"hunter22"}) == {"***": {"a ***": 1}}
+
+
+def test_masks_a_password_with_slashes_of_a_database() -> None:
+    assert redact("postgresql://me:a/b/c@host/runs", ()) == "postgresql://me:***@host/runs"
+
+
+def test_finds_the_credentials_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    given = {
+        "PGPASSWORD": "hunter22",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI",
+        "OPENAI_API_KEY": "sk-abcdef",
+        "GH_TOKEN": "ghp_123456",
+        "DATABASE_URL": "postgresql://me:inside99@host/runs",
+    }
+    paths = {"PWD": str(tmp_path), "MY_TOKEN": str(tmp_path)}
+    ordinary = {"TOKENIZERS_PARALLELISM": "false", "KEY_FILE": "abcdefgh", "A": "b", **paths}
+    for name, value in {**given, **ordinary}.items():
+        monkeypatch.setenv(name, value)
+    assert environment_secrets() == {"hunter22", "wJalrXUtnFEMI", "sk-abcdef", "ghp_123456", "inside99"}

@@ -11,8 +11,8 @@ import click
 
 from boostlab.errors import LabError
 from boostlab.notebook.kit import create_lab
-from boostlab.tracking import delivery, recovery
-from boostlab.tracking.journal import Journal, journals_folder
+from boostlab.tracking import recovery
+from boostlab.tracking.journal import Journal, journals_folder, waiting_journals
 from boostlab.tracking.store import find_project, find_store, open_store
 from boostlab.tracking.ui import build_command
 
@@ -41,15 +41,14 @@ def deliver(name: str | None, tracking_uri: str) -> None:
 
     NAME is the journal from the error message. Without it, all waiting journals of this host are delivered.
     """
-    folder = journals_folder()
-    waiting = [Journal(path) for path in sorted(folder.glob("*")) if (path / "run.json").exists() and path.name[0] != "."]
+    folder, waiting = journals_folder(), waiting_journals()
     chosen = [journal for journal in waiting if name in (None, journal.path.name)]
     if name and not chosen:
         known = ", ".join(journal.path.name for journal in waiting) or "none"
         raise click.ClickException(f"No journal {name!r} waits in {folder}. Waiting: {known}.")
     if not chosen:
         click.echo(f"Nothing waits in {folder}.")
-    failures = [message for journal in chosen if (message := _deliver(journal, tracking_uri))]
+    failures = [message for journal in chosen if (message := _deliver(journal, tracking_uri, is_named=bool(name)))]
     if failures:
         raise click.ClickException("\n".join(failures))
 
@@ -70,19 +69,20 @@ def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
     os.execv(sys.executable, [*build_command(store), *options])  # noqa: S606  # the server replaces this process, without a shell
 
 
-def _deliver(journal: Journal, tracking_uri: str) -> str | None:
+def _deliver(journal: Journal, tracking_uri: str, *, is_named: bool) -> str | None:
     """Deliver one journal; return the error message if that fails."""
-    if not journal.acquire():
-        return f"{journal.path.name} belongs to a running execution. Wait for its end."
     try:
         facts = journal.facts()
+        if not recovery.is_of_this_host(facts) and not is_named:
+            host = facts.tags["boostlab.host"]
+            return f"{journal.path.name} is a run of the host {host}. If it has ended, run: boostlab deliver {journal.path.name}"
+        if not (journal.acquire_delivery() and journal.acquire()):
+            return f"{journal.path.name} belongs to a running execution. Wait for its end."
         address = tracking_uri or (facts.store if "***" not in facts.store else os.environ.get("MLFLOW_TRACKING_URI", ""))
         store = find_store(address, project=find_project())
         if store.shown != facts.store and not tracking_uri:
             return f"{journal.path.name} belongs to {facts.store}. Give that address, with its password, as --tracking-uri."
-        opened = open_store(store)
-        recovery.end_abandoned(journal)
-        run_id = delivery.complete(journal, opened)
+        run_id = recovery.complete_orphan(journal, open_store(store))
     except LabError as error:
         return f"{journal.path.name} is kept: {error}"
     except Exception as error:  # a damaged journal must not stop the delivery of the others

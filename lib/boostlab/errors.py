@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+StoreFault = Literal["lost", "refused", "gone", "driver", "address"]
 
 
 class LabError(Exception):
@@ -34,7 +37,19 @@ class TrainingError(LabError):
 
 
 class StoreError(LabError):
-    """The tracking store cannot be opened, refuses a record, or is lost."""
+    """The tracking store cannot be opened, refuses a record, or is lost.
+
+    Attributes
+    ----------
+    kind : str
+        ``lost``: no valid answer, so nothing is known; try again later. ``refused``: the store's answer is no, such as a
+        missing permission or an invalid value. ``gone``: the store's answer is that it has no such thing. ``driver``: a package
+        is missing on this machine. ``address``: no store can have this address.
+    """
+
+    def __init__(self, message: str, *, kind: StoreFault = "lost") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class GateError(LabError):

@@ -19,6 +19,7 @@ from boostlab.tracking.journal import journals_folder
 
 pytestmark = pytest.mark.slow
 
+COURIER = "boostlab.tracking.courier_process"
 SLEEPER = """\
 from pathlib import Path
 import os, time
@@ -102,7 +103,7 @@ def test_a_second_signal_does_not_cut_off_the_record_of_the_first(
     assert "so far" in (path.parent / "out.ipynb").read_text()
 
 
-def test_a_run_whose_owner_was_killed_is_ended_by_its_watchdog(
+def test_a_run_whose_owner_was_killed_is_ended_by_its_courier(
     write_notebook: Write, start_papermill: Start, store: str, look: Look
 ) -> None:
     path = write_notebook(SLEEPER)
@@ -117,19 +118,21 @@ def test_a_run_whose_owner_was_killed_is_ended_by_its_watchdog(
     assert artifacts(look(), run.info.run_id) == NOTEBOOK
 
 
-def test_the_next_execution_ends_a_run_whose_owner_and_watchdog_were_killed(
+def test_the_next_execution_ends_a_run_whose_owner_and_courier_were_killed(
     write_notebook: Write, start_papermill: Start, papermill: Papermill, store: str, look: Look
 ) -> None:
     path = write_notebook(SLEEPER)
     process = start_papermill(path, "killed.ipynb", "-p", "tracking_uri", store, "-p", "run_name", "victim")
     kernel = int(wait_for(path.with_name("pid")))
-    (watchdog,) = [child for child in psutil.Process(process.pid).children() if "boostlab.tracking.watchdog" in child.cmdline()]
-    watchdog.kill()
+    (courier,) = [child for child in psutil.Process(process.pid).children() if COURIER in child.cmdline()]
+    process.send_signal(signal.SIGSTOP)  # it must not start another courier
+    courier.kill()
     process.kill()
     process.wait(TIMEOUT_S)
     assert only_run(look()).info.status == "RUNNING"
     done = papermill(write_notebook("print(x)", name="next.ipynb"), "next_out.ipynb", "-p", "tracking_uri", store)
     assert done.returncode == 0, done.stderr
+    wait_until(lambda: not list(journals_folder().iterdir()))
     runs = {run.info.run_name: run for run in all_runs(look())}
     victim = runs.pop("victim")
     assert victim.info.status == "KILLED"

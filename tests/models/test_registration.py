@@ -15,7 +15,7 @@ from boostlab.models.contract import Contract, Feature
 from boostlab.models.packaging import find_logged_model, write_model
 from boostlab.models.predictor import Predictor
 from boostlab.models.registration import register_run
-from boostlab.tracking import delivery
+from boostlab.tracking.delivery import Delivery, add_end
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, find_store, open_store
 
@@ -36,8 +36,8 @@ def make_run(store: OpenStore, folder: Path, *, with_model: bool = True) -> str:
         predictor = Predictor(booster, Contract("regression", (), (FEATURE,)))
         write_model(predictor, ROWS, folder / "parts")
         journal.add("model", {"name": "model", "register_as": ""}, folder / "parts")
-    delivery.add_end(journal, "FINISHED", {})
-    return delivery.complete(journal, store)
+    add_end(journal, "FINISHED", {})
+    return Delivery(journal, store).complete()
 
 
 def test_registers_the_model_of_a_run_once_per_name(store: OpenStore, tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_what_only_the_notebook_can_know_fails_with_one_message(
 def test_a_kernel_that_no_engine_runs_owns_its_run(papermill: Papermill, store: str, look: Look, task: str, status: str) -> None:
     """As in JupyterLab: the notebook makes the run; what it does not finish does not stay open."""
     papermill("--engine", "nbclient", TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "task", task)
-    wait_until(lambda: all_runs(look())[0].info.status != "RUNNING")  # its watchdog ends it once the kernel is gone
+    wait_until(lambda: all_runs(look())[0].info.status != "RUNNING")  # its courier ends it once the kernel is gone
     (run,) = all_runs(look())
     assert (run.info.status, run.data.tags["boostlab.origin"]) == (status, "jupyter")
     assert ("test_rmse" in run.data.metrics) == (status == "FINISHED")

@@ -21,7 +21,7 @@ from boostlab.models.packaging import write_model
 from boostlab.models.registration import register_model
 from boostlab.notebook.parameters import check_parameters
 from boostlab.registry.settings import Registry
-from boostlab.tracking import delivery
+from boostlab.tracking.delivery import Delivery, add_end
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store
 from boostlab.training.fit import fit_booster
@@ -101,8 +101,8 @@ def _record(
         if with_model:
             write_model(predictor, example, Path(temporary) / "parts")
             entry = journal.add("model", {"name": "model", "register_as": register_as}, Path(temporary) / "parts")
-            delivery.create_run(journal, opened)
-            delivery.send(journal, opened)
-            receipts = dict(entry.receipt or {})
-    delivery.add_end(journal, "FINISHED", {})
-    return receipts | {"run_id": delivery.complete(journal, opened)}
+            Delivery(journal, opened).create_run()
+            Delivery(journal, opened).send()
+            receipts = journal.receipts()[entry.start]
+    add_end(journal, "FINISHED", {})
+    return receipts | {"run_id": Delivery(journal, opened).complete()}

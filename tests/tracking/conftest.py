@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,25 @@ def stores(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Ite
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
         found = [find_store(address, project=folder) for address in (new_store(folder), str(folder / "mlruns"))]
         yield {store.scheme: open_store(store) for store in found}
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Put the user's state folder on a small disk of its own, and return a function that fills the disk."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a small disk needs root: {done.stderr.strip()}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(disk))
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+
+    yield fill
+    subprocess.run(["umount", "--lazy", disk], check=True)
 
 
 @pytest.fixture

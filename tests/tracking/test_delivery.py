@@ -19,7 +19,7 @@ from boostlab.errors import StoreError
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.packaging import write_model
 from boostlab.models.predictor import Predictor
-from boostlab.tracking import delivery
+from boostlab.tracking.delivery import Delivery, add_end
 from boostlab.tracking.journal import Entry, Journal
 from boostlab.tracking.store import OpenStore, find_store, open_store
 
@@ -48,6 +48,10 @@ def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["sqlite", "file"])
 def store(request: pytest.FixtureRequest, stores: dict[str, OpenStore]) -> OpenStore:
     return stores[request.param]
+
+
+def create_run(journal: Journal, store: OpenStore) -> str:
+    return Delivery(journal, store).create_run().run_id
 
 
 def add_model(journal: Journal, folder: Path, register_as: str = "") -> Entry:
@@ -90,7 +94,7 @@ def tags_of(client: Any, run_id: str) -> dict[str, str]:
 def test_makes_the_run_that_the_journal_describes(store: OpenStore, begin: Begin) -> None:
     client = store.client
     journal = begin(store)
-    run = client.get_run(delivery.create_run(journal, store))
+    run = client.get_run(create_run(journal, store))
 
     assert journal.facts().run_id == run.info.run_id
     assert (run.info.run_name, run.info.start_time, run.info.status) == ("a run", START_TIME, "RUNNING")
@@ -101,14 +105,14 @@ def test_makes_the_run_that_the_journal_describes(store: OpenStore, begin: Begin
 @pytest.mark.parametrize(("name", "folder"), [("team a/é-1.0", "team_a_é-1.0"), ("..", "_"), ("x" * 100, "x" * 60)])
 def test_names_the_artifacts_folder_after_the_experiment(sqlite: OpenStore, begin: Begin, name: str, folder: str) -> None:
     client, store = sqlite.client, sqlite
-    run = client.get_run(delivery.create_run(begin(store, experiment=name), store))
+    run = client.get_run(create_run(begin(store, experiment=name), store))
 
     assert unquote(run.info.artifact_uri) == f"file://{store.artifact_root}/{folder}/{run.info.run_id}/artifacts"
 
 
 def test_puts_a_second_run_into_the_same_experiment(sqlite: OpenStore, begin: Begin) -> None:
     client, store = sqlite.client, sqlite
-    ids = [delivery.create_run(begin(store), store) for _ in range(2)]
+    ids = [create_run(begin(store), store) for _ in range(2)]
 
     assert len({client.get_run(run_id).info.experiment_id for run_id in ids}) == 1
 
@@ -116,7 +120,7 @@ def test_puts_a_second_run_into_the_same_experiment(sqlite: OpenStore, begin: Be
 def test_cuts_a_parameter_to_the_length_that_mlflow_takes(store: OpenStore, begin: Begin) -> None:
     client = store.client
     params = {f"p{number}": "x" * 7000 for number in range(150)}
-    run = client.get_run(delivery.create_run(begin(store, params=params), store))
+    run = client.get_run(create_run(begin(store, params=params), store))
 
     assert {name: len(value) for name, value in run.data.params.items()} == dict.fromkeys(params, 6000)
 
@@ -124,18 +128,18 @@ def test_cuts_a_parameter_to_the_length_that_mlflow_takes(store: OpenStore, begi
 def test_refuses_a_deleted_experiment_with_the_way_back(store: OpenStore, begin: Begin) -> None:
     client = store.client
     journal = begin(store)
-    delivery.create_run(journal, store)
+    create_run(journal, store)
     client.delete_experiment(journal.facts().experiment_id)
 
     with pytest.raises(StoreError, match=rf"mlflow experiments restore --experiment-id {journal.facts().experiment_id}$"):
-        delivery.create_run(begin(store), store)
+        create_run(begin(store), store)
 
 
 def test_leaves_nothing_in_the_working_directory(store: OpenStore, begin: Begin, tmp_path: Path) -> None:
     journal = begin(store)
-    delivery.create_run(journal, store)
+    create_run(journal, store)
     add_model(journal, tmp_path, register_as=tmp_path.name)
-    delivery.send(journal, store)
+    Delivery(journal, store).send()
 
     assert not any((tmp_path / "cwd").iterdir())
 
@@ -143,23 +147,23 @@ def test_leaves_nothing_in_the_working_directory(store: OpenStore, begin: Begin,
 def test_sends_every_kind_of_entry(store: OpenStore, begin: Begin, tmp_path: Path) -> None:
     client = store.client
     journal = begin(store)
-    run_id = delivery.create_run(journal, store)
+    run_id = create_run(journal, store)
     add_everything(journal, tmp_path)
-    delivery.send(journal, store)
+    Delivery(journal, store).send()
 
     assert_holds_everything(client, run_id)
-    assert all(entry.receipt is not None for entry in journal.entries())
+    assert journal.cursor.sent == journal.size
 
 
 def test_sends_and_registers_a_model_once(store: OpenStore, begin: Begin, tmp_path: Path) -> None:
     client = store.client
     journal = begin(store)
-    run_id = delivery.create_run(journal, store)
+    run_id = create_run(journal, store)
     entries = [add_model(journal, tmp_path, register_as=tmp_path.name) for _ in range(2)]
     for _ in range(2):
-        delivery.send(journal, store)
+        Delivery(journal, store).send()
     versions = client.search_model_versions(f"name = '{tmp_path.name}'")
-    receipts = [entry.receipt or {} for entry in entries]
+    receipts = [journal.receipts()[entry.start] for entry in entries]
 
     assert [receipt["version"] for receipt in receipts] == [1, 2]
     assert [receipt["model_uri"] for receipt in receipts] == [f"models:/{receipt['model_id']}" for receipt in receipts]
@@ -177,22 +181,22 @@ def test_notes_what_the_store_refuses_and_goes_on(
 ) -> None:
     client = store.client
     journal = begin(store)
-    run_id = delivery.create_run(journal, store)
+    run_id = create_run(journal, store)
     refused = add_model(journal, tmp_path, **facts) if kind == "model" else journal.add(kind, facts)
     journal.add("tags", {"later": "yes"})
-    delivery.send(journal, store)
+    Delivery(journal, store).send()
 
-    assert words in (refused.receipt or {})["refused"]
+    assert words in journal.receipts()[refused.start]["refused"]
     assert tags_of(client, run_id)["later"] == "yes"
 
 
 def test_ends_a_run_when_it_ended_and_removes_its_journal(store: OpenStore, begin: Begin) -> None:
     client = store.client
     journal = begin(store)
-    delivery.create_run(journal, store)
+    create_run(journal, store)
     journal.add("tags", {"boostlab.reason": "It broke."})
     journal.add("end", {"status": "FAILED", "end_time": START_TIME + 1234})
-    run = client.get_run(delivery.complete(journal, store))
+    run = client.get_run(Delivery(journal, store).complete())
 
     assert (run.info.status, run.info.end_time) == ("FAILED", START_TIME + 1234)
     assert run.data.tags["boostlab.reason"] == "It broke."
@@ -202,22 +206,22 @@ def test_ends_a_run_when_it_ended_and_removes_its_journal(store: OpenStore, begi
 def test_notes_the_end_as_it_is_now(sqlite: OpenStore, begin: Begin) -> None:
     journal = begin(sqlite)
     before = int(time.time() * 1000)
-    delivery.add_end(journal, "FINISHED", {})
+    add_end(journal, "FINISHED", {})
     (end,) = journal.entries()
 
-    assert end.read()["status"] == "FINISHED"
-    assert before <= end.read()["end_time"] <= int(time.time() * 1000)
+    assert end.content["status"] == "FINISHED"
+    assert before <= end.content["end_time"] <= int(time.time() * 1000)
 
 
 def test_makes_a_run_anew_that_vanished_from_the_store(stores: dict[str, OpenStore], begin: Begin, tmp_path: Path) -> None:
     client, store = stores["file"].client, stores["file"]
     journal = begin(store)
-    lost = delivery.create_run(journal, store)
+    lost = create_run(journal, store)
     add_everything(journal, tmp_path)
-    delivery.send(journal, store)
-    delivery.add_end(journal, "FINISHED", {})
+    Delivery(journal, store).send()
+    add_end(journal, "FINISHED", {})
     shutil.rmtree(store.path / journal.facts().experiment_id)
-    run_id = delivery.complete(journal, store)
+    run_id = Delivery(journal, store).complete()
 
     assert run_id != lost
     assert_holds_everything(client, run_id)
@@ -227,16 +231,15 @@ def test_makes_a_run_anew_that_vanished_from_the_store(stores: dict[str, OpenSto
 def test_keeps_everything_while_the_store_is_lost(sqlite: OpenStore, begin: Begin, tmp_path: Path) -> None:
     client, store = sqlite.client, sqlite
     journal = begin(store)
-    run_id = delivery.create_run(journal, store)
+    run_id = create_run(journal, store)
     entry = journal.add("tags", {"kept": "yes"})
     store.path.rename(tmp_path / "away.db")
-    for act in (delivery.send, delivery.complete):
-        with pytest.raises(StoreError, match="does not exist any more"):
-            act(journal, store)
+    with pytest.raises(StoreError, match="does not exist any more"):
+        Delivery(journal, store).complete()
 
-    assert entry.receipt is None
+    assert journal.cursor.sent < entry.end
     (tmp_path / "away.db").rename(store.path)
-    assert delivery.complete(journal, store) == run_id
+    assert Delivery(journal, store).complete() == run_id
     assert tags_of(client, run_id)["kept"] == "yes"
 
 
@@ -244,13 +247,13 @@ def test_keeps_what_the_store_fails_to_take(sqlite: OpenStore, begin: Begin, tmp
     shutil.copy(sqlite.path, tmp_path / "broken.db")
     store = open_store(find_store(f"sqlite:///{tmp_path}/broken.db", project=tmp_path))
     journal = begin(store)
-    delivery.create_run(journal, store)
+    create_run(journal, store)
     entry = journal.add("metrics", {"points": [["rmse", 1.0, START_TIME, 0]], "final": True})
     with closing(sqlite3.connect(store.path)) as connection:
         connection.execute("DROP TABLE metrics")
 
     with pytest.raises(StoreError, match=rf"^The tracking store {store.shown} fails: ") as caught:
-        delivery.send(journal, store)
+        Delivery(journal, store).send()
 
     assert len(str(caught.value).splitlines()) == 1
-    assert entry.receipt is None
+    assert journal.cursor.sent < entry.end

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +28,7 @@ def journal() -> Journal:
 
 
 def written(journal: Journal) -> list[tuple[str, dict[str, Any]]]:
-    return [(entry.type, entry.read()) for entry in journal.entries()]
+    return [(entry.type, entry.content) for entry in journal.entries()]
 
 
 def test_attaches_to_the_run_that_the_engine_made(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +85,11 @@ def test_finishing_reports_what_the_store_refused(journal: Journal) -> None:
     run = Run(journal)
     run.log_tags({"a": "b"})
     (entry,) = journal.entries()
-    entry.mark_sent({"refused": "It is too long."})
-    with pytest.raises(StoreError, match=r"The tracking store refuses this tags: It is too long\."):
+    journal.add_receipt(entry, {"type": "tags", "refused": "The store refuses it: too long."})
+    journal.move_cursor(sent=entry.end)
+    with pytest.raises(StoreError, match=r"The store refuses it: too long\.") as caught:
         run.finish()
+    assert caught.value.kind == "refused"
 
 
 def test_finishing_does_not_wait_for_a_lost_store(journal: Journal) -> None:
@@ -92,7 +97,7 @@ def test_finishing_does_not_wait_for_a_lost_store(journal: Journal) -> None:
     run.log_dataset({"name": "d"})
     journal.mark_lost()
     run.finish()
-    assert json.loads((next(journal.entries()).path / "entry.json").read_text()) == {"name": "d", "context": "training"}
+    assert next(journal.entries()).content == {"name": "d", "context": "training"}
 
 
 def test_records_all_findings_in_one_tag_and_one_file_and_shows_the_new_ones(journal: Journal) -> None:
@@ -116,3 +121,27 @@ def test_a_tag_holds_as_many_items_as_it_can(journal: Journal) -> None:
         assert len(shown) > 100
     assert 4900 < len(tags["list"]) <= 5000 and 4900 < len(tags["dict"]) <= 5000
     assert tags["text"] == "y"
+
+
+@pytest.mark.parametrize("value", [np.float32(0.5), np.float64(0.5), np.array(0.5), Decimal("0.5"), Fraction(1, 2)])
+def test_takes_numbers_of_any_kind(journal: Journal, value: Any) -> None:
+    Run(journal).log_metrics({"rmse": value})
+    ((_, content),) = written(journal)
+    assert content["points"][0][1] == 0.5
+
+
+def test_keeps_secrets_out_of_what_a_notebook_records(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "from-outside")
+    run = Run(journal, secrets=frozenset({"a-parameter"}))
+    run.log_tags({"said": "from-outside and a-parameter"})
+    run.log_dataset({"name": "d", "source": '{"url": "s3://me:pass@host"}'})
+    run.log_text("<p>from-outside</p>", "page.html")
+    texts = "".join(path.read_text() for path in journal.path.rglob("*") if path.is_file() and path.name != "reserve")
+    assert not any(secret in texts for secret in ("from-outside", "a-parameter", "pass@"))
+
+
+def test_records_many_values_in_little_time(journal: Journal) -> None:
+    run = Run(journal)
+    for number in range(1500):
+        run.log_metrics({"loss": number})
+    assert [content["points"][0][1] for _, content in written(journal)] == list(range(1500))

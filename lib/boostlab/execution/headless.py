@@ -24,8 +24,10 @@ from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.signals import Signals, signals_raised
+from boostlab.tracking import environment
+from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import Owner, open_run
-from boostlab.tracking.store import configure_mlflow, find_project, find_store, open_store
+from boostlab.tracking.store import configure_mlflow, find_project, find_store
 from boostlab.tracking.summary import describe_loss, describe_outcome
 
 PAPERMILL_STARTUP_TIMEOUT_S = 60  # papermill passes it on if the user gives no --start-timeout
@@ -57,27 +59,28 @@ def execute(
     notebook = folder / input_path if _is_local(input_path) else None
     label = f"{name_notebook(notebook)}.ipynb"
     kernel: WarmKernel | None = None
+    courier: Courier | None = None
     with signals_raised(lambda: kernel.kill() if kernel else None) as signals:
         try:
             values = check_parameters(nb, nb.metadata.papermill.get("parameters", {})).model_dump()
             store = find_store(values.get("tracking_uri", ""), project=find_project(notebook), folder=folder)
             configure_mlflow(store)
-            kernel = WarmKernel(nb, kernel_name)  # it loads the notebook's packages while the run is opened
-            opened = open_store(store)
+            courier = Courier(store)  # it opens the store, and the kernel loads the notebook's packages, side by side
+            kernel = WarmKernel(nb, kernel_name)
             output = nb.metadata.papermill.get("output_path")
             target = folder / output if _is_local(output) else None
             if target is not None:
-                _prepare_output(target, is_folder=str(output).endswith("/"))
-            owner = open_run(values, opened, notebook=notebook, origin="papermill", output_path=target)
-            record = Record(
-                nb,
-                secrets=owner.secrets,
-                output_path=output_path,
-                progress_bar=progress_bar,
-                log_output=log_output,
-                autosave_cell_every=autosave_cell_every,
-            )
-            return _Execution(record, owner, label).conduct(kernel, signals, log_output=log_output, **client_options)
+                _check_output(target, is_folder=str(output).endswith("/"))
+            with open_run(values, courier, notebook=notebook, origin="papermill", output_path=target) as owner:
+                record = Record(
+                    nb,
+                    secrets=owner.secrets,
+                    output_path=output_path,
+                    progress_bar=progress_bar,
+                    log_output=log_output,
+                    autosave_cell_every=autosave_cell_every,
+                )
+                return _Execution(record, owner, label).conduct(kernel, signals, log_output=log_output, **client_options)
         except (RefusedError, CellError):
             raise
         except LabError as error:
@@ -85,6 +88,8 @@ def execute(
         finally:
             if kernel is not None:
                 kernel.discard()
+            if courier is not None:
+                courier.dismiss()
 
 
 class _Execution:
@@ -115,7 +120,9 @@ class _Execution:
         """Make the run, run the cells, and return the ending; errors of cells are found in the notebook later."""
         try:
             self._owner.begin()
-            self._record.report(run=self._owner.journal.facts())
+            if path := self._owner.facts.output_path:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._record.report(run=self._owner.facts)
             self._record.notebook_start()
             self._run_cells(kernel, **options)
             return Ending("FINISHED")
@@ -145,24 +152,19 @@ class _Execution:
 
     def _kernel_environment(self) -> dict[str, str]:
         """Return the kernel's environment, which names the run for boostlab and for plain MLflow calls."""
-        facts = self._owner.journal.facts()
         env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)}
-        return env | {
-            JOURNAL_VARIABLE: str(self._owner.journal.path),
-            "MLFLOW_RUN_ID": facts.run_id,
-            "MLFLOW_EXPERIMENT_ID": facts.experiment_id,
-            "MLFLOW_TRACKING_URI": self._owner.store.uri,
-        }
+        run = environment.describe_run(self._owner.facts, self._owner.store)
+        return env | run | {JOURNAL_VARIABLE: str(self._owner.journal.path)}
 
     def _deliver(self, notebook: Any, ending: Ending) -> None:
         """Deliver the rest of the run, and log a summary."""
-        summary = describe_outcome(self._owner.journal, ending.status, ending.tags.get("boostlab.reason", ""))
+        summary = describe_outcome(self._owner, ending.status, ending.tags.get("boostlab.reason", ""))
         try:
             self._owner.deliver()
         except StoreError as error:
             with contextlib.suppress(OSError):  # the journal has the notebook too
                 write_ipynb(notebook, notebook.metadata.papermill.get("output_path"))
-            raise RefusedError(describe_loss(self._owner.journal, self._owner.store, ending.status, error)) from None
+            raise RefusedError(describe_loss(self._owner, ending.status, error)) from None
         logger.info("%s", summary)
 
 
@@ -179,13 +181,12 @@ def _is_local(path: Any) -> bool:
     return isinstance(path, str) and path not in ("", "-") and "://" not in path
 
 
-def _prepare_output(path: Path, *, is_folder: bool) -> None:
-    """Make the output's folder, and refuse a path that papermill could not write after the last cell."""
+def _check_output(path: Path, *, is_folder: bool) -> None:
+    """Refuse a path that papermill could not write after the last cell."""
     if is_folder or path.is_dir():
         raise LabError(f"The output {path} is a folder. Name a file in it.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LabError(f"The output folder {path.parent} cannot be made: {error.strerror}. Give another path.") from None
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise LabError(f"The output {path} cannot be written. Give another path.")
+    there = next(place for place in (path, *path.parents) if place.exists())
+    if there not in (path, path.parent) and not there.is_dir():
+        raise LabError(f"The output folder {path.parent} cannot be made: {there} is a file. Give another path.")
+    if not os.access(there, os.W_OK):
+        raise LabError(f"The output {path} cannot be written: {there} is not writable. Give another path.")

@@ -33,7 +33,6 @@ from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.store import find_project
 
 State = Literal["starting", "running", "finished", "failed", "stopped"]
-OWN_TO_KERNEL = ("BOOSTLAB_JOURNAL", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "JPY_PARENT_PID", "JPY_SESSION_NAME")
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 STATUS_VARIABLE = "BOOSTLAB_STATUS"  # in the environment of an execution: the status file that its parent process reads
 
@@ -74,8 +73,7 @@ class Job:
         self._log, self._status_file = self._folder / "log", self._folder / "status.json"
         self._stopped = False
         command = [sys.executable, "-P", "-m", "papermill", str(notebook), str(output), "-f", "/dev/stdin", "--no-progress-bar"]
-        env = {name: value for name, value in environment.original_environment().items() if name not in OWN_TO_KERNEL}
-        env[STATUS_VARIABLE] = str(self._status_file)
+        env = environment.outside() | {STATUS_VARIABLE: str(self._status_file)}
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=env, start_new_session=True

@@ -38,17 +38,19 @@ def register_run(client: MlflowClient, run_id: str, name: str) -> int:
             f"The run {run.info.run_name} ({run_id}) is {run.info.status} and logged no model. "
             "Choose a run of train.ipynb that is FINISHED."
         )
-    model = client.get_logged_model(logged[-1])
-    sources = (f"models:/{model.model_id}", model.artifact_location)  # database stores do not keep the model's id
-    versions = client.search_model_versions(f"run_id = '{run_id}'")
-    known = [int(version.version) for version in versions if version.name == name and version.source in sources]
-    return max(known) if known else register_model(client, model, name)
+    return register_model(client, client.get_logged_model(logged[-1]), name, is_repeated=True)
 
 
-def register_model(client: MlflowClient, model: LoggedModel, name: str) -> int:
-    """Add a version to a registered model, and return it. Create the registered model if it does not exist."""
+def register_model(client: MlflowClient, model: LoggedModel, name: str, *, is_repeated: bool = False) -> int:
+    """Add a version to a registered model, and return it. Create the registered model if it does not exist.
+
+    If `is_repeated`, the logged model may be a version of it already: then return that version.
+    """
     from mlflow.exceptions import MlflowException
 
+    if is_repeated and (known := _find_versions(client, model, name)):
+        _note_version(client, model, name, max(known))
+        return max(known)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -58,10 +60,22 @@ def register_model(client: MlflowClient, model: LoggedModel, name: str) -> int:
     source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
     with _as_default_store(client.tracking_uri):
         version = client.create_model_version(name, source=source, run_id=model.source_run_id, model_id=model.model_id)
-    known = json.loads(client.get_logged_model(model.model_id).tags.get(VERSIONS_TAG, "[]"))
-    known.append({"name": name, "version": version.version})
-    client.set_logged_model_tags(model.model_id, {VERSIONS_TAG: json.dumps(known)})
+    _note_version(client, model, name, int(version.version))
     return int(version.version)
+
+
+def _find_versions(client: MlflowClient, model: LoggedModel, name: str) -> list[int]:
+    """Return the versions of a registered model that a logged model is."""
+    sources = (f"models:/{model.model_id}", model.artifact_location)  # database stores do not keep the model's id
+    versions = client.search_model_versions(f"run_id = '{model.source_run_id}'")
+    return [int(version.version) for version in versions if version.name == name and version.source in sources]
+
+
+def _note_version(client: MlflowClient, model: LoggedModel, name: str, version: int) -> None:
+    known = json.loads(client.get_logged_model(model.model_id).tags.get(VERSIONS_TAG, "[]"))
+    if not any(item["name"] == name and int(item["version"]) == version for item in known):
+        known.append({"name": name, "version": version})
+        client.set_logged_model_tags(model.model_id, {VERSIONS_TAG: json.dumps(known)})
 
 
 @contextmanager

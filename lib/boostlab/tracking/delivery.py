@@ -1,159 +1,306 @@
-"""Delivery: send a run's journal to the tracking store, each entry once.
+"""Delivery: send a run's journal to the tracking store, so that each entry has its effect once.
 
-All calls of a run to the store are made here, by the run's owner or, for an orphaned run, by whoever completes it. MLflow is
-imported where it is used, so that a refused command stays fast.
+All calls of a run to the store are made here, in the run's courier or, for an orphaned run, in whoever completes it. The
+journal notes up to where sending was attempted. What may have been sent already is looked up in the store before it is sent
+again. MLflow is imported where it is used, so that a refused command stays fast.
 """
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import StoreError
 from boostlab.models.registration import register_model
-from boostlab.tracking.facts import RunFacts
+from boostlab.tracking.facts import JOURNAL_TAG, RunFacts
 from boostlab.tracking.journal import Entry, Journal
 from boostlab.tracking.store import OpenStore, as_store_error, check_reachable
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
-METRICS_PER_CALL = 1000
+POINTS_PER_CALL = 1000  # metrics of one request
 PARAMS_PER_CALL = 100
+TAGS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models instead of prompts
-REFUSAL_LENGTH = 600  # characters of MLflow's message that are passed on
-REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS", "PERMISSION_DENIED")
+ENTRY_TAG = "boostlab.entry"  # of a logged model: the entry of the journal that it was made from
+REFUSAL_LENGTH = 600  # characters of the store's message that are passed on
 
 
-def create_run(journal: Journal, store: OpenStore) -> str:
-    """Make the run that a journal describes, write its ids into the journal, and return the run's id.
+class Delivery:
+    """The delivery of one journal to a store.
 
-    Raises
-    ------
-    StoreError
-        If the experiment was deleted, or the store refuses the run.
+    A :class:`StoreError` of any method leaves the journal as it is: the same call later continues. Its `kind` tells whether
+    the store is lost or refuses the record.
     """
-    from mlflow.entities import Param
 
-    facts = journal.facts()
-    with as_store_error(store):
-        experiment_id = _find_experiment(facts.experiment, store)
-        run = store.client.create_run(experiment_id, start_time=facts.start_time, tags=facts.tags, run_name=facts.run_name)
-        journal.note_ids(run_id=run.info.run_id, experiment_id=experiment_id)
+    def __init__(self, journal: Journal, store: OpenStore) -> None:
+        self.journal, self.store = journal, store
+
+    def create_run(self) -> RunFacts:
+        """Make the run that the journal describes, unless an earlier attempt has made it, and return its facts.
+
+        Raises
+        ------
+        StoreError
+            If the experiment was deleted, the store refuses the run, or the store is lost.
+        """
+        facts, client = self.journal.facts(), self.store.client
+        attempted = self.journal.path / "creating"
+        if facts.run_id and not attempted.exists():
+            return facts
+        with as_store_error(self.store):
+            if not facts.run_id:
+                experiment_id = _find_experiment(facts.experiment, self.store)
+                run_id = self._find_run(experiment_id) if attempted.exists() else None
+                if run_id is None:
+                    attempted.touch()
+                    tags = facts.tags | {JOURNAL_TAG: self.journal.path.name}
+                    run = client.create_run(experiment_id, start_time=facts.start_time, tags=tags, run_name=facts.run_name)
+                    run_id = run.info.run_id
+                facts = self.journal.note_ids(run_id=run_id, experiment_id=experiment_id)
+            self._log_params(facts)
+        attempted.unlink(missing_ok=True)
+        return facts
+
+    def send(self) -> bool:
+        """Send the unsent entries in order, and return whether the end of the run was among them.
+
+        An entry that the store refuses gets a receipt with the refusal, and the next ones are sent.
+
+        Raises
+        ------
+        StoreError
+            If the store is lost, or refuses the end of the run.
+        """
+        facts = self.journal.facts()
+        for group in _group(self.journal.entries(self.journal.cursor.sent)):
+            is_repeated = group[0].start < self.journal.cursor.attempted
+            self.journal.move_cursor(sent=group[0].start, attempted=group[-1].end)
+            self._send_group(facts, group, is_repeated=is_repeated)
+            self.journal.move_cursor(sent=group[-1].end)
+            if group[-1].type == "end":
+                return True
+        return False
+
+    def complete(self) -> str:
+        """Send the rest of an ended run, remove its journal, and return the run's id.
+
+        A run that the store has lost is made again.
+
+        Raises
+        ------
+        StoreError
+            If the store is lost, or has refused a record that no notebook waited for; the journal stays.
+        """
+        with as_store_error(self.store):
+            check_reachable(self.store)
+            self._find_lost_run()
+        facts = self.create_run()
+        self._resend_refused(facts)
+        self.send()
+        if refused := next(self._refused(), ""):
+            raise StoreError(f"The run {facts.run_name} has ended in the store, but the store refuses a part of it: {refused}")
+        self.journal.remove()
+        return facts.run_id
+
+    def _send_group(self, facts: RunFacts, group: Sequence[Entry], *, is_repeated: bool) -> bool:
+        """Send entries of one type together; if the store refuses them, send each alone, and keep each refusal.
+
+        Return whether the store has taken all of them.
+        """
+        try:
+            with as_store_error(self.store):
+                receipt = self._send_entries(facts, group, is_repeated=is_repeated)
+        except StoreError as error:
+            if error.kind != "refused" or group[0].type == "end":
+                self._find_lost_run()  # it says more about a run that was deleted
+                raise
+            if len(group) > 1:
+                taken = [self._send_group(facts, [entry], is_repeated=True) for entry in group]
+                return all(taken)
+            receipt = {"type": group[0].type, "refused": str(error)[:REFUSAL_LENGTH]}
+        if receipt:
+            self.journal.add_receipt(group[0], receipt)
+        return "refused" not in receipt
+
+    def _log_params(self, facts: RunFacts) -> None:
+        """Give the new run its parameters; a run whose parameters are refused ends FAILED."""
+        from mlflow.entities import Param
+
         params = [Param(name, value[:PARAM_LENGTH]) for name, value in facts.params.items()]
-        for start in range(0, len(params), PARAMS_PER_CALL):
-            store.client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_CALL])
-    return str(run.info.run_id)
+        try:
+            with as_store_error(self.store):
+                for part in _cut(params, PARAMS_PER_CALL):
+                    self.store.client.log_batch(facts.run_id, params=part)
+        except StoreError as error:
+            if error.kind == "refused":
+                self.store.client.set_terminated(facts.run_id, "FAILED")
+            raise
 
+    def _send_entries(self, facts: RunFacts, group: Sequence[Entry], *, is_repeated: bool) -> dict[str, Any]:
+        """Send entries of one type, and return the receipt."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
 
-def send(journal: Journal, store: OpenStore) -> int:
-    """Send the unsent entries in order, and return their number.
+        client, run_id, entry = self.store.client, facts.run_id, group[0]
+        match entry.type:
+            case "metrics":
+                points = [Metric(*point) for one in group for point in one.content["points"]]
+                for part in _cut(self._without_known(run_id, points) if is_repeated else points, POINTS_PER_CALL):
+                    client.log_batch(run_id, metrics=part)
+            case "tags":
+                tags = {key: str(value) for one in group for key, value in one.content.items()}
+                for part in _cut([RunTag(key, value) for key, value in tags.items()], TAGS_PER_CALL):
+                    client.log_batch(run_id, tags=part)
+            case "files":
+                self._send_files(run_id, entry)
+            case "dataset":
+                about = {key: value for key, value in entry.content.items() if key != "context"}
+                client.log_inputs(
+                    run_id, [DatasetInput(Dataset(**about), [InputTag("mlflow.data.context", entry.content["context"])])]
+                )
+            case "model":
+                return self._send_model(facts, entry, is_repeated=is_repeated)
+            case "end":
+                self._end(facts, entry)
+            case unknown:
+                raise StoreError(f"An entry of the journal has the unknown type {unknown!r}.")
+        return {}
 
-    An entry with invalid content is marked as sent, with the store's refusal as its receipt; the notebook raises it.
+    def _send_files(self, run_id: str, entry: Entry) -> None:
+        damaged = entry.damaged_files()
+        if not damaged:
+            self.store.client.log_artifacts(run_id, str(entry.files))
+            return
+        for name in sorted(entry.sizes.keys() - set(damaged)):
+            folder = str(Path(name).parent)
+            self.store.client.log_artifact(run_id, str(entry.files / name), None if folder == "." else folder)
+        self.store.client.set_tag(run_id, "boostlab.lost_files", ", ".join(damaged))
 
-    Raises
-    ------
-    StoreError
-        If the store is lost; the journal keeps everything.
-    """
-    pending = [entry for entry in journal.entries() if entry.receipt is None]
-    if not pending:
-        return 0
-    from mlflow.exceptions import MlflowException
+    def _without_known(self, run_id: str, points: list[Any]) -> list[Any]:
+        """Return the metrics that the store does not have yet: a store of plain files keeps each one that is sent twice."""
+        known = {
+            (point.key, point.value, point.timestamp, point.step)
+            for key in {point.key for point in points}
+            for point in self.store.client.get_metric_history(run_id, key)
+        }
+        return [point for point in points if (point.key, point.value, point.timestamp, point.step) not in known]
 
-    facts = journal.facts()
-    with as_store_error(store):
-        check_reachable(store)
-        for entry in pending:
-            try:
-                receipt = _send_entry(store.client, facts, entry)
-            except MlflowException as error:
-                if error.error_code not in REFUSALS:
-                    raise
-                receipt = {"refused": error.message[:REFUSAL_LENGTH]}
-            entry.mark_sent(receipt)
-    return len(pending)
+    def _send_model(self, facts: RunFacts, entry: Entry, *, is_repeated: bool) -> dict[str, Any]:
+        from mlflow.entities import LoggedModelOutput
+        from mlflow.models import Model
 
+        from boostlab.models.packaging import package_model
 
-def complete(journal: Journal, store: OpenStore) -> str:
-    """Send the rest of an ended run, remove its journal, and return the run's id. A run that the store has lost is made again.
+        client = self.store.client
+        if damaged := entry.damaged_files():
+            raise StoreError(f"The model's files are damaged: {', '.join(damaged)}.", kind="refused")
+        logged = self._find_model(facts, entry) if is_repeated else None
+        if logged is None:
+            logged = client.create_logged_model(
+                facts.experiment_id,
+                name=entry.content["name"],
+                source_run_id=facts.run_id,
+                model_type="boostlab",
+                tags={ENTRY_TAG: str(entry.start)},
+            )
+        if str(logged.status) != "READY":
+            with tempfile.TemporaryDirectory() as temporary:
+                folder = Path(temporary) / "model"
+                ids = {"run_id": facts.run_id, "model_uuid": logged.model_id, "model_id": logged.model_id}
+                description = Model(artifact_path=logged.artifact_location, **ids)
+                package_model(entry.files, folder, mlflow_model=description)
+                client.log_model_artifacts(logged.model_id, str(folder))
+            client.finalize_logged_model(logged.model_id, "READY")
+        client.log_outputs(facts.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
+        if name := entry.content["register_as"]:
+            receipt["version"] = register_model(client, logged, name, is_repeated=is_repeated)
+        return receipt
 
-    Raises
-    ------
-    StoreError
-        If the store is lost; the journal stays.
-    """
-    with as_store_error(store):
-        check_reachable(store)
-        is_known = _knows_run(store.client, journal.facts().run_id)
-    if not is_known:
-        create_run(journal, store)
-        for entry in journal.entries():
-            entry.mark_unsent()
-    send(journal, store)
-    run_id = journal.facts().run_id
-    journal.remove()
-    return run_id
+    def _end(self, facts: RunFacts, entry: Entry) -> None:
+        """Give the run its final status. It is not FINISHED if the store has refused a part of it."""
+        status = entry.content["status"]
+        if status == "FINISHED" and (refused := next(self._refused(), "")):
+            status = "FAILED"
+            self.store.client.set_tag(facts.run_id, "boostlab.reason", f"The store refuses a part of the run: {refused}")
+        self.store.client.set_terminated(facts.run_id, status, entry.content["end_time"])
+
+    def _find_run(self, experiment_id: str) -> str | None:
+        """Return the run of this journal, if an earlier attempt has made it."""
+        name = self.journal.path.name
+        found = self.store.client.search_runs([experiment_id], f"tags.`{JOURNAL_TAG}` = '{name}'", max_results=1)
+        return str(found[0].info.run_id) if found else None
+
+    def _find_model(self, facts: RunFacts, entry: Entry) -> LoggedModel | None:
+        """Return the logged model of an entry, if an earlier attempt has made it."""
+        wanted = f"source_run_id = '{facts.run_id}'"
+        found = self.store.client.search_logged_models([facts.experiment_id], filter_string=wanted)
+        return next((model for model in found if model.tags.get(ENTRY_TAG) == str(entry.start)), None)
+
+    def _find_lost_run(self) -> None:
+        """Check that the run is in the store; if the store has lost it, prepare the journal to make it again."""
+        from mlflow.exceptions import MlflowException
+
+        facts = self.journal.facts()
+        if not facts.run_id:
+            return
+        try:
+            run = self.store.client.get_run(facts.run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            self.journal.forget_sent()
+            self.journal.note_ids(run_id="", experiment_id="")
+            return
+        if run.info.lifecycle_stage == "deleted":
+            raise StoreError(
+                f"The run {facts.run_name} was deleted in {self.store.shown}. To have the rest of it there, run: "
+                f"mlflow runs restore --run-id {facts.run_id}. Otherwise delete the folder {self.journal.path}.",
+                kind="refused",
+            )
+
+    def _resend_refused(self, facts: RunFacts) -> None:
+        """Send again what the store has refused and no notebook has waited for."""
+        waiting = {start for start, receipt in self.journal.receipts().items() if _is_open(receipt)}
+        for entry in self.journal.entries() if waiting else ():
+            if entry.start in waiting and self._send_group(facts, [entry], is_repeated=True):
+                self.journal.add_receipt(entry, {})
+
+    def _refused(self) -> Iterator[str]:
+        """Yield each refusal of an entry that no notebook waits for."""
+        return (receipt["refused"] for receipt in self.journal.receipts().values() if _is_open(receipt))
 
 
 def add_end(journal: Journal, status: str, tags: dict[str, str], *, end_s: float | None = None) -> None:
     """Add the final status, ``FINISHED``, ``FAILED`` or ``KILLED``, with its time in seconds since the epoch (default: now)."""
     if tags:
-        journal.add("tags", tags)
-    journal.add("end", {"status": status, "end_time": int((end_s or time.time()) * 1000)})
+        journal.add("tags", tags, is_end=True)
+    journal.add("end", {"status": status, "end_time": int((end_s or time.time()) * 1000)}, is_end=True)
 
 
-def _send_entry(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    """Send one entry, and return its receipt."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
-
-    content = entry.read()
-    match entry.type:
-        case "metrics":
-            metrics = [Metric(*point) for point in content["points"]]
-            for start in range(0, len(metrics), METRICS_PER_CALL):
-                client.log_batch(facts.run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-        case "tags":
-            client.log_batch(facts.run_id, tags=[RunTag(key, str(value)) for key, value in content.items()])
-        case "files":
-            client.log_artifacts(facts.run_id, str(entry.files))
-        case "dataset":
-            context = InputTag("mlflow.data.context", content.pop("context"))
-            client.log_inputs(facts.run_id, [DatasetInput(Dataset(**content), [context])])
-        case "model":
-            return _send_model(client, facts, entry)
-        case "end":
-            client.set_terminated(facts.run_id, content["status"], content["end_time"])
-        case unknown:
-            raise ValueError(f"An entry of the journal has the unknown type {unknown!r}.")
-    return {}
+def _group(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
+    """Yield the entries in order, those of metrics or tags that follow one another together."""
+    for entry_type, group in itertools.groupby(entries, key=lambda entry: entry.type):
+        if entry_type in ("metrics", "tags"):
+            yield from _cut(list(group), POINTS_PER_CALL)
+        else:
+            yield from ([entry] for entry in group)
 
 
-def _send_model(client: MlflowClient, facts: RunFacts, entry: Entry) -> dict[str, Any]:
-    from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
+def _cut(items: Sequence[Any], length: int) -> Iterator[list[Any]]:
+    """Yield the items in lists of at most `length`."""
+    return (list(items[start : start + length]) for start in range(0, len(items), length))
 
-    from boostlab.models.packaging import package_model
 
-    wanted = entry.read()
-    logged = client.create_logged_model(
-        facts.experiment_id, name=wanted["name"], source_run_id=facts.run_id, model_type="boostlab"
-    )
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary) / "model"
-        ids = {"run_id": facts.run_id, "model_uuid": logged.model_id, "model_id": logged.model_id}
-        description = Model(artifact_path=logged.artifact_location, **ids)
-        package_model(entry.files, folder, mlflow_model=description)
-        client.log_model_artifacts(logged.model_id, str(folder))
-    client.finalize_logged_model(logged.model_id, "READY")
-    client.log_outputs(facts.run_id, [LoggedModelOutput(logged.model_id, step=0)])
-    receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
-    if wanted["register_as"]:
-        receipt["version"] = register_model(client, logged, wanted["register_as"])
-    return receipt
+def _is_open(receipt: dict[str, Any]) -> bool:
+    """Tell whether an entry was refused that no notebook waits for: only the refusal of a model is raised where it was logged."""
+    return "refused" in receipt and receipt["type"] != "model"
 
 
 def _find_experiment(name: str, store: OpenStore) -> str:
@@ -173,17 +320,7 @@ def _find_experiment(name: str, store: OpenStore) -> str:
     if experiment is None or experiment.lifecycle_stage == "deleted":
         raise StoreError(
             f"The experiment {name!r} was deleted in {store.shown}. Name another one, or restore it: "
-            f"mlflow experiments restore --experiment-id {experiment.experiment_id if experiment else '…'}"
+            f"mlflow experiments restore --experiment-id {experiment.experiment_id if experiment else '…'}",
+            kind="refused",
         )
     return str(experiment.experiment_id)
-
-
-def _knows_run(client: MlflowClient, run_id: str) -> bool:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return bool(run_id) and client.get_run(run_id) is not None
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
-        raise

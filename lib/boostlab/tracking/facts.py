@@ -19,6 +19,7 @@ from boostlab.tracking.store import Store
 from boostlab.tracking.ui import MlflowUI, find_ui
 
 TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
+JOURNAL_TAG = "boostlab.journal"  # the name of the run's journal: by it a run is found whose making was not answered
 FINDINGS_TAG = "boostlab.findings"  # a JSON list of sentences on what makes the results doubtful
 
 

@@ -2,7 +2,7 @@
 
 A failed cell does not end the run: the user fixes the cell and runs it again. The notebook's last cell ends it FINISHED.
 Running the notebook again from the top ends it FAILED after a failed cell, else KILLED. If the kernel ends first, the
-run's watchdog ends it KILLED.
+run's courier ends it KILLED.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from boostlab.errors import StoreError
+from boostlab.errors import LabError
 from boostlab.notebook.session import find_session, find_shell, save_notebook
 from boostlab.signals import sigint_noted
 from boostlab.tracking import environment
+from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import Owner, open_run
-from boostlab.tracking.store import find_project, find_store, open_store
+from boostlab.tracking.store import find_project, find_store
 from boostlab.tracking.summary import describe_loss
 
 
@@ -37,9 +38,7 @@ class InteractiveRun:
         self._shell = find_shell()
         if self._shell is not None:
             self._shell.events.register("post_run_cell", self._note_cell)
-        facts = owner.journal.facts()
-        ids = {"MLFLOW_RUN_ID": facts.run_id, "MLFLOW_EXPERIMENT_ID": facts.experiment_id}
-        environment.set_variables({**ids, "MLFLOW_TRACKING_URI": owner.store.uri})
+        environment.begin(owner.facts, owner.store)
         type(self).current = self
 
     def finish(self) -> None:
@@ -68,7 +67,7 @@ class InteractiveRun:
             self._end("FINISHED", last_cell=cell)
 
     def _end(self, status: str, reason: str = "", *, last_cell: str = "") -> None:
-        """End the run. A first interrupt ends the wait for the browser, a second one leaves the rest to the watchdog."""
+        """End the run. A first interrupt ends the wait for the browser, a second one leaves the rest to the courier."""
         self.ended = True
         type(self).current = None
         if self._shell is not None:
@@ -79,14 +78,13 @@ class InteractiveRun:
                 document, state = self._read_notebook(last_cell, stop)
                 if status == "FINISHED" and (failing := self._count_failing(document)):
                     status, reason = "FAILED", f"{failing} cell(s) failed and were not run again."
-                _end_fluent_run(self.owner.journal.facts().run_id, status)
+                _end_fluent_run(self.owner.facts.run_id, status)
                 tags = {"boostlab.notebook_state": state} | ({"boostlab.reason": reason} if reason else {})
-                self.owner.note_end(document, status, tags)
-                self.owner.deliver()
-        except StoreError as error:
-            print(describe_loss(self.owner.journal, self.owner.store, status, error), file=sys.stderr)  # noqa: T201  # the cell has ended: nobody would see an exception
-        finally:
-            self.owner.release()
+                with self.owner:  # an interrupt leaves the rest to the courier
+                    self.owner.note_end(document, status, tags)
+                    self.owner.deliver()
+        except LabError as error:
+            print(describe_loss(self.owner, status, error), file=sys.stderr)  # noqa: T201  # the cell has ended: nobody would see an exception
 
     def _read_notebook(self, last_cell: str, stop: threading.Event) -> tuple[Any, str]:
         """Return the notebook and its state. After a last cell the browser is asked to save the notebook first."""
@@ -94,7 +92,7 @@ class InteractiveRun:
             stream.flush()  # the last printed lines must reach the screen before the browser saves
         session = find_session()
         saved = bool(last_cell) and save_notebook(session, stop=stop)
-        known = self.owner.journal.facts().output_path  # a server that is stopping no longer tells the path
+        known = self.owner.facts.output_path  # a server that is stopping no longer tells the path
         document, state = _read_saved(session.notebook or (Path(known) if known else None))
         if document is None or not saved:
             return document, state
@@ -125,14 +123,15 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
         InteractiveRun.current.leave()
     environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = find_session().notebook
-    store = open_store(find_store(values.get("tracking_uri", ""), project=find_project(notebook)))
-    owner = open_run(values, store, notebook=notebook, origin="jupyter", output_path=notebook)
-    with sigint_noted() as interrupted:  # between the two calls nobody would end the run
+    store = find_store(values.get("tracking_uri", ""), project=find_project(notebook))
+    owner = open_run(values, Courier(store), notebook=notebook, origin="jupyter", output_path=notebook)
+    try:
         owner.begin()
-        run = InteractiveRun(owner)
-    if interrupted.is_set():
-        raise KeyboardInterrupt
-    return run
+        return InteractiveRun(owner)
+    except KeyboardInterrupt:
+        with owner:  # the courier ends the run, if the store has it
+            owner.note_end(None, "KILLED", {"boostlab.reason": "Interrupted while the run was being made."})
+        raise
 
 
 def _read_saved(path: Path | None) -> tuple[Any, str]:
@@ -154,6 +153,8 @@ def _cells_by_name(document: Any) -> dict[str, Any]:
 
 def _end_fluent_run(run_id: str, status: str) -> None:
     """End the run in MLflow's fluent API: the user's own calls would write to it later and end it FINISHED at exit."""
+    if "mlflow" not in sys.modules:
+        return
     import mlflow
 
     active = mlflow.active_run()

@@ -1,15 +1,23 @@
 """The journal of a run: a folder that keeps every record until the tracking store has all of them.
 
-A notebook adds entries (metrics, files, a model); the run's owner sends them (:mod:`boostlab.tracking.delivery`). The owner
-holds a lock on the journal while it lives. A journal without a locked owner is orphaned: the next execution on the host, or
-``boostlab deliver``, completes its run. Journals lie in the user's state folder. This module does not use MLflow.
+A notebook adds entries (metrics, files, a model); the run's courier sends them (:mod:`boostlab.tracking.courier`). The owner
+holds a lock on the journal while it lives, and whoever sends the journal holds another one. A journal without a living owner
+is orphaned: its courier, the next execution on the host, or ``boostlab deliver`` completes its run. Journals lie in the
+user's state folder. This module does not use MLflow.
+
+The folder holds ``run.json`` (the facts), ``entries.jsonl`` (one line per entry, appended in place), ``files`` (a folder per
+entry with files), ``cursor`` (how far the entries were sent), ``receipts.jsonl`` (answers of the store) and ``reserve``
+(space that is freed for the end of the run if the disk is full). An entry is known by the offset of its line.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import json
+import os
 import shutil
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -20,47 +28,38 @@ from typing import Any
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
-from boostlab.atomic import write_text
+from boostlab.atomic import sync, write_text
 from boostlab.errors import LabError
 from boostlab.tracking.facts import RunFacts
 
-DONE = "done.json"
+FORMAT = 2  # of the folder; 1 had a folder per entry
 POLL_S = 0.02
+RESERVE_BYTES = 1 << 16
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One record: a folder ``<number>-<type>`` with its content in ``entry.json`` and its files in ``files``."""
+    """One record: a line of the journal."""
 
-    path: Path
+    type: str  #: such as ``metrics`` or ``model``
+    content: dict[str, Any]
+    start: int  #: offset of the line in bytes
+    end: int  #: offset of the next line
+    files: Path  #: folder of the entry's files; it exists only if the entry has files
+    sizes: dict[str, int]  #: bytes of each file
 
-    @property
-    def type(self) -> str:
-        """Type of the record, such as ``metrics`` or ``model``."""
-        return self.path.name.partition("-")[2]
+    def damaged_files(self) -> list[str]:
+        """Return the files that are gone or cut, as a loss of power leaves them."""
+        return [name for name, size in self.sizes.items() if _size(self.files / name) != size]
 
-    @property
-    def files(self) -> Path:
-        """Folder of the entry's files."""
-        return self.path / "files"
 
-    def read(self) -> dict[str, Any]:
-        """Return the entry's content."""
-        return dict(json.loads((self.path / "entry.json").read_text()))
+@dataclass(frozen=True)
+class Cursor:
+    """How far the entries were sent, as offsets in bytes."""
 
-    @property
-    def receipt(self) -> dict[str, Any] | None:
-        """Answer of the store, or None if the entry was not sent yet."""
-        done = self.path / DONE
-        return json.loads(done.read_text()) if done.exists() else None
-
-    def mark_sent(self, receipt: Mapping[str, Any]) -> None:
-        """Mark the entry as sent."""
-        _write(self.path / DONE, receipt)
-
-    def mark_unsent(self) -> None:
-        """Mark the entry as not sent: the store has lost it."""
-        (self.path / DONE).unlink(missing_ok=True)
+    sent: int = 0
+    attempted: int = 0  #: past `sent` if the store's answer to the entries in between was lost
 
 
 class Journal:
@@ -68,8 +67,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path / "owner.lock", thread_local=False)
-        self._numbering = threading.Lock()  # callbacks of widgets may run in other threads
+        self._locks: list[FileLock] = []  # those that this process holds
 
     @classmethod
     def create(cls, facts: RunFacts) -> Journal:
@@ -84,34 +82,56 @@ class Journal:
         draft = folder / f".{uuid.uuid4().hex}"
         try:
             draft.mkdir(parents=True, mode=0o700)
+            journal = cls(draft)
+            _write_facts(draft, facts)
+            journal.acquire()
+            with (draft / "reserve").open("xb") as reserve:
+                os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
+            _write_cursor(draft, Cursor())
+            journal.path = draft.rename(folder / draft.name.removeprefix("."))  # the lock is held: it never looks orphaned
+            sync(folder)
         except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
             raise LabError(
-                f"The folder {folder} for the journals of runs cannot be made: {error.strerror}. "
-                "Make it writable, or set XDG_STATE_HOME to a folder that is."
+                f"The journal of a run cannot be made in {folder}: {error.strerror}. "
+                "Make room there and make it writable, or set XDG_STATE_HOME to another folder."
             ) from None
-        journal = cls(draft)
-        journal.acquire()
-        _write(draft / "run.json", asdict(facts))
-        journal.path = draft.rename(folder / draft.name.removeprefix("."))  # the lock is held: it never looks orphaned
         return journal
 
     def acquire(self) -> bool:
-        """Acquire the journal's lock; return False if a living process holds it or the journal is gone."""
-        if not self.path.exists():
-            return False
-        try:
-            self._lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):
-            return False
-        return self.path.exists()
+        """Acquire the journal's lock; return False if a living process holds it, or the journal is gone or not the user's."""
+        return self._acquire("owner.lock")
+
+    def acquire_delivery(self) -> bool:
+        """Acquire the right to send the journal; return False if a living process has it, or the journal is gone."""
+        return self._acquire("delivery.lock")
 
     def release(self) -> None:
-        """Release the lock."""
-        self._lock.release(force=True)
+        """Release the locks."""
+        while self._locks:
+            self._locks.pop().release(force=True)
+
+    def _acquire(self, name: str) -> bool:
+        lock = FileLock(self.path / name, thread_local=False)  # a child of this process does not inherit it
+        try:
+            if not (self.path / "run.json").exists():
+                return False
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return False
+        if (self.path / "run.json").exists():
+            self._locks.append(lock)
+            return True
+        lock.release(force=True)
+        shutil.rmtree(self.path, ignore_errors=True)  # it was removed meanwhile: the lock has made its folder again
+        return False
 
     def remove(self) -> None:
         """Delete the journal: the store has the whole run."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        trash = self.path.with_name(f".{self.path.name}")
+        with contextlib.suppress(OSError):  # once it is renamed, no scan finds half a journal
+            self.path.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
         self.release()
 
     def facts(self) -> RunFacts:
@@ -120,43 +140,157 @@ class Journal:
         Raises
         ------
         LabError
-            If the file is damaged, for example by a loss of power.
+            If the file is damaged, for example by a loss of power, or an earlier version of boostlab wrote it.
         """
         try:
-            return RunFacts.from_json(json.loads((self.path / "run.json").read_text()))
-        except (ValueError, TypeError):
-            raise LabError(f"The journal {self.path} cannot be read. Its run cannot be completed: delete the folder.") from None
+            values = json.loads((self.path / "run.json").read_text())
+            if values.get("format") == FORMAT:
+                return RunFacts.from_json(values)
+            fault = "was written by another version of boostlab. Deliver it with that version, or delete the folder"
+        except (ValueError, TypeError, AttributeError):
+            fault = "cannot be read: run.json is damaged. Its run cannot be completed: delete the folder"
+        except OSError as error:
+            fault = f"cannot be read: {error.strerror}. Give it to its owner, or delete the folder"
+        raise LabError(f"The journal {self.path} {fault}.")
 
-    def note_ids(self, *, run_id: str, experiment_id: str) -> None:
-        """Add the ids that the store has given to the run."""
-        _write(self.path / "run.json", asdict(replace(self.facts(), run_id=run_id, experiment_id=experiment_id)))
+    def note_ids(self, *, run_id: str, experiment_id: str) -> RunFacts:
+        """Add the ids that the store has given to the run, and return the facts."""
+        facts = replace(self.facts(), run_id=run_id, experiment_id=experiment_id)
+        _write_facts(self.path, facts)
+        return facts
 
-    def add(self, entry_type: str, content: Mapping[str, Any], files: Path | None = None) -> Entry:
-        """Append an entry atomically; the folder `files` is moved into it."""
-        draft = self.path / f".{uuid.uuid4().hex}"
-        draft.mkdir()
-        _write(draft / "entry.json", content)
-        if files is not None:
-            shutil.move(files, draft / "files")
-        with self._numbering:
-            number = sum(1 for _ in self.entries()) + 1
-            return Entry(draft.rename(self.path / f"{number:05d}-{entry_type}"))
+    def add(self, entry_type: str, content: Mapping[str, Any], files: Path | None = None, *, is_end: bool = False) -> Entry:
+        """Append an entry; the folder `files` is moved into the journal.
 
-    def entries(self) -> Iterator[Entry]:
-        """Yield all entries in the order in which they were added."""
-        for path in sorted(self.path.glob("[0-9]*-*")):
-            yield Entry(path)
+        Parameters
+        ----------
+        is_end : bool
+            Whether the entry belongs to the end of the run: it may use the reserved space, and it is on the disk when this
+            returns.
 
-    def wait(self, entry: Entry, timeout_s: float) -> dict[str, Any] | None:
-        """Wait until the owner has sent an entry, and return the receipt; None after `timeout_s` or if the store is lost."""
-        deadline = time.monotonic() + timeout_s
-        while entry.receipt is None and time.monotonic() < deadline and not (self.path / "lost").exists():
+        Raises
+        ------
+        LabError
+            If the disk is full or the journal is gone.
+        """
+        line: dict[str, Any] = {"type": entry_type, "content": content}
+        target = self.path / "files" / uuid.uuid4().hex
+        try:
+            if files is not None:
+                target.parent.mkdir(exist_ok=True)
+                shutil.move(files, target)
+                line |= {"files": target.name, "sizes": _sizes(target)}
+            text = json.dumps(line, default=str).encode() + b"\n"
+            start = self._append("entries.jsonl", text, may_use_reserve=is_end)
+            if is_end:
+                self.sync()
+        except OSError as error:
+            shutil.rmtree(target, ignore_errors=True)
+            reason = error.strerror or str(error.args[0])  # an error of shutil has no number
+            raise LabError(f"The journal {self.path} cannot be written: {reason}. Make room on its disk.") from None
+        where = self.path / "files" / line.get("files", "none")
+        return Entry(entry_type, dict(content), start, start + len(text), where, line.get("sizes", {}))
+
+    def entries(self, start: int = 0) -> Iterator[Entry]:
+        """Yield the entries from the offset `start`, in the order in which they were added; damaged lines are left out."""
+        with contextlib.suppress(FileNotFoundError), (self.path / "entries.jsonl").open("rb") as file:
+            file.seek(start)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return  # it is being written, or its writer was killed
+                start, begin = start + len(line), start
+                try:
+                    values = json.loads(line)
+                    content = values["content"]
+                except (ValueError, KeyError, TypeError):
+                    continue
+                files = self.path / "files" / values.get("files", "none")
+                yield Entry(values["type"], content, begin, start, files, values.get("sizes", {}))
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return max(_size(self.path / "entries.jsonl"), 0)
+
+    def sync(self) -> None:
+        """Bring what was not sent yet to the disk, so that it survives a loss of power."""
+        for entry in self.entries(self.cursor.sent):
+            for name in entry.sizes:
+                sync(entry.files / name)
+        sync(self.path / "entries.jsonl")
+        sync(self.path)
+
+    @property
+    def cursor(self) -> Cursor:
+        """How far the entries were sent."""
+        try:
+            sent, attempted = (self.path / "cursor").read_text().split()
+            return Cursor(int(sent), int(attempted))
+        except (OSError, ValueError):
+            return Cursor(0, self.size)  # unknown: each entry may have been sent
+
+    def move_cursor(self, *, sent: int, attempted: int | None = None) -> None:
+        """Note how far the entries were sent, and up to where that is attempted."""
+        _write_cursor(self.path, Cursor(sent, max(sent, attempted or 0)))
+
+    def add_receipt(self, entry: Entry, receipt: Mapping[str, Any]) -> None:
+        """Keep the store's answer to an entry."""
+        text = json.dumps({"entry": entry.start, **receipt}).encode() + b"\n"
+        self._append("receipts.jsonl", text, may_use_reserve=True)
+
+    def receipts(self) -> dict[int, dict[str, Any]]:
+        """Return the store's answers, each by the offset of its entry; the last one of an entry counts."""
+        path = self.path / "receipts.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        return {(found := json.loads(line)).pop("entry"): found for line in lines if line.endswith(b"}\n")}
+
+    def forget_sent(self) -> None:
+        """Mark all entries as unsent: the store has lost the run."""
+        (self.path / "receipts.jsonl").unlink(missing_ok=True)
+        self.move_cursor(sent=0)
+
+    def wait(self, entry: Entry) -> dict[str, Any] | None:
+        """Wait until an entry was sent, and return the store's answer; None if the store is lost."""
+        while self.cursor.sent < entry.end:
+            if self.is_lost or not self.path.exists():
+                return None
             time.sleep(POLL_S)
-        return entry.receipt
+        return self.receipts().get(entry.start, {})
 
-    def mark_lost(self) -> None:
-        """Note that the store is lost, so that nobody waits for a receipt."""
-        (self.path / "lost").touch()
+    @property
+    def is_lost(self) -> bool:
+        """Whether the store is lost at present, so that nobody should wait for a receipt."""
+        return (self.path / "lost").exists()
+
+    def mark_lost(self, *, lost: bool = True) -> None:
+        """Note that the store is lost, or that it is back."""
+        with contextlib.suppress(OSError):
+            (self.path / "lost").touch() if lost else (self.path / "lost").unlink(missing_ok=True)
+
+    def _append(self, name: str, text: bytes, *, may_use_reserve: bool) -> int:
+        """Append a whole line to a file, or nothing, and return the line's offset."""
+        try:
+            return self._append_line(name, text)
+        except OSError as error:
+            if error.errno not in FULL or not may_use_reserve:
+                raise
+            (self.path / "reserve").unlink(missing_ok=True)
+            return self._append_line(name, text)
+
+    def _append_line(self, name: str, text: bytes) -> int:
+        file = os.open(self.path / name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)  # threads and child processes of a notebook write too
+            start = os.lseek(file, 0, os.SEEK_END)
+            if start and os.pread(file, 1, start - 1) != b"\n":  # a writer was killed: end its line, which is left out
+                start += os.write(file, b"\n")
+            written = os.write(file, text)
+            if written < len(text):
+                os.ftruncate(file, start)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return start
+        finally:
+            os.close(file)
 
 
 def journals_folder() -> Path:
@@ -164,14 +298,32 @@ def journals_folder() -> Path:
     return user_state_path("boostlab") / "runs"
 
 
-def orphaned_journals() -> Iterator[Journal]:
-    """Yield each orphaned journal, acquired for the caller."""
+def waiting_journals() -> list[Journal]:
+    """Return all journals, those of running executions too, sorted by name."""
     folder = journals_folder()
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        journal = Journal(path)
-        if not path.name.startswith(".") and (path / "run.json").exists() and journal.acquire():
-            yield journal
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [Journal(path) for path in paths if not path.name.startswith(".") and path.is_dir()]
 
 
-def _write(path: Path, facts: Mapping[str, Any]) -> None:
-    write_text(path, json.dumps(facts, default=str))
+def _write_facts(folder: Path, facts: RunFacts) -> None:
+    write_text(folder / "run.json", json.dumps({"format": FORMAT, **asdict(facts)}, default=str), durable=True)
+
+
+def _write_cursor(folder: Path, cursor: Cursor) -> None:
+    """Write a cursor in place: its size never changes, so that a full disk does not matter."""
+    file = os.open(folder / "cursor", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(file, f"{cursor.sent:020d} {cursor.attempted:020d}\n".encode(), 0)
+    finally:
+        os.close(file)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

@@ -1,63 +1,52 @@
-"""The owner of a run: it opens the run, sends what is recorded, and ends the run.
+"""The owner of a run: it opens the run, writes the end into the journal, and waits until the store has everything.
 
-A headless run is owned by the process of papermill, an interactive run by its kernel. If the owner is killed, the run's
-watchdog ends the run. If the watchdog is killed too, the next execution on the host ends it.
+A headless run is owned by the process of papermill, an interactive run by its kernel. The run's courier alone talks to the
+store. If the owner is killed, the courier ends the run. If the courier is killed too, the next execution on the host does.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import subprocess
 import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
-from boostlab.errors import StoreError
+from boostlab.errors import LabError, StoreError
 from boostlab.gc_pause import uncollected
-from boostlab.models import packaging
 from boostlab.notebook import document
-from boostlab.redaction import find_secrets, redact
-from boostlab.tracking import delivery, recovery
+from boostlab.redaction import environment_secrets, find_secrets, redact
+from boostlab.tracking.courier import Courier
+from boostlab.tracking.delivery import add_end
 from boostlab.tracking.facts import RunFacts, describe_run
 from boostlab.tracking.journal import Journal
-from boostlab.tracking.store import OpenStore
-from boostlab.tracking.watchdog import start_watchdog
-
-CREDENTIALS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")  # a notebook can print these variables
-SEND_INTERVAL_S = 0.05
-IDLE_INTERVAL_S = 0.5  # an empty journal is read rarely: a long training needs the cores
-LAST_SEND_TIMEOUT_S = 60.0
 
 
 def open_run(
     values: Mapping[str, Any],
-    store: OpenStore,
+    courier: Courier,
     *,
     notebook: Path | None,
     origin: Literal["papermill", "jupyter"],
     output_path: Path | None,
 ) -> Owner:
-    """Complete orphaned runs, and return the owner of a new run, which has not begun yet.
+    """Return the owner of a new run, which has not begun yet.
 
     The `values` are all parameters of the notebook, and `output_path` is the file of the executed notebook.
 
     Raises
     ------
     LabError
-        If the journal's folder cannot be made.
+        If the journal cannot be made.
     """
-    recovery.complete_orphans(store)
-    credentials = {name: os.environ[name] for name in CREDENTIALS if name in os.environ}
-    secrets = find_secrets({**values, "store": store.uri, **credentials})
-    facts = describe_run(values, store, notebook=notebook, origin=origin, output_path=output_path)
-    return Owner(facts, store, secrets=secrets)
+    secrets = find_secrets({**values, "store": courier.store.uri}) | environment_secrets()
+    facts = describe_run(values, courier.store, notebook=notebook, origin=origin, output_path=output_path)
+    return Owner(facts, courier, secrets=secrets)
 
 
 class Owner:
-    """The owner of one run; :func:`open_run` makes it.
+    """The owner of one run; :func:`open_run` makes it. Leaving its context releases the run.
 
     Attributes
     ----------
@@ -67,79 +56,71 @@ class Owner:
         Texts that must stay out of the record.
     """
 
-    def __init__(self, facts: RunFacts, store: OpenStore, *, secrets: frozenset[str]) -> None:
+    def __init__(self, facts: RunFacts, courier: Courier, *, secrets: frozenset[str]) -> None:
         self.journal = Journal.create(facts)
-        self.store, self.secrets = store, secrets
-        self._sender = threading.Thread(target=self._keep_sending, name="boostlab-delivery", daemon=True)
-        self._stop_requested = threading.Event()
-        self._watchdog: subprocess.Popen[bytes] | None = None
+        self.store, self.secrets = courier.store, secrets
+        self._courier = courier
+        self._planned = facts
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Release the run: the courier delivers the rest, and ends a run without a final status."""
+        self.journal.release()
+
+    @property
+    def facts(self) -> RunFacts:
+        """The run's facts; the ids are empty until the store has the run."""
+        return self._courier.facts or self._planned
 
     def begin(self) -> None:
-        """Make the run in the store, and start the watchdog and the delivery.
+        """Make the run in the store; from now on the courier sends what is recorded.
 
         Raises
         ------
         StoreError
-            If the store refuses the run; the journal is removed.
+            If the store cannot be opened or refuses the run.
         """
+        threading.Thread(target=_preload, name="boostlab-preload", daemon=True).start()
+        self._courier.carry(self.journal, secrets=self.secrets)
         try:
-            delivery.create_run(self.journal, self.store)
+            self._courier.wait_for_run()
         except StoreError:
-            self.journal.remove()
+            if (self.journal.path / "creating").exists():  # the store may have the run, though its answer was lost
+                add_end(self.journal, "FAILED", {"boostlab.reason": "The store was lost while the run was being made."})
+            else:
+                self.journal.remove()
             raise
-        self._watchdog = start_watchdog(self.journal.path, self.store, secrets=self.secrets)
-        self._sender.start()
 
     def note_end(self, notebook: Any, status: str, tags: Mapping[str, str]) -> None:
         """Write the notebook, without secrets, and the final status into the journal."""
-        self._stop_sending()
+        masked = redact(dict(tags), self.secrets)
         if notebook is not None:
-            with tempfile.TemporaryDirectory() as folder:
-                shown = redact(notebook, self.secrets)
-                files = document.stage_notebook(shown, self.journal.facts().notebook, Path(folder))
-                self.journal.add("files", {}, files)
-        delivery.add_end(self.journal, status, redact(dict(tags), self.secrets))
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    shown = redact(notebook, self.secrets)
+                    self.journal.add("files", {}, document.stage_notebook(shown, self.facts.notebook, Path(folder)))
+            except (OSError, LabError) as error:  # such as a full disk: the end has its own space
+                masked["boostlab.notebook_state"] = f"none: {error}"
+        add_end(self.journal, status, masked)
 
     def deliver(self) -> None:
-        """Send the rest to the store, and release the run.
+        """Wait until the store has the whole run, and release it.
 
         Raises
         ------
         StoreError
-            If the store is lost; the journal keeps the run.
+            If the store is lost or refuses a part of the run; the journal keeps it.
         """
-        try:
-            if self._sender.is_alive():  # a call is still in progress: a second sender would repeat its entries
-                raise StoreError(f"The tracking store has not answered for {LAST_SEND_TIMEOUT_S:.0f} s.")
-            delivery.complete(self.journal, self.store)
-        finally:
-            self.release()
+        with self:
+            self._courier.wait_for_end()
 
-    def release(self) -> None:
-        """Release the run; the watchdog delivers the rest, including the final status."""
-        self._stop_sending()
-        self.journal.release()
-        if self._watchdog is not None:
-            self._watchdog.communicate()  # closes its input, and waits for it
 
-    def _keep_sending(self) -> None:
-        """Send entries until a stop is requested or the store is lost; the end of the run then tries again."""
-        interval_s = SEND_INTERVAL_S
-        try:
-            with uncollected():  # load what the end of the run needs while the kernel starts
-                packaging.preload()
-                document.preload()
-            while not self._stop_requested.wait(interval_s):
-                sent = delivery.send(self.journal, self.store)
-                interval_s = SEND_INTERVAL_S if sent else min(interval_s * 1.2, IDLE_INTERVAL_S)
-        except StoreError as error:
-            logging.getLogger(__name__).warning("%s The journal keeps what the notebook records.", error)
-        finally:
-            if not self._stop_requested.is_set():
-                self.journal.mark_lost()
-
-    def _stop_sending(self) -> None:
-        """Stop the thread, and wait once for a call that is in progress."""
-        if self._sender.ident is not None and not self._stop_requested.is_set():
-            self._stop_requested.set()
-            self._sender.join(LAST_SEND_TIMEOUT_S)
+def _preload() -> None:
+    """Load what the end of the run needs, while the kernel starts."""
+    with uncollected():
+        document.preload()

@@ -1,7 +1,8 @@
 """A run as a notebook sees it: attach to it, record into it, finish it.
 
-Each record goes into the run's journal. The run's owner sends it to the store: papermill's process in a headless
-execution (:mod:`boostlab.execution.headless`), the kernel in JupyterLab (:mod:`boostlab.tracking.interactive`).
+Each record goes into the run's journal, without secrets. The run's courier sends it to the store. The run's owner ends it:
+papermill's process in a headless execution (:mod:`boostlab.execution.headless`), the kernel in JupyterLab
+(:mod:`boostlab.tracking.interactive`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
+from boostlab.redaction import environment_secrets, find_secrets, redact
 from boostlab.tracking.facts import FINDINGS_TAG, TAG_LENGTH
 from boostlab.tracking.journal import Entry, Journal
 from boostlab.tracking.summary import describe_findings
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from boostlab.tracking.interactive import InteractiveRun
 
 METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}")
-RECEIPT_TIMEOUT_S = 300.0
 DPI = 144
 DISPLAY_SCALE = 0.5  # pictures are drawn at twice the size at which they are shown, for sharp screens
 
@@ -49,12 +50,13 @@ def start_run(settings: Settings) -> Run:
     StoreError
         If a new run is needed and the tracking store cannot be opened.
     """
+    values = settings.model_dump()
     if given := os.environ.get(JOURNAL_VARIABLE):
-        return Run(Journal(Path(given)))
+        return Run(Journal(Path(given)), secrets=find_secrets(values))
     from boostlab.tracking.interactive import begin_interactive  # a headless kernel does not need it
 
-    interactive = begin_interactive(settings.model_dump())
-    return Run(interactive.owner.journal, interactive=interactive)
+    interactive = begin_interactive(values)
+    return Run(interactive.owner.journal, interactive=interactive, secrets=interactive.owner.secrets)
 
 
 class Run:
@@ -70,8 +72,11 @@ class Run:
         What makes the results doubtful, as far as recorded.
     """
 
-    def __init__(self, journal: Journal, *, interactive: InteractiveRun | None = None) -> None:
+    def __init__(
+        self, journal: Journal, *, interactive: InteractiveRun | None = None, secrets: frozenset[str] = frozenset()
+    ) -> None:
         self._journal, self._interactive = journal, interactive
+        self._secrets = secrets | environment_secrets()
         self.facts = journal.facts()
         self.findings: list[str] = []
 
@@ -123,7 +128,7 @@ class Run:
 
     def log_text(self, text: str, path: str) -> None:
         """Record a text as the file `path` among the run's artifacts."""
-        self._log_file(path, lambda file: file.write_text(text, encoding="utf-8"))
+        self._log_file(path, lambda file: file.write_text(redact(text, self._secrets), encoding="utf-8"))
 
     def log_table(self, table: pa.Table, path: str) -> None:
         """Record a table as the Parquet file `path` among the run's artifacts."""
@@ -157,7 +162,9 @@ class Run:
             files = Path(temporary) / "files"
             write_model(predictor, example, files)
             entry = self._add("model", {"name": "model", "register_as": register_as}, files)
-        return self._receipt(entry) or {}
+        receipt = self._journal.wait(entry) or {}
+        _raise_refusal(receipt)
+        return receipt
 
     def finish(self) -> None:
         """Wait until the store has every record, and let the run end FINISHED.
@@ -169,8 +176,11 @@ class Run:
         StoreError
             If the store refused a record.
         """
-        for entry in self._journal.entries():
-            self._receipt(entry)
+        for entry in self._journal.entries(self._journal.cursor.sent):
+            if self._journal.wait(entry) is None:
+                break  # the store is lost: the journal keeps the rest
+        for receipt in self._journal.receipts().values():
+            _raise_refusal(receipt)
         if self._interactive is not None:
             self._interactive.finish()
 
@@ -183,23 +193,31 @@ class Run:
 
     def _log_points(self, points: list[tuple[str, float, int]], *, final: bool) -> None:
         now = int(time.time() * 1000)
-        for name, value, _ in points:
+        for name, *_ in points:
             if not METRIC_NAME.fullmatch(name):
                 raise LabError(f"A metric cannot have the name {name!r}. Allowed: letters, digits and _ - . space : /")
-            if not isinstance(value, int | float):
-                raise LabError(f"The metric {name!r} is {value!r}. A metric is a number.")
-        self._add("metrics", {"points": [(name, float(value), now, step) for name, value, step in points], "final": final})
+        numbers = [(name, _to_number(name, value), now, step) for name, value, step in points]
+        self._add("metrics", {"points": numbers, "final": final})
 
     def _add(self, entry_type: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
         if self._interactive is not None and self._interactive.ended:
             raise LabError("This run has ended. Run the notebook from the top to begin another.")
-        return self._journal.add(entry_type, facts, files)
+        return self._journal.add(entry_type, redact(dict(facts), self._secrets), files)
 
-    def _receipt(self, entry: Entry) -> dict[str, Any] | None:
-        receipt = self._journal.wait(entry, RECEIPT_TIMEOUT_S)
-        if receipt and "refused" in receipt:
-            raise StoreError(f"The tracking store refuses this {entry.type}: {receipt['refused']}")
-        return receipt
+
+def _raise_refusal(receipt: Mapping[str, Any]) -> None:
+    if "refused" in receipt:
+        raise StoreError(receipt["refused"], kind="refused")
+
+
+def _to_number(name: str, value: Any) -> float:
+    """Return a number of any kind, such as those of numpy, as a float."""
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise LabError(f"The metric {name!r} is {value!r}. A metric is a number.") from None
 
 
 def _to_tag(items: list[str] | dict[str, Any]) -> str:

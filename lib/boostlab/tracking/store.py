@@ -21,9 +21,10 @@ from urllib.parse import unquote, urlsplit
 from filelock import FileLock
 from platformdirs import user_state_path
 
-from boostlab.errors import StoreError
+from boostlab.errors import LabError, StoreError, StoreFault
 from boostlab.gc_pause import uncollected
 from boostlab.redaction import redact
+from boostlab.tracking.faults import LEADS, describe_fault, find_kind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,8 +39,11 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # MLflow's 7 take minutes; an unsent entry stays in the journal
 }
-TIMEOUT_S = 5.0
-LOCK_TIMEOUT_S = 120.0
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 120.0  # as MLflow's own, for a server under load
+LOCK_TIMEOUT_S = 600.0  # the holder makes tables; the lock ends with its process
+POSTGRESQL_LOCK = 0x626F6F7374  # "boost"
+MADE = "SELECT 1 FROM experiments LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,7 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
 def open_store(store: Store) -> OpenStore:
     """Open a store; a local one that does not exist yet is made.
 
-    A lock lets one process at a time make or upgrade the tables: several processes on a new database would crash.
+    One process at a time makes the tables of a new database: several would crash.
 
     Raises
     ------
@@ -139,20 +143,22 @@ def open_store(store: Store) -> OpenStore:
     configure_mlflow(store)
     try:
         check_reachable(store, fresh=True)
-        with uncollected(), FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
-            from mlflow import MlflowClient
+    except StoreError as error:
+        if error.kind not in ("lost", "address"):
+            raise
+        advice = f"Correct tracking_uri or MLFLOW_TRACKING_URI. Allowed: {ALLOWED}."
+        raise StoreError(f"{error} {advice}", kind=error.kind) from None
+    with as_store_error(store), uncollected(), _alone_while_new(store):
+        from mlflow import MlflowClient
 
-            if store.scheme == "sqlite" and not store.path.exists():
-                from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+        if store.scheme == "sqlite" and not store.path.exists():
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-                assert store.artifact_root is not None
-                SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # a client cannot set the default experiment's folder
-            client = MlflowClient(store.uri, store.uri)
-            client.search_experiments(max_results=1)
-        return OpenStore(store.uri, store.artifact_root, client=client)
-    except Exception as error:  # MLflow, SQLAlchemy and drivers raise many types; the user can correct the address
-        fault = error if isinstance(error, StoreError) else _unusable(store, f"{type(error).__name__}: {error}")
-        raise StoreError(f"{fault} Correct tracking_uri or MLFLOW_TRACKING_URI. Allowed: {ALLOWED}.") from None
+            assert store.artifact_root is not None
+            SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # a client cannot set the default experiment's folder
+        client = MlflowClient(store.uri, store.uri)
+        client.search_experiments(max_results=1)
+    return OpenStore(store.uri, store.artifact_root, client=client)
 
 
 def open_current() -> OpenStore:
@@ -172,6 +178,8 @@ def configure_mlflow(store: Store) -> None:
         os.environ.setdefault(name, value)
     if store.scheme == "file":  # MLflow demands the variable
         os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+    elif store.scheme == "postgresql":
+        os.environ.setdefault("PGCONNECT_TIMEOUT", f"{CONNECT_TIMEOUT_S:.0f}")  # a host that drops packets takes minutes without
 
 
 def check_reachable(store: Store, *, fresh: bool = False) -> None:
@@ -189,17 +197,21 @@ def check_reachable(store: Store, *, fresh: bool = False) -> None:
 
 @contextmanager
 def as_store_error(store: Store) -> Iterator[None]:
-    """Turn the errors of a lost store into one StoreError, and keep MLflow's tracebacks out of the log."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    """Turn whatever the store's client raises into one StoreError without secrets, and keep MLflow's tracebacks out of the log.
 
+    Put nothing but calls of the client and of boostlab into the block: LabErrors pass, each other error becomes a StoreError.
+    """
     noisy = logging.getLogger("mlflow.store.db.utils")
     level = noisy.level
     noisy.setLevel(logging.CRITICAL)
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise StoreError(f"The tracking store {store.shown} fails: {str(error).strip().splitlines()[0]}") from error
+    except LabError:
+        raise
+    except Exception as error:
+        kind = find_kind(error)
+        reason = describe_fault(error, store.uri)
+        raise StoreError(f"The tracking store {store.shown} {LEADS[kind]}: {reason}.", kind=kind) from None
     finally:
         noisy.setLevel(level)
 
@@ -218,10 +230,10 @@ def _check_local(store: Store, *, fresh: bool) -> None:
     if not path.parent.is_dir():
         raise _unusable(store, f"the folder {path.parent} does not exist")
     if not os.access(path if is_there else path.parent, os.W_OK):
-        raise _unusable(store, f"{path} is not writable")
+        raise _unusable(store, f"{path} is not writable", kind="refused")
     if store.scheme == "sqlite" and is_there:
         if path.is_dir():
-            raise _unusable(store, f"{path} is a folder")
+            raise _unusable(store, f"{path} is a folder", kind="address")
         try:
             with closing(sqlite3.connect(path)) as connection:
                 connection.execute("PRAGMA schema_version")
@@ -232,10 +244,25 @@ def _check_local(store: Store, *, fresh: bool) -> None:
 def _check_server(store: Store) -> None:
     import requests
 
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    timeout_s = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") or ANSWER_TIMEOUT_S)
     try:
-        answer = requests.get(f"{store.uri}/health", timeout=TIMEOUT_S)
+        answer = requests.get(
+            f"{store.uri}/health",
+            timeout=(CONNECT_TIMEOUT_S, timeout_s),
+            verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not insecure,
+            cert=os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH") or None,
+        )
+    except requests.exceptions.SSLError as error:
+        advice = "Name the certificate of its authority: MLFLOW_TRACKING_SERVER_CERT_PATH=FILE"
+        raise _unusable(store, f"{describe_fault(error, store.uri)}. {advice}", kind="refused") from None
+    except requests.ReadTimeout:
+        reason = f"the server accepts connections, but has not answered for {timeout_s:g} s (MLFLOW_HTTP_REQUEST_TIMEOUT)"
+        raise _unusable(store, reason) from None
     except requests.RequestException as error:
         raise _unusable(store, f"no server answers ({type(error).__name__})") from None
+    except OSError as error:  # a file of a certificate
+        raise _unusable(store, describe_fault(error, store.uri), kind="address") from None
     if answer.status_code >= 500:
         raise _unusable(store, f"the server answers with HTTP status {answer.status_code}")
 
@@ -245,8 +272,48 @@ def _check_database(store: Store) -> None:
 
     try:
         sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool).connect().close()
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise _unusable(store, str(error)) from None
+    except Exception as error:  # SQLAlchemy's, the driver's, and a ValueError for a port that is no number
+        kind = "address" if isinstance(error, ValueError) else find_kind(error)
+        raise _unusable(store, describe_fault(error, store.uri), kind=kind) from None
+
+
+@contextmanager
+def _alone_while_new(store: Store) -> Iterator[None]:
+    """Let one process at a time open a database until its tables are made; a server makes its own."""
+    if store.scheme in ("http", "https") or (store.scheme == "sqlite" and _is_made(store.path)):
+        yield
+    elif store.scheme == "postgresql":
+        with _lock_postgresql(store):
+            yield
+    else:
+        with FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S, mode=0o666):
+            yield
+
+
+def _is_made(database: Path) -> bool:
+    """Tell whether a SQLite store was made completely: MLflow adds the default experiment last."""
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute(MADE).fetchone() is not None
+    except sqlite3.Error:
+        return False
+
+
+@contextmanager
+def _lock_postgresql(store: Store) -> Iterator[None]:
+    """Hold a lock of the database, which all hosts share, unless its tables are made; the lock ends with its connection."""
+    import sqlalchemy
+
+    with sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool).connect() as connection:
+        try:
+            is_made = connection.execute(sqlalchemy.text(MADE)).first() is not None
+        except sqlalchemy.exc.ProgrammingError:  # there is no table yet
+            is_made = False
+        connection.rollback()  # a transaction that has read the table would block the change of the table
+        if not is_made:
+            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({POSTGRESQL_LOCK})"))
+            connection.commit()
+        yield
 
 
 def _lock_path(store: Store) -> Path:
@@ -256,5 +323,5 @@ def _lock_path(store: Store) -> Path:
     return folder / f"store-{hashlib.sha256(store.uri.encode()).hexdigest()[:16]}.lock"
 
 
-def _unusable(store: Store, reason: str) -> StoreError:
-    return StoreError(f"The tracking store {store.shown} cannot be used: {redact(reason.strip().splitlines()[0], ())}.")
+def _unusable(store: Store, reason: str, *, kind: StoreFault = "lost") -> StoreError:
+    return StoreError(f"The tracking store {store.shown} cannot be used: {reason.strip().splitlines()[0]}.", kind=kind)

@@ -5,24 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boostlab.display.markdown import escape, format_link, format_table
 from boostlab.errors import LabError
 from boostlab.redaction import MASK
 from boostlab.tracking.facts import FINDINGS_TAG, RunFacts
-from boostlab.tracking.journal import Journal
-from boostlab.tracking.store import Store
+
+if TYPE_CHECKING:
+    from boostlab.tracking.owner import Owner
 
 
-def describe_outcome(journal: Journal, status: str, reason: str) -> str:
-    """Return a few lines on an ended run, for papermill's log."""
-    facts = journal.facts()
-    metrics = [entry.read() for entry in journal.entries() if entry.type == "metrics"]
+def describe_outcome(owner: Owner, status: str, reason: str) -> str:
+    """Return a few lines on an ended run whose journal is still there, for papermill's log."""
+    facts, receipts, entries = owner.facts, owner.journal.receipts(), list(owner.journal.entries())
+    metrics = [entry.content for entry in entries if entry.type == "metrics"]
     final = {name: value for entry in metrics if entry["final"] for name, value, *_ in entry["points"]}
-    tags = [entry.read() for entry in journal.entries() if entry.type == "tags"]
+    tags = [entry.content for entry in entries if entry.type == "tags"]
     findings = json.loads({name: value for entry in tags for name, value in entry.items()}.get(FINDINGS_TAG, "[]"))
-    models = [(entry.read()["register_as"], entry.receipt or {}) for entry in journal.entries() if entry.type == "model"]
+    models = [(entry.content["register_as"], receipts.get(entry.start, {})) for entry in entries if entry.type == "model"]
     start = f" while this runs: {facts.ui.command}" if facts.ui.command else ""
     lines = [
         f"Run {facts.run_name}: {status} after {time.time() - facts.start_time / 1000:.1f} s. {reason}".rstrip(),
@@ -35,10 +36,10 @@ def describe_outcome(journal: Journal, status: str, reason: str) -> str:
     return "\n".join(lines)
 
 
-def describe_loss(journal: Journal, store: Store, status: str, error: LabError) -> str:
+def describe_loss(owner: Owner, status: str, error: LabError) -> str:
     """Return a message on a run that could not be delivered, with the command that delivers it."""
-    facts = journal.facts()
-    prefix = "MLFLOW_TRACKING_URI=ADDRESS " if MASK in store.shown else ""
+    facts, journal = owner.facts, owner.journal
+    prefix = "MLFLOW_TRACKING_URI=ADDRESS " if MASK in owner.store.shown else ""
     return (
         f"{error}\nThe run {facts.run_name} ended {status}. Its whole record is kept in {journal.path}, and the "
         f"output notebook is on disk.\nWhen the store is back, run: {prefix}boostlab deliver {journal.path.name}"

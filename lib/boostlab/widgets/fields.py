@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from boostlab.errors import ParameterError
 from boostlab.notebook.explanation import describe_limits, find_bounds
 from boostlab.notebook.parameters import Parameter
-from boostlab.redaction import SECRET_NAME
+from boostlab.redaction import is_secret
 
 FRACTION_STEP = 0.01
 READOUT = ".6"  # shows a typed value such as 0.005 unchanged
@@ -83,7 +83,7 @@ def _make_control(parameter: Parameter, rule: FieldInfo) -> Any:
         return slider(step=step, continuous_update=False, **ends, **options)
     if parameter.type in (int, float):
         return (ipywidgets.IntText if parameter.type is int else ipywidgets.FloatText)(**options)
-    return (ipywidgets.Password if SECRET_NAME.search(parameter.name) else ipywidgets.Text)(continuous_update=False, **options)
+    return (ipywidgets.Password if is_secret(parameter.name, "text") else ipywidgets.Text)(continuous_update=False, **options)
 
 
 def _to_control(parameter: Parameter) -> Any:

@@ -1,0 +1,184 @@
+"""The process of a courier: it opens the store, makes one run, sends its journal, and ends the run.
+
+Run as ``python -m boostlab.tracking.courier_process``. The first line of its standard input is JSON with the store's address,
+the second one with the journal; without a second line it ends. Its reports are lines of JSON on its standard output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from boostlab.errors import LabError, StoreError
+from boostlab.gc_pause import uncollected
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.store import OpenStore, Store, check_reachable, open_store
+
+if TYPE_CHECKING:
+    from boostlab.tracking.delivery import Delivery
+
+POLL_S = 0.02
+OWNER_POLL_S = 0.5
+ATTEMPTS = 4  # of a lost store, before it is reported
+PAUSES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # between attempts
+
+
+def main() -> None:
+    """Carry one run."""
+    reports = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no report
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # MLflow would repeat a request whose answer was lost, without a look
+    order = json.loads(sys.stdin.readline())
+    store = Store(order["store"], Path(order["artifact_root"]) if order["artifact_root"] else None)
+    fault, opened = None, None
+    try:
+        with uncollected():
+            opened = _open(store, is_new=order["is_new"])
+    except StoreError as error:
+        fault = error
+    line = sys.stdin.readline()
+    if not line:
+        return
+    order = json.loads(line)
+    journal = Journal(Path(order["journal"]))
+    while not journal.acquire_delivery():  # a courier that died holds it for a moment
+        time.sleep(POLL_S)
+        if not journal.path.exists():
+            return
+    try:
+        _Carrier(journal, store, opened, reports, frozenset(order["secrets"])).carry(fault)
+    except Exception:
+        (journal.path / "courier.log").write_text(traceback.format_exc())
+        raise
+
+
+class _Carrier:
+    """Carries one journal to the store, until the store has the whole run or the attempts are used up."""
+
+    def __init__(
+        self, journal: Journal, store: Store, opened: OpenStore | None, reports: IO[str], secrets: frozenset[str]
+    ) -> None:
+        self._journal, self._store, self._opened, self._reports, self._secrets = journal, store, opened, reports, secrets
+        self._has_owner = True
+        self._failures = 0  # in a row
+        self._is_preloaded = False
+
+    def carry(self, fault: StoreError | None) -> None:
+        """Make the run, and send what is recorded until the run has ended; `fault` is that of opening the store."""
+        is_made = bool(self._journal.facts().run_id)
+        if is_made:  # another courier was killed
+            self._report("made", facts=asdict(self._journal.facts()))
+        while True:
+            try:
+                if fault is not None:
+                    error, fault = fault, None
+                    raise error
+                delivery = self._reopen()
+                if not is_made:
+                    self._report("made", facts=asdict(delivery.create_run()))
+                    is_made = True
+                    self._start_orphans(delivery.store)
+                if self._has_ended(delivery):
+                    delivery.complete()
+                    self._report("delivered")
+                    return
+                self._recover()
+            except LabError as error:
+                if self._fail(error, is_made=is_made):
+                    return
+                continue
+            if not self._is_preloaded:
+                self._is_preloaded = True
+                _preload()
+            self._wait_for_entries()
+
+    def _has_ended(self, delivery: Delivery) -> bool:
+        """Send what is recorded, and return whether the run has ended; if its owner is gone, end it."""
+        from boostlab.tracking import recovery
+
+        if self._journal.cursor.sent < self._journal.size:
+            check_reachable(self._store)
+            if delivery.send():
+                return True
+        if not self._has_owner or not self._journal.acquire():
+            return False
+        self._has_owner = False
+        recovery.end_abandoned(self._journal, secrets=self._secrets)
+        return True
+
+    def _recover(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._journal.mark_lost(lost=False)
+
+    def _fail(self, error: LabError, *, is_made: bool) -> bool:
+        """Note a failed attempt, and wait before the next one; return whether to give up."""
+        self._failures += 1
+        kind = error.kind if isinstance(error, StoreError) else "lost"
+        has_end = any(entry.type == "end" for entry in self._journal.entries())
+        is_last = kind != "lost" or self._failures >= ATTEMPTS
+        if is_last and (not is_made or has_end or not self._has_owner):
+            self._report("failed", message=str(error), kind=kind)
+            return True
+        if is_last:
+            self._journal.mark_lost()
+        if self._failures == ATTEMPTS:
+            self._report("warning", message=f"{error} The journal keeps what the notebook records.")
+        deadline = time.monotonic() + PAUSES_S[min(self._failures, len(PAUSES_S)) - 1]
+        size = self._journal.size
+        while time.monotonic() < deadline and not (self._failures >= ATTEMPTS and self._journal.size > size):
+            time.sleep(POLL_S)
+        return False
+
+    def _wait_for_entries(self) -> None:
+        """Wait until there is something to send, or it is time to look for the owner."""
+        deadline = time.monotonic() + OWNER_POLL_S
+        while self._journal.cursor.sent >= self._journal.size and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+
+    def _reopen(self) -> Delivery:
+        from boostlab.tracking.delivery import Delivery
+
+        if self._opened is None:
+            self._opened = _open(self._store, is_new=not self._journal.facts().run_id)
+        return Delivery(self._journal, self._opened)
+
+    def _start_orphans(self, store: OpenStore) -> None:
+        """Complete orphaned runs beside this one, so that none of them delays it."""
+        from boostlab.tracking import recovery
+
+        def complete() -> None:
+            for problem in recovery.complete_orphans(store):
+                self._report("warning", message=problem)
+
+        threading.Thread(target=complete, name="boostlab-orphans").start()
+
+    def _report(self, event: Literal["made", "warning", "delivered", "failed"], **more: Any) -> None:
+        with contextlib.suppress(BrokenPipeError, ValueError):  # the owner is gone
+            self._reports.write(json.dumps({"event": event, **more}) + "\n")
+
+
+def _open(store: Store, *, is_new: bool) -> OpenStore:
+    if not is_new:
+        check_reachable(store)  # open_store would make a new local store in place of a lost one
+    return open_store(store)
+
+
+def _preload() -> None:
+    """Load what a model needs, while the notebook works."""
+    from boostlab.models import packaging
+
+    with uncollected():
+        packaging.preload()
+
+
+if __name__ == "__main__":
+    main()

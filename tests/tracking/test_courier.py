@@ -1,0 +1,142 @@
+"""The courier: the process that makes a run, sends its journal, and ends it, whoever dies."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.support.stores import NewStore, only_run
+from tests.support.waiting import wait_until
+
+from boostlab.errors import StoreError
+from boostlab.tracking.courier import Courier
+from boostlab.tracking.delivery import add_end
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.store import OpenStore, Store, find_store, open_store
+
+pytestmark = pytest.mark.slow
+Begin = Callable[..., Journal]
+
+
+@pytest.fixture
+def own(new_store: NewStore, tmp_path: Path) -> OpenStore:
+    """Return a store that this test may lose."""
+    return open_store(find_store(new_store(tmp_path / "own"), project=tmp_path))
+
+
+def carry(journal: Journal, store: Store) -> Courier:
+    courier = Courier(store)
+    courier.carry(journal, secrets=frozenset())
+    courier.wait_for_run()
+    return courier
+
+
+def find_couriers() -> list[psutil.Process]:
+    found = []
+    for one in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            found += [one] if "boostlab.tracking.courier_process" in one.cmdline() else []
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _end_all() -> Iterator[None]:
+    yield
+    wait_until(lambda: not find_couriers())
+
+
+def test_ends_the_run_of_an_owner_that_is_gone(own: OpenStore, begin: Begin) -> None:
+    journal = begin(own)
+    carry(journal, own)
+    journal.release()  # as the operating system does for a process that was killed
+    wait_until(lambda: not journal.path.exists())
+    assert only_run(own.client).info.status == "KILLED"
+
+
+def test_ends_the_run_of_an_owner_whose_child_lives_on(own: OpenStore, begin: Begin) -> None:
+    """As the worker of a `multiprocessing.Pool` in a notebook, which inherits every pipe."""
+    journal = begin(own)
+    courier = carry(journal, own)
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=[600])
+    child.start()
+    try:
+        add_end(journal, "FINISHED", {})
+        courier.wait_for_end()
+        assert only_run(own.client).info.status == "FINISHED" and child.is_alive()
+    finally:
+        child.kill()
+        child.join()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_goes_on_where_a_killed_courier_has_stopped(own: OpenStore, begin: Begin, times: int) -> None:
+    journal = begin(own)
+    courier = carry(journal, own)
+    for number in range(times):
+        (process,) = find_couriers()
+        process.send_signal(signal.SIGSTOP)
+        journal.add("metrics", {"points": [["loss", float(number), number, number]], "final": False})
+        process.kill()
+        wait_until(lambda: journal.cursor.sent == journal.size)
+    add_end(journal, "FINISHED", {})
+    courier.wait_for_end()
+    run = only_run(own.client)
+    assert run.info.status == "FINISHED"
+    assert [point.value for point in own.client.get_metric_history(run.info.run_id, "loss")] == [*map(float, range(times))]
+
+
+def test_waits_for_a_store_that_is_lost_for_a_while(own: OpenStore, begin: Begin, tmp_path: Path) -> None:
+    journal = begin(own)
+    courier = carry(journal, own)
+    own.path.rename(tmp_path / "away")
+    entry = journal.add("tags", {"kept": "yes"})
+    assert journal.wait(entry) is None  # it says soon that nobody should wait
+    (tmp_path / "away").rename(own.path)
+    wait_until(lambda: journal.cursor.sent == entry.end and not journal.is_lost)
+    add_end(journal, "FINISHED", {})
+    courier.wait_for_end()
+    run = only_run(own.client)
+    assert (run.info.status, run.data.tags["kept"]) == ("FINISHED", "yes")
+
+
+def test_reports_a_store_that_stays_lost_and_makes_no_new_one(own: OpenStore, begin: Begin) -> None:
+    journal = begin(own)
+    courier = carry(journal, own)
+    own.path.unlink()
+    add_end(journal, "FINISHED", {})
+    with pytest.raises(StoreError, match="does not exist any more"):
+        courier.wait_for_end()
+    journal.release()
+    wait_until(lambda: not find_couriers())
+    assert journal.acquire_delivery() and not own.path.exists()
+
+
+def test_reports_a_run_that_was_deleted_meanwhile(own: OpenStore, begin: Begin) -> None:
+    journal = begin(own)
+    courier = carry(journal, own)
+    own.client.delete_run(only_run(own.client).info.run_id)
+    add_end(journal, "FINISHED", {})
+    with pytest.raises(StoreError, match=r"was deleted in .* mlflow runs restore --run-id"):
+        courier.wait_for_end()
+    assert journal.path.exists()
+
+
+def test_is_not_reached_by_a_signal_to_the_group_of_its_owner(own: OpenStore, begin: Begin) -> None:
+    journal = begin(own)
+    carry(journal, own)
+    (process,) = find_couriers()
+    assert os.getpgid(process.pid) == process.pid
+    journal.release()
+
+
+def test_goes_if_there_is_nothing_to_carry(own: OpenStore) -> None:
+    courier = Courier(own)
+    courier.dismiss()
+    assert not find_couriers()

@@ -15,6 +15,7 @@ from tests.support.docker import built, engine, version_store  # noqa: F401  # f
 from tests.support.executions import PARAMETERS
 from tests.support.packages import own_table, package  # noqa: F401  # fixtures
 from tests.support.paths import PAPERMILL
+from tests.support.postgresql import new_database  # noqa: F401  # a fixture
 from tests.support.stores import NewStore, new_store  # noqa: F401  # a fixture
 from tests.support.waiting import TIMEOUT_S
 

@@ -42,9 +42,9 @@ class StoreError(LabError):
     Attributes
     ----------
     kind : str
-        ``lost``: no valid answer, so nothing is known; try again later. ``refused``: the store's answer is no, such as a
-        missing permission or an invalid value. ``gone``: the store's answer is that it has no such thing. ``driver``: a package
-        is missing on this machine. ``address``: no store can have this address.
+        ``lost``: there is no valid answer, so nothing is known; it may work later. ``refused``: the answer is no, such as a
+        missing permission, a certificate that is not trusted, or an invalid value. ``gone``: the answer is that the store has no
+        such thing. ``driver``: a package is missing on this machine. ``address``: no store can have this address.
     """
 
     def __init__(self, message: str, *, kind: StoreFault = "lost") -> None:

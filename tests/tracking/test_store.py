@@ -13,7 +13,7 @@ import pytest
 from boostlab.errors import StoreError
 from boostlab.tracking.store import check_reachable, configure_mlflow, find_project, find_store, open_store
 
-PROCESSES = 8
+PROCESSES = 4
 OPEN_WHEN_TOLD = """
 import sys
 from pathlib import Path
@@ -129,6 +129,43 @@ def test_hints_at_the_scheme_that_a_server_lacks(address: str) -> None:
         find_store(address, project=Path("/project"))
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("localhost", r"Did you mean http://localhost\? For a folder write \./localhost\."),
+        ("mlflow.example.com", r"Did you mean http://mlflow\.example\.com\?"),
+        ("127.0.0.1", r"Did you mean http://127\.0\.0\.1\?"),
+        ("databricks", r"Databricks is not supported\. For a folder write \./databricks\."),
+        ("databricks-uc", "Databricks is not supported"),
+    ],
+)
+def test_takes_no_name_of_a_server_for_a_folder(tmp_path: Path, address: str, words: str) -> None:
+    with pytest.raises(StoreError, match=words) as caught:
+        find_store(address, project=tmp_path)
+
+    assert caught.value.kind == "address"
+    assert find_store(f"./{address}", project=tmp_path).path == tmp_path / address
+    (tmp_path / address).mkdir()
+    assert find_store(address, project=tmp_path).path == tmp_path / address
+
+
+def test_refuses_a_registry_in_another_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = find_store("mlruns", project=tmp_path)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://me:abcd@registry")
+    with pytest.raises(StoreError, match=r"MLFLOW_REGISTRY_URI = 'http://me:\*\*\*@registry' names another store than file:"):
+        open_store(store)
+
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", store.uri)
+    assert open_store(store).client
+
+
+def test_prefers_the_current_driver_of_postgresql_and_takes_the_older_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_store("postgresql://h/runs", project=Path("/p")).uri == "postgresql://h/runs"
+    monkeypatch.setattr("boostlab.tracking.store.find_spec", lambda name: name if name == "psycopg2" else None)
+    assert find_store("postgresql://h/runs", project=Path("/p")).uri == "postgresql+psycopg2://h/runs"
+    assert find_store("postgresql+asyncpg://h/runs", project=Path("/p")).uri == "postgresql+asyncpg://h/runs"
+
+
 def test_refuses_a_file_where_a_folder_belongs(tmp_path: Path) -> None:
     (tmp_path / "runs.db").touch()
 
@@ -206,10 +243,14 @@ def test_opens_a_store_of_plain_files_that_mlflow_takes_on_demand_only(tmp_path:
 
 
 @pytest.mark.slow
-def test_lets_eight_processes_open_a_fresh_database_at_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", OPEN_WHEN_TOLD, f"sqlite:///{tmp_path}/runs.db"]
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_lets_processes_open_a_fresh_database_at_once(tmp_path: Path, kind: str, request: pytest.FixtureRequest) -> None:
+    """Each process has a state folder of its own, as on a host of its own."""
+    address = f"sqlite:///{tmp_path}/runs.db" if kind == "sqlite" else request.getfixturevalue("new_database")()
+    command = [sys.executable, "-c", OPEN_WHEN_TOLD, address]
+    hosts = [os.environ | {"XDG_STATE_HOME": str(tmp_path / f"host{number}")} for number in range(PROCESSES)]
     pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(PROCESSES)]
+    processes = [subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for env in hosts]
     streams = [(process.stdin, process.stdout) for process in processes]
     assert [stdout.readline() for _, stdout in streams if stdout] == ["ready\n"] * PROCESSES
     for stdin, _ in streams:
@@ -219,6 +260,8 @@ def test_lets_eight_processes_open_a_fresh_database_at_once(tmp_path: Path) -> N
     errors = [process.communicate()[1] for process in processes]
 
     assert [process.returncode for process in processes] == [0] * PROCESSES, errors
+    opened = open_store(find_store(address, project=tmp_path))
+    assert [experiment.name for experiment in opened.client.search_experiments()] == ["Default"]
 
 
 @pytest.mark.parametrize("address", ["sqlite:///a#b/runs.db", "sqlite:///what?.db"])

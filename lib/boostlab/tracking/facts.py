@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import os
 import socket
 import subprocess
@@ -61,6 +62,13 @@ def describe_run(
 ) -> RunFacts:
     """Return the facts of a run that begins now with these parameters; secrets among them are masked."""
     name = name_notebook(notebook)
+    experiment = values.get("experiment") or name
+    ignored = os.environ.get("MLFLOW_EXPERIMENT_NAME", experiment)
+    if ignored != experiment:
+        message = (
+            "The run goes to the experiment %r. To use that of MLFLOW_EXPERIMENT_NAME, give it as a parameter: -p experiment %r"
+        )
+        logging.getLogger(__name__).warning(message, experiment, ignored)
     source = notebook.resolve() if notebook and notebook.is_file() else notebook or Path(name)
     tags = {
         "mlflow.user": _find_user(),
@@ -74,7 +82,7 @@ def describe_run(
     return RunFacts(
         store=store.shown,
         ui=find_ui(store),
-        experiment=values.get("experiment") or name,
+        experiment=experiment,
         run_name=values.get("run_name") or f"{name}-{os.urandom(4).hex()}",
         notebook=name,
         output_path=str(output_path) if output_path else None,

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -25,12 +26,15 @@ from boostlab.errors import LabError, StoreError, StoreFault
 from boostlab.gc_pause import uncollected
 from boostlab.redaction import redact
 from boostlab.tracking.faults import LEADS, describe_fault, find_kind
+from boostlab.tracking.relocation import find_moves, relocate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ALLOWED = "sqlite:///FILE, a folder or file:FOLDER, http(s)://HOST, postgresql://, mysql:// or mssql://USER@HOST/NAME"
 HOST = re.compile(r"[\w.-]+:\d+/?")
+BARE_HOST = re.compile(r"localhost|[\w-]+(\.[\w-]+)+")  # a folder of this name would surprise
+DATABRICKS = ("databricks", "databricks-uc", "uc")
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -108,9 +112,8 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
     folder = folder or Path.cwd()
     address = re.sub(r"^[A-Za-z0-9+]+:", lambda found: found[0].lower(), address)
     if HOST.fullmatch(address):
-        raise StoreError(
-            f"The tracking address {address!r} has an unknown form. Did you mean http://{address}? Allowed: {ALLOWED}."
-        )
+        reason = f"The tracking address {address!r} has an unknown form. Did you mean http://{address}? Allowed: {ALLOWED}."
+        raise StoreError(reason, kind="address")
     scheme = re.match(r"([a-z0-9]+)(?:\+[a-z0-9]+)?:(?=.)", address)
     if scheme is None:
         return _folder(address, folder)
@@ -118,7 +121,8 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
         case "sqlite":
             name = re.sub(r"^sqlite[^:]*:/{0,3}", "", address)
             if re.search("[?#]", name):
-                raise StoreError(f"The path of a SQLite store cannot hold ? or #, as {address!r} does. Choose another name.")
+                reason = f"The path of a SQLite store cannot hold ? or #, as {address!r} does. Choose another name."
+                raise StoreError(reason, kind="address")
             path = (folder / Path(name).expanduser()).resolve()
             return Store(f"sqlite:///{path}", path.parent / "mlartifacts")
         case "file":
@@ -126,8 +130,8 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
         case "http" | "https":
             return Store(address.rstrip("/"))
         case "postgresql" | "mysql" | "mssql":
-            return Store(address, project / "mlartifacts")
-    raise StoreError(f"The tracking address {redact(address, ())!r} has an unknown form. Allowed: {ALLOWED}.")
+            return Store(_choose_driver(address), project / "mlartifacts")
+    raise StoreError(f"The tracking address {redact(address, ())!r} has an unknown form. Allowed: {ALLOWED}.", kind="address")
 
 
 def open_store(store: Store) -> OpenStore:
@@ -141,6 +145,7 @@ def open_store(store: Store) -> OpenStore:
         If the store cannot be reached, opened or made.
     """
     configure_mlflow(store)
+    _check_variables(store)
     try:
         check_reachable(store, fresh=True)
     except StoreError as error:
@@ -151,6 +156,8 @@ def open_store(store: Store) -> OpenStore:
     with as_store_error(store), uncollected(), _alone_while_new(store):
         from mlflow import MlflowClient
 
+        if store.scheme in ("sqlite", "file"):
+            relocate(store.path, store.artifact_root)
         if store.scheme == "sqlite" and not store.path.exists():
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -219,8 +226,30 @@ def as_store_error(store: Store) -> Iterator[None]:
 def _folder(address: str, folder: Path) -> Store:
     path = (folder / Path(address).expanduser()).resolve()
     if path.is_file() or path.suffix in (".db", ".sqlite", ".sqlite3"):
-        raise StoreError(f"The tracking address {address!r} names a file. For a SQLite store write sqlite:///{path}.")
+        reason = f"The tracking address {address!r} names a file. For a SQLite store write sqlite:///{path}."
+        raise StoreError(reason, kind="address")
+    if (BARE_HOST.fullmatch(address) or address in DATABRICKS) and not path.is_dir():
+        meant = "Databricks is not supported." if address in DATABRICKS else f"Did you mean http://{address}?"
+        reason = f"The tracking address {address!r} has an unknown form. {meant} For a folder write ./{address}."
+        raise StoreError(f"{reason} Allowed: {ALLOWED}.", kind="address")
     return Store(path.as_uri())
+
+
+def _choose_driver(address: str) -> str:
+    """Name psycopg2 in an address of PostgreSQL without a driver if it alone is installed; psycopg 3 is SQLAlchemy's default."""
+    is_older = address.startswith("postgresql:") and not find_spec("psycopg") and find_spec("psycopg2")
+    return address.replace("postgresql:", "postgresql+psycopg2:", 1) if is_older else address
+
+
+def _check_variables(store: Store) -> None:
+    """Raise a StoreError if ``MLFLOW_REGISTRY_URI`` names another store: boostlab keeps runs and registered models in one."""
+    registry = os.environ.get("MLFLOW_REGISTRY_URI", "")
+    if registry and find_store(registry, project=find_project()).uri != store.uri:
+        raise StoreError(
+            f"MLFLOW_REGISTRY_URI = {redact(registry, ())!r} names another store than {store.shown}, where the runs are. "
+            "boostlab keeps both in one store. Unset MLFLOW_REGISTRY_URI, or choose that store as tracking_uri.",
+            kind="address",
+        )
 
 
 def _check_local(store: Store, *, fresh: bool) -> None:
@@ -280,7 +309,7 @@ def _check_database(store: Store) -> None:
 @contextmanager
 def _alone_while_new(store: Store) -> Iterator[None]:
     """Let one process at a time open a database until its tables are made; a server makes its own."""
-    if store.scheme in ("http", "https") or (store.scheme == "sqlite" and _is_made(store.path)):
+    if store.scheme in ("http", "https") or _is_ready(store):
         yield
     elif store.scheme == "postgresql":
         with _lock_postgresql(store):
@@ -290,10 +319,12 @@ def _alone_while_new(store: Store) -> Iterator[None]:
             yield
 
 
-def _is_made(database: Path) -> bool:
-    """Tell whether a SQLite store was made completely: MLflow adds the default experiment last."""
+def _is_ready(store: Store) -> bool:
+    """Tell whether a SQLite store was made completely, and not moved since. MLflow adds the default experiment last."""
+    if store.scheme != "sqlite" or find_moves(store.path, store.artifact_root):
+        return False
     try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{store.path.as_uri()}?mode=ro", uri=True)) as connection:
             return connection.execute(MADE).fetchone() is not None
     except sqlite3.Error:
         return False

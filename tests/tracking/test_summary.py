@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from boostlab.tracking.summary import describe_loss, describe_outcome, tabulate_
 from boostlab.tracking.ui import MlflowUI
 
 Begin = Callable[..., Journal]
-make_owner: Any = namedtuple("Owned", ["journal", "store", "facts"])  # the part of an owner that a summary reads
+Owned: Any = type("Owned", (SimpleNamespace,), {})  # the part of an owner that a summary reads
 FACTS = make_facts(run_name="a_b", run_id="r", experiment_id="1", ui=MlflowUI(command="make ui"))
 
 
@@ -28,7 +28,7 @@ def test_says_how_a_run_ended_and_where_it_is(tmp_path: Path, begin: Begin) -> N
     journal.add("tags", {"boostlab.findings": "[]", "boostlab.task": "regression"})
     journal.add("tags", {"boostlab.findings": '["Few\\nrows."]'})
     journal.add_receipt(journal.add("model", {"name": "model", "register_as": "sugar"}), {"version": 3})
-    owner = make_owner(journal, find_store("", project=tmp_path), journal.facts())
+    owner = Owned(journal=journal, store=find_store("", project=tmp_path), facts=journal.facts())
     first, *lines = describe_outcome(owner, "FAILED", "A cell raised DataError.").splitlines()
     assert first.startswith("Run a run: FAILED after ") and first.endswith(" s. A cell raised DataError.")
     assert lines[:3] == [f"  {'test_rmse':<28}1.25", "  finding: Few rows.", "  registered as sugar version 3"]
@@ -40,7 +40,7 @@ def test_says_how_a_run_ended_and_where_it_is(tmp_path: Path, begin: Begin) -> N
 def test_says_how_to_deliver_a_run_whose_store_is_lost(tmp_path: Path, begin: Begin, address: str, prefix: str) -> None:
     store = find_store(address, project=tmp_path)
     journal = begin(store)
-    text = describe_loss(make_owner(journal, store, journal.facts()), "FINISHED", StoreError("It is gone."))
+    text = describe_loss(Owned(journal=journal, store=store, facts=journal.facts()), "FINISHED", StoreError("It is gone."))
     assert text.startswith("It is gone.\nThe run a run ended FINISHED.") and str(journal.path) in text
     assert text.endswith(f"run: {prefix}boostlab deliver {journal.path.name}")
     assert "abcd" not in text

@@ -15,7 +15,7 @@ from tests.support.stores import all_runs, artifacts, only_run, read_artifact
 from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.execution.client import Client
-from boostlab.tracking.journal import journals_folder
+from boostlab.tracking.journal import journals_folder, waiting_journals
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +72,39 @@ def test_a_signal_kills_the_run_and_its_kernel(
     assert artifacts(look(), run.info.run_id) == NOTEBOOK
 
 
+def test_a_signal_while_the_run_is_made_leaves_one_killed_run(
+    write_notebook: Write, start_papermill: Start, store: str, look: Look
+) -> None:
+    process = start_papermill(write_notebook(SLEEPER), "out.ipynb", "-p", "tracking_uri", store)
+    wait_until(waiting_journals)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, "Traceback" in printed) == (143, False)
+    run = only_run(look())
+    assert (run.info.status, run.data.tags["boostlab.reason"]) == ("KILLED", "Stopped by SIGTERM.")
+    assert not list(journals_folder().iterdir())
+
+
+def test_a_cell_past_the_limit_of_time_fails_the_run_and_names_the_limit(
+    write_notebook: Write, papermill: Papermill, store: str, look: Look
+) -> None:
+    done = papermill(write_notebook(SLEEPER), "out.ipynb", "-p", "tracking_uri", store, "--execution-timeout", "2")
+    assert done.returncode == 1
+    run = only_run(look())
+    reason = "A cell took longer than the limit of 2 s (--execution-timeout)."
+    assert (run.info.status, run.data.tags["boostlab.reason"]) == ("FAILED", reason)
+
+
+def test_a_pool_that_is_still_open_does_not_keep_the_run_from_its_end(
+    write_notebook: Write, papermill: Papermill, store: str, look: Look
+) -> None:
+    pool = "import multiprocessing\npool = multiprocessing.get_context('fork').Pool(2)\nprint(pool.map(abs, [-1, -2]))"
+    done = papermill(write_notebook(pool), "out.ipynb", "-p", "tracking_uri", store)
+    assert done.returncode == 0, done.stderr
+    assert only_run(look()).info.status == "FINISHED"
+
+
 def test_a_run_is_killed_also_if_the_interrupted_code_raised_another_error(
     write_notebook: Write, store: str, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +114,8 @@ def test_a_run_is_killed_also_if_the_interrupted_code_raised_another_error(
         raise RuntimeError("The kernel is gone.")
 
     monkeypatch.setattr(Client, "execute", execute)
-    done = run_here(write_notebook("print(x)"), "out.ipynb", "-p", "tracking_uri", store)
+    path = write_notebook("print(x)")
+    done = run_here(path, path.with_name("out.ipynb"), "-p", "tracking_uri", store)
     assert done.exit_code == 143
     run = only_run(look())
     assert (run.info.status, run.data.tags["boostlab.reason"]) == ("KILLED", "Stopped by SIGTERM.")

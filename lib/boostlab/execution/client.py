@@ -24,6 +24,12 @@ class Record(NotebookExecutionManager):
         self.unsaved: OSError | None = None
         self.status = Status()
 
+    def notebook_complete(self, **kwargs: Any) -> None:
+        if self.nb.metadata.papermill.get("start_time"):
+            super().notebook_complete(**kwargs)
+        else:  # it was stopped before the first cell: there is no output to save
+            self.cleanup_pbar()
+
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
         super().cell_complete(cell, cell_index, **kwargs)
         self.report(cell=(cell_index or 0) + 1, cells=len(self.nb.cells), note="")

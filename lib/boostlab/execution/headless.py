@@ -11,13 +11,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from nbclient.exceptions import DeadKernelError
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.iorw import papermill_io, write_ipynb
 from papermill.log import logger
 
 from boostlab.errors import LabError, StoreError
 from boostlab.execution.client import Client, Record
 from boostlab.execution.ending import CellError, Ending, RefusedError, failed, find_ending, to_papermill
+from boostlab.execution.injection import inject_plain_values
 from boostlab.execution.jobs import STATUS_VARIABLE
 from boostlab.execution.kernel import WarmKernel
 from boostlab.notebook.document import name_notebook
@@ -62,7 +63,7 @@ def execute(
     courier: Courier | None = None
     with signals_raised(lambda: kernel.kill() if kernel else None) as signals:
         try:
-            values = check_parameters(nb, nb.metadata.papermill.get("parameters", {})).model_dump()
+            values = check_parameters(nb, inject_plain_values(nb, kernel_name)).model_dump()
             store = find_store(values.get("tracking_uri", ""), project=find_project(notebook), folder=folder)
             configure_mlflow(store)
             courier = Courier(store)  # it opens the store, and the kernel loads the notebook's packages, side by side
@@ -130,6 +131,8 @@ class _Execution:
             raise
         except KeyboardInterrupt as stop:  # a signal, or an interrupt in a thread
             return Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
+        except CellTimeoutError as error:
+            return failed(error, f"A cell took longer than the limit of {options['execution_timeout']} s (--execution-timeout).")
         except DeadKernelError:
             reason = kernel.describe_death()
             return Ending("FAILED", {"boostlab.reason": reason}, DeadKernelError(reason))

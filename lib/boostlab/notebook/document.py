@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from boostlab.redaction import redact
 
+UNSAFE = re.compile(r"[^\w .,()+=@-]")  # an MLflow server takes a # or % in the name of an artifact as part of an address
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -42,6 +44,7 @@ def stage_notebook(notebook: Any, name: str, folder: Path, *, secrets: frozenset
     """
     import nbformat  # slow to load, and a kernel does not need it
 
+    name = UNSAFE.sub("_", name)
     files = folder / "files"
     target = files / "notebook"
     target.mkdir(parents=True)

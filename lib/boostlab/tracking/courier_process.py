@@ -70,12 +70,11 @@ class _Carrier:
         self._has_owner = True
         self._failures = 0  # in a row
         self._is_preloaded = False
+        self._is_end_sent = journal.has_end() and journal.cursor.sent >= journal.size
 
     def carry(self, fault: StoreError | None) -> None:
         """Make the run, and send what is recorded until the run has ended; `fault` is that of opening the store."""
-        is_made = bool(self._journal.facts().run_id)
-        if is_made:  # another courier was killed
-            self._report("made", facts=asdict(self._journal.facts()))
+        is_made = False
         while True:
             try:
                 if fault is not None:
@@ -94,6 +93,7 @@ class _Carrier:
             except LabError as error:
                 if self._fail(error, is_made=is_made):
                     return
+                is_made = is_made and bool(self._journal.facts().run_id)  # a run that the store has lost is made again
                 continue
             if not self._is_preloaded:
                 self._is_preloaded = True
@@ -101,18 +101,16 @@ class _Carrier:
             self._wait_for_entries()
 
     def _has_ended(self, delivery: Delivery) -> bool:
-        """Send what is recorded, and return whether the run has ended; if its owner is gone, end it."""
+        """Send what is recorded, and return whether the end of the run was sent; if its owner is gone, end it."""
         from boostlab.tracking import recovery
 
+        if self._has_owner and self._journal.acquire():
+            self._has_owner = False
+            recovery.end_abandoned(self._journal, secrets=self._secrets)
         if self._journal.cursor.sent < self._journal.size:
             check_reachable(self._store)
-            if delivery.send():
-                return True
-        if not self._has_owner or not self._journal.acquire():
-            return False
-        self._has_owner = False
-        recovery.end_abandoned(self._journal, secrets=self._secrets)
-        return True
+            self._is_end_sent = delivery.send()
+        return self._is_end_sent
 
     def _recover(self) -> None:
         if self._failures:
@@ -123,8 +121,8 @@ class _Carrier:
         """Note a failed attempt, and wait before the next one; return whether to give up."""
         self._failures += 1
         kind = error.kind if isinstance(error, StoreError) else "lost"
-        has_end = any(entry.type == "end" for entry in self._journal.entries())
-        is_last = kind != "lost" or self._failures >= ATTEMPTS
+        has_end = self._journal.has_end()
+        is_last = kind not in ("lost", "gone") or self._failures >= ATTEMPTS
         if is_last and (not is_made or has_end or not self._has_owner):
             self._report("failed", message=str(error), kind=kind)
             return True

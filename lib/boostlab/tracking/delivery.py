@@ -119,7 +119,8 @@ class Delivery:
                 receipt = self._send_entries(facts, group, is_repeated=is_repeated)
         except StoreError as error:
             if error.kind != "refused" or group[0].type == "end":
-                self._find_lost_run()  # it says more about a run that was deleted
+                if error.kind in ("refused", "gone"):
+                    self._find_lost_run()  # it says more about a run that was deleted, and lets one that is gone be made again
                 raise
             if len(group) > 1:
                 taken = [self._send_group(facts, [entry], is_repeated=True) for entry in group]

@@ -5,11 +5,10 @@ MLflow, SQLAlchemy, requests, boto3 and drivers raise many types. This module kn
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 
 from boostlab.errors import StoreError, StoreFault
-from boostlab.redaction import find_secrets, redact
+from boostlab.redaction import environment_secrets, find_secrets, redact
 
 PACKAGES = {
     "boto3": "'boostlab[s3]'",
@@ -52,7 +51,7 @@ def describe_fault(error: BaseException, address: str) -> str:
     text = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     missing = next((each.name for each in _causes(error) if isinstance(each, ImportError) and each.name), "").partition(".")[0]
     install = f". Install it: pip install {PACKAGES.get(missing, missing)}" if missing else ""
-    return str(redact(text, find_secrets({**os.environ, "address": address}))) + install
+    return str(redact(text, find_secrets({"address": address}) | environment_secrets())) + install
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

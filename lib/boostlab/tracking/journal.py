@@ -90,8 +90,10 @@ class Journal:
             _write_cursor(draft, Cursor())
             journal.path = draft.rename(folder / draft.name.removeprefix("."))  # the lock is held: it never looks orphaned
             sync(folder)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
+            if not isinstance(error, OSError):
+                raise
             raise LabError(
                 f"The journal of a run cannot be made in {folder}: {error.strerror}. "
                 "Make room there and make it writable, or set XDG_STATE_HOME to another folder."
@@ -206,6 +208,10 @@ class Journal:
                     continue
                 files = self.path / "files" / values.get("files", "none")
                 yield Entry(values["type"], content, begin, start, files, values.get("sizes", {}))
+
+    def has_end(self) -> bool:
+        """Tell whether the final status of the run was added."""
+        return any(entry.type == "end" for entry in self.entries())
 
     @property
     def size(self) -> int:

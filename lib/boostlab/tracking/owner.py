@@ -61,6 +61,7 @@ class Owner:
         self.store, self.secrets = courier.store, secrets
         self._courier = courier
         self._planned = facts
+        self._has_begun = False
 
     def __enter__(self) -> Self:
         return self
@@ -69,8 +70,14 @@ class Owner:
         self.release()
 
     def release(self) -> None:
-        """Release the run: the courier delivers the rest, and ends a run without a final status."""
-        self.journal.release()
+        """Release the run: the courier delivers the rest, and ends a run without a final status.
+
+        A run that has not begun is dropped.
+        """
+        if self._has_begun:
+            self.journal.release()
+        else:
+            self.journal.remove()
 
     @property
     def facts(self) -> RunFacts:
@@ -86,6 +93,7 @@ class Owner:
             If the store cannot be opened or refuses the run.
         """
         threading.Thread(target=_preload, name="boostlab-preload", daemon=True).start()
+        self._has_begun = True
         self._courier.carry(self.journal, secrets=self.secrets)
         try:
             self._courier.wait_for_run()

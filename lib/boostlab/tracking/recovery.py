@@ -56,8 +56,7 @@ def end_abandoned(journal: Journal, *, secrets: frozenset[str] | None = None) ->
     The `secrets` are masked in the notebook. Without them, the notebook of an interactive run is left out, because it may
     contain secrets; that of a headless run was masked when it was saved.
     """
-    entries = list(journal.entries())
-    if any(entry.type == "end" for entry in entries):
+    if journal.has_end():
         return
     facts = journal.facts()
     is_interactive = facts.tags["boostlab.origin"] == "jupyter"

@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.support.executions import NOTEBOOK, Look, Start, Write, wait_for
+from mlflow import MlflowClient
+from tests.support.executions import NOTEBOOK, Look, Papermill, Start, Write, wait_for
 from tests.support.paths import BOOSTLAB
-from tests.support.stores import artifacts, only_run
+from tests.support.servers import Refusing, serve_mlflow
+from tests.support.stores import NewStore, artifacts, only_run
 from tests.support.waiting import TIMEOUT_S
 
-from boostlab.tracking.journal import journals_folder
+from boostlab.tracking.journal import journals_folder, waiting_journals
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +26,9 @@ from boostlab.tracking.journal import Journal
 from boostlab.tracking.run import Run
 run = Run(Journal(Path(os.environ['BOOSTLAB_JOURNAL'])))
 """
+
+
+WITHOUT_PARAMETERS = "x: int = 1  # a number\n"
 
 
 LOSES_STORE = (
@@ -70,3 +75,27 @@ def test_a_run_whose_store_is_lost_is_kept_and_delivered_later(
     (version,) = look().search_model_versions("name = 'kept'")
     assert (version.version, version.run_id) == (1, run.info.run_id)
     assert not list(journals_folder().iterdir())
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "status"),
+    [("/runs/update", "refuses this", "FINISHED"), ("/runs/log-batch", "refuses this", "FAILED")],
+    ids=["the end", "a metric"],
+)
+def test_what_the_store_refuses_is_an_error_and_is_kept(
+    write_notebook: Write, papermill: Papermill, tmp_path: Path, new_store: NewStore, path: str, words: str, status: str
+) -> None:
+    notebook = write_notebook("import os\n" + ATTACH + "run.log_metrics({'a': 1.0})\nrun.finish()", parameters=WITHOUT_PARAMETERS)
+    with serve_mlflow(tmp_path / "served", new_store) as address, Refusing(address, path) as server:
+        done = papermill(notebook, "out.ipynb", MLFLOW_TRACKING_URI=server.address)
+        assert done.returncode == 1
+        assert words in done.stderr and "Traceback" not in done.stderr
+        if path == "/runs/update":
+            assert "When the store is back, run: boostlab deliver" in done.stderr
+            assert [journal.has_end() for journal in waiting_journals()] == [True]
+        server.is_open = True
+        if waiting_journals():
+            delivered = subprocess.run([BOOSTLAB, "deliver"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+            assert delivered.returncode == 0, delivered.stderr
+        run = only_run(MlflowClient(address, address))
+        assert run.info.status == status and not waiting_journals()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import requests
 from tests.support.stores import NewStore
@@ -68,3 +71,48 @@ def _answers(address: str) -> bool:
         return requests.get(address, timeout=5).ok
     except requests.RequestException:
         return False
+
+
+class Refusing:
+    """A server in front of another one: it passes requests on, but answers 403 to those whose path ends in `path`."""
+
+    def __init__(self, address: str, path: str) -> None:
+        self.target, self.path, self.is_open = address, path, False
+        refusing = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def __getattr__(self, name: str) -> Any:
+                if name.startswith("do_"):  # one for each method of HTTP
+                    return self._pass_on
+                raise AttributeError(name)
+
+            def _pass_on(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                if self.path.partition("?")[0].endswith(refusing.path) and not refusing.is_open:
+                    self.send_response(403)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
+                headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
+                answer = requests.request(
+                    self.command, refusing.target + self.path, data=body, headers=headers, timeout=TIMEOUT_S
+                )
+                self.send_response(answer.status_code)
+                self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
+                self.send_header("Content-Length", str(len(answer.content)))
+                self.end_headers()
+                self.wfile.write(answer.content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Refusing:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()

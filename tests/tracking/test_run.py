@@ -85,7 +85,7 @@ def test_finishing_reports_what_the_store_refused(journal: Journal) -> None:
     run = Run(journal)
     run.log_tags({"a": "b"})
     (entry,) = journal.entries()
-    journal.add_receipt(entry, {"type": "tags", "refused": "The store refuses it: too long."})
+    journal.add_receipt(entry, {"refused": "The store refuses it: too long."})
     journal.move_cursor(sent=entry.end)
     with pytest.raises(StoreError, match=r"The store refuses it: too long\.") as caught:
         run.finish()

@@ -7,6 +7,7 @@ again. MLflow is imported where it is used, so that a refused command stays fast
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import tempfile
 import time
@@ -29,6 +30,8 @@ TAGS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models instead of prompts
 ENTRY_TAG = "boostlab.entry"  # of a logged model: the entry of the journal that it was made from
+REASON_TAG = "boostlab.reason"
+REFUSES = "The store refuses a part of the run:"
 REFUSAL_LENGTH = 600  # characters of the store's message that are passed on
 
 
@@ -96,16 +99,19 @@ class Delivery:
         Raises
         ------
         StoreError
-            If the store is lost, or has refused a record that no notebook waited for; the journal stays.
+            If the store is lost, or has refused a record and no notebook has raised that; the journal stays.
         """
         with as_store_error(self.store):
             check_reachable(self.store)
             self._find_lost_run()
         facts = self.create_run()
-        self._resend_refused(facts)
+        had_refused = any(self._refused())
         self.send()
+        if had_refused:  # the run was ended without a part: now it may be whole
+            self._end_again(facts)
         if refused := next(self._refused(), ""):
-            raise StoreError(f"The run {facts.run_name} has ended in the store, but the store refuses a part of it: {refused}")
+            text = f"The run {facts.run_name} has ended in the store, but the store refuses a part of it: {refused}"
+            raise StoreError(text, kind="refused")
         self.journal.remove()
         return facts.run_id
 
@@ -125,7 +131,9 @@ class Delivery:
             if len(group) > 1:
                 taken = [self._send_group(facts, [entry], is_repeated=True) for entry in group]
                 return all(taken)
-            receipt = {"type": group[0].type, "refused": str(error)[:REFUSAL_LENGTH]}
+            receipt = {"refused": str(error)[:REFUSAL_LENGTH]}
+            if group[0].type == "model":
+                self._give_up_model(facts, group[0])
         if receipt:
             self.journal.add_receipt(group[0], receipt)
         return "refused" not in receipt
@@ -211,26 +219,36 @@ class Delivery:
                 tags={ENTRY_TAG: str(entry.start)},
             )
         if str(logged.status) != "READY":
-            with tempfile.TemporaryDirectory() as temporary:
+            with tempfile.TemporaryDirectory(prefix=".", dir=self.journal.path) as temporary:  # it goes with the journal
                 folder = Path(temporary) / "model"
                 ids = {"run_id": facts.run_id, "model_uuid": logged.model_id, "model_id": logged.model_id}
                 description = Model(artifact_path=logged.artifact_location, **ids)
                 package_model(entry.files, folder, mlflow_model=description)
                 client.log_model_artifacts(logged.model_id, str(folder))
             client.finalize_logged_model(logged.model_id, "READY")
-        client.log_outputs(facts.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        if not (is_repeated and self._has_output(facts.run_id, logged.model_id)):  # MLflow refuses the second time
+            client.log_outputs(facts.run_id, [LoggedModelOutput(logged.model_id, step=0)])
         receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
         if name := entry.content["register_as"]:
             receipt["version"] = register_model(client, logged, name, is_repeated=is_repeated)
         return receipt
 
     def _end(self, facts: RunFacts, entry: Entry) -> None:
-        """Give the run its final status. It is not FINISHED if the store has refused a part of it."""
+        """Give the run its final status. It is not FINISHED if the store refuses a part of it."""
+        self._resend_refused(facts)
         status = entry.content["status"]
         if status == "FINISHED" and (refused := next(self._refused(), "")):
             status = "FAILED"
-            self.store.client.set_tag(facts.run_id, "boostlab.reason", f"The store refuses a part of the run: {refused}")
+            self.store.client.set_tag(facts.run_id, REASON_TAG, f"{REFUSES} {refused}")
         self.store.client.set_terminated(facts.run_id, status, entry.content["end_time"])
+
+    def _end_again(self, facts: RunFacts) -> None:
+        """End the run once more, after the store had refused a part of it."""
+        with as_store_error(self.store):
+            self._end(facts, next(entry for entry in self.journal.entries() if entry.type == "end"))
+            reason = self.store.client.get_run(facts.run_id).data.tags.get(REASON_TAG, "")
+            if reason.startswith(REFUSES) and not any(self._refused()):
+                self.store.client.delete_tag(facts.run_id, REASON_TAG)
 
     def _find_run(self, experiment_id: str) -> str | None:
         """Return the run of this journal, if an earlier attempt has made it."""
@@ -243,6 +261,17 @@ class Delivery:
         wanted = f"source_run_id = '{facts.run_id}'"
         found = self.store.client.search_logged_models([facts.experiment_id], filter_string=wanted)
         return next((model for model in found if model.tags.get(ENTRY_TAG) == str(entry.start)), None)
+
+    def _has_output(self, run_id: str, model_id: str) -> bool:
+        outputs = self.store.client.get_run(run_id).outputs
+        return bool(outputs) and model_id in [output.model_id for output in outputs.model_outputs]
+
+    def _give_up_model(self, facts: RunFacts, entry: Entry) -> None:
+        """Mark a logged model whose files the store refuses as failed."""
+        with contextlib.suppress(Exception):  # the refusal itself says more
+            logged = self._find_model(facts, entry)
+            if logged is not None and str(logged.status) != "READY":
+                self.store.client.finalize_logged_model(logged.model_id, "FAILED")
 
     def _find_lost_run(self) -> None:
         """Check that the run is in the store; if the store has lost it, prepare the journal to make it again."""
@@ -267,14 +296,14 @@ class Delivery:
             )
 
     def _resend_refused(self, facts: RunFacts) -> None:
-        """Send again what the store has refused and no notebook has waited for."""
+        """Send again what the store has refused and no notebook has raised."""
         waiting = {start for start, receipt in self.journal.receipts().items() if _is_open(receipt)}
         for entry in self.journal.entries() if waiting else ():
             if entry.start in waiting and self._send_group(facts, [entry], is_repeated=True):
                 self.journal.add_receipt(entry, {})
 
     def _refused(self) -> Iterator[str]:
-        """Yield each refusal of an entry that no notebook waits for."""
+        """Yield each refusal that no notebook has raised."""
         return (receipt["refused"] for receipt in self.journal.receipts().values() if _is_open(receipt))
 
 
@@ -300,8 +329,8 @@ def _cut(items: Sequence[Any], length: int) -> Iterator[list[Any]]:
 
 
 def _is_open(receipt: dict[str, Any]) -> bool:
-    """Tell whether an entry was refused that no notebook waits for: only the refusal of a model is raised where it was logged."""
-    return "refused" in receipt and receipt["type"] != "model"
+    """Tell whether an entry was refused, and no notebook has raised that where the entry was logged."""
+    return "refused" in receipt and not receipt.get("is_raised")
 
 
 def _find_experiment(name: str, store: OpenStore) -> str:

@@ -18,6 +18,7 @@ import fcntl
 import json
 import os
 import shutil
+import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -79,7 +80,7 @@ class Journal:
             If the folder cannot be made.
         """
         folder = journals_folder()
-        draft = folder / f".{uuid.uuid4().hex}"
+        draft = folder / _hide(uuid.uuid4().hex)
         try:
             draft.mkdir(parents=True, mode=0o700)
             journal = cls(draft)
@@ -88,7 +89,7 @@ class Journal:
             with (draft / "reserve").open("xb") as reserve:
                 os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
             _write_cursor(draft, Cursor())
-            journal.path = draft.rename(folder / draft.name.removeprefix("."))  # the lock is held: it never looks orphaned
+            journal.path = draft.rename(folder / draft.name.rpartition("-")[2])  # the lock is held: it never looks orphaned
             sync(folder)
         except BaseException as error:
             shutil.rmtree(draft, ignore_errors=True)
@@ -130,7 +131,7 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the journal: the store has the whole run."""
-        trash = self.path.with_name(f".{self.path.name}")
+        trash = self.path.with_name(_hide(self.path.name))
         with contextlib.suppress(OSError):  # once it is renamed, no scan finds half a journal
             self.path.rename(trash)
         shutil.rmtree(trash, ignore_errors=True)
@@ -309,6 +310,20 @@ def waiting_journals() -> list[Journal]:
     folder = journals_folder()
     paths = sorted(folder.iterdir()) if folder.is_dir() else []
     return [Journal(path) for path in paths if not path.name.startswith(".") and path.is_dir()]
+
+
+def remove_litter() -> None:
+    """Remove the folders of journals that a process of this host was making or removing when it was killed."""
+    folder = journals_folder()
+    for path in folder.glob(f".{socket.gethostname()}-*-*") if folder.is_dir() else ():
+        pid = path.name.split("-")[-2]
+        if not (Path("/proc") / pid).exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _hide(name: str) -> str:
+    """Return a name for a journal that is being made or removed: no scan finds it, and it tells whose it is."""
+    return f".{socket.gethostname()}-{os.getpid()}-{name}"
 
 
 def _write_facts(folder: Path, facts: RunFacts) -> None:

@@ -109,7 +109,7 @@ class Owner:
         masked = redact(dict(tags), self.secrets)
         if notebook is not None:
             try:
-                with tempfile.TemporaryDirectory() as folder:
+                with tempfile.TemporaryDirectory(prefix=".", dir=self.journal.path) as folder:
                     shown = redact(notebook, self.secrets)
                     self.journal.add("files", {}, document.stage_notebook(shown, self.facts.notebook, Path(folder)))
             except (OSError, LabError) as error:  # such as a full disk: the end has its own space

@@ -12,12 +12,13 @@ from boostlab.notebook.document import stage_notebook
 from boostlab.redaction import environment_secrets
 from boostlab.tracking.delivery import Delivery, add_end
 from boostlab.tracking.facts import RunFacts
-from boostlab.tracking.journal import Journal, waiting_journals
+from boostlab.tracking.journal import Journal, remove_litter, waiting_journals
 from boostlab.tracking.store import OpenStore
 
 
 def complete_orphans(store: OpenStore) -> Iterator[str]:
     """Complete the orphaned runs of this host in a store, and yield one message for each that cannot be completed."""
+    remove_litter()
     for journal in waiting_journals():
         try:
             if not (journal.path / "run.json").exists() or not journal.acquire_delivery():
@@ -67,8 +68,11 @@ def end_abandoned(journal: Journal, *, secrets: frozenset[str] | None = None) ->
     end_s = max(path.stat().st_mtime for path in written if path.exists())
     if output is not None and output.is_file() and (secrets is not None if is_interactive else _is_fresh(output, facts)):
         masked = (secrets or frozenset()) | environment_secrets()
-        with tempfile.TemporaryDirectory() as folder:
-            journal.add("files", {}, stage_notebook(output, facts.notebook, Path(folder), secrets=masked))
+        try:
+            with tempfile.TemporaryDirectory(prefix=".", dir=journal.path) as folder:
+                journal.add("files", {}, stage_notebook(output, facts.notebook, Path(folder), secrets=masked))
+        except (OSError, LabError) as error:  # such as a full disk: the end has its own space
+            reason += f" Its notebook could not be kept: {error}"
     add_end(journal, "KILLED", {"boostlab.reason": reason}, end_s=end_s)
 
 

@@ -14,7 +14,8 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,11 +159,13 @@ class Run:
         """
         from boostlab.models.packaging import write_model
 
-        with tempfile.TemporaryDirectory() as temporary:
+        with self._make_folder() as temporary:
             files = Path(temporary) / "files"
             write_model(predictor, example, files)
             entry = self._add("model", {"name": "model", "register_as": register_as}, files)
         receipt = self._journal.wait(entry) or {}
+        if "refused" in receipt:
+            self._journal.add_receipt(entry, {**receipt, "is_raised": True})
         _raise_refusal(receipt)
         return receipt
 
@@ -185,11 +188,20 @@ class Run:
             self._interactive.finish()
 
     def _log_file(self, path: str, write: Callable[[Path], object]) -> None:
-        with tempfile.TemporaryDirectory() as temporary:
+        with self._make_folder() as temporary:
             files = Path(temporary) / "files"
             (files / path).parent.mkdir(parents=True)
             write(files / path)
             self._add("files", {}, files)
+
+    @contextmanager
+    def _make_folder(self) -> Iterator[str]:
+        """Make a folder inside the journal, which goes with the journal if this process is killed."""
+        try:
+            with tempfile.TemporaryDirectory(prefix=".", dir=self._journal.path) as folder:
+                yield folder
+        except OSError as error:
+            raise LabError(f"The journal {self._journal.path} cannot be written: {error.strerror or error}.") from None
 
     def _log_points(self, points: list[tuple[str, float, int]], *, final: bool) -> None:
         now = int(time.time() * 1000)

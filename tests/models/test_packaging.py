@@ -40,6 +40,15 @@ for model, folder in zip(models, sys.argv[1:]):
     print(json.dumps(model.predict(model.metadata.load_input_example(folder)).tolist()))
 """
 
+PACKAGE = """
+import sys
+from pathlib import Path
+from mlflow.models import Model
+from boostlab.models.packaging import package_model
+package_model(Path(sys.argv[1]), Path(sys.argv[2]), mlflow_model=Model())
+print(*sorted({"matplotlib", "sklearn", "xgboost"} & set(sys.modules)))
+"""
+
 
 def load_model(folder: Path) -> Any:
     import mlflow.pyfunc
@@ -229,6 +238,15 @@ def test_names_its_code_by_what_it_says(package: Callable[[str], Packaged]) -> N
     content = (code / "__init__.py").read_bytes() + (code / "contract.py").read_bytes()
 
     assert code.name.endswith(hashlib.sha256(content).hexdigest()[:10])
+
+
+def test_a_process_that_packages_a_model_does_not_load_it(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    folder, _, _ = package("own")
+    command = [sys.executable, "-c", PACKAGE, str(folder.with_name("parts")), str(tmp_path / "model")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert (tmp_path / "model" / "MLmodel").exists()
+    assert done.stdout.strip() == ""
 
 
 @pytest.mark.slow

@@ -165,14 +165,14 @@ def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
     """
     import pandas as pd
 
-    from boostlab.models.predictor import encode_boolean
-
     if feature.mlflow_type in ("double", "long"):
         if pd.api.types.is_datetime64_any_dtype(values):
             values = _to_numbers(values, feature.format)
         errors: Literal["coerce", "raise"] = "coerce" if feature.type == "category" else "raise"  # an unknown category is missing
         return pd.to_numeric(values, errors=errors).astype(np.dtype(DTYPES[feature.mlflow_type]))
     if feature.mlflow_type == "boolean" and not pd.api.types.is_bool_dtype(values):
+        from boostlab.models.predictor import encode_boolean  # it loads XGBoost, which the process that packages a model need not
+
         codes = pd.Series(encode_boolean(values, feature), index=values.index)
         return codes.map({1.0: True, 0.0: False}) if codes.hasnans else codes.astype(bool)
     if feature.mlflow_type != "string":

@@ -26,6 +26,7 @@ from boostlab.models.contract import FeatureType
 
 BATCH_ROWS = 65_536
 BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many rows in a block
+ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
 INDEX = "__index_level_"  # how pandas names a stored index that has no name
 
 
@@ -192,7 +193,8 @@ class Source:
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
         try:
-            for batch in self.dataset.to_batches(columns=list(columns), batch_size=rows, batch_readahead=2, fragment_readahead=1):
+            options = {"batch_size": rows, "batch_readahead": 2, "fragment_readahead": 1, "fragment_scan_options": ON_DEMAND}
+            for batch in self.dataset.to_batches(columns=list(columns), **options):
                 if batch.num_rows:
                     yield pa.Table.from_batches([batch])
         except (pa.ArrowException, OSError) as error:

@@ -1,6 +1,6 @@
 """Fitting a booster on the split parts of a table: returns the model and its learning curves.
 
-Rows reach XGBoost in batches, so that training holds no second copy of the table. This module writes no files and shows nothing.
+XGBoost gets a copy of the rows in float32, which lives until the bins are found. This module writes no files and shows nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -137,36 +137,6 @@ def rank_features(predictor: Predictor) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
-class _Batches(xgb.DataIter):
-    """A part's rows for XGBoost, which iterates over them several times."""
-
-    def __init__(self, part: Part, contract: Contract) -> None:
-        self._part, self._features = part, contract.features
-        features, labels = contract.features, contract.labels
-        self._target = encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32)
-        self._description = {"feature_names": safe_names(features), "feature_types": input_types(features)}
-        super().__init__()
-        self.reset()
-
-    def reset(self) -> None:
-        self._position = 0
-        self._frames = self._part.batches([feature.name for feature in self._features])
-
-    def next(self, input_data: Callable[..., Any]) -> bool:
-        frame = next(self._frames, None)
-        if frame is None:
-            return False
-        try:
-            data = encode_rows(frame, self._features)
-        except ValueError as error:
-            raise DataError(f"{self._part.table.name}: {error}") from None
-        here = slice(self._position, self._position + len(frame))
-        weight = None if self._part.weight is None else self._part.weight[here]
-        input_data(data=data, label=self._target[here], weight=weight, **self._description)
-        self._position = here.stop
-        return True
-
-
 def _make_contract(split: Split, columns: Columns, settings: Hyperparameters) -> tuple[ObjectiveName, Contract]:
     task = split.train.table.task
     labels = find_labels(split.train.target) if task == "classification" else []
@@ -193,12 +163,27 @@ def _make_params(settings: Hyperparameters, objective: ObjectiveName, contract: 
 
 def _to_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
     """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others."""
-    features, batches = contract.features, _Batches(part, contract)
-    options = {"enable_categorical": True, "nthread": params.get("nthread") or None}
+    features, labels = contract.features, contract.labels
+    facts: dict[str, Any] = {
+        "label": encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32),
+        "weight": part.weight,
+        "feature_names": safe_names(features),
+        "feature_types": input_types(features),
+        "enable_categorical": True,
+        "nthread": params.get("nthread") or None,
+    }
+    # one array: XGBoost's search for bins takes half as long as with an iterator of batches
+    inputs = np.empty((len(part), len(facts["feature_names"])), np.float32)
+    start = 0
+    try:
+        for frame in part.batches(contract.names):
+            inputs[start : start + len(frame)] = encode_rows(frame, features)
+            start += len(frame)
+    except ValueError as error:
+        raise DataError(f"{part.table.name}: {error}") from None
     if params.get("tree_method", "auto") in ("auto", "hist"):
-        return xgb.QuantileDMatrix(batches, ref=like, max_bin=params.get("max_bin"), **options)
-    matrix = np.concatenate([encode_rows(frame, features) for frame in part.batches(contract.names)])
-    return xgb.DMatrix(matrix, label=batches._target, weight=part.weight, **batches._description, **options)
+        return xgb.QuantileDMatrix(inputs, ref=like, max_bin=params.get("max_bin"), **facts)
+    return xgb.DMatrix(inputs, **facts)
 
 
 def _configure(wanted: Mapping[str, Any], train: xgb.DMatrix) -> None:

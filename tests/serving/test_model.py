@@ -60,6 +60,29 @@ def test_answers_each_objective_as_the_predictor_does(objective: ObjectiveName, 
     assert predictor.contract.metric == OBJECTIVES[objective].metrics[0] + (":1.5" if objective == "reg:tweedie" else "")
 
 
+def test_an_unknown_text_in_a_category_of_whole_numbers_is_a_missing_value(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"shop": draw.integers(1, 5, 200), "x": draw.normal(size=200)})
+    frame.assign(y=(frame.shop == 3) * 9 + frame["x"]).to_csv(tmp_path / "t.csv", index=False)
+    settings = make_settings(dataset=str(tmp_path / "t.csv"), target="y", column_types={"shop": "category"}, num_boost_round=5)
+    folder, predictor, _ = make_package(settings, tmp_path)
+    rows = [{"shop": shop, "x": 0.5} for shop in (1, "1", "1.0", "new", "1_0", None, "NA", "")]
+    expected = np.asarray(predictor.predict(pd.DataFrame(rows))).tolist()
+    table = {name: [row[name] for row in rows] for name in ("shop", "x")}
+    split = {"columns": ["shop", "x"], "data": [list(row.values()) for row in rows]}
+    served = ServedModel(folder)
+
+    assert expected[0] == expected[1] == expected[2] != expected[3] == expected[5]
+    for body in ({"dataframe_records": rows}, {"dataframe_split": split}, {"instances": rows}, {"inputs": table}):
+        assert json.loads(served.answer(json.dumps(body).encode(), "application/json")[0])["predictions"] == expected
+    assert json.loads(served.answer(b"shop,x\n1.0,0.5\nnew,0.5\nNA,0.5\n", "text/csv")[0])["predictions"] == [
+        expected[0],
+        *expected[3:4] * 2,
+    ]
+    one = {"inputs": {"shop": "new", "x": 0.5}}
+    assert json.loads(served.answer(json.dumps(one).encode(), "application/json")[0])["predictions"] == expected[3:4]
+
+
 @pytest.mark.slow
 def test_quantiles_are_equal_in_python_in_our_server_and_in_mlflows(package: Callable[[str], Packaged], store: str) -> None:
     folder, predictor, split = package("own_quantiles")

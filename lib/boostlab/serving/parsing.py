@@ -19,7 +19,7 @@ import orjson
 from boostlab.models.contract import Feature
 from boostlab.models.predictor import Array
 from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError
-from boostlab.serving.schema import CONVERSION_ERRORS, convert_column, convert_tensor, convert_text, to_objects
+from boostlab.serving.schema import CONVERSION_ERRORS, convert_column, convert_tensor, convert_text, is_number, to_objects
 
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -148,11 +148,11 @@ def _read_csv(body: bytes, features: Sequence[Feature]) -> Rows:
     if any(len(line) > len(names) for line in table):
         raise RequestError(f"{WRONG_CSV}'a row has more fields than the {len(names)} of the header'")
     columns: dict[str, Array] = {}
-    types = {item.name: item.mlflow_type for item in features}
+    types = {item.name: item for item in features}
     for name, *values in zip_longest(names, *table):
         if name in types and name not in columns:
             try:
-                columns[name] = convert_text(values, types[name], name)
+                columns[name] = convert_text(_drop_unknown(values, types[name]), types[name].mlflow_type, name)
             except RequestError as error:
                 raise RequestError(f"{WRONG_CSV}'{error}'") from None
     return _check_required(columns, features, names, len(table))
@@ -167,7 +167,9 @@ def _read_tensors(data: Any, features: Sequence[Feature], form: str) -> Rows:
     if not isinstance(data, dict):
         convert_tensor(data, features[0].mlflow_type)
         raise SchemaError(f"Model is missing inputs {_required(features)}.")
-    columns = {item.name: convert_tensor(data[item.name], item.mlflow_type) for item in _find_sent(features, data)}
+    columns = {
+        item.name: convert_tensor(_drop_unknown(data[item.name], item), item.mlflow_type) for item in _find_sent(features, data)
+    }
     lengths = {len(values) for values in data.values() if isinstance(values, list)}
     if len(lengths) > 1:
         raise RequestError(UNEQUAL_LENGTHS) if form == "instances" else SchemaError(UNEQUAL_LENGTHS)
@@ -183,7 +185,7 @@ def _read_dictionaries(records: list[dict[str, Any]], features: Sequence[Feature
     columns = {}
     for item in _find_sent(features, sent):
         name, mlflow_type = item.name, item.mlflow_type
-        present = [record[name] for record in records if name in record]
+        present = _drop_unknown([record[name] for record in records if name in record], item)
         if any(isinstance(value, list) for value in present):
             raise SchemaError(f"Incompatible input types for column {name}. A value is a list.")
         values = convert_tensor(present, mlflow_type)
@@ -199,6 +201,7 @@ def _read_dictionaries(records: list[dict[str, Any]], features: Sequence[Feature
 
 def _convert(columns: dict[str, list[Any]], features: Sequence[Feature], sent: Iterable[str], count: int) -> Rows:
     found = _find_sent(features, columns)
+    columns |= {item.name: _drop_unknown(columns[item.name], item) for item in found}
     numbers = [item.name for item in found if item.mlflow_type == "double"]
     try:  # all numbers in one call: the calls take most of the time of reading a row
         flat = to_objects([value for name in numbers for value in columns[name]]).astype(np.float64)
@@ -209,6 +212,15 @@ def _convert(columns: dict[str, list[Any]], features: Sequence[Feature], sent: I
         if item.name not in converted:
             converted[item.name] = convert_column(columns[item.name], item.mlflow_type, item.name)
     return _check_required(converted, features, sent, count)
+
+
+def _drop_unknown(values: Any, item: Feature) -> Any:
+    """Return None for each text that is no number, in a category of whole numbers: an unknown category is a missing value."""
+    if item.type != "category" or item.mlflow_type != "double":
+        return values
+    if isinstance(values, list | tuple):
+        return [None if isinstance(value, str) and not is_number(value) else value for value in values]
+    return None if isinstance(values, str) and not is_number(values) else values
 
 
 def _check_required(columns: dict[str, Array], features: Sequence[Feature], sent: Iterable[str], count: int) -> Rows:

@@ -98,6 +98,15 @@ def parse_date(text: str) -> np.datetime64:
     return date - offset if zone[0] == "+" else date + offset
 
 
+def is_number(text: str) -> bool:
+    """Tell whether a text reads as a number."""
+    try:
+        _parse_number(text)
+        return True
+    except ValueError:
+        return False
+
+
 def _conversion_error(name: str, mlflow_type: MLflowType, error: Exception) -> RequestError:
     return RequestError(
         "Invalid input. Data is not compatible with model signature. "

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
@@ -51,6 +52,38 @@ def test_features_have_their_type_and_other_columns_stay_as_they_are(tmp_path: P
         [{"code": "NA", "size": None, "rooms": "4"}],
     ]
     assert {name: str(dtype) for name, dtype in frames[1].dtypes.items()} == {"size": "float64", "rooms": "int64"}
+
+
+@pytest.mark.parametrize(
+    ("form", "numbers"),
+    [("epoch_s", [1704067200.0, None]), ("epoch_ms", [1704067200000.0, None]), ("%Y%m%d", [20240101.0, None])],
+)
+def test_dates_become_the_numbers_that_stand_for_them(tmp_path: Path, form: str, numbers: list[float | None]) -> None:
+    day = date(2024, 1, 1)
+    columns = {
+        "at": pa.array([datetime(2024, 1, 1), None], pa.timestamp("us")),
+        "zoned": pa.array(
+            [datetime(2024, 1, 1, 1, tzinfo=timezone(timedelta(hours=1))), None], pa.timestamp("us", "Europe/Paris")
+        ),
+        "day": pa.array([day, None], pa.date32()),
+        "far": pa.array([day, None], pa.date64()),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    source = open_source(str(tmp_path / "a.parquet"), ReadSettings())
+    features = [Feature(name, "date", "double", format=form, optional=True) for name in columns]
+    (chunk,) = source.batches(source.all_names)
+    frame = convert_chunk(source, chunk, features)
+    for name in columns:
+        assert [None if value != value else value for value in frame[name].tolist()] == numbers
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("us", "UTC"), pa.date32()])
+def test_dates_are_no_numbers(tmp_path: Path, kind: pa.DataType) -> None:
+    pq.write_table(pa.table({"rooms": pa.array([0, 86_400_000]).cast(pa.timestamp("us")).cast(kind)}), tmp_path / "a.parquet")
+    source = open_source(str(tmp_path / "a.parquet"), ReadSettings())
+    (chunk,) = source.batches(source.all_names)
+    with pytest.raises(DataError, match=r"'rooms' is not what the model takes .*: these are dates, and the column holds numbers"):
+        convert_chunk(source, chunk, [Feature("rooms", "number", "double")])
 
 
 def test_names_the_column_and_the_rows_of_a_wrong_value(tmp_path: Path) -> None:

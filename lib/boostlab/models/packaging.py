@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -166,8 +166,8 @@ def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
     import pandas as pd
 
     if feature.mlflow_type in ("double", "long"):
-        if pd.api.types.is_datetime64_any_dtype(values):
-            values = _to_numbers(values, feature.format)
+        if pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.infer_dtype(values) == "date":
+            values = _to_numbers(values, feature)
         errors: Literal["coerce", "raise"] = "coerce" if feature.type == "category" else "raise"  # an unknown category is missing
         return pd.to_numeric(values, errors=errors).astype(np.dtype(DTYPES[feature.mlflow_type]))
     if feature.mlflow_type == "boolean" and not pd.api.types.is_bool_dtype(values):
@@ -183,13 +183,17 @@ def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
     return values.astype(object)
 
 
-def _to_numbers(dates: pd.Series, form: str) -> pd.Series:
-    """Return dates as the numbers that stand for them in the user's table."""
+def _to_numbers(values: pd.Series, feature: Feature) -> pd.Series:
+    """Return times, with a zone or without, or days as the numbers that stand for them in the user's table."""
     import pandas as pd
 
+    form = feature.format
+    if form not in NUMERIC_DATES:
+        raise ValueError("these are dates, and the column holds numbers")
+    dates = pd.to_datetime(values, utc=True).dt.tz_localize(None)
     if form in EPOCH_UNITS:
-        return cast("pd.Series", (dates - pd.Timestamp(0)) / pd.Timedelta(1, "s") * EPOCH_UNITS[form])
-    return cast("pd.Series", pd.to_numeric(dates.dt.strftime(form)))
+        return (dates - pd.Timestamp(0)) / pd.Timedelta(1, "s") * EPOCH_UNITS[form]
+    return pd.to_numeric(dates.dt.strftime(form))
 
 
 def _read_example(parts: Path, contract: Contract) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,37 @@ def test_what_is_stated_is_not_searched_for(tmp_path: Path) -> None:
 )
 def test_a_column_without_a_name_is_kept_apart(tmp_path: Path, content: str, names: tuple[str, ...]) -> None:
     assert find(tmp_path, content)[2] == names
+
+
+def test_a_first_line_that_states_the_separator_is_no_row(tmp_path: Path) -> None:
+    assert find(tmp_path, "sep=;\r\na,b;c\r\n1,2;3\r\n", "utf-16") == (";", "utf-16", ("a,b", "c"))
+    assert find(tmp_path, "\nSEP=\t\na\tb\n1\t2\n")[0] == "\t"
+    assert find(tmp_path, "sep=,\na;b\n1;2\n", separator=";")[2] == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("# made by X\na,b\n1,2\n", "'# made by X', which has 1 field(s) where other rows have 2"),
+        ("# made by X, Y\na;b\n1;2\n", "'# made by X, Y', which has 1 field(s) where other rows have 2"),
+        ("# made by X, Y\na,b,c\n1,2,3\n", "'# made by X,  Y', which has 2 field(s) where other rows have 3"),
+        ("Report\n\nof May\na,b\n1,2\n3,4\n5,6\n", "'Report', which has 1 field(s) where other rows have 2"),
+    ],
+)
+def test_refuses_a_comment_or_a_title_before_the_column_names(tmp_path: Path, content: str, told: str) -> None:
+    with pytest.raises(DataError) as refusal:
+        find(tmp_path, content)
+    assert f"begins with {told}" in str(refusal.value) and "remove comments and titles" in str(refusal.value)
+
+
+def test_a_name_may_begin_as_a_comment_does(tmp_path: Path) -> None:
+    assert find(tmp_path, "#id,b\n1,2\n")[2] == ("#id", "b")
+
+
+def test_the_limit_of_pythons_csv_reader_stays_as_it_was(tmp_path: Path) -> None:
+    limit = csv.field_size_limit()
+    assert find(tmp_path, "a,b\n" + "x" * 200_000 + ",1\n")[2] == ("a", "b")
+    assert csv.field_size_limit() == limit < 200_000
 
 
 def test_a_compressed_file_has_the_dialect_of_its_content(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from pyarrow import csv
 from tests.support.settings import make_settings
 
 from boostlab.data.files import find_files
+from boostlab.data.reading import open_source
+from boostlab.data.settings import ReadSettings
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS
@@ -232,6 +234,46 @@ def test_files_of_one_table_have_one_type(tmp_path: Path) -> None:
         load(tmp_path / "*.csv")
 
 
+def test_numbers_with_two_decimal_signs_are_refused_if_they_are_not_among_texts(tmp_path: Path) -> None:
+    write(tmp_path, "code,price\n1.5,2\n", "1.csv")
+    write(tmp_path, 'code,price\n"1,5",2\n', "2.csv")
+    with pytest.raises(DataError, match=r"column 'code' have two decimal signs: '1,5' in .*2\.csv has not the sign"):
+        load(tmp_path / "*.csv")
+    assert load(tmp_path / "*.csv", column_types={"code": "category"}).data.column("code").to_pylist() == ["1.5", "1,5"]
+    write(tmp_path, "code,price\nx,2\n", "3.csv")
+    assert load(tmp_path / "*.csv").data.column("code").to_pylist() == ["1.5", "1,5", "x"]
+
+
+def test_an_empty_line_of_a_single_column_is_a_missing_value(tmp_path: Path) -> None:
+    path = write(tmp_path, "\nx\n1.5\n\n3\n")
+    assert open_source(str(path), ReadSettings()).read({"x": None})[0].to_pydict() == {"x": [1.5, None, 3]}
+    assert load(write(tmp_path, "x,price\n1,2\n\n3,4\n")).data.to_pydict() == {"x": [1, 3], "price": [2, 4]}
+
+
+def test_a_first_line_that_states_the_separator_is_skipped(tmp_path: Path) -> None:
+    table = load(write(tmp_path, "sep=;\r\na;price\r\n1;2\r\n3;4\r\n"))
+    assert table.data.to_pydict() == {"a": [1, 3], "price": [2, 4]}
+
+
+def test_a_column_that_a_parquet_file_lacks_is_told(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1.5], "price": [1.5]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"b": ["x"], "price": [2.5]}), tmp_path / "2.parquet")
+    table = load(tmp_path / "*.parquet")
+    assert table.data.column("b").to_pylist() == [None, "x"]
+    assert table.reading == "Parquet; not in all files: 'a', 'b'"
+    assert "not in all files" in table.describe_reading()
+    assert load(tmp_path / "1.parquet").reading == "Parquet"
+
+
+def test_refuses_two_columns_of_one_name_in_any_parquet_file(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1.5], "price": [1.5]}), tmp_path / "1.parquet")
+    columns = [pa.array([1.5])] * 3
+    pq.write_table(pa.Table.from_arrays(columns, ["a", "price", "a"]), tmp_path / "2.parquet")
+    for name in ("2.parquet", "*.parquet"):
+        with pytest.raises(DataError, match=r"2\.parquet has more than one column 'a'\. Rename them"):
+            load(tmp_path / name)
+
+
 def test_parquet_files_of_one_table_have_one_type(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [1], "price": pa.array([1], pa.int8())}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"price": [2.5], "a": [2.5]}), tmp_path / "2.parquet")
@@ -254,6 +296,14 @@ def test_folders_of_a_partition_are_columns(tmp_path: Path) -> None:
     FRAME.assign(year=[2024, 2024, 2025, 2025, 2025]).to_parquet(tmp_path / "parts", partition_cols=["year"])
     table = load(tmp_path / "parts")
     assert sorted(table.data.column("year").to_pylist()) == [2024, 2024, 2025, 2025]
+
+
+def test_leading_zeros_make_the_folders_of_a_partition_text(tmp_path: Path) -> None:
+    codes = pd.Series(["007", "7", "007", "7", None], name="a b")
+    FRAME.assign(year=2024).join(codes).to_parquet(tmp_path / "parts", partition_cols=["year", "a b"])
+    data = load(tmp_path / "parts").data
+    assert sorted(data.column("a b").to_pylist()) == ["007", "007", "7", "7"]
+    assert set(data.column("year").to_pylist()) == {2024}
 
 
 def test_types_of_every_writer_are_read_or_left_out_with_a_reason(tmp_path: Path) -> None:

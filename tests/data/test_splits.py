@@ -425,6 +425,18 @@ def test_a_test_table_has_a_validation_part_of_the_latest_times(tmp_path: Path) 
     assert parts.times[2] == "2024-07-19 to 2024-09-06"
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_dates_of_a_test_table_have_the_format_of_the_training_table(tmp_path: Path, ending: str) -> None:
+    """The days 1 to 5 of May alone could be months too; the training table has days after the 12th."""
+    days = pd.Series(pd.date_range("2024-01-01", periods=126)).dt.strftime("%d/%m/%Y")
+    train, test = make_homes(121, seed=0).assign(when=days[:121]), make_homes(5, seed=1).assign(when=days[121:].to_numpy())
+    table = split_homes(tmp_path, train, test, ending=ending, column_types={"when": "date"}).test.table
+    assert [str(day) for day in table.take(["when"], np.arange(124, 126)).column("when").to_pylist()] == [
+        "2024-05-04 00:00:00",
+        "2024-05-05 00:00:00",
+    ]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

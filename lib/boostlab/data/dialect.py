@@ -9,9 +9,10 @@ import io
 import re
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO
 
@@ -30,7 +31,8 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-csv.field_size_limit(2**31 - 1)  # a text of more than 131,072 characters is a value like any other
+STATED_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # the first line, as Excel writes and reads it
+LONGEST_FIELD = 2**31 - 1  # characters
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Dialect:
     separator: str
     encoding: str
     names: tuple[str, ...]  #: the columns in the order of the file; a column without a name is empty
-    blank_lines: int = 0  #: number of empty lines before the column names
+    skipped_lines: int = 0  #: number of lines before the column names: empty ones, and one that states the separator
     has_rows: bool = True  #: whether more than the column names is in the file
 
     def describe(self) -> str:
@@ -55,8 +57,8 @@ def find_dialect(path: Path, read: ReadSettings) -> Dialect:
     Raises
     ------
     DataError
-        If the file is empty or incomplete, is not text of the stated encoding, has two columns of one name, or two separators fit
-        equally well.
+        If the file is empty or incomplete, is not text of the stated encoding, has two columns of one name or lines before the
+        column names, or two separators fit equally well.
     """
     encoding = read.encoding
     try:
@@ -72,15 +74,19 @@ def find_dialect(path: Path, read: ReadSettings) -> Dialect:
     if not text.strip():
         raise DataError(f"{path} is empty.")
     whole, text = text, text.lstrip("\r\n")
-    blank_lines = len(whole[: len(whole) - len(text)].splitlines())
+    stated = STATED_SEPARATOR.fullmatch(text.partition("\n")[0])
+    if stated:
+        text = text.partition("\n")[2].lstrip("\r\n")
+    skipped_lines = len(whole[: len(whole) - len(text)].splitlines())
     if len(head) == HEAD_BYTES:
         text = text[: text.rfind("\n") + 1] or text  # the last line is cut off
-    separator = read.separator or _find_separator(path, text)
+    separator = read.separator or (stated[1] if stated else _find_separator(path, text))
     try:
         rows = _split(text, separator)
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as CSV: {error}.") from None
-    dialect = Dialect(separator, encoding, _find_names(path, rows), blank_lines, has_rows=len(rows) > 1)
+    _refuse_preamble(path, rows)
+    dialect = Dialect(separator, encoding, _find_names(path, rows), skipped_lines, has_rows=len(rows) > 1)
     if quotes % 2:
         _check_quotes(path, dialect)
     return dialect
@@ -110,7 +116,7 @@ def _check_quotes(path: Path, dialect: Dialect) -> None:
     """Refuse a quoted field that does not end: the rest of the file would be its value."""
     with _open(path, dialect.encoding) as file:
         try:
-            for _ in csv.reader(file, delimiter=dialect.separator, strict=True):
+            for _ in _read_rows(file, dialect.separator, strict=True):
                 pass
         except csv.Error as error:
             if "end of data" in str(error):
@@ -129,18 +135,23 @@ def _open(path: Path, encoding: str) -> IO[str]:
 
 
 def _split(text: str, separator: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    return list(islice(filter(None, reader), HEAD_ROWS))
+    return list(islice(filter(None, _read_rows(io.StringIO(text, newline=""), separator)), HEAD_ROWS))
+
+
+def _read_rows(file: IO[str], separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+    """Yield the fields of each row; a text of more than 131,072 characters is a value like any other."""
+    limit = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        yield from csv.reader(file, delimiter=separator, strict=strict)
+    finally:
+        csv.field_size_limit(limit)
 
 
 def _find_separator(path: Path, text: str) -> str:
     """Return the separator that gives each row the fields of the header; of several, the one that gives more values."""
     scores = {}
     for separator in SEPARATORS:
-        try:
-            header, *rows = _split(text, separator)
-        except (csv.Error, ValueError):
-            continue
+        header, *rows = _try_split(text, separator) or [[]]
         if len(header) > 1 and all(_fits(row, len(header)) for row in rows):
             fields = [field for row in rows for field in row]
             scores[separator] = sum(VALUE.fullmatch(field) is not None for field in fields) / max(len(fields), 1)
@@ -149,9 +160,32 @@ def _find_separator(path: Path, text: str) -> str:
     if len(found) > 1:
         readings = " or ".join(f"{_split(text, separator)[0]} ({SEPARATORS[separator]})" for separator in found)
         raise DataError(f"The columns of {path} are {readings}. State the separator: read: {{separator: '{found[0]}'}}.")
-    # no separator fits all rows: the one of the header, and the error names the row that does not fit
-    first_line = text.partition("\n")[0]
-    return found[0] if found else max(SEPARATORS, key=first_line.count)
+    # no separator fits all rows: the one that fits most, and the error names the row that does not fit
+    return found[0] if found else max(SEPARATORS, key=lambda separator: _find_width(_try_split(text, separator))[1])
+
+
+def _try_split(text: str, separator: str) -> list[list[str]]:
+    try:
+        return _split(text, separator)
+    except csv.Error:
+        return []
+
+
+def _find_width(rows: list[list[str]]) -> tuple[int, int]:
+    """Return the number of fields that most rows have, and the number of these rows; 0 of them if it is one field."""
+    width, count = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
+    return width, count if width > 1 else 0
+
+
+def _refuse_preamble(path: Path, rows: list[list[str]]) -> None:
+    """Refuse a comment or a title before the column names: shorter rows than the others, unless the rows have names."""
+    width, _ = _find_width(rows)
+    lines = list(takewhile(lambda row: len(row) < width, rows))
+    if lines and (len(lines) > 1 or len(lines[0]) < width - 1 or lines[0][0].startswith("#")):
+        raise DataError(
+            f"{path} begins with {', '.join(lines[0])!r}, which has {len(lines[0])} field(s) where other rows have {width}. "
+            "The first line holds the column names: remove comments and titles before it."
+        )
 
 
 def _fits(row: list[str], width: int) -> bool:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import glob
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from boostlab.errors import DataError
 
 TEXT = (".csv", ".csv.gz")
 ENDINGS = (*TEXT, ".parquet")
+LEADING_ZERO = r"^[+-]?0[0-9]"
 
 
 def find_files(dataset: str) -> list[Path]:
@@ -44,27 +48,49 @@ def is_text(path: Path) -> bool:
     return path.name.endswith(TEXT)
 
 
-def open_parquet(paths: Sequence[Path], folder: Path | None) -> ds.Dataset:
-    """Open Parquet files with one type for each column; folders such as ``year=2024`` become columns."""
+def open_parquet(paths: Sequence[Path], folder: Path | None) -> tuple[ds.Dataset, list[str]]:
+    """Open Parquet files with one type for each column; folders such as ``year=2024`` become columns.
+
+    Returns
+    -------
+    pyarrow.dataset.Dataset
+        All files as one table.
+    list of str
+        The columns that some files do not have: their rows have missing values.
+    """
     for path in paths:
         if not path.stat().st_size:
             raise DataError(f"{path} is empty.")
     files = [str(path) for path in paths]
-    options = {"format": "parquet", "partitioning": ds.HivePartitioning.discover(), "partition_base_dir": folder and str(folder)}
+    options = {"format": "parquet", "partition_base_dir": folder and str(folder)}
     try:
-        found = ds.dataset(files, **options)
-        whole = found.schema
-        for path, fragment in zip(paths, found.get_fragments(), strict=True):
+        schemas = [pq.read_schema(path).remove_metadata() for path in paths]
+        for path, schema in zip(paths, schemas, strict=True):
+            twice = [name for name, count in Counter(schema.names).items() if count > 1]
+            if twice:
+                raise DataError(f"{path} has more than one column {twice[0]!r}. Rename them: column names are unique.")
+        folders = _find_folders(files, options)
+        whole = pa.unify_schemas([schemas[0], folders], promote_options="permissive")
+        for path, schema in zip(paths, schemas, strict=True):
             try:
-                whole = pa.unify_schemas([whole, fragment.physical_schema.remove_metadata()], promote_options="permissive")
+                whole = pa.unify_schemas([whole, schema], promote_options="permissive")
             except pa.ArrowException as error:
                 raise DataError(f"{path} does not fit the other files of this table: {_first_line(error)}") from None
-        twice = [name for name, count in Counter(whole.names).items() if count > 1]
-        if twice:
-            raise DataError(f"{paths[0]} has more than one column {twice[0]!r}. Rename them: column names are unique.")
-        return ds.dataset(files, schema=whole, **options)
+        partial = [name for name in whole.names if name not in folders.names and not all(name in one.names for one in schemas)]
+        return ds.dataset(files, schema=whole, partitioning=ds.partitioning(folders, flavor="hive"), **options), partial
     except (pa.ArrowException, OSError) as error:
         raise describe_unreadable(paths[0], error) from None
+
+
+def _find_folders(files: list[str], options: Mapping[str, Any]) -> pa.Schema:
+    """Return the columns that folders such as ``year=2024`` stand for; as in CSV, leading zeros make a column text."""
+    found = ds.dataset(files, partitioning=ds.HivePartitioning.discover(), **options)
+    names = {name: None for part in found.get_fragments() for name in ds.get_partition_keys(part.partition_expression)}
+    texts = pa.schema([(name, pa.string()) for name in names])
+    parts = ds.dataset(files, schema=texts, partitioning=ds.partitioning(texts, flavor="hive"), **options).get_fragments()
+    values = [ds.get_partition_keys(part.partition_expression) for part in parts]
+    coded = {name for row in values for name, value in row.items() if value and re.match(LEADING_ZERO, value)}
+    return pa.schema([texts.field(name) if name in coded else found.schema.field(name) for name in names])
 
 
 def describe_unreadable(path: Path, error: Exception) -> DataError:

@@ -70,6 +70,7 @@ class Column:
     fraction: bool = False  #: whether a number is not whole
     markers: set[str] = field(default_factory=set)  #: the texts that mean a missing value if the column is no text
     examples: dict[tuple[Reading, Reading], str] = field(default_factory=dict)  #: a text that two readings read differently
+    clash: str = ""  #: where numbers have a decimal sign that the numbers before do not have, in words
 
     def add(self, values: pa.Array, path: Path | None = None, row: int = 0) -> None:
         """Keep the readings that fit a batch, which begins at a row of a file.
@@ -85,11 +86,14 @@ class Column:
                 return
             self.readings = list_readings(self.wanted, self.read, known[:FIRST_TEXTS].to_pylist())
         if self.is_text:
+            self.clash = self.clash if self._find_sign(values) else ""
             return
         results = [(reading, reading.parse(values)) for reading in self.readings]
         parsed = {reading: result for reading, result in results if result is not None}
         if not parsed:
             raise DataError(self._describe_misfit(values, path, row))
+        if len(parsed) < len(self.readings) and all(isinstance(reading, Text) for reading in parsed):
+            self._note_clash(values, path)
         typed = {reading: result for reading, result in parsed.items() if not isinstance(reading, Text | Epoch)}
         for pair in combinations(typed, 2):
             if pair not in self.examples and not _equal(typed[pair[0]], typed[pair[1]]):
@@ -98,6 +102,18 @@ class Column:
             self._note_markers(values, next(iter(typed.values())))
         self.fraction |= any(pa.types.is_floating(result.type) for result in typed.values())
         self.readings = [self._settle(reading) for reading in parsed]
+
+    def _note_clash(self, values: pa.Array, path: Path | None) -> None:
+        """Note a batch of numbers that has not the decimal sign of the batches before."""
+        sign = self._find_sign(values) if any(isinstance(reading, Number) for reading in self.readings) else ""
+        if sign:
+            example = next(text for text in values.to_pylist() if text and sign in text)
+            self.clash = f"{example!r}{f' in {path}' if path else ''}"
+
+    def _find_sign(self, values: pa.Array) -> str:
+        """Return the decimal sign by which all values are numbers, if there is one."""
+        signs = [self.read.decimal] if self.read.decimal else [".", ","]
+        return next((sign for sign in signs if Number(sign).parse(values) is not None), "")
 
     def _note_markers(self, values: pa.Array, parsed: pa.Array) -> None:
         if parsed.null_count > values.null_count:
@@ -132,8 +148,13 @@ class Column:
         Raises
         ------
         DataError
-            If two readings give different values, and nothing tells which one is meant.
+            If two readings give different values, and nothing tells which one is meant; or if the numbers have two decimal signs.
         """
+        if strict and self.clash:
+            raise DataError(
+                f"The numbers of the column {self.name!r} have two decimal signs: {self.clash} has not the sign of the numbers "
+                f"before. Write one sign, or state that they are texts: column_types: {{{self.name}: category}}."
+            )
         if not self.readings:  # no value at all
             return list_readings(self.wanted, self.read, [])[0] if self.wanted else Text()
         differing = [pair for pair in self.examples if set(pair) <= set(self.readings)]

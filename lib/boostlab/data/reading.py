@@ -39,6 +39,7 @@ class Source:
     read_settings: ReadSettings
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
     dataset: ds.Dataset | None = None  #: the Parquet files
+    partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
 
@@ -74,7 +75,7 @@ class Source:
     def describe(self) -> str:
         """Return how the files are read, in words."""
         if not self.dialects:
-            return "Parquet"
+            return "Parquet" + ("; not in all files: " + ", ".join(map(repr, self.partial)) if self.partial else "")
         missing = sorted({*self.read_settings.missing, *self.markers})
         dates = {reading.format for reading in self.readings.values() if reading.format}
         facts = [f"CSV: {self.dialects[0].describe()}"]
@@ -124,13 +125,17 @@ class Source:
         types = {name: self.dataset.schema.field(name).type for name in columns}
         return {name: str(kind) for name, kind in types.items() if find_type(kind) == "other"}
 
-    def read(self, wanted: Mapping[str, FeatureType | None]) -> tuple[pa.Table, dict[str, str]]:
+    def read(
+        self, wanted: Mapping[str, FeatureType | None], *, formats: Mapping[str, str] = {}
+    ) -> tuple[pa.Table, dict[str, str]]:
         """Return the given columns of all rows, and the format of dates that the file holds as text or numbers.
 
         Parameters
         ----------
         wanted : mapping
             The columns, each with the type that the user states, or None if the values decide.
+        formats : mapping
+            The formats of dates that win where two fit.
 
         Raises
         ------
@@ -139,7 +144,7 @@ class Source:
         """
         before = [_fingerprint(path) for path in self.paths]
         if self.is_text:
-            self.study(wanted)
+            self.study(wanted, formats=formats)
         names = list(wanted)
         batches = [pa.table({name: self.parse(batch.column(name), name) for name in names}) for batch in self.batches(names)]
         for path, stamp in zip(self.paths, before, strict=True):
@@ -150,7 +155,7 @@ class Source:
         table = pa.concat_tables(batches, promote_options="permissive")
         if self.is_text:
             return table, {name: form for name in wanted if (form := self.readings[name].format)}
-        return convert(table, {name: kind for name, kind in wanted.items() if kind}, self.read_settings)
+        return convert(table, {name: kind for name, kind in wanted.items() if kind}, self.read_settings, formats=formats)
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """Yield the given columns as they are in the files, CSV as text, in batches of at most `rows` rows."""
@@ -213,9 +218,9 @@ def open_source(dataset: str, read: ReadSettings) -> Source:
     paths = find_files(dataset)
     if not is_text(paths[0]):
         folder = Path(dataset).expanduser()
-        found = open_parquet(paths, folder if folder.is_dir() else None)
+        found, partial = open_parquet(paths, folder if folder.is_dir() else None)
         names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
-        return Source(tuple(paths), names, read, dataset=found)
+        return Source(tuple(paths), names, read, dataset=found, partial=tuple(name for name in partial if name in names))
     dialects = tuple(find_dialect(path, read) for path in paths)
     names = tuple(name for name in dialects[0].names if name)
     for path, dialect in zip(paths, dialects, strict=True):
@@ -238,11 +243,16 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator
             path,
             read_options=csv.ReadOptions(
                 column_names=places,
-                skip_rows_after_names=dialect.blank_lines + 1,
+                skip_rows=dialect.skipped_lines,
+                skip_rows_after_names=1,
                 encoding=dialect.encoding,
                 block_size=BLOCK_BYTES,
             ),
-            parse_options=csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
+            parse_options=csv.ParseOptions(
+                delimiter=dialect.separator,
+                newlines_in_values=True,
+                ignore_empty_lines=len(places) > 1,  # of a single column, an empty line is a missing value
+            ),
             convert_options=csv.ConvertOptions(
                 column_types=dict.fromkeys(places, pa.string()),
                 include_columns=wanted,

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from boostlab.data.files import LEADING_ZERO
 from boostlab.models.contract import EPOCH_UNITS, MISSING_MARKERS, FeatureType
 
 # The texts that mean a missing value among numbers and dates. In a column of text, only an empty field is missing.
@@ -32,7 +33,6 @@ MARKERS = (
 )
 GROUPS = {".": "[,' \u00a0\u202f\u2019]", ",": "[.' \u00a0\u202f\u2019]"}  # the thousands separators beside each decimal sign
 NUMBERS = {sign: rf"^[+-]?(\d+|\d{{1,3}}({group}\d{{3}})+)?([{sign}]\d*)?([eE][+-]?\d+)?$" for sign, group in GROUPS.items()}
-LEADING_ZERO = r"^[+-]?0[0-9]"
 HEXADECIMAL = r"^0[xX]"  # which Arrow reads as a number
 LONGEST_INTEGER = 2.0**63
 EPOCH_SPAN_S = (1e8, 7.26e9)

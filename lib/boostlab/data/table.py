@@ -128,8 +128,11 @@ def load_table(settings: TableSettings) -> Table:
         If the file cannot be read as a table, a named column is not in it or has values of another type, a number is infinite, no
         row has a target, or the target does not fit the task.
     """
-    if settings.dataset in get_args(Dataset):
-        return _load_builtin(settings)
+    return _load_builtin(settings) if settings.dataset in get_args(Dataset) else _load_files(settings)
+
+
+def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table:
+    """Return the table of files; the `known` formats of dates win where two fit."""
     roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
     source = open_source(settings.dataset, ReadSettings(**settings.read))
     features = _choose_features(settings, source.names, roles)
@@ -138,7 +141,7 @@ def load_table(settings: TableSettings) -> Table:
     for name in unusable:
         if name in [*roles.names(), *settings.features, *settings.keep]:
             raise DataError(f"The column {name!r} holds values of type {unusable[name]}, which no tree can split. Leave it out.")
-    data, formats = source.read({name: kind for name, kind in types.items() if name not in unusable})
+    data, formats = source.read({name: kind for name, kind in types.items() if name not in unusable}, formats=known)
     if not data.num_rows:
         raise DataError(f"{settings.dataset} has column names and no rows.")
     if find_type(data.schema.field(roles.target).type) == "date":
@@ -149,7 +152,7 @@ def load_table(settings: TableSettings) -> Table:
     if not kept.num_rows:
         raise DataError(f"The target {roles.target!r} of {settings.dataset} is missing in all {data.num_rows} rows.")
     if roles.time and find_type(kept.schema.field(roles.time).type) == "category":  # text would be ordered by the alphabet
-        kept, read = convert(kept, {roles.time: "date"}, ReadSettings(**settings.read))
+        kept, read = convert(kept, {roles.time: "date"}, source.read_settings, formats=known)
         formats |= read
     table = Table(
         data=kept,
@@ -191,7 +194,7 @@ def _add_test_rows(table: Table, settings: TableSettings) -> Table:
     """Return the table with the rows of `test_dataset` at its end, whose columns are read as the table's types."""
     types = {column.name: find_type(column.type) for column in table.data.schema}
     own = {"dataset": settings.test_dataset, "test_dataset": "", "features": list(table.features), "task": table.task}
-    test = load_table(settings.model_copy(update={**own, "drop": [], "keep": [], "column_types": types}))
+    test = _load_files(settings.model_copy(update={**own, "drop": [], "keep": [], "column_types": types}), table.formats)
     columns = pa.table({column.name: _cast(test.data.column(column.name), column.type) for column in table.data.schema})
     lost = table.rows_without_target + test.rows_without_target
     try:

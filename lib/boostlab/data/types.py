@@ -45,17 +45,24 @@ def simplify(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return column.cast(pa.string()) if pa.types.is_string_view(kind) else column
 
 
-def convert(table: pa.Table, types: Mapping[str, FeatureType], read: ReadSettings) -> tuple[pa.Table, dict[str, str]]:
-    """Return a table with columns of the types that the user states, and how the file holds them (:func:`convert_column`)."""
-    formats: dict[str, str] = {}
+def convert(
+    table: pa.Table, types: Mapping[str, FeatureType], read: ReadSettings, *, formats: Mapping[str, str] = {}
+) -> tuple[pa.Table, dict[str, str]]:
+    """Return a table with columns of the types that the user states, and how the file holds them (:func:`convert_column`).
+
+    The `formats` of dates win where two fit.
+    """
+    found: dict[str, str] = {}
     for name, wanted in types.items():
-        column, form = convert_column(table.column(name), name, wanted, read)
+        column, form = convert_column(table.column(name), name, wanted, read, date_format=formats.get(name, ""))
         table = table.set_column(table.column_names.index(name), name, column)
-        formats |= {name: form} if form else {}
-    return table, formats
+        found |= {name: form} if form else {}
+    return table, found
 
 
-def convert_column(column: pa.ChunkedArray, name: str, wanted: FeatureType, read: ReadSettings) -> tuple[pa.ChunkedArray, str]:
+def convert_column(
+    column: pa.ChunkedArray, name: str, wanted: FeatureType, read: ReadSettings, *, date_format: str = ""
+) -> tuple[pa.ChunkedArray, str]:
     """Return a column as the type that the user states, and how the file holds it.
 
     The second value is the format of dates that were text or numbers, ``number`` for categories that were numbers, else empty.
@@ -75,14 +82,14 @@ def convert_column(column: pa.ChunkedArray, name: str, wanted: FeatureType, read
     if kind == "number" and wanted == "boolean" and set(column.drop_null().unique().to_pylist()) <= {0, 1}:
         return column.cast(pa.bool_()), ""
     if kind == "number" and wanted == "date":
-        return _convert_text(column.cast(pa.string()), name, wanted, read)
+        return _convert_text(column.cast(pa.string()), name, wanted, read, date_format)
     if kind == "number" and wanted == "category":
         if pa.types.is_floating(column.type):
             reason = "it has fractions, or numbers of more than 18 digits"
             raise DataError(f"The column {name!r} is not a category: {reason}. Leave it out of column_types.")
         return column.cast(pa.string()), "number"
     if kind == "category":
-        return _convert_text(column, name, wanted, read)
+        return _convert_text(column, name, wanted, read, date_format)
     if kind == "boolean" and wanted == "number":
         return column.cast(pa.int64()), ""
     raise DataError(
@@ -101,10 +108,12 @@ def _to_whole(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
 
 
-def _convert_text(column: pa.ChunkedArray, name: str, wanted: FeatureType, read: ReadSettings) -> tuple[pa.ChunkedArray, str]:
+def _convert_text(
+    column: pa.ChunkedArray, name: str, wanted: FeatureType, read: ReadSettings, date_format: str
+) -> tuple[pa.ChunkedArray, str]:
     """Return a column of text as another type, and the format of its dates."""
     texts = column.cast(pa.string()).combine_chunks()
     study = Column(name, read, wanted=wanted)
     study.add(texts)
-    reading = study.choose(decimal=".")
+    reading = study.choose(decimal=".", date_format=date_format)
     return pa.chunked_array([reading.parse(texts)]), reading.format

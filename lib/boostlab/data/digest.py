@@ -40,7 +40,7 @@ def hash_table(table: pa.Table) -> Content:
         here = slice(start, start := start + batch.num_rows)
         for digest, factor, column in zip(digests, factors, batch.columns, strict=True):
             cells = pd.util.hash_array(_to_canonical(column))
-            digest.update(cells.tobytes())
+            digest.update(cells.data)
             rows[here] += cells * factor
     digest_of_all = hashlib.sha256(b"".join(digest.digest() for digest in digests)).hexdigest()[:DIGITS]
     return Content(digest_of_all, {name: digest.hexdigest()[:DIGITS] for name, digest in zip(names, digests, strict=True)}, rows)

@@ -33,14 +33,16 @@ class Partition:
 
 def draw_rows(table: Table, settings: SplitSettings, duplicates: Duplicates) -> Partition:
     """Draw the rows of each part at random; `duplicates` stay together. A classification keeps the shares of its classes."""
-    strata = table.target.iloc[duplicates.first] if settings.stratify and table.task == "classification" else None
+    stratify = settings.stratify and table.task == "classification"
+    # positions of the sorted classes: scikit-learn would sort the texts of all rows, for each part
+    strata = pd.factorize(table.target, sort=True)[0][duplicates.first] if stratify else None
     left = np.arange(len(duplicates.first))
     part = np.full(len(left), TRAIN, np.int8)
     unit = "different rows" if len(duplicates) else "rows"
-    counts = count_parts(table, len(left), settings, fewest=1 if strata is None else strata.nunique(), unit=unit)
+    counts = count_parts(table, len(left), settings, fewest=1 if strata is None else strata.max() + 1, unit=unit)
     try:
         for number, count in counts.items():
-            remaining = None if strata is None else strata.iloc[left]
+            remaining = None if strata is None else strata[left]
             left, drawn = train_test_split(left, test_size=count, random_state=settings.split_seed, stratify=remaining)
             part[drawn] = number
     except ValueError as error:  # a class too rare for its share of each part

@@ -93,8 +93,9 @@ def _are_whole(target: pd.Series) -> bool:
 
 def _refuse_text(target: pd.Series, requested: str) -> None:
     """Refuse text and booleans if regression is requested, and text of which most or all values are numbers."""
-    numbers = pd.to_numeric(target.astype(str), errors="coerce")
-    wrong = np.flatnonzero(numbers.isna().to_numpy())
+    distinct = target.drop_duplicates()  # few in a classification of many rows
+    texts = distinct[pd.to_numeric(distinct.astype(str), errors="coerce").isna()]
+    wrong = np.flatnonzero(target.isin(texts).to_numpy())
     if requested != "regression" and (len(wrong) >= len(target) / 2 or target.nunique() <= MOST_CLASSES):
         return
     subject = "task = 'regression' does not fit the target" if requested == "regression" else "The target"

@@ -13,12 +13,12 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import AutoLocator
 from sklearn.metrics import (
     PrecisionRecallDisplay,
     PredictionErrorDisplay,
     RocCurveDisplay,
-    average_precision_score,
     confusion_matrix,
     roc_auc_score,
 )
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 POINT_SIZE = 16
 MOST_BARS = 20
+MOST_POINTS = 2_000  # of a curve, which is less than 1,000 pixels wide
 MOST_CURVES = 10  # classes: the legend still fits beside the curves
 MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix are too small to read
 
@@ -150,14 +151,11 @@ def _plot_classification(evaluation: Evaluation) -> Figure:
     shown = sorted(lowest_first[:MOST_CURVES])
     for number, position in enumerate(shown):
         is_class, scores, label = true == position, probabilities[:, position], shorten_label(labels[position], 20)
-        line: dict[str, Any] = choose_line(number)
-        precision = average_precision_score(is_class, scores, sample_weight=weight)
-        line["label"] = f"{label} (AUC {areas[position]:.3f})"
-        RocCurveDisplay.from_predictions(is_class, scores, ax=roc, curve_kwargs=line, sample_weight=weight)
-        line = line | {"label": f"{label} (AP {precision:.3f})"}
-        PrecisionRecallDisplay.from_predictions(
-            is_class, scores, ax=recall, drop_intermediate=True, curve_kwargs=line, sample_weight=weight
-        )
+        options: dict[str, Any] = {"curve_kwargs": choose_line(number), "sample_weight": weight}
+        curve = RocCurveDisplay.from_predictions(is_class, scores, ax=roc, **options)
+        _shorten_line(curve.line_, f"{label} (AUC {areas[position]:.3f})")
+        curve = PrecisionRecallDisplay.from_predictions(is_class, scores, ax=recall, drop_intermediate=True, **options)
+        _shorten_line(curve.line_, f"{label} (AP {curve.average_precision:.3f})")
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="chance")
     lowest = f", the {len(shown)} lowest of {len(areas)} classes" if len(shown) < len(areas) else ""
     roc.set(title=f"ROC{lowest}", xlabel="false positive rate", ylabel="true positive rate")
@@ -168,6 +166,13 @@ def _plot_classification(evaluation: Evaluation) -> Figure:
     counts = confusion_matrix(true, probabilities.argmax(axis=1), labels=range(len(labels)), sample_weight=weight)
     _draw_confusion(confusion, counts, [shorten_label(label, 20) for label in labels], unit=_count(weight, "test rows"))
     return figure
+
+
+def _shorten_line(line: Line2D, label: str) -> None:
+    """Label a line, and keep at most 2,000 of its points: a curve of 200,000 rows takes a long time to draw."""
+    x, y = map(np.asarray, line.get_data())
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int))
+    line.set(data=(x[kept], y[kept]), label=label)
 
 
 def _draw_confusion(axes: Axes, counts: Array, labels: list[str], *, unit: str) -> None:

@@ -205,7 +205,7 @@ def test_a_model_that_does_not_load_fails_with_its_error(client: Any, name: str)
     booster.write_bytes(b"broken")
     load_version.cache_clear()
     outcome, evidence = check(client, name, 1, "staging")["model_answers"]
-    assert outcome == "fail" and "The model fails on its input example" in evidence
+    assert outcome == "fail" and "cannot be loaded" in evidence and "Restore it, or train and register again." in evidence
 
 
 def _without(lines: list[str], key: str) -> list[str]:

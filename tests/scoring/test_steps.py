@@ -40,7 +40,7 @@ def test_without_a_model_it_lists_the_registered_models_and_scores_nothing(prepa
 def test_scores_the_rows_and_sums_up(prepare: Any, tmp_path: Path) -> None:
     scoring = prepare(stage="produção")
 
-    assert scoring.show_version().data == f"Version 2 of {NAME}, in stage production."
+    assert scoring.show_version().data == f"Version 2 of `{NAME}`, in stage production."
     assert scoring.score()["prediction"].tolist() == pd.read_csv(tmp_path / "rows-scored.csv")["prediction"].head(5).tolist()
     table, figure = scoring.log_drift()
     assert figure.data.startswith(b"\x89PNG") and set(table.index) == set(pd.read_csv(tmp_path / "rows.csv").columns)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 from boostlab.deployment.settings import Builder
 from boostlab.models.loading import FILES, check_model
-from boostlab.models.packaging import state_types
+from boostlab.models.packaging import copy_model, state_types
 
 PORT = 8080  # inside every image
 UID = 10001
@@ -28,7 +29,9 @@ FAST_PACKAGES = ("uvloop", "httptools")
 STAGE_LABEL = "boostlab.stage"  # marks the images of a build's first stage, which the build leaves behind
 
 
-def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mapping[str, str], base_image: str = "") -> None:
+def write_context(
+    builder: Builder, model: Path, folder: Path, *, labels: Mapping[str, str], base_image: str = "", trust_code: bool = False
+) -> None:
     """Write the build context of an image into an absent or empty folder.
 
     Parameters
@@ -37,6 +40,8 @@ def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mappin
         The folder of an MLflow Model that boostlab made.
     base_image : str
         The image to start from. Empty: ``python:X.Y.Z-slim`` of this Python.
+    trust_code : bool
+        Whether the builder ``mlflow`` packs the model's own code and requirements, instead of the installed predictor.
 
     Raises
     ------
@@ -50,7 +55,8 @@ def write_context(builder: Builder, model: Path, folder: Path, *, labels: Mappin
     if builder == "lean":
         _write_lean(model, folder)
     else:
-        values |= {"stock": write_stock(model, folder, base).partition("ENTRYPOINT")[0], "packages": _pin(FAST_PACKAGES)}
+        values |= {"stock": write_stock(model, folder, base, trust_code=trust_code).partition("ENTRYPOINT")[0]}
+        values |= {"packages": _pin(FAST_PACKAGES)}
     dockerfile = render_template(f"{builder}.Dockerfile", labels=labels, **values)
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
 
@@ -65,12 +71,16 @@ def render_template(file: str, **values: Any) -> str:
     return templates.get_template(f"{file}.j2").render(values | limits) + "\n"
 
 
-def write_stock(model: Path, folder: Path, base: str) -> str:
+def write_stock(model: Path, folder: Path, base: str, *, trust_code: bool = False) -> str:
     """Let MLflow write its own build context, and return its Dockerfile."""
     from mlflow.models.flavor_backend_registry import get_flavor_backend
 
-    backend = get_flavor_backend(str(model), docker_build=True, env_manager="local")
-    backend.generate_dockerfile(model_uri=str(model), output_dir=str(folder), base_image=base)
+    with tempfile.TemporaryDirectory() as temporary:
+        source = model if trust_code else Path(temporary) / "model"
+        if not trust_code:
+            copy_model(model, source)
+        backend = get_flavor_backend(str(source), docker_build=True, env_manager="local")
+        backend.generate_dockerfile(model_uri=str(source), output_dir=str(folder), base_image=base)
     for file in folder.rglob("MLmodel"):
         state_types(file.parent)
     text = (folder / "Dockerfile").read_text(encoding="utf-8")

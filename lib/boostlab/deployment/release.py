@@ -114,7 +114,14 @@ def keep_running(target: Target, settings: Deploy) -> Service:
 def _build(engine: DockerClient, target: Target, run: Run, settings: Deploy, reference: str) -> None:
     with tempfile.TemporaryDirectory(prefix="boostlab-context-") as temporary:
         context = Path(temporary) / "context"
-        write_context(settings.builder, target.folder, context, labels=target.labels, base_image=settings.base_image)
+        write_context(
+            settings.builder,
+            target.folder,
+            context,
+            labels=target.labels,
+            base_image=settings.base_image,
+            trust_code=settings.trust_code,
+        )
         run.log_text((context / "Dockerfile").read_text(encoding="utf-8"), "build/Dockerfile")
         log: list[str] = []
         try:

@@ -25,9 +25,12 @@ class Deploy(Versioned):
     push_to: Annotated[str, Field(pattern=REGISTRY_ADDRESS, description="HOST or HOST:PORT")]
     keep: bool
     port: Annotated[int, Field(ge=0, le=65535)]
+    trust_code: bool = False
 
     @model_validator(mode="after")
     def _output_fits(self) -> Self:
         if self.output != "image" and (self.keep or self.push_to or not self.build):
             raise ValueError(f"output {self.output} makes no image: omit keep, push_to and build.")
+        if self.trust_code and (self.builder == "lean" or self.output == "process"):
+            raise ValueError("trust_code is for the builder mlflow: the lean server runs no code of the model. Leave it out.")
         return self

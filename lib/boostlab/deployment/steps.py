@@ -14,7 +14,7 @@ from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target, choose_target, write_output
 from boostlab.deployment.verification import VerificationReport, make_parity_case, verify
 from boostlab.display.figures import COLOURS, make_figure
-from boostlab.models.loading import load_version
+from boostlab.models.loading import describe_code, load_version
 from boostlab.registry.tables import tabulate_models
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
@@ -56,6 +56,7 @@ class Deployment:
         if not (target := self.target):
             return tabulate_models(self.client)
         facts = {"model": target.model, "version": target.version, "stage": target.stage, "run": target.run_id}
+        facts |= {"its code": describe_code(target.folder)} if self.settings.trust_code else {}
         return pd.DataFrame({"": facts | {"image": target.reference}})
 
     def build(self) -> str:
@@ -72,7 +73,7 @@ class Deployment:
         """Start a server, check its answers, measure its speed and stop it; record and return the checks."""
         target = self.target
         if target and self.settings.output != "context":
-            model = load_version(self.client, target.model, target.version)
+            model = load_version(self.client, target.model, target.version, trust_code=self.settings.trust_code)
             case = make_parity_case(model, target.folder, fetch_holdout(self.client, target.run_id))
             with serve_image(target, self.image) if self.image else run_process(target.folder) as service:
                 self.report = verify(service, case)

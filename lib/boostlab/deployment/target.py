@@ -90,7 +90,14 @@ def write_output(target: Target, settings: Deploy) -> Path:
     folder = Path(settings.folder or Path("build") / f"{target.image_name}-v{target.version}").expanduser().resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise LabError(f"{folder} is a file, or not empty. Choose another folder: -p folder PATH.")
-    write_context(settings.builder, target.folder, folder / "context", labels=target.labels, base_image=settings.base_image)
+    write_context(
+        settings.builder,
+        target.folder,
+        folder / "context",
+        labels=target.labels,
+        base_image=settings.base_image,
+        trust_code=settings.trust_code,
+    )
     manifests = render_manifests(target.service_name, target.reference, labels=target.labels, port=settings.port or PORT)
     for name, text in manifests.items():
         (folder / name).write_text(text, encoding="utf-8")

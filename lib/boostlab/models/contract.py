@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,6 +88,7 @@ class Feature:
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> Feature:
         """Read an entry of ``contract.json``."""
+        _refuse_unknown(entry, {*(field.name for field in fields(cls)), "kind", "signature"})
         more: dict[str, Any] = {name: tuple(entry.get(name, ())) for name in ("categories", "parts", "missing")}
         more |= {name: entry[name] for name in ("format", "ordered", "gap", "any_type") if name in entry}
         return cls(entry["name"], entry["kind"], entry["signature"], entry["optional"], **more)
@@ -138,8 +139,15 @@ class Contract:
 
     @classmethod
     def read(cls, folder: str | Path) -> Contract:
-        """Read ``contract.json`` in a folder."""
+        """Read ``contract.json`` in a folder.
+
+        Raises
+        ------
+        ValueError
+            If the file has a field that this version of boostlab does not know: its predictions would be wrong.
+        """
         content = json.loads((Path(folder) / CONTRACT_FILE).read_text(encoding="utf-8"))
+        _refuse_unknown(content, {field.name for field in fields(cls)})
         features = tuple(Feature.from_dict(entry) for entry in content["features"])
         device, metric = str(content.get("device", "cpu")), str(content.get("metric", ""))
         quantiles = tuple(content.get("quantiles", ()))
@@ -157,3 +165,10 @@ class Contract:
         content |= {"metric": self.metric} if self.metric else {}
         content |= {"quantiles": list(self.quantiles)} if self.quantiles else {}
         (folder / CONTRACT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _refuse_unknown(entry: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := sorted(entry.keys() - known):
+        raise ValueError(
+            f"{CONTRACT_FILE} has {', '.join(unknown)}, which this version of boostlab does not know. Update boostlab."
+        )

@@ -1,4 +1,7 @@
-"""Loading of a registered version: its files are fetched once per process, checked, described and loaded."""
+"""Loading of a registered version: its files are fetched once per process, checked, described and loaded.
+
+The installed predictor answers from the model's data. The code in a model's folder runs only if the user trusts it.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
-from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA
+from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA, Contract, Feature, FeatureType, MLflowType
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import Model
 
+    from boostlab.models.predictor import Predictor
+
 MOST_MODELS = 8  # loaded at a time
+MOST_NAMES = 20  # files that a message lists
+TYPES: dict[MLflowType, FeatureType] = {  # the columns of a model that boostlab did not make, by their type in its signature
+    "double": "number",
+    "long": "number",
+    "boolean": "boolean",
+    "string": "category",
+    "datetime": "date",
+}
 FILES = ("MLmodel", "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
 
 
@@ -49,23 +62,96 @@ def describe_version(client: MlflowClient, name: str, version: int) -> Model:
 
 
 def check_model(model: Path) -> None:
-    """Raise a LabError if a model has no signature, or boostlab did not make it."""
+    """Raise a LabError if a model has no signature, or boostlab did not make it: it could run only by its own code."""
     text = (model / "MLmodel").read_text(encoding="utf-8")
     if not re.search(r"(?m)^signature:", text):
         raise LabError(f"The model in {model} has no signature, so nobody can tell what it takes. Train and register it again.")
     missing = [name for name in FILES if not (model / name).is_file()]
     if missing:
         raise LabError(
-            f"The model in {model} was not made by boostlab: it lacks {', '.join(missing)}. Train it with train.ipynb."
+            f"The model in {model} was not made by boostlab: it lacks {', '.join(missing)}. Train it with train.ipynb. "
+            f"No code of the model has run. {describe_code(model)}"
         )
 
 
-@lru_cache(maxsize=MOST_MODELS)
-def load_version(client: MlflowClient, name: str, version: int) -> Any:
-    """Return a version loaded as MLflow's python_function."""
-    import mlflow.pyfunc
+def describe_code(model: Path) -> str:
+    """Return the files of a model's folder and its requirements, in words: what may run if the user trusts the model."""
+    files = sorted(str(path.relative_to(model)) for path in model.rglob("*") if path.is_file())
+    required = model / "requirements.txt"
+    text = required.read_text(encoding="utf-8", errors="replace") if required.is_file() else ""
+    requirements = ", ".join(filter(None, map(str.strip, text.splitlines()))) or "not stated"
+    more = f" and {len(files) - MOST_NAMES} more" if len(files) > MOST_NAMES else ""
+    return f"Its files: {', '.join(files[:MOST_NAMES])}{more}. Its requirements: {requirements}."
 
-    return mlflow.pyfunc.load_model(str(fetch_version(client, name, version)), suppress_warnings=True)
+
+def read_contract(model: Path, *, trust_code: bool = False) -> Contract:
+    """Return what a model takes and predicts: by its contract or, if its code is trusted and it has none, by its signature.
+
+    Raises
+    ------
+    LabError
+        If boostlab did not make the model, and its code is not trusted or its signature has no columns of known types.
+    """
+    if trust_code and not (model / MODEL_DATA / CONTRACT_FILE).is_file():
+        return _read_signature(model)
+    check_model(model)
+    return Contract.read_model(model)
+
+
+def _read_signature(model: Path) -> Contract:
+    from mlflow.models import Model
+
+    signature = Model.load(str(model)).signature
+    columns = signature.inputs.inputs if signature and signature.inputs else []
+    kinds: list[Any] = [getattr(item.type, "name", "") if item.name else "" for item in columns]
+    if not kinds or not set(kinds) <= set(TYPES):
+        raise LabError(
+            f"The model in {model} has no signature with named columns of the types {', '.join(TYPES)}, so it "
+            "is not known what the model takes. Log it with one."
+        )
+    features = [Feature(item.name, TYPES[kind], kind, not item.required) for item, kind in zip(columns, kinds, strict=True)]
+    return Contract("regression", (), tuple(features))
+
+
+@lru_cache(maxsize=MOST_MODELS)
+def load_version(client: MlflowClient, name: str, version: int, *, trust_code: bool = False) -> Any:
+    """Return a version as MLflow's python_function.
+
+    Parameters
+    ----------
+    trust_code : bool
+        Whether the code in the model's folder answers. Otherwise the installed predictor does, and none of that code runs.
+
+    Raises
+    ------
+    LabError
+        If boostlab did not make the model, and its code is not trusted.
+    """
+    from mlflow.models import Model
+    from mlflow.pyfunc import PyFuncModel, load_model
+
+    folder = fetch_version(client, name, version)
+    if trust_code:
+        return load_model(str(folder), suppress_warnings=True)
+    return PyFuncModel(Model.load(str(folder)), open_predictor(folder))
+
+
+def open_predictor(model: Path) -> Predictor:
+    """Return the installed predictor with the data of an MLflow Model; no code of the model runs.
+
+    Raises
+    ------
+    LabError
+        If boostlab did not make the model, or its data are damaged.
+    """
+    from boostlab.models.predictor import load_predictor
+
+    check_model(model)
+    try:
+        return load_predictor(model / MODEL_DATA)
+    except (ValueError, KeyError, TypeError, OSError) as error:  # XGBoost's errors are ValueErrors
+        reason = str(error).strip().splitlines()[0]
+        raise LabError(f"The model in {model} cannot be loaded: {reason} Restore it, or train and register again.") from None
 
 
 @cache

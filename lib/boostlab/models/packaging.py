@@ -14,12 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from boostlab.errors import LabError
-from boostlab.models.contract import BOOSTER_FILE, DTYPES, EPOCH_UNITS, MODEL_DATA, NUMERIC_DATES, Contract, Feature
+from boostlab.models.contract import (
+    BOOSTER_FILE,
+    CONTRACT_FILE,
+    DTYPES,
+    EPOCH_UNITS,
+    MODEL_DATA,
+    NUMERIC_DATES,
+    Contract,
+    Feature,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,12 +70,7 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
     mlflow_model : mlflow.models.Model
         The description to complete. The caller has set its run and its id.
     """
-    import mlflow.pyfunc
-
     contract = Contract.read(parts)
-    data = folder.with_name(Path(MODEL_DATA).name)
-    shutil.copytree(parts, data, ignore=shutil.ignore_patterns(EXAMPLE_FILE))
-    loader = _copy_loader(folder.parent)
     mlflow_model.add_flavor(
         "xgboost",
         xgb_version=version("xgboost"),
@@ -75,16 +79,40 @@ def package_model(parts: Path, folder: Path, *, mlflow_model: Model) -> None:
         model_format="ubj",
         code=None,
     )
+    mlflow_model.signature = _make_signature(contract)
+    _save_model(parts, folder, contract, mlflow_model=mlflow_model, input_example=_read_example(parts, contract))
+
+
+def copy_model(model: Path, folder: Path) -> None:
+    """Copy an MLflow Model that boostlab made, with the installed predictor and its requirements in the place of the model's own.
+
+    The copy has the model's data, signature and identity, and nothing else of it: no code and no input example.
+    """
+    from mlflow.models import Model
+
+    given = Model.load(str(model))
+    names = ("run_id", "model_id", "model_uuid", "utc_time_created", "signature")
+    kept = Model(**{name: getattr(given, name) for name in names})
+    _save_model(model / MODEL_DATA, folder, Contract.read_model(model), mlflow_model=kept)
+
+
+def _save_model(parts: Path, folder: Path, contract: Contract, **more: Any) -> None:
+    """Write an MLflow Model with the installed predictor; `more` are arguments of :func:`mlflow.pyfunc.save_model`."""
+    import mlflow.pyfunc
+
+    data = folder.with_name(Path(MODEL_DATA).name)
+    data.mkdir()
+    for name in (BOOSTER_FILE, CONTRACT_FILE):
+        shutil.copy(parts / name, data / name)
+    loader = _copy_loader(folder.parent)
     with _quiet_about_requirements():
         mlflow.pyfunc.save_model(
             path=str(folder),
             loader_module=loader.name,
             data_path=str(data),
             code_paths=[str(loader)],
-            mlflow_model=mlflow_model,
-            signature=_make_signature(contract),
-            input_example=_read_example(parts, contract),
             pip_requirements=list_requirements(contract),
+            **more,
         )
 
 

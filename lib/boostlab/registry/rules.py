@@ -14,10 +14,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from boostlab.comparison.candidates import compare_runs
 from boostlab.comparison.paired import ALPHA
 from boostlab.errors import LabError, suggest
-from boostlab.models.loading import describe_version, fetch_version, load_version
+from boostlab.models.loading import describe_version, fetch_version, load_version, open_predictor
 from boostlab.registry.gate import BOUND, Champion, Gate, Rule, RuleResult, Thresholds, Transitions
 from boostlab.registry.transition import TransitionRequest
 from boostlab.registry.view import read_run
+from boostlab.training.holdout import count_wrong_answers, fetch_holdout
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,20 +74,38 @@ def check_signature(client: MlflowClient, request: TransitionRequest, _rule: Rul
 
 
 def check_answers(client: MlflowClient, request: TransitionRequest, _rule: Rule) -> Verdict:
-    """Check that the model loads and predicts its input example, one finite prediction per row."""
+    """Check that the model loads, predicts its input example with finite values, and gives the answers that its run recorded."""
     name, version = request.view.name, request.version
     example = describe_version(client, name, version).load_input_example(str(fetch_version(client, name, version)))
     if example is None:
         return "fail", "The model has no input example. Log it with one."
+    model = load_version(client, name, version)
     try:
-        answers = pd.DataFrame(load_version(client, name, version).predict(example))
-    except Exception as error:  # the model's own code may raise anything
+        answers = pd.DataFrame(model.predict(example))
+    except Exception as error:  # MLflow's enforcement and a damaged model may raise anything
         first_line = (str(error).strip() or "no message").splitlines()[0]
         return "fail", f"The model fails on its input example: {type(error).__name__}: {first_line}"
     numbers = answers.select_dtypes("number").to_numpy(float)
     if len(answers) != len(example) or answers.isna().to_numpy().any() or not np.isfinite(numbers).all():
         return "fail", f"For {len(example)} rows the model gives {len(answers)} predictions, or one is missing or infinite."
-    return "pass", f"The model loads and predicts the {len(example)} rows of its input example."
+    outcome, evidence = _check_recorded(client, request)
+    return outcome, f"The model loads and predicts the {len(example)} rows of its input example. {evidence}"
+
+
+def _check_recorded(client: MlflowClient, request: TransitionRequest) -> Verdict:
+    """Check the answers that the run recorded, on which metrics and comparisons rest, against the model's."""
+    name, version = request.view.name, request.view.version(request.version)
+    try:
+        if read_run(client, version.run_id) is None:
+            raise LabError("The version's run was deleted.")
+        holdout = fetch_holdout(client, version.run_id)
+    except LabError as error:
+        return "pass", f"The answers that its run recorded cannot be checked: {error}"
+    wrong = count_wrong_answers(holdout, open_predictor(fetch_version(client, name, version.number)))
+    if wrong:
+        what = f"In {wrong} of {len(holdout)} test rows its answer is not the one that its run recorded"
+        return "fail", f"{what}, so the run's metrics are not those of this model. Train and register again."
+    return "pass", f"It repeats the answers that its run recorded for {len(holdout)} test rows."
 
 
 def check_requirements(client: MlflowClient, request: TransitionRequest, _rule: Rule) -> Verdict:

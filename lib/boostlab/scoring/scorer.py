@@ -100,7 +100,7 @@ def score_file(
             scored = chunk
             for name in typed:
                 scored = scored.set_column(chunk.column_names.index(name), name, source.parse(chunk.column(name), name))
-            for name, values in zip(added, _predict(model, frame, labels, first_row=count + 1), strict=True):
+            for name, values in zip(added, _predict(model, frame, labels, columns=len(added), first_row=count + 1), strict=True):
                 answers = pa.array(values.tolist())
                 if is_text(output) and source.decimal == "," and pa.types.is_floating(answers.type):
                     answers = pa.array([repr(value).replace(".", ",") for value in answers.to_pylist()])
@@ -111,14 +111,18 @@ def score_file(
     return Scored(output, count, added, head)
 
 
-def _predict(model: Any, frame: pd.DataFrame, labels: Sequence[Any], *, first_row: int) -> list[np.ndarray[Any, Any]]:
+def _predict(
+    model: Any, frame: pd.DataFrame, labels: Sequence[Any], *, columns: int, first_row: int
+) -> list[np.ndarray[Any, Any]]:
     """Return the values of the added columns."""
     try:
         if labels:
             probabilities = model.predict(frame, params={"probabilities": True}).to_numpy()
             return [np.asarray(labels, object)[probabilities.argmax(axis=1)], *probabilities.T]
-        answers = np.asarray(model.predict(frame))
-        return list(answers.T) if answers.ndim > 1 else [answers]
+        answers = np.asarray(model.predict(frame)).reshape(len(frame), -1)
+        if answers.shape[1] != columns:
+            raise ValueError(f"it answers with {answers.shape[1]} columns instead of {columns}.")
+        return list(answers.T)
     except Exception as error:  # MLflow's enforcement and the model raise errors of any type
         raise DataError(f"The model does not take rows {first_row} to {first_row + len(frame) - 1}: {error}") from None
 

@@ -27,6 +27,7 @@ class Score(Versioned):
     probabilities: bool
     chunk_rows: Annotated[int, Field(ge=1, le=10_000_000)]
     read: Read = Field(default_factory=dict)
+    trust_code: bool = False
 
     @model_validator(mode="after")
     def _need_rows_and_model(self) -> Self:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from IPython.display import Markdown
 
-from boostlab.display.markdown import format_code
+from boostlab.display.markdown import escape, format_code
 from boostlab.display.progress import RowProgress
 from boostlab.display.tables import Table
-from boostlab.errors import DataError
-from boostlab.models.contract import Contract
-from boostlab.models.loading import check_model, fetch_version, load_version
+from boostlab.errors import DataError, LabError
+from boostlab.models.contract import CONTRACT_FILE, MODEL_DATA, Contract
+from boostlab.models.loading import describe_code, fetch_version, load_version, read_contract
 from boostlab.registry.tables import tabulate_models
 from boostlab.registry.view import Version, choose_version
 from boostlab.scoring.drift import Drift, plot_drift
@@ -27,18 +28,19 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MAX_SHOWN_COLUMNS = 4
+NO_HOLDOUT = Markdown("The drift is not measured: boostlab did not train this model, so there are no test rows of it.")
 NOTHING = Markdown("Nothing to do: no model is named.")
 HINT = Markdown("No rows were scored, because no model is named. Name one of these models: `-p model NAME -p rows FILE`.")
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded version of a registered model, and the drift of the rows that it scores."""
+    """A version of a registered model, and the drift of the rows that it scores; None if boostlab did not train the model."""
 
     version: Version
-    model: Any
+    folder: Path
     contract: Contract
-    drift: Drift
+    drift: Drift | None
 
 
 def prepare_scoring(run: Run, settings: Score) -> Scoring:
@@ -55,23 +57,25 @@ def prepare_scoring(run: Run, settings: Score) -> Scoring:
         return Scoring(run, settings, client)
     version = choose_version(client, name, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
     folder = fetch_version(client, name, version.number)
-    check_model(folder)
-    contract = Contract.read_model(folder)
+    try:
+        contract = read_contract(folder, trust_code=settings.trust_code)
+    except LabError as error:
+        raise LabError(f"{error} To run its code nonetheless: -p trust_code True.") from None
     if settings.probabilities and not contract.labels:
         raise DataError(
             f"probabilities=True, but {name} is a regression model. Only classification models have probabilities: "
             "leave the parameter out."
         )
-    model = load_version(client, name, version.number)
-    drift = Drift(contract.features, fetch_holdout(client, version.run_id).frame)
-    return Scoring(run, settings, client, LoadedModel(version, model, contract, drift))
+    is_ours = (folder / MODEL_DATA / CONTRACT_FILE).is_file()
+    drift = Drift(contract.features, fetch_holdout(client, version.run_id).frame) if is_ours else None
+    return Scoring(run, settings, client, LoadedModel(version, folder, contract, drift))
 
 
 class Scoring:
     """The steps in their order. Without a model, they show the registered models and score nothing."""
 
     def __init__(self, run: Run, settings: Score, client: MlflowClient, loaded: LoadedModel | None = None) -> None:
-        self._run, self._settings, self._loaded = run, settings, loaded
+        self._run, self._settings, self._client, self._loaded = run, settings, client, loaded
         self._models = None if loaded else tabulate_models(client)
         self._scored: Scored
 
@@ -80,7 +84,8 @@ class Scoring:
         if not self._loaded:
             return self._models
         version = self._loaded.version
-        return Markdown(f"Version {version.number} of {self._settings.model}, in stage {version.stage}.")
+        trusted = escape(f" Its own code runs. {describe_code(self._loaded.folder)}") if self._settings.trust_code else ""
+        return Markdown(f"Version {version.number} of {format_code(self._settings.model)}, in stage {version.stage}.{trusted}")
 
     def score(self) -> pd.DataFrame | Markdown:
         """Score the file, display the progress and return the first rows of the output."""
@@ -89,11 +94,13 @@ class Scoring:
         progress, drift = RowProgress(), self._loaded.drift
 
         def watch(frame: pd.DataFrame) -> None:
-            drift.add(frame)
+            if drift:
+                drift.add(frame)
             progress.add(len(frame))
 
+        number, trust_code = self._loaded.version.number, self._settings.trust_code
         self._scored = score_file(
-            self._loaded.model,
+            load_version(self._client, self._settings.model, number, trust_code=trust_code),
             self._loaded.contract,
             rows=self._settings.rows,
             output=name_output(self._settings.rows, self._settings.output),
@@ -109,10 +116,13 @@ class Scoring:
         """Record the drift of each column; return its table and its figure."""
         if not self._loaded:
             return [NOTHING]
+        self._run.log_metrics({"rows": self._scored.rows})
+        if not self._loaded.drift:
+            return [NO_HOLDOUT]
         table = self._loaded.drift.tabulate()
         figure = self._run.log_figure(plot_drift(table), "drift")
         self._run.log_text(table.to_json(orient="index", indent=1), "drift/columns.json")
-        self._run.log_metrics({"rows": self._scored.rows, "columns_drifted": int((table["verdict"] == "drifted").sum())})
+        self._run.log_metrics({"columns_drifted": int((table["verdict"] == "drifted").sum())})
         return [table, figure]
 
     def summarize(self) -> list[Any]:
@@ -125,4 +135,6 @@ class Scoring:
             f"Version {self._loaded.version.number} scored {self._scored.rows:,} rows. "
             f"{format_code(str(self._scored.path))} has them with the new columns {added}."
         )
-        return [self._loaded.drift.tabulate()["verdict"].value_counts().to_frame("columns"), Markdown(sentence)]
+        drift = self._loaded.drift
+        verdicts = [drift.tabulate()["verdict"].value_counts().to_frame("columns")] if drift else [NO_HOLDOUT]
+        return [*verdicts, Markdown(sentence)]

@@ -26,9 +26,12 @@ from boostlab.training.metrics import Evaluation
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from boostlab.models.predictor import Predictor
+
 HOLDOUT_PATH = "evaluation/test_rows.parquet"
 METADATA = b"boostlab.rows"
 MOST_ROWS = 10_000
+ROUNDING = 1e-5  # the largest difference between two machines, as a share of the largest answer
 
 Array = np.ndarray[Any, Any]
 Read = TypeVar("Read")
@@ -138,6 +141,16 @@ def read_holdout(file: Path) -> Holdout:
         hashes=table.column(facts["hashes"]).to_numpy() if "hashes" in facts else None,
         columns=facts.get("columns", {}),
     )
+
+
+def count_wrong_answers(holdout: Holdout, predictor: Predictor) -> int:
+    """Return the number of rows whose recorded answer is not the predictor's; a difference in rounding is none."""
+    answers = predictor.answers(holdout.frame)
+    if answers.shape != holdout.answers.shape:
+        return len(holdout)
+    tolerance = ROUNDING * np.nanmax(np.abs(holdout.answers), initial=0.0)
+    close = np.isclose(answers, holdout.answers, rtol=ROUNDING, atol=tolerance, equal_nan=True)
+    return int((~close.reshape(len(holdout), -1).all(axis=1)).sum())
 
 
 def fetch_holdout(client: MlflowClient, run_id: str) -> Holdout:

@@ -194,7 +194,9 @@ def test_answers_alike_after_it_was_loaded(regressor: Predictor, tmp_path: Path)
 @pytest.mark.parametrize(
     ("module", "packages"),
     [
-        ("predictor", {"collections.abc", "pathlib", "typing", "numpy", "pandas", "xgboost", "contract"}),
+        ("predictor", {"collections.abc", "pathlib", "typing", "numpy", "pandas", "xgboost", "contract", "booster"}),
+        ("booster", {"collections.abc", "pathlib", "re", "typing", "numpy", "xgboost", "contract", "ubjson"}),
+        ("ubjson", {"struct", "typing", "numpy"}),
         ("contract", {"collections.abc", "dataclasses", "json", "pathlib", "typing"}),
     ],
 )

@@ -111,17 +111,22 @@ def test_describes_and_answers_no_rows_and_each_quantile(package: Callable[[str]
 
 
 @pytest.mark.parametrize(
-    ("more", "fast"),
-    [([], ["a"]), ([Feature("b", "category", "string", optional=True)], []), ([Feature("b", "number", "long")], [])],
+    ("other", "is_fast"),
+    [
+        (Feature("b", "number", "double"), True),
+        (Feature("b", "category", "string", optional=True), False),
+        (Feature("b", "number", "long"), False),
+    ],
 )
 def test_has_a_fast_path_if_each_column_takes_fractions(
-    package: Callable[[str], Packaged], tmp_path: Path, more: list[Feature], fast: list[str]
+    package: Callable[[str], Packaged], tmp_path: Path, other: Feature, is_fast: bool
 ) -> None:
     shutil.copytree(package("diabetes")[0], tmp_path / "model")
-    contract = Contract("regression", (), (Feature("a", "number", "double"), *more))
+    fractions = [Feature(name, "number", "double") for name in "acdefghij"]
+    contract = Contract("regression", (), (*fractions, other))
     contract.write(tmp_path / "model" / "data" / "model_data")
 
-    assert ServedModel(tmp_path / "model").fast_columns == fast
+    assert ServedModel(tmp_path / "model").fast_columns == (contract.names if is_fast else [])
 
 
 @pytest.mark.parametrize("missing", ["MLmodel", "serving_input_example.json", "data/model_data/contract.json"])

@@ -18,7 +18,7 @@ from typing import Any
 
 from boostlab.deployment.settings import Builder
 from boostlab.models.loading import FILES, check_model
-from boostlab.models.packaging import copy_model, state_types
+from boostlab.models.packaging import PREDICTOR_FILES, copy_model, state_types
 
 PORT = 8080  # inside every image
 UID = 10001
@@ -108,7 +108,7 @@ def _write_lean(model: Path, folder: Path) -> None:
     (target / "models").mkdir()
     for name in ("__init__.py", "models/__init__.py"):
         (target / name).touch()  # empty: the public names need packages that the image lacks
-    for name in ("errors.py", "models/contract.py", "models/predictor.py"):
+    for name in ("errors.py", *(f"models/{name}" for name in PREDICTOR_FILES)):
         shutil.copy(package / name, target / name)
     # The CPU package also for a model trained on a GPU: a saved booster is independent of the device.
     pins = [*_pin(LEAN_PACKAGES), f"xgboost-cpu=={version('xgboost')}"]

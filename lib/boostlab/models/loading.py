@@ -150,8 +150,8 @@ def open_predictor(model: Path) -> Predictor:
     try:
         return load_predictor(model / MODEL_DATA)
     except (ValueError, KeyError, TypeError, OSError) as error:  # XGBoost's errors are ValueErrors
-        reason = str(error).strip().splitlines()[0]
-        raise LabError(f"The model in {model} cannot be loaded: {reason} Restore it, or train and register again.") from None
+        reason = str(error).strip().splitlines()[0].rstrip(".")
+        raise LabError(f"The model in {model} cannot be loaded: {reason}. Restore it, or train and register again.") from None
 
 
 @cache

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from boostlab.models.predictor import Predictor
 
+PREDICTOR_FILES = ("predictor.py", "contract.py", "booster.py", "ubjson.py")  # a model's own code
 EXAMPLE_ROWS = 5
 EXAMPLE_FILE = "example.json"
 
@@ -139,7 +140,7 @@ def fetch_predictor(client: MlflowClient, run_id: str) -> Predictor:
         except (MlflowException, OSError, ValueError) as error:
             raise LabError(
                 f"The model of the run {run_id} cannot be loaded from {logged.artifact_location}: "
-                f"{str(error).strip().splitlines()[0]} Train it again."
+                f"{str(error).strip().splitlines()[0].rstrip('.')}. Train it again."
             ) from None
 
 
@@ -241,11 +242,11 @@ def _read_example(parts: Path, contract: Contract) -> pd.DataFrame:
 
 def _copy_loader(folder: Path) -> Path:
     """Copy the predictor as a package with a hash of its source as name: models of different versions load side by side."""
-    predictor, contract = (Path(__file__).with_name(name).read_bytes() for name in ("predictor.py", "contract.py"))
-    package = folder / f"boostlab_predictor_{hashlib.sha256(predictor + contract).hexdigest()[:10]}"
+    sources = {name: Path(__file__).with_name(name).read_bytes() for name in PREDICTOR_FILES}
+    package = folder / f"boostlab_predictor_{hashlib.sha256(b''.join(sources.values())).hexdigest()[:10]}"
     package.mkdir()
-    (package / "__init__.py").write_bytes(predictor)
-    (package / "contract.py").write_bytes(contract)
+    for name, source in sources.items():
+        (package / ("__init__.py" if name == "predictor.py" else name)).write_bytes(source)
     return package
 
 

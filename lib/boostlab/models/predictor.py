@@ -1,9 +1,9 @@
 """The predictor: it takes raw rows and returns predictions in the user's terms.
 
-This file and ``contract.py`` are copied into each logged model, so that loading the model does not need boostlab. They import
-only numpy, pandas and xgboost, and read only the model's own folder (``model.ubj`` and ``contract.json``). Training encodes its
-rows with the same functions and so sees the same numbers. :mod:`boostlab.serving` works without pandas: it calls only the
-functions that take arrays and plain values.
+This file, ``contract.py``, ``booster.py`` and ``ubjson.py`` are copied into each logged model, so that loading the model does not
+need boostlab. They import only numpy, pandas and xgboost, and read only the model's own folder (``model.ubj`` and
+``contract.json``). Training encodes its rows with the same functions and so sees the same numbers. :mod:`boostlab.serving` works
+without pandas: it calls only the functions that take arrays and plain values.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xgboost as xgb
 
-from .contract import BOOSTER_FILE, EPOCH_UNITS, NUMERIC_DATES, Contract, Feature, Label
+from .booster import load_booster
+from .contract import EPOCH_UNITS, NUMERIC_DATES, Contract, Feature, Label
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -325,7 +326,8 @@ ENCODERS = {"number": encode_number, "boolean": encode_boolean, "category": enco
 
 def load_predictor(folder: str | Path) -> Predictor:
     """Load the predictor from a folder that holds ``model.ubj`` and ``contract.json``."""
-    return Predictor(xgb.Booster(model_file=Path(folder) / BOOSTER_FILE), Contract.read(folder))
+    contract = Contract.read(folder)
+    return Predictor(load_booster(folder, contract), contract)
 
 
 _load_pyfunc = load_predictor  # the name that MLflow looks for

@@ -15,7 +15,8 @@ import numpy as np
 import orjson
 import xgboost as xgb
 
-from boostlab.models.contract import BOOSTER_FILE, MODEL_DATA, NUMERIC_DATES, Contract, Feature
+from boostlab.models.booster import load_booster
+from boostlab.models.contract import MODEL_DATA, NUMERIC_DATES, Contract, Feature
 from boostlab.models.predictor import (
     Array,
     choose_labels,
@@ -73,10 +74,10 @@ class ServedModel:
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         try:
             self.contract = Contract.read_model(folder)
-            self.booster = xgb.Booster(model_file=folder / MODEL_DATA / BOOSTER_FILE)
+            self.booster = load_booster(folder / MODEL_DATA, self.contract)
             self.info = _read_info(folder)
         except (OSError, ValueError, KeyError, xgb.core.XGBoostError) as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).splitlines()[0].rstrip(".")
             raise ServingError(
                 f"{folder} does not hold a model made by boostlab: {reason}. Name the folder that contains MLmodel."
             ) from None

@@ -21,7 +21,8 @@ def open_owner(store: OpenStore, **values: object) -> Owner:
     return open_run(values, Courier(store), notebook=Path("train.ipynb"), origin="papermill", output_path=None)
 
 
-def test_delivers_while_the_run_goes_on_and_ends_it(sqlite: OpenStore) -> None:
+def test_delivers_while_the_run_goes_on_and_ends_it(sqlite: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "from-outside")
     owner = open_owner(sqlite, experiment="owned", token="abcd1234")
     owner.begin()
     run_id = owner.facts.run_id
@@ -30,12 +31,14 @@ def test_delivers_while_the_run_goes_on_and_ends_it(sqlite: OpenStore) -> None:
     assert sqlite.client.get_run(run_id).info.status == "RUNNING"
     assert sqlite.client.get_run(run_id).data.metrics == {"rmse": 1.0}
 
-    cell = nbformat.v4.new_code_cell("print('abcd1234')")
-    owner.note_end(nbformat.v4.new_notebook(cells=[cell]), "FAILED", {"boostlab.reason": "It met abcd1234."})
+    cells = [nbformat.v4.new_code_cell("print('abcd1234')"), nbformat.v4.new_code_cell("print('from-outside')")]
+    owner.note_end(nbformat.v4.new_notebook(cells=cells), "FAILED", {"boostlab.reason": "It met abcd1234."})
     owner.deliver()
     run = sqlite.client.get_run(run_id)
     assert (run.info.status, run.data.tags["boostlab.reason"]) == ("FAILED", "It met ***.")
-    assert "print('***')" in Path(sqlite.client.download_artifacts(run_id, "notebook/train.ipynb")).read_text()
+    for name in ("train.ipynb", "train.html"):
+        text = Path(sqlite.client.download_artifacts(run_id, f"notebook/{name}")).read_text()
+        assert text.count("***") == 2 and "abcd1234" not in text and "from-outside" not in text
     assert not owner.journal.path.exists()
 
 

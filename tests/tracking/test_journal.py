@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import socket
 import stat
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 from tests.support.runs import make_facts
 
 from boostlab.errors import LabError
-from boostlab.tracking.journal import Cursor, Journal, journals_folder, waiting_journals
+from boostlab.tracking.journal import Cursor, Journal, journals_folder, remove_litter, waiting_journals
 from boostlab.tracking.ui import MlflowUI
 
 OWN_UNTIL_KILLED = """
@@ -271,3 +273,16 @@ def test_refuses_a_state_folder_that_cannot_be_made(state: Path) -> None:
 
     with pytest.raises(LabError, match=r"cannot be made in .*Make room there and make it writable, or set XDG_STATE_HOME"):
         Journal.create(make_facts())
+
+
+def test_removes_what_a_killed_process_was_making_or_removing() -> None:
+    journal = Journal.create(make_facts())
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = socket.gethostname()
+    names = {f".{host}-{pid}-x" for pid in (gone.pid, os.getpid())} | {f".another-{gone.pid}-x", f".{host}-me-x"}
+    for name in names:
+        (journals_folder() / name).mkdir()
+    remove_litter()
+    left = {path.name for path in journals_folder().iterdir()}
+    assert left == names - {f".{host}-{gone.pid}-x"} | {journal.path.name}

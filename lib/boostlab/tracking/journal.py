@@ -86,8 +86,7 @@ class Journal:
             journal = cls(draft)
             _write_facts(draft, facts)
             journal.acquire()
-            with (draft / "reserve").open("xb") as reserve:
-                os.posix_fallocate(reserve.fileno(), 0, RESERVE_BYTES)
+            (draft / "reserve").write_bytes(bytes(RESERVE_BYTES))
             _write_cursor(draft, Cursor())
             journal.path = draft.rename(folder / draft.name.rpartition("-")[2])  # the lock is held: it never looks orphaned
             sync(folder)
@@ -316,9 +315,12 @@ def remove_litter() -> None:
     """Remove the folders of journals that a process of this host was making or removing when it was killed."""
     folder = journals_folder()
     for path in folder.glob(f".{socket.gethostname()}-*-*") if folder.is_dir() else ():
-        pid = path.name.split("-")[-2]
-        if not (Path("/proc") / pid).exists():
+        try:
+            os.kill(int(path.name.split("-")[-2]), 0)
+        except ProcessLookupError:
             shutil.rmtree(path, ignore_errors=True)
+        except (PermissionError, ValueError):  # it lives, or somebody else made the folder
+            continue
 
 
 def _hide(name: str) -> str:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from threading import Timer
@@ -16,10 +17,10 @@ from tests.support.registry import copy_version
 from tests.support.waiting import wait_until
 
 from boostlab.errors import GateError, LabError, OutdatedError, StoreError
-from boostlab.registry import transition as module
+from boostlab.registry import ledger, transition as module
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import PREFIX, Stage, Transition, new_transition
-from boostlab.registry.transition import TransitionRequest, apply_transition, request_transition, write_transition
+from boostlab.registry.transition import TransitionRequest, apply_transition, request_transition
 from boostlab.registry.view import ModelView, view_model
 from boostlab.tracking.store import Store, find_store, open_store
 
@@ -170,17 +171,12 @@ def test_refuses_a_transition_if_the_state_has_changed(client: Any, name: str) -
     assert aliases(client, name) == {"production": 3}
 
 
-def test_records_transitions_inferred_from_alias_changes_outside_boostlab(
-    client: Any, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_records_transitions_inferred_from_alias_changes_outside_boostlab(client: Any, name: str) -> None:
     for _ in range(3):
         copy_version(client, name)
     promote(client, name, 1, "production")
     client.set_registered_model_alias(name, "production", "2")
     client.set_registered_model_alias(name, "mine", "3")
-    with pytest.raises(OutdatedError, match=r"ana is changing the stage of version 1 of .* now"):  # perhaps on another host
-        promote(client, name, 3, "production")
-    monkeypatch.setattr(module, "GRACE_MS", 0)
     promote(client, name, 3, "production")
     assert aliases(client, name) == {"production": 3, "mine": 3}
     transitions = [(item.version, item.action, item.to_stage) for item in view_model(client, name).history.transitions]
@@ -220,40 +216,37 @@ def test_after_simultaneous_promotions_history_and_alias_agree(client: Any, addr
     assert outputs[winner - 1] == applied
 
 
-def test_another_hosts_unfinished_promotion_blocks_one_that_was_written_after_it(client: Any, name: str) -> None:
-    request, other = prepare_rival(client, name, time_ms=0)
-    write_transition(client, name, other)
-    with pytest.raises(OutdatedError, match=r"bea is changing the stage of version 2 of .* now. Try again in half a minute"):
+@pytest.mark.parametrize("stage", ["production", "staging"])
+def test_the_next_transition_completes_one_whose_process_died(
+    client: Any, name: str, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    request = prepare_rival(client, name, stage)
+    monkeypatch.setattr(module, "PATIENCE_S", 0)
+    if stage == "production":
+        with pytest.raises(OutdatedError, match=r"Stage production of .* had no version and now has version 2 \(bea"):
+            apply_transition(client, request, who="ana")
+        assert aliases(client, name) == {"production": 2}
+    else:
         apply_transition(client, request, who="ana")
-    assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
-    assert aliases(client, name) == {}
+        assert aliases(client, name) == {"staging": 2, "production": 1}
+    view = view_model(client, name)
+    assert [(item.who, item.number) for item in view.recorded.written] == [("bea", 1), ("ana", 2)][: len(aliases(client, name))]
+    assert view.inferred == []
 
 
-def test_a_promotion_waits_for_another_hosts_later_one_until_that_host_has_removed_it(client: Any, name: str) -> None:
-    request, other = prepare_rival(client, name, time_ms=2**42)
-    write_transition(client, name, other)
-    remove = Timer(1, client.delete_model_version_tag, (name, "2", other.key))
-    remove.start()
-    transition, _ = apply_transition(client, request, who="ana")
-    assert not remove.is_alive()
-    assert [item.id for item in view_model(client, name).history.transitions] == [transition.id]
-    assert aliases(client, name) == {"production": 1}
-
-
-def test_a_promotion_waits_for_another_hosts_later_one_and_is_refused_if_that_host_has_finished(client: Any, name: str) -> None:
-    request, other = prepare_rival(client, name, time_ms=2**42)
-    write_transition(client, name, other)
-    finish = Timer(1, client.set_registered_model_alias, (name, "production", "2"))
-    finish.start()
-    with pytest.raises(OutdatedError, match=r"Stage production of .* had no version and now has version 2"):
-        apply_transition(client, request, who="ana")
-    assert [item.id for item in view_model(client, name).history.transitions] == [other.id]
-    assert aliases(client, name) == {"production": 2}
+def test_a_transition_waits_for_one_that_another_host_has_claimed(client: Any, name: str) -> None:
+    request = prepare_rival(client, name, "staging")
+    view = view_model(client, name)
+    (claimed,) = ledger.wait(client, view, 1, 0)
+    complete = Timer(1, module._complete, (client, view, [claimed]))
+    complete.start()
+    apply_transition(client, request, who="ana")
+    assert not complete.is_alive()
+    assert [item.who for item in view_model(client, name).recorded.written] == ["bea", "ana"]
 
 
 def test_an_interrupted_wait_for_another_host_leaves_no_trace(client: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, other = prepare_rival(client, name, time_ms=2**42)
-    write_transition(client, name, other)
+    request = prepare_rival(client, name, "staging")
 
     def interrupt(_seconds: float) -> None:
         raise KeyboardInterrupt
@@ -261,75 +254,87 @@ def test_an_interrupted_wait_for_another_host_leaves_no_trace(client: Any, name:
     monkeypatch.setattr("time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         apply_transition(client, request, who="ana")
-    assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
+    assert view_model(client, name).recorded.written == []
+    assert ledger.claim(client, view_model(client, name), 2, [])
 
 
-@pytest.mark.parametrize("rival_stage", ["production", "staging"])
-def test_two_hosts_that_find_the_same_outside_change_do_not_both_go_on(
-    client: Any, name: str, monkeypatch: pytest.MonkeyPatch, rival_stage: Stage
-) -> None:
-    """Each host writes the outside change too, so that the other's unfinished transition could look like its own."""
-    for _ in range(4):
-        copy_version(client, name)
-    promote(client, name, 2, "production")
-    client.set_registered_model_alias(name, "production", "3")  # by another MLflow client
-    monkeypatch.setattr(module, "GRACE_MS", 0)  # it was some time ago
-    request = request_transition(view_model(client, name), "promote", version=1, stage="production")
-    outside = view_model(client, name).inferred
-    rival = Transition(4, outside[-1].time_ms + 1, "00000000", "promote", "none", rival_stage, who="bea")
-    for item in (*outside, rival):
-        write_transition(client, name, item)
-    with pytest.raises(OutdatedError, match="bea is changing the stage of version 4"):
-        apply_transition(client, request, who="ana")
-    assert rival.id in [item.id for item in view_model(client, name).recorded.written]
-    assert [item for item in view_model(client, name).recorded.written if item.who == "ana" and item.version == 1] == []
-
-    client.set_registered_model_alias(name, rival_stage, "4")  # the other host finishes
-    if rival_stage == "staging":
-        with pytest.raises(OutdatedError, match="bea has just changed stages"):
-            apply_transition(client, request, who="ana")
-    assert view_model(client, name).inferred == []
-    promote(client, name, 1, "production")
-    assert aliases(client, name)["production"] == 1
-
-
-def test_an_error_while_another_host_is_awaited_leaves_no_trace(client: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, other = prepare_rival(client, name, time_ms=2**42)
-    write_transition(client, name, other)
-
-    def lose(_seconds: float) -> None:
-        raise StoreError("The server is gone.")
-
-    monkeypatch.setattr("time.sleep", lose)
-    with pytest.raises(StoreError):
-        apply_transition(client, request, who="ana")
-    assert [item.id for item in view_model(client, name).recorded.transitions] == [other.id]
-
-
-def prepare_rival(client: Any, name: str, *, time_ms: int) -> tuple[TransitionRequest, Transition]:
-    """Return a request for version 1, and another host's transition of version 2 that has a time of its own."""
-    for _ in range(2):
-        copy_version(client, name)
-    request = request_transition(view_model(client, name), "promote", version=1, stage="production")
-    return request, Transition(2, time_ms, "ab12cd34", "promote", "none", "production", who="bea")
-
-
-def _versions_of(client: Any, name: str) -> list[Any]:
-    return list(client.search_model_versions(f"name = '{name}'"))
-
-
-def test_the_next_transition_overtakes_one_that_was_killed_before_its_alias_was_set(
+def test_a_store_that_is_lost_after_the_claim_says_that_the_transition_is_recorded(
     client: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(2):
         copy_version(client, name)
-    lost = new_transition([], version=1, action="promote", from_stage="none", to_stage="production", who="ana")
-    write_transition(client, name, lost)  # the process was killed here
-    assert stages(view_model(client, name)) == {2: "none", 1: "none"}
-    monkeypatch.setattr(module, "GRACE_MS", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(type(client), "set_registered_model_alias", lose)
+        with pytest.raises(StoreError, match=rf"reset\. The transition is recorded all the same: the next transition of {name}"):
+            promote(client, name, 1, "staging")
+    assert aliases(client, name) == {}
+    monkeypatch.setattr(module, "PATIENCE_S", 0)
     promote(client, name, 2, "production")
-    assert aliases(client, name) == {"production": 2}
-    assert view_model(client, name).inferred == []
+    assert aliases(client, name) == {"staging": 1, "production": 2}
+
+
+def test_a_claim_whose_answer_was_lost_is_known_again(client: Any, name: str) -> None:
+    request = prepare_rival(client, name, "staging")
+    view = view_model(client, name)
+    claimed = ledger.wait(client, view, 1, 0)
+    assert ledger.claim(client, view, 1, claimed)
+    assert not ledger.claim(client, view, 1, [replace(claimed[0], id="ffffffff")])
+    assert [item.version for item in claimed] == [2] != [request.version]
+
+
+def test_a_clock_that_is_ahead_stops_nobody(client: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):
+        copy_version(client, name)
+    now = time.time()
+    with monkeypatch.context() as patch:
+        patch.setattr("boostlab.registry.history.time.time", lambda: now + 86400)
+        promote(client, name, 1, "production")
+    client.set_registered_model_alias(name, "production", "2")  # by another MLflow client
+    promote(client, name, 1, "staging")
+    history = view_model(client, name).history
+    assert [(item.version, item.to_stage, item.number) for item in history.written] == [
+        (1, "production", 1),
+        (2, "production", 2),
+        (1, "staging", 2),
+    ]
+
+
+def test_a_deleted_version_and_a_model_of_the_same_name_do_not_count(client: Any, name: str) -> None:
+    for _ in range(2):
+        copy_version(client, name)
+    promote(client, name, 1, "staging")
+    promote(client, name, 2, "production")
+    client.delete_model_version(name, "2")
+    promote(client, name, 1, "production")
+    assert [item.number for item in view_model(client, name).recorded.written] == [1, 3]
+    client.delete_registered_model(name)
+    copy_version(client, name)
+    promote(client, name, 1, "test")
+    assert [item.number for item in view_model(client, name).recorded.written] == [1]
+
+
+def test_no_experiment_of_the_ledger_is_left_in_sight(client: Any, name: str) -> None:
+    copy_version(client, name)
+    promote(client, name, 1, "test")
+    assert name not in " ".join(experiment.name for experiment in client.search_experiments())
+
+
+def prepare_rival(client: Any, name: str, stage: Stage) -> TransitionRequest:
+    """Return a request for version 1 to production, before which another host has claimed one of version 2 to a stage."""
+    for _ in range(2):
+        copy_version(client, name)
+    view = view_model(client, name)
+    facts = {"version": 2, "action": "promote", "from_stage": "none", "to_stage": stage, "who": "bea", "number": 1}
+    assert ledger.claim(client, view, 1, [new_transition(**facts)])
+    return request_transition(view, "promote", version=1, stage="production")
+
+
+def lose(*_: object) -> None:
+    raise ConnectionError("The connection was reset.")
+
+
+def _versions_of(client: Any, name: str) -> list[Any]:
+    return list(client.search_model_versions(f"name = '{name}'"))
 
 
 def test_a_name_and_a_reason_may_contain_any_text(client: Any) -> None:

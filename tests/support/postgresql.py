@@ -6,32 +6,48 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.servers import free_port
 from tests.support.waiting import wait_until
 
-NewDatabase = Callable[[], str]
+NewDatabase = Callable[..., str]
 USER, PASSWORD = "lab", "pg-s3cret"
 SETTINGS = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1"]
 
 
 @pytest.fixture(scope="session")
 def new_database() -> Iterator[NewDatabase]:
-    """Return a function that makes an empty database and returns its address; skipped where PostgreSQL is not installed."""
+    """Return a function that makes a database and returns its address; skipped where PostgreSQL is not installed.
+
+    The database is empty, or with `made` an empty store: MLflow takes seconds to make its tables, so all are copies of one.
+    """
     if _find("initdb") is None:
         pytest.skip("no PostgreSQL here: install the system's package `postgresql` to run the tests with a database server")
     with serve_postgresql() as address:
         import psycopg
 
-        def create() -> str:
-            name = f"d{os.urandom(6).hex()}"
+        def execute(statement: Any) -> None:
             with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name}")
+                connection.execute(statement)
+
+        @cache
+        def make_template() -> str:
+            execute("CREATE DATABASE template_store")
+            command = [sys.executable, "-m", "mlflow", "db", "upgrade", f"{address}/template_store"]
+            subprocess.run(command, check=True, capture_output=True)  # a process of its own: no copy of a database in use
+            return "TEMPLATE template_store"
+
+        def create(*, made: bool = False) -> str:
+            name = f"d{os.urandom(6).hex()}"
+            execute(f"CREATE DATABASE {name} {make_template() if made else ''}")
             return f"{address}/{name}"
 
         yield create

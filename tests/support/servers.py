@@ -24,8 +24,15 @@ MLFLOW = [sys.executable, "-m", "mlflow"]
 @contextmanager
 def serve_mlflow(folder: Path, new_store: NewStore) -> Iterator[str]:
     """Serve an empty store that lies in a folder, and yield its address once it answers."""
-    kept = ["--backend-store-uri", new_store(folder), "--artifacts-destination", str(folder / "kept")]
-    with _serve([*MLFLOW, "server", *kept], "/health") as address:
+    with serve_database(new_store(folder), "--artifacts-destination", str(folder / "kept")) as address:
+        yield address
+
+
+@contextmanager
+def serve_database(database: str, *options: str, authority: str = "", **env: str) -> Iterator[str]:
+    """Serve a database with MLflow's server, and yield the address once it answers; with TLS, `authority` is a file."""
+    command = [*MLFLOW, "server", "--backend-store-uri", database, *options]
+    with _serve(command, "/health", authority=authority, **env) as address:
         yield address
 
 
@@ -39,7 +46,7 @@ def serve_model(model: str, store: str) -> Iterator[str]:
 
 
 @contextmanager
-def _serve(command: list[str], health: str, **env: str) -> Iterator[str]:
+def _serve(command: list[str], health: str, *, authority: str = "", **env: str) -> Iterator[str]:
     port = free_port()
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
@@ -48,9 +55,9 @@ def _serve(command: list[str], health: str, **env: str) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    address = f"http://127.0.0.1:{port}"
+    address = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
     try:
-        wait_until(lambda: process.poll() is not None or _answers(f"{address}{health}"), TIMEOUT_S)
+        wait_until(lambda: process.poll() is not None or _answers(f"{address}{health}", authority), TIMEOUT_S)
         assert process.poll() is None, f"it ended: {' '.join(command)}"
         yield address
     finally:
@@ -66,9 +73,9 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _answers(address: str) -> bool:
+def _answers(address: str, authority: str) -> bool:
     try:
-        return requests.get(address, timeout=5).ok
+        return requests.get(address, timeout=5, verify=authority or True).ok
     except requests.RequestException:
         return False
 

@@ -1,8 +1,8 @@
 """The stages, and the history of a registered model: one tag per transition, on the version that changed its stage.
 
-The transitions of a model, replayed in order of time and id, give the version in each stage. A version that enters a stage
-displaces the previous version of this stage, which becomes archived. Every reader derives the same history from the same
-tags, in whatever order several hosts wrote them.
+The transitions of a model, replayed in the order of their numbers, give the version in each stage. A version that enters a stage
+displaces the previous version of this stage, which becomes archived. Every reader derives the same history from the same tags.
+The registry's ledger gives the numbers, so the order does not depend on clocks.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Transition:
     """A change of a version's stage."""
 
     version: int
-    time_ms: int  #: since 1970; on one host, the transitions of a model have different times
-    id: str  #: eight hexadecimal digits, which order transitions of the same time
+    time_ms: int  #: since 1970, by the clock of the host that applied it
+    id: str  #: eight hexadecimal digits
     #: ``promote``, ``archive`` or ``rollback``; ``outside``: inferred from an alias change made outside boostlab;
     #: ``displaced``: another version entered the stage (derived from that transition, without a tag)
     action: str
@@ -43,11 +43,14 @@ class Transition:
     run_id: str = ""  #: the run that applied the transition; empty if none
     #: ``verdict`` (``passed``, ``overridden``, ``no rules``) and, per rule, ``rules`` (outcomes) and ``evidence``
     gate: Mapping[str, Any] = field(default_factory=dict)
+    #: place in the model's history, from 1; inferred transitions share the number of the one that is applied after them;
+    #: 0: written by an earlier version of boostlab, which ordered by time
+    number: int = 0
 
     @property
-    def order(self) -> tuple[int, str]:
+    def order(self) -> tuple[int, bool, int, str]:
         """The sort key."""
-        return self.time_ms, self.id
+        return self.number, self.number > 0 and self.action != INFERRED, self.time_ms, self.id
 
     @property
     def key(self) -> str:
@@ -62,7 +65,7 @@ class Transition:
     def to_tag(self) -> str:
         """Return the value of the transition's tag, as JSON."""
         facts = {"from": self.from_stage, "to": self.to_stage, "action": self.action, "who": self.who, "why": self.why}
-        return json.dumps({**facts, "run_id": self.run_id, "gate": self.gate}, ensure_ascii=False)
+        return json.dumps({**facts, "run_id": self.run_id, "gate": self.gate, "number": self.number}, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ class StageHistory:
         """The transitions that have a tag of their own, or will have one."""
         return [transition for transition in self.transitions if transition.action != "displaced"]
 
+    @property
+    def next_number(self) -> int:
+        """The number of the next transition."""
+        return 1 + max((transition.number for transition in self.transitions if transition.action != INFERRED), default=0)
+
     def infer(self, current: Mapping[Stage, int]) -> list[Transition]:
         """Return the transitions of now that lead to the current version in each stage; they were made outside boostlab."""
         changed: dict[int, Stage] = {number: NONE for stage, number in self.version_by_stage.items() if stage not in current}
@@ -86,7 +94,8 @@ class StageHistory:
         for number, stage in changed.items():
             stages = {"from_stage": self.stage_by_version.get(number, NONE), "to_stage": stage}
             facts = {"version": number, "action": INFERRED, "who": "unknown", "why": INFERRED_WHY, **stages}
-            found.append(new_transition([*self.transitions, *found], **facts))
+            first = new_transition(number=self.next_number, **facts)
+            found.append(replace(first, time_ms=first.time_ms + len(found)))
         return found
 
     def last_transition(self, version: int) -> Transition | None:
@@ -104,10 +113,9 @@ class StageHistory:
         return next((version for version in reversed(path) if version != self.version_by_stage.get(stage)), None)
 
 
-def new_transition(earlier: Iterable[Transition], **facts: Any) -> Transition:
-    """Return a transition of now, or just after the earlier ones if another host's clock is ahead."""
-    latest = max((transition.time_ms for transition in earlier), default=0)
-    return Transition(time_ms=max(int(time.time() * 1000), latest + 1), id=os.urandom(4).hex(), **facts)
+def new_transition(**facts: Any) -> Transition:
+    """Return a transition of now."""
+    return Transition(time_ms=int(time.time() * 1000), id=os.urandom(4).hex(), **facts)
 
 
 def read_transitions(version: int, tags: Mapping[str, str]) -> list[Transition]:
@@ -121,17 +129,18 @@ def read_transitions(version: int, tags: Mapping[str, str]) -> list[Transition]:
             facts = json.loads(value)
             from_stage, to_stage, gate = facts["from"], facts["to"], facts.get("gate")
             texts = {name: str(facts.get(name, "")) for name in ("action", "who", "why", "run_id")}
+            number = int(facts.get("number", 0))
         except (ValueError, KeyError, TypeError):  # written by hand
             continue
         if from_stage in STAGES and to_stage in STAGES:
             gate = gate if isinstance(gate, dict) else {}
-            facts = {"from_stage": from_stage, "to_stage": to_stage, "gate": gate, **texts}
+            facts = {"from_stage": from_stage, "to_stage": to_stage, "gate": gate, "number": number, **texts}
             found.append(Transition(version, int(when), identity, **facts))
     return found
 
 
 def replay(transitions: Iterable[Transition]) -> StageHistory:
-    """Return the history that results from transitions, ordered by time and id."""
+    """Return the history that results from transitions, in their order."""
     history: list[Transition] = []
     version_by_stage: dict[Stage, int] = {}
     stage_by_version: dict[int, Stage] = {}

@@ -1,10 +1,9 @@
-"""Request a transition, then apply it: write its history tag, check the precondition, set the aliases.
+"""Request a transition, then apply it: claim its number, set the aliases, write its tag.
 
-Processes that use a local store share a lock. Hosts that share a server have no common lock. So each host writes its tag first,
-then reads the model. Of two hosts that do this at the same time, at least the one that reads last finds the other's tag. The host
-whose tag is the first by time and id waits for the other; the other one removes its tag, and its user gets an error. A host sets
-aliases only after it has found no unfinished transition of another host: all aliases agree with the tags, apart from its own tags
-and from the changes that it found before. No further read is needed.
+The claim (:mod:`boostlab.registry.ledger`) is the one step that decides. It succeeds only if no other transition was claimed
+since the model was read, and the precondition is checked on what was read: a compare-and-set by the store, for all hosts. If a
+process dies after its claim, the next transition completes it. Processes of one user and host also share a lock, which spares
+them the wait.
 """
 
 from __future__ import annotations
@@ -13,26 +12,26 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
-from boostlab.errors import GateError, LabError, OutdatedError
+from boostlab.errors import GateError, LabError, OutdatedError, StoreError
+from boostlab.registry import ledger
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import ALIASES, ARCHIVED, Stage, Transition, new_transition, replay
 from boostlab.registry.settings import TransitionAction
 from boostlab.registry.view import MAX_NAMES, ModelView, check_state, describe_last_change, reaching, view_model
-from boostlab.tracking.store import Store
+from boostlab.tracking.store import Store, as_store_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_TIMEOUT_S = 60.0
-GRACE_MS = 30_000  # another host may still be setting the alias of a transition this young
-POLL_S = 0.3
+PATIENCE_S = 30.0  # for another host that has claimed a transition, to complete it; then it counts as dead
 MAX_EVIDENCE = 400  # characters of a rule's evidence that the history keeps
 OVERRIDE = "-p override True -p reason '…'"
 
@@ -128,41 +127,38 @@ def apply_transition(
     GateError
         If a rule fails and the request does not override the gate.
     OutdatedError
-        If the state is not the expected one, or another host is changing the model at the same time. Nothing is changed then.
+        If the state is not the expected one. Nothing is changed then.
+    StoreError
+        If the store is lost; the message says so if the transition is already recorded.
     """
     if request.failed and not request.override:
         reasons = "\n".join(f"  {result.rule}: {result.evidence}" for result in request.failed)
         raise GateError(f"The gate blocks {request.describe()}.\n{reasons}\nFix it, or override the gate: {OVERRIDE}")
     name = request.view.name
     with reaching(client), hold_lock(client, name):
-        written = _infer_transitions(request.view)
-        transition = new_transition(
-            [*request.view.recorded.written, *written],
-            version=request.version,
-            action=request.action,
-            from_stage=request.from_stage,
-            to_stage=request.to_stage,
-            who=who,
-            why=request.reason,
-            run_id=run_id,
-            gate=_summarise(request),
-        )
-        written.append(transition)
-        try:
-            for item in written:
-                write_transition(client, name, item)
-            view = _read_alone(client, request, written)
-        except BaseException:
-            for item in written:
-                with suppress(Exception):  # a tag that was not written, or a lost store: the first error says more
-                    client.delete_model_version_tag(name, str(item.version), item.key)
-            raise
-        return transition, _set_aliases(client, view)
-
-
-def write_transition(client: MlflowClient, name: str, transition: Transition) -> None:
-    """Write a transition's tag on its version."""
-    client.set_model_version_tag(name, str(transition.version), transition.key, transition.to_tag())
+        number = 0
+        while True:
+            view = view_model(client, name)
+            request = _renew(request, view)
+            number = max(number, view.recorded.next_number)
+            transition = new_transition(
+                version=request.version,
+                action=request.action,
+                from_stage=request.from_stage,
+                to_stage=request.to_stage,
+                who=who,
+                why=request.reason,
+                run_id=run_id,
+                gate=_summarise(request),
+                number=number,
+            )
+            claimed = [*(replace(item, number=number) for item in view.inferred), transition]
+            started = time.monotonic()
+            if ledger.claim(client, view, number, claimed):
+                return transition, _complete_own(client, view, claimed, is_late=time.monotonic() - started > PATIENCE_S / 2)
+            if others := ledger.wait(client, view, number, PATIENCE_S):
+                _complete(client, view_model(client, name), others)
+            number += 1
 
 
 @contextmanager
@@ -184,52 +180,43 @@ def _lock_path(store: Store, name: str) -> Path:
     return folder / f".registry-{digest}.lock"
 
 
-def _infer_transitions(view: ModelView) -> list[Transition]:
-    """Return the inferred transitions; they are written too, so that the history continues from the present stages."""
-    inferred = view.inferred
-    latest = max((transition.time_ms for transition in view.recorded.transitions), default=0)
-    if inferred and inferred[0].time_ms - latest < GRACE_MS:
-        raise _refuse(view.name, view.recorded.transitions[-1])
-    return inferred
+def _renew(request: TransitionRequest, view: ModelView) -> TransitionRequest:
+    """Return a request for the model as it is now, if the model is in the expected state."""
+    same = {"version": request.version, "reason": request.reason, "override": request.override}
+    stage, expected = request.to_stage, request.expected_state
+    renewed = request_transition(view, request.action, stage=stage, expected_state=expected, **same)  # type: ignore[arg-type]
+    return replace(renewed, expected_state=expected, results=request.results)
 
 
-def _read_alone(client: MlflowClient, request: TransitionRequest, written: list[Transition]) -> ModelView:
-    """Return the model once no other host is changing it; without our own transitions, it must be as expected."""
-    own = {item.key for item in written}
-    known = own | {item.key for item in request.view.recorded.written}
-    inferred = {(item.version, item.to_stage) for item in written[:-1]}
-    deadline = time.monotonic() + GRACE_MS / 1000
-    while True:
-        view = view_model(client, request.view.name)
-        before = view.replace_history(replay(item for item in view.recorded.written if item.key not in own), view.aliases)
-        rivals = [item for item in before.recorded.written if item.key not in known]
-        # Another host has written the same inferred transitions itself: once it has finished, no alias disagrees.
-        has_settled = {(item.version, item.to_stage) for item in before.inferred} == (set() if rivals else inferred)
-        if has_settled or not rivals:
-            check_state(before, request.expected_state)
-            is_applied = view.recorded.stage_by_version.get(request.version) == request.to_stage
-            if has_settled and is_applied and not (rivals and inferred):
-                return view
-            who = rivals[-1].who if rivals else "Another MLflow client"
-            raise OutdatedError(f"{who} has just changed stages of {view.name}. Read its history, then try again.")
-        if rivals[0].order < written[0].order or time.monotonic() > deadline:
-            raise _refuse(view.name, rivals[-1])
-        time.sleep(POLL_S)
+def _complete_own(client: MlflowClient, view: ModelView, claimed: list[Transition], *, is_late: bool) -> ModelView:
+    """Complete the transitions that this process has claimed; if it was late, another one may have done so."""
+    try:
+        with as_store_error(Store(client.tracking_uri)):
+            return _complete(client, view_model(client, view.name) if is_late else view, claimed)
+    except StoreError as error:
+        kept = f"The transition is recorded all the same: the next transition of {view.name} completes it."
+        raise StoreError(f"{error} {kept}", kind=error.kind) from None
 
 
-def _refuse(name: str, rival: Transition) -> OutdatedError:
-    changed = f"the stage of version {rival.version} of {name}"
-    return OutdatedError(f"{rival.who} is changing {changed} now. Try again in half a minute.")
+def _complete(client: MlflowClient, view: ModelView, claimed: list[Transition]) -> ModelView:
+    """Make the aliases and the tags agree with claimed transitions, if nobody has, and return the model after them."""
+    from mlflow.exceptions import MlflowException
 
-
-def _set_aliases(client: MlflowClient, view: ModelView) -> ModelView:
-    """Make the aliases agree with the recorded history, and return the model after that."""
-    wanted = view.recorded.version_by_stage
+    if view.recorded.next_number > claimed[-1].number:
+        return view
+    after = view.replace_history(replay([*view.recorded.written, *claimed]), view.aliases)
+    numbers = {version.number for version in view.versions}
+    wanted = {stage: number for stage, number in after.recorded.version_by_stage.items() if number in numbers}
     for stage in [stage for stage in ALIASES if stage in wanted and view.aliases.get(stage) != wanted[stage]]:
         client.set_registered_model_alias(view.name, stage, str(wanted[stage]))
     for stage in [stage for stage in view.aliases if stage not in wanted]:  # after the others: a version never lacks an alias
         client.delete_registered_model_alias(view.name, stage)
-    return view.replace_history(view.recorded, wanted)
+    for item in claimed:
+        if item.version in numbers:
+            client.set_model_version_tag(view.name, str(item.version), item.key, item.to_tag())
+    with suppress(MlflowException):  # another user's entry may be protected; the tag says that it is applied
+        ledger.close(client, view, claimed[-1].number)
+    return after.replace_history(after.recorded, wanted)
 
 
 def _summarise(request: TransitionRequest) -> dict[str, object]:

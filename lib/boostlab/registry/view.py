@@ -47,6 +47,7 @@ class ModelView:
     versions: tuple[Version, ...]  #: the newest first
     aliases: Mapping[Stage, int]  #: the registered model's aliases that are stages
     recorded: StageHistory  #: the history in the tags; :attr:`history` adds the inferred transitions
+    created_ms: int = 0
 
     @property
     def version_by_stage(self) -> dict[Stage, int]:
@@ -103,13 +104,15 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
     from mlflow.exceptions import MlflowException
 
     with reaching(client):
+        # A transition sets aliases before tags. So aliases that are read after the tags are not older than these.
+        found = _search_versions(client, name)
         try:
-            aliases = client.get_registered_model(name).aliases
+            model = client.get_registered_model(name)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             raise _unknown_model(client, name) from None
-        found = _search_versions(client, name)
+    aliases = model.aliases
     recorded = replay(each for item in found for each in read_transitions(int(item.version), item.tags))
     numbers = {int(item.version) for item in found}
     staged: dict[Stage, int] = {stage: int(aliases[stage]) for stage in ALIASES if int(aliases.get(stage, 0)) in numbers}
@@ -117,7 +120,8 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
         Version(int(item.version), NONE, int(item.creation_timestamp), item.run_id or "", item.tags.get(IMAGE_TAG, ""))
         for item in sorted(found, key=lambda item: -int(item.version))
     ]
-    return ModelView(name, tuple(versions), {}, recorded).replace_history(recorded, staged)
+    view = ModelView(name, tuple(versions), {}, recorded, int(model.creation_timestamp))
+    return view.replace_history(recorded, staged)
 
 
 def check_state(view: ModelView, expected: str) -> None:

@@ -388,3 +388,20 @@ def test_a_class_named_na_is_a_class(tmp_path: Path) -> None:
 def test_refuses_a_path_without_a_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"There is no file .*Relative paths start from the current folder"):
         find_files(str(tmp_path / "nothing.csv"))
+
+
+@pytest.mark.parametrize("kind", ["csv.gz", "parquet", "text.parquet"])
+def test_refuses_a_small_file_that_unpacks_to_more_than_the_limit(kind: str, tmp_path: Path) -> None:
+    rows = 200_000
+    column: Any = np.ones(rows) if kind == "parquet" else np.repeat("a long text that repeats", rows)
+    frame = pd.DataFrame({"x": column, "y": column, "price": np.arange(rows) % 7})
+    path = tmp_path / f"rows.{kind}"
+    frame.to_csv(path, index=False) if kind == "csv.gz" else frame.to_parquet(path)
+    assert path.stat().st_size < 200_000
+
+    said = (
+        r"unpacks to 0\.00\d+ GB or more\. The limit is 0\.004 GB\. If the size is right, raise it: -y 'read: \{max_gb: NUMBER\}'"
+    )
+    with pytest.raises(DataError, match=said):
+        load(path, read={"max_gb": 0.004})
+    assert len(load(path, read={"max_gb": 1})) == len(load(path)) == rows

@@ -16,6 +16,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import IO
 
+from boostlab.data.files import check_size
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 
@@ -63,10 +64,10 @@ def find_dialect(path: Path, read: ReadSettings) -> Dialect:
     encoding = read.encoding
     try:
         head = _read_head(path)
-        encoding = encoding or _find_encoding(path, head)
+        encoding = encoding or _find_encoding(path, head, read)
         decoder = codecs.getincrementaldecoder(encoding)()
         text = decoder.decode(head, final=len(head) < HEAD_BYTES).removeprefix("\ufeff")
-        quotes = _count_quotes(path, encoding)
+        quotes = _count_quotes(path, encoding, read)
     except (UnicodeDecodeError, LookupError) as error:
         raise DataError(f"{path} is not text in the encoding {encoding!r}: {error}. Set read: {{encoding: NAME}}.") from None
     except (OSError, EOFError, zlib.error) as error:
@@ -97,7 +98,7 @@ def _read_head(path: Path) -> bytes:
         return file.read(HEAD_BYTES)
 
 
-def _find_encoding(path: Path, head: bytes) -> str:
+def _find_encoding(path: Path, head: bytes, read: ReadSettings) -> str:
     """Return the encoding: by a mark at its start, by zero bytes, UTF-8 if the whole file is, else cp1252 (Latin-1)."""
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
@@ -106,7 +107,7 @@ def _find_encoding(path: Path, head: bytes) -> str:
         if head[first:200:2].count(0) > len(head[:200]) // 4:
             return encoding
     try:
-        _count_quotes(path, "utf-8")
+        _count_quotes(path, "utf-8", read)
         return "utf-8"
     except UnicodeDecodeError:
         return "cp1252"
@@ -123,9 +124,15 @@ def _check_quotes(path: Path, dialect: Dialect) -> None:
                 raise DataError(f"{path} ends inside a quoted field: a quotation mark is missing. Correct the file.") from None
 
 
-def _count_quotes(path: Path, encoding: str) -> int:
+def _count_quotes(path: Path, encoding: str, read: ReadSettings) -> int:
+    """Return the number of quotes in a file, whose whole content this reads."""
+    count = size = 0
     with _open(path, encoding) as file:
-        return sum(text.count('"') for text in iter(partial(file.read, HEAD_BYTES), ""))
+        for text in iter(partial(file.read, HEAD_BYTES), ""):
+            count, size = count + text.count('"'), size + len(text)
+            if path.suffix == ".gz":
+                check_size(path, size, read)
+    return count
 
 
 def _open(path: Path, encoding: str) -> IO[str]:

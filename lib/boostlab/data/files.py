@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 
 TEXT = (".csv", ".csv.gz")
@@ -91,6 +93,16 @@ def _find_folders(files: list[str], options: Mapping[str, Any]) -> pa.Schema:
     values = [ds.get_partition_keys(part.partition_expression) for part in parts]
     coded = {name for row in values for name, value in row.items() if value and re.match(LEADING_ZERO, value)}
     return pa.schema([texts.field(name) if name in coded else found.schema.field(name) for name in names])
+
+
+def check_size(path: Path, size: int, read: ReadSettings) -> None:
+    """Raise a DataError if a table, or the content of a compressed file, of `size` bytes is larger than the settings allow."""
+    limit = read.max_gb or psutil.virtual_memory().total / 2e9
+    if size > limit * 1e9:
+        raise DataError(
+            f"{path} unpacks to {size / 1e9:.3g} GB or more. The limit is {limit:.3g} GB"
+            f"{'' if read.max_gb else ', half of the memory'}. If the size is right, raise it: -y 'read: {{max_gb: NUMBER}}'."
+        )
 
 
 def describe_unreadable(path: Path, error: Exception) -> DataError:

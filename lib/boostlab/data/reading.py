@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 from pyarrow import csv
 
 from boostlab.data.dialect import Dialect, find_dialect
-from boostlab.data.files import describe_unreadable, find_files, is_text, open_parquet
+from boostlab.data.files import check_size, describe_unreadable, find_files, is_text, open_parquet
 from boostlab.data.inference import Column
 from boostlab.data.readings import Number, Reading, is_number
 from boostlab.data.settings import ReadSettings
@@ -146,7 +146,12 @@ class Source:
         if self.is_text:
             self.study(wanted, formats=formats)
         names = list(wanted)
-        batches = [pa.table({name: self.parse(batch.column(name), name) for name in names}) for batch in self.batches(names)]
+        self._check_rows(names)
+        batches, size = [], 0
+        for batch in self.batches(names):
+            batches.append(pa.table({name: self.parse(batch.column(name), name) for name in names}))
+            size += batches[-1].nbytes
+            check_size(self.paths[0], size, self.read_settings)
         for path, stamp in zip(self.paths, before, strict=True):
             if _fingerprint(path) != stamp:
                 raise DataError(f"{path} changed while it was read. Run again when the file is complete.")
@@ -194,6 +199,13 @@ class Source:
             return pa.chunked_array(parts, column.type)
         plain = column.cast(pa.float64(), safe=False) if pa.types.is_integer(column.type) else column  # -999 is no uint8
         return pc.if_else(pc.is_in(plain, pa.array(missing).cast(plain.type)), None, column)
+
+    def _check_rows(self, columns: Sequence[str]) -> None:
+        """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""
+        if self.dataset is not None:
+            kinds = [self.dataset.schema.field(name).type for name in columns]
+            width = sum(kind.bit_width if pa.types.is_primitive(kind) else 32 for kind in kinds) // 8
+            check_size(self.paths[0], self.dataset.count_rows() * width, self.read_settings)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None

@@ -35,13 +35,16 @@ def _find_dataset(name: str) -> str:
 
 
 class ReadSettings(Settings):
-    """How to read a CSV file; what is not stated is found from the file."""
+    """How to read a table: a limit, and how a CSV file is written. What is not stated is found from the file."""
 
     separator: Annotated[str, Field(min_length=1, max_length=1, description="one character")] | None = None
     decimal: Literal[".", ","] | None = None
     encoding: str | None = None
     missing: list[str] = Field(default_factory=list)  #: texts that mean a missing value in every column, besides an empty field
     day_first: bool | None = None  #: whether 1/2/2026 is the first of February
+    max_gb: Annotated[float, Field(gt=0)] | None = (
+        None  #: most memory for a table, or content of a .gz file; None: half the memory
+    )
 
     @field_validator("encoding")
     @classmethod

@@ -14,7 +14,7 @@ from boostlab.notebook.kit import create_lab
 from boostlab.tracking import recovery
 from boostlab.tracking.journal import Journal, journals_folder, waiting_journals
 from boostlab.tracking.store import find_project, find_store, open_store
-from boostlab.tracking.ui import build_command
+from boostlab.tracking.ui import STORE_VARIABLE, build_command
 
 
 @click.group()
@@ -66,6 +66,7 @@ def ui(tracking_uri: str, options: tuple[str, ...]) -> None:
     if store.scheme in ("http", "https"):
         click.echo(f"The store has a UI of its own: {store.shown}")
         return
+    os.environ[STORE_VARIABLE] = store.uri
     os.execv(sys.executable, [*build_command(store), *options])  # noqa: S606  # the server replaces this process, without a shell
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,14 @@ class Lab:
         self._password = ""
         self._contexts: list[Any] = []
 
-    def start(self, password: str = "") -> None:
-        """Start the server and wait until it answers; with a password, it takes no token."""
+    def start(self, password: str = "", *, options: Sequence[str] = ()) -> None:
+        """Start the server and wait until it answers; with a password, it takes no token. `options` are more of Jupyter's."""
         names = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
         env = os.environ | {name: str(self._state / name) for name in names}
         env |= {"JUPYTERLAB_SETTINGS_DIR": str(self._state / "settings"), "MLFLOW_TRACKING_URI": self._store}
         hashed = passwd(password) if password else ""  # type: ignore[no-untyped-call]
-        options = [
+        every = [
+            *options,
             f"--ServerApp.root_dir={self.folder}",
             f"--ServerApp.port={self.url.rpartition(':')[2]}",
             f"--IdentityProvider.token={'' if password else self.token}",
@@ -73,7 +75,7 @@ class Lab:
         self._state.mkdir(exist_ok=True)
         self._password = password
         with (self._state / "server.log").open("wb") as log:
-            command = [sys.executable, "-m", "jupyter", "lab", *options]
+            command = [sys.executable, "-m", "jupyter", "lab", *every]
             self._server = subprocess.Popen(command, cwd=self.folder, env=env, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers():

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
+import psutil
 import pytest
+import requests
+from tests.support.jupyterlab import Lab
+from tests.support.waiting import TIMEOUT_S
 
-from boostlab.tracking.store import find_store
+from boostlab.tracking.store import find_store, open_store
 from boostlab.tracking.ui import MlflowUI, build_command, find_ui
 
 
@@ -36,6 +41,45 @@ def test_gives_the_address_of_each_page() -> None:
     assert ui.run_url("1", "r") == "http://h/#/experiments/1/runs/r"
     assert ui.model_url("1", "m-2") == "http://h/#/experiments/1/models/m-2"
     assert ui.version_url("a/b é", 3) == "http://h/#/models/a%2Fb%20%C3%A9/versions/3"
+
+
+def test_the_password_of_a_store_is_in_no_argument(tmp_path: Path) -> None:
+    store = find_store("postgresql://me:abcd@h/runs", project=tmp_path)
+    assert not [word for word in build_command(store) if "abcd" in word]
+
+
+@pytest.mark.slow
+def test_in_a_lab_only_the_lab_opens_it_under_any_name_of_the_host(tmp_path: Path, store: str) -> None:
+    (tmp_path / "lab").mkdir()
+    open_store(find_store(store, project=tmp_path)).client.create_registered_model("sugar")
+    lab = Lab(tmp_path / "lab", None, store)
+    lab.start(options=["--ServerApp.allow_remote_access=True"])
+    try:
+        address = f"{lab.url}/mlflow/ajax-api/2.0/mlflow/registered-models/create"
+        host = {"Host": "lab.example.org", "Authorization": f"token {lab.token}"}
+
+        def create(**headers: str) -> int:
+            given = host | {"Content-Type": "application/json"} | headers
+            name = f"other-{secrets.token_hex(4)}"
+            return requests.post(address, json={"name": name}, headers=given, timeout=TIMEOUT_S).status_code
+
+        page = requests.get(f"{lab.url}/mlflow/", headers=host, timeout=TIMEOUT_S)
+        assert (page.status_code, "<title>MLflow</title>" in page.text) == (200, True), page.text[:500]
+        assert create(Origin="https://lab.example.org") == create() == 200
+        assert create(Origin="https://evil.example.org") == 403
+        assert create(Authorization="") == 403
+        assert list_ports(lab) == {int(lab.url.rpartition(":")[2])}
+    finally:
+        lab.stop()
+
+
+def list_ports(lab: Lab) -> set[int]:
+    """Return the TCP ports on which a lab and its processes listen."""
+    assert lab._server is not None
+    processes = [server := psutil.Process(lab._server.pid), *server.children(recursive=True)]
+    assert any("mlflow" in word for process in processes for word in process.cmdline())
+    found = [item for process in processes for item in process.net_connections("tcp")]
+    return {item.laddr.port for item in found if item.status == psutil.CONN_LISTEN}
 
 
 def test_serves_new_artifacts_from_the_folder_of_the_store(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """MLflow's UI: its address, its pages, and the command that starts it.
 
-In JupyterLab it is a page of the Jupyter server (:func:`describe_proxy`), started at the first visit. Elsewhere a command
-starts it; links to the UI name the command.
+In JupyterLab it is a page of the Jupyter server (:func:`describe_proxy`), started at the first visit, on a socket that only its
+user can open. Elsewhere a command starts it; links to the UI name the command.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from boostlab.tracking.store import Store, find_project, find_store
 
 PROXY_NAME = "mlflow"
 PROXY_VARIABLE = "BOOSTLAB_PROXIED_STORE"  # in the environment of a Jupyter server and its kernels: the store that its UI shows
-START_TIMEOUT_S = 60
+STORE_VARIABLE = "MLFLOW_BACKEND_STORE_URI"  # MLflow's: the address may hold a password, and arguments are visible to all users
+START_TIMEOUT_S = 300  # on a busy machine; it answers as soon as it can
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,19 @@ def find_ui(store: Store) -> MlflowUI:
 
 
 def build_command(store: Store) -> list[str]:
-    """Return the command that serves the UI of a local store or a database, without host and port."""
+    """Return the command that serves the UI of a local store or a database; the store's address is in STORE_VARIABLE."""
     root = ["--default-artifact-root", store.artifact_root.as_uri()] if store.artifact_root else []
-    return [sys.executable, "-P", "-m", "mlflow", "ui", "--backend-store-uri", store.uri, *root]
+    return [sys.executable, "-P", "-m", "mlflow", "ui", *root]
 
 
 def describe_proxy() -> dict[str, Any]:
     """Describe the UI to jupyter-server-proxy, whose entry point calls this when a Jupyter server starts."""
     store = find_store("", project=find_project())
     os.environ[PROXY_VARIABLE] = store.shown  # for the kernels of this server
+    options = ["--app-name=boostlab", "--uvicorn-opts=--uds '{unix_socket}'", "--workers=1"]
     return {
-        "command": [sys.executable, "-P", "-m", "boostlab.cli", "ui", "--host=127.0.0.1", "--port={port}", "--workers=1"],
+        "command": [sys.executable, "-P", "-m", "boostlab.cli", "ui", *options],
+        "unix_socket": True,
         "timeout": START_TIMEOUT_S,
         "launcher_entry": {"title": "MLflow", "category": "Other"},
     }

@@ -54,3 +54,12 @@ def test_suggests_the_nearest_name() -> None:
 
 def test_suggests_nothing_if_no_name_is_near() -> None:
     assert suggest("colour", ["eta", "max_depth"]) == ""
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\r", "\x07", "\x7f", "\u202e", "\u2066"])
+def test_a_message_does_not_steer_a_terminal(sign: str) -> None:
+    assert sign not in str(LabError(f"a{sign}b"))
+
+
+def test_a_message_keeps_its_lines_and_letters() -> None:
+    assert str(LabError("é 漢\n\tb")) == "é 漢\n\tb"

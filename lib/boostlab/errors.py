@@ -6,14 +6,31 @@ Every such error derives from :class:`LabError`. Any other exception is a defect
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 StoreFault = Literal["lost", "refused", "gone", "driver", "address"]
 
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def show_controls(text: str) -> str:
+    r"""Return a text for a terminal: characters that would steer it, or turn the text around, are shown by their codes.
+
+    Examples
+    --------
+    >>> show_controls("red: \x1b[31m")
+    'red: \\x1b[31m'
+    """
+    return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 class LabError(Exception):
     """An error of the user; its message says what is wrong, what is allowed and what to do."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(show_controls(message))
 
     def _render_traceback_(self) -> list[str]:
         """Return what IPython shows: the message without a traceback."""

@@ -31,7 +31,7 @@ def test_shows_tables_and_a_result_without_runs(client: Any) -> None:
     pair = comparison.compare(comparison.choose_pair())
 
     assert all(repr(table).endswith(": none") for table in tables)
-    assert pair.describe() == "A comparison on the same rows takes two runs."
+    assert pair.describe() == r"A comparison on the same rows takes two runs\."
     assert (pair.tags, comparison.list_metrics(pair)) == ({}, {"runs_compared": 0.0})
     assert comparison.describe_result(pair, facts=FACTS, version=None).startswith("No finished run matches")
 
@@ -80,10 +80,10 @@ def test_chooses_the_best_run_and_the_best_of_another_configuration(client: Any)
 def test_shows_markup_in_names_as_text(client: Any) -> None:
     record_run(client, "a`<b>|x\n", metrics=scores(2))
 
-    said = Comparison(client, compare_settings()).describe_result(PairSummary(reason="No pair."), facts=FACTS, version=None)
+    said = Comparison(client, compare_settings()).describe_result(PairSummary(reason="No <b>pair</b>"), facts=FACTS, version=None)
     assert r"[a\`\<b\>\|x](http://host/#/experiments/" in said
     assert r"[compare\-1](http://host/#/experiments/1/runs/2)" in said
-    assert said.endswith("\n\nNo pair.")
+    assert said.endswith("\n\nNo \\<b\\>pair\\<\\/b\\>")
 
 
 def test_reports_the_difference_of_a_pair(client: Any) -> None:

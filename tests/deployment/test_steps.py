@@ -85,7 +85,7 @@ def test_the_sentence_names_the_slowest_and_the_fastest(deploy: Any) -> None:
     deployment.report = REPORT
 
     text = deployment.summarize()
-    assert f"Version 2 of {NAME} passed 1 of 2 checks, p99 3.0 ms for 1 client, 4,000 requests/s for 8 clients" in text
+    assert f"Version 2 of `{NAME}` passed 1 of 2 checks, p99 3.0 ms for 1 client, 4,000 requests/s for 8 clients" in text
     assert "is served by a process" in text
 
 

@@ -32,3 +32,14 @@ def test_makes_axes_without_a_box_on_a_grid_of_a_given_size() -> None:
 
 def test_a_message_is_a_figure() -> None:
     assert [text.get_text() for text in make_message("Nothing to draw.").texts] == ["Nothing to draw."]
+
+
+def test_a_legend_shows_a_label_that_starts_with_an_underscore() -> None:
+    _, axes = make_figure(2.0)
+    axes.plot([0, 1], label=shorten_label("_run"))
+    assert [text.get_text().strip() for text in axes.legend().get_texts()] == ["_run"]
+
+
+def test_breaks_a_label_only_where_no_formula_begins() -> None:
+    label = shorten_label("$" * 60, 60, line=48)
+    assert label == r"\$" * 48 + "\n" + r"\$" * 12

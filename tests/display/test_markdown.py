@@ -37,3 +37,7 @@ def test_line_breaks_become_spaces() -> None:
 def test_a_link_leads_to_its_address() -> None:
     (anchor,) = render(format_link("a]b", "http://host/#/a (b)")).find_all("a")
     assert (anchor.get_text(), anchor["href"]) == ("a]b", "http://host/#/a%20%28b%29")
+
+
+def test_links_only_to_web_pages() -> None:
+    assert render(format_link("a", "javascript:alert(1)")).find_all("a") == []

@@ -41,3 +41,7 @@ def test_links_only_to_web_pages() -> None:
 def test_is_plain_text_in_a_terminal() -> None:
     assert repr(TABLE) == "Runs\nname        rmse\n<b>$x$</b>  1.235\na"
     assert repr(Table("Runs", ["name"], [])) == "Runs: none"
+
+
+def test_does_not_steer_a_terminal() -> None:
+    assert repr(Table("Runs", ["name"], [["\x1b[31mred\x07"]])).splitlines()[-1] == r"\x1b[31mred\x07"

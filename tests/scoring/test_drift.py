@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -170,3 +171,9 @@ def test_draws_the_largest_drifts() -> None:
 
     assert axes.get_yticklabels()[-1].get_text() == "column 0" and len(axes.get_yticklabels()) == MAX_BARS
     assert axes.get_title() == "Drift against the holdout (largest 30 of 40)"
+
+
+def test_draws_the_name_of_any_column_as_text() -> None:
+    figure = plot_drift(pd.DataFrame({"drift": [0.1], "verdict": ["as before"]}, index=[r"$\frac$"]))
+    figure.savefig(io.BytesIO())
+    assert figure.axes[0].get_yticklabels()[0].get_text() == r"\$\frac\$"

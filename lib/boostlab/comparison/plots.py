@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,8 +38,8 @@ def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str) -
         mean = "mean ± standard deviation over seeds"
         marks: dict[str, Any] = {"color": ORANGE, "marker": "D", "linestyle": "none", "capsize": 0.15, "markersize": 6}
         sns.pointplot(several, **shared, **marks, errorbar="sd", err_kws={"linewidth": 1.5}, label=mean, legend=False)
-    labels = [f"{shorten_label(name, 110)} (n = {len(values)})" for name, values in configurations.items()]
-    axes.set_yticks(range(len(configurations)), [textwrap.fill(label, 48) for label in labels], fontsize="small")
+    labels = [f"{shorten_label(name, 110, line=48)} (n = {len(values)})" for name, values in configurations.items()]
+    axes.set_yticks(range(len(configurations)), labels, fontsize="small")
     axes.set(title="Configurations, the best mean on top", xlabel=_name(metric), ylabel="", ylim=(len(labels) - 0.5, -0.5))
     handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles, frameon=False, fontsize="small", loc="outside lower right", ncols=2)

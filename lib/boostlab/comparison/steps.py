@@ -14,7 +14,7 @@ from boostlab.comparison.paired import Difference
 from boostlab.comparison.search import find_named, read_dataset
 from boostlab.comparison.selection import select_runs
 from boostlab.comparison.settings import Compare
-from boostlab.display.markdown import format_code, format_link, format_table
+from boostlab.display.markdown import escape, format_code, format_link, format_table
 from boostlab.display.tables import Table
 from boostlab.errors import LabError
 from boostlab.models.packaging import fetch_predictor
@@ -54,7 +54,7 @@ class PairSummary:
     def describe(self) -> str:
         """Return the difference as a sentence in Markdown, or the reason why there is none."""
         if self.difference is None:
-            return self.reason
+            return escape(self.reason)
         champion, challenger = (format_code(run.info.run_name) for run in self.runs)
         return self.difference.describe(f"the champion {champion}", f"the challenger {challenger}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target, choose_target, write_output
 from boostlab.deployment.verification import VerificationReport, make_parity_case, verify
 from boostlab.display.figures import COLOURS, make_figure
+from boostlab.display.markdown import format_code
 from boostlab.models.loading import describe_code, load_version
 from boostlab.registry.tables import tabulate_models
 from boostlab.tracking.run import Run
@@ -63,7 +65,8 @@ class Deployment:
         """Build or find the image, or write the build context; return a sentence about it."""
         if self.target and self.settings.output == "context":
             context = write_output(self.target, self.settings) / "context"
-            return f"The build context is `{context}`. Build the image with `docker build {context}`."
+            command = format_code(f"docker build {shlex.quote(str(context))}")
+            return f"The build context is {format_code(str(context))}. Build the image with {command}."
         if self.target and self.settings.output == "image":
             self.image = make_image(self.target, self.run, self.settings)
             return f"`{self.image.reference}`, {self.image.size_mb:,.0f} MB, ready after {self.image.build_s:.0f} s."
@@ -121,13 +124,14 @@ class Deployment:
         """Sum up the deployment in one or two sentences."""
         if not self.target:
             return "No model is named. Choose one of the registered models above: -p model NAME."
+        name = format_code(self.target.model)
         if not self.report:
-            return f"Version {self.target.version} of {self.target.model} is written as a build context with its manifests."
+            return f"Version {self.target.version} of {name} is written as a build context with its manifests."
         place = f"released as `{self.released}`" if self.released else f"served by a {self.settings.output}"
         loads = self.report.loads
         clients, p99_ms = max(loads), loads[min(loads)].percentile_ms(0.99)
         return (
-            f"Version {self.target.version} of {self.target.model} passed {self.report.passed} checks, p99 {p99_ms:.1f} ms "
+            f"Version {self.target.version} of {name} passed {self.report.passed} checks, p99 {p99_ms:.1f} ms "
             f"for 1 client, {loads[clients].per_second:,.0f} requests/s for {clients} clients, and is {place}. "
             "Next: the run's artifacts in MLflow's UI; `manifests/` has the files to run the image elsewhere."
         )

@@ -5,6 +5,7 @@ A figure here is never on matplotlib's global canvas: it is made, drawn on and r
 
 from __future__ import annotations
 
+import textwrap
 from functools import cache
 from typing import Any
 
@@ -43,10 +44,11 @@ def make_message(text: str) -> Figure:
     return figure
 
 
-def shorten_label(text: object, most: int = 30) -> str:
-    r"""Return a text as matplotlib shows it literally: in one line of at most `most` characters, without formulas.
+def shorten_label(text: object, most: int = 30, *, line: int = 0) -> str:
+    r"""Return a text of at most `most` characters as matplotlib shows it literally, without formulas.
 
-    Characters that the font does not have are replaced.
+    Characters that the font does not have are replaced. It is one line, unless the length of a `line` is given. A space comes
+    before an underscore at the start: a legend leaves such labels out.
 
     Examples
     --------
@@ -55,7 +57,8 @@ def shorten_label(text: object, most: int = 30) -> str:
     """
     words = "".join(sign if ord(sign) in _read_font() else "\ufffd" for sign in " ".join(str(text).split()))
     short = words if len(words) <= most else f"{words[: most - 1]}…"
-    return short.replace("$", r"\$")
+    lines = textwrap.fill(short, line) if line else short
+    return f"{' ' if short.startswith('_') else ''}{lines}".replace("$", r"\$")
 
 
 def choose_line(position: int) -> dict[str, str]:

@@ -36,7 +36,9 @@ def format_code(text: str) -> str:
 
 
 def format_link(text: str, address: str) -> str:
-    """Return a link whose text is shown literally."""
+    """Return a link whose text is shown literally; only the text if the address is not that of a web page."""
+    if not address.startswith(("http://", "https://", "/")):
+        return escape(text)
     return f"[{escape(text)}]({quote(address, safe='/:?#&=%@+,;~!$*[]')})"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boostlab.display.html import render_html
+from boostlab.errors import show_controls
 
 SHORT = 24  # characters: such a cell is one line
 
@@ -59,4 +60,4 @@ def _address(item: Any) -> str:
 
 
 def _plain(item: Any) -> str:
-    return "" if item is None else f"{item:.4g}" if isinstance(item, float) else " ".join(str(item).split())
+    return "" if item is None else f"{item:.4g}" if isinstance(item, float) else show_controls(" ".join(str(item).split()))

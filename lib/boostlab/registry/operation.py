@@ -95,7 +95,7 @@ class Operation:
         if self.transition:
             address = run.facts.ui.version_url(self.settings.model, self.transition.version)
         command = run.facts.ui.command
-        return f"[See it in MLflow's UI]({address}){f', while this runs: `{command}`' if command else ''}."
+        return f"[See it in MLflow's UI]({address}){f', while this runs: {format_code(command)}' if command else ''}."
 
 
 def open_operation(client: MlflowClient, settings: Registry) -> Operation:

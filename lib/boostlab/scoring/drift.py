@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from boostlab.display.figures import BLUE, GREY, ORANGE, make_figure
+from boostlab.display.figures import BLUE, GREY, ORANGE, make_figure, shorten_label
 from boostlab.models.contract import Feature
 from boostlab.models.predictor import ENCODERS, find_codes, index_categories
 
@@ -156,9 +156,10 @@ def plot_drift(table: pd.DataFrame) -> Figure:
     shown = table.head(MAX_BARS)[::-1]
     figure, axes = make_figure(1.4 + 0.26 * len(shown))
     for verdict, colour in COLOURS.items():
-        axes.barh(shown.index.astype(str), shown["drift"].where(shown["verdict"] == verdict, 0), color=colour, label=verdict)
+        axes.barh(range(len(shown)), shown["drift"].where(shown["verdict"] == verdict, 0), color=colour, label=verdict)
     for threshold in (WORTH_A_LOOK, LARGE):
         axes.axvline(threshold, color="black", linewidth=0.8, linestyle=":")
+    axes.set_yticks(range(len(shown)), [shorten_label(name) for name in shown.index])
     title = "Drift against the holdout" + (f" (largest {len(shown)} of {len(table)})" if len(shown) < len(table) else "")
     axes.set(title=title, xlabel="population stability index, less its mean by chance")
     axes.legend(frameon=False, loc="lower right")

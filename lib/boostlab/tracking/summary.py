@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from boostlab.display.markdown import escape, format_link, format_table
-from boostlab.errors import LabError
+from boostlab.errors import LabError, show_controls
 from boostlab.redaction import MASK
 from boostlab.tracking.facts import FINDINGS_TAG, RunFacts
 
@@ -33,7 +33,7 @@ def describe_outcome(owner: Owner, status: str, reason: str) -> str:
         f"  experiment {facts.experiment}, run {facts.run_id}",
         f"  see {facts.run_url}{start}",
     ]
-    return "\n".join(lines)
+    return show_controls("\n".join(lines))
 
 
 def describe_loss(owner: Owner, status: str, error: LabError) -> str:

@@ -2,9 +2,10 @@
 # `make train ARGS="-p eta 0.3"` passes papermill's options on.
 # PYTHON names the Python for the environment, VENV its folder: make train PYTHON=/usr/bin/python3.12 VENV=build/python3.12
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
-# The first of these that runs: a version manager may put names on the PATH that only fail.
-PYTHON ?= $(shell for name in python3.13 python3.12 python3.11 python3; do \
-	"$$name" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$name" && break; done)
+# The first of these that runs: a version manager may put names on the PATH that only fail. One search takes half a second, so it is
+# done at the first use, and once.
+PYTHON ?= $(eval PYTHON := $(shell for name in python3.13 python3.12 python3.11 python3; do \
+	"$$name" -c '$(SUPPORTED)' >/dev/null 2>&1 && echo "$$name" && break; done))$(PYTHON)
 VENV ?= .venv
 $(if $(filter 1,$(words $(VENV))),,$(error VENV=$(VENV) cannot be used: name one folder, without spaces))
 BIN := $(VENV)/bin
@@ -42,7 +43,8 @@ clean: ## remove the environment, caches and builds; runs and the store stay
 # Without the mark .ready, the set-up was cut off: make the environment anew. With it, bring it up to the lock.
 # uv does not read pip's settings: hand over the package index that they name.
 $(READY): requirements.txt pyproject.toml
-	@{ test -e $@ && test -x $(BIN)/uv && $(BIN)/python -c ''; } 2>/dev/null || $(MAKE) --no-print-directory environment
+	@{ test -e $@ && test -x $(BIN)/uv && $(BIN)/python -c ''; } 2>/dev/null || \
+		$(MAKE) --no-print-directory environment PYTHON="$(PYTHON)"
 	@rm -f $@
 	@index=$$("$(PYTHON)" -m pip config list 2>/dev/null | sed -n "s/.*\.index-url='\(.*\)'/\1/p" | tail -1); \
 		export UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$index}"; \

@@ -144,6 +144,19 @@ def test_the_newest_python_that_runs_is_taken(commands: Path) -> None:
 
 
 @MAKE_IS_HERE
+def test_the_search_for_a_python_is_made_once(commands: Path, tmp_path: Path) -> None:
+    for name in ("sed", "touch", "rm", "mkdir"):
+        (commands / name).symlink_to(str(shutil.which(name)))
+    write_command(commands / "python3.13", f'echo "$*" >>{tmp_path}/calls; exit 127')
+    write_command(commands / "python3.12", f'exec {sys.executable} "$@"')
+    env = {"PATH": str(commands)}
+    command = ["make", "--dry-run", f"VENV={tmp_path}/env", f"{tmp_path}/env/.ready"]
+    planned = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, check=True).stdout
+    assert '"python3.12" -m venv' in planned
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1
+
+
+@MAKE_IS_HERE
 def test_refuses_an_environment_with_a_space_before_anything_is_deleted() -> None:
     done = subprocess.run(["make", "-n", "clean", "VENV=my env"], cwd=PROJECT, capture_output=True, text=True, check=False)
     assert done.returncode and "VENV=my env cannot be used: name one folder, without spaces" in done.stderr

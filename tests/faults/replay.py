@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from boostlab.errors import LabError
+from boostlab.registry import transition
 from boostlab.registry.view import view_model
 from boostlab.tracking.store import find_store, open_store
 
 from .injection import FAULTS, Point
-from .scenario import SECRET, STAGE, find_litter, promote, read_ledger, recover, request_run
+from .scenario import SECRET, STAGE, find_litter, move, read_ledger, recover, request_run
 
 LASTING = ("full disk", "error", "reset", "status 500")
 FINAL = ("FINISHED", "FAILED", "KILLED")
@@ -151,14 +152,19 @@ def _check_versions(client: Any, store: Any, name: str, ledger: list[Any], outco
     if outcome.get("promoted") and view_model(client, name).version(1).stage != STAGE:
         yield "the promotion is lost"
     try:
-        promote(store, name)  # as the user does who was told of an error
+        transition.PATIENCE_S = 0.1
+        move(store, name, STAGE)  # as the user does who was told of an error
+        view = view_model(client, name)
+        shown = [(item.version, item.to_stage) for item in view.history.transitions]
+        if view.version(1).stage != STAGE or shown != [(1, STAGE)]:
+            yield f"the stage is {view.version(1).stage}, the history {shown}"
+        move(store, name, "archived")
     except LabError as error:
-        yield f"no promotion is possible: {error}"
+        yield f"no transition is possible: {error}"
         return
-    view = view_model(client, name)
-    history = [(item.version, item.to_stage) for item in view.recorded.transitions]
-    if view.version(1).stage != STAGE or history != [(1, STAGE)]:
-        yield f"the stage is {view.version(1).stage}, the history {history}"
+    written = [(item.version, item.to_stage) for item in view_model(client, name).recorded.transitions]
+    if written != [(1, STAGE), (1, "archived")]:
+        yield f"the recorded history is {written}"
 
 
 def _in_child(root: Path, act: Any) -> None:

@@ -21,8 +21,9 @@ from typing import Any
 
 import nbformat
 
-from boostlab.errors import LabError
+from boostlab.errors import LabError, OutdatedError
 from boostlab.registry.history import Stage
+from boostlab.registry.settings import TransitionAction
 from boostlab.registry.transition import apply_transition, request_transition
 from boostlab.registry.view import view_model
 from boostlab.tracking import courier as courier_module, courier_process, recovery
@@ -93,7 +94,7 @@ def request_run(root: Path, store: Store, predictor: Any, example: Any, point: P
             outcome["delivered"] = True
         injector.become("registrar")
         if outcome["status"] == "FINISHED":
-            promote(store, root.name)
+            move(store, root.name, STAGE)
             outcome["promoted"] = True
     except LabError as error:
         outcome["error"] = f"{type(error).__name__}: {error}"
@@ -101,12 +102,19 @@ def request_run(root: Path, store: Store, predictor: Any, example: Any, point: P
     (root / "outcome.json").write_text(json.dumps(outcome))
 
 
-def promote(store: Store, name: str) -> None:
-    """Promote the first version of a model, unless it is in the stage already."""
+def move(store: Store, name: str, stage: Stage) -> None:
+    """Move the first version of a model into a stage, as a user does: after a refusal the user reads the model again."""
     client = open_store(store).client
-    view = view_model(client, name)
-    if view.version(1).stage != STAGE:
-        apply_transition(client, request_transition(view, "promote", version=1, stage=STAGE), who="tester")
+    for is_last in (False, True):
+        view = view_model(client, name)
+        if view.version(1).stage == stage:
+            return
+        action: TransitionAction = "archive" if stage == "archived" else "promote"
+        try:
+            apply_transition(client, request_transition(view, action, version=1, stage=stage), who="tester")
+        except OutdatedError:
+            if is_last:
+                raise
 
 
 def recover(store: Store) -> list[str]:

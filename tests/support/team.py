@@ -32,6 +32,7 @@ default_permission = EDIT
 database_uri = sqlite:///{folder}/accounts.db
 admin_username = {admin}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
+auth_cache_ttl_seconds = 60
 """
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
+from boostlab.models.artifacts import check_place, explain_unreadable
 from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA, Contract, Feature, FeatureType, MLflowType
 
 if TYPE_CHECKING:
@@ -31,26 +32,33 @@ TYPES: dict[MLflowType, FeatureType] = {  # the columns of a model that boostlab
     "string": "category",
     "datetime": "date",
 }
-FILES = ("MLmodel", "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
+MLMODEL = "MLmodel"
+FILES = (MLMODEL, "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
 
 
 @cache  # a folder for each version, until the process ends
 def fetch_version(client: MlflowClient, name: str, version: int) -> Path:
-    """Return the folder of a version's MLflow Model on this machine, or raise a LabError if its artifacts are gone."""
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
+    """Return the folder of a version's MLflow Model on this machine.
 
+    Raises
+    ------
+    StoreError
+        If its artifacts cannot be read; of the kind ``gone`` only if the store's answer is that it lacks them.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    location = client.get_model_version_download_uri(name, str(version))
     try:
-        location = client.get_model_version_download_uri(name, str(version))
+        check_place(location)
         folder = None if location.startswith("file:") else tempfile.mkdtemp(dir=_make_downloads())
         path = Path(download_artifacts(artifact_uri=location, dst_path=folder, tracking_uri=client.tracking_uri))
-        if not (path / "MLmodel").is_file():
-            raise OSError(f"{location} holds no MLmodel")
-    except (MlflowException, OSError) as error:
-        raise LabError(
-            f"The artifacts of version {version} of {name} are gone: {str(error).strip().splitlines()[0]}. "
-            "Restore them, or train and register again."
-        ) from None
+        if not (path / MLMODEL).is_file():
+            raise FileNotFoundError(f"{location} holds no {MLMODEL}")
+    except LabError:
+        raise
+    except Exception as error:  # whatever the client of an artifact store raises
+        what = f"The artifacts of version {version} of {name}"
+        raise explain_unreadable(error, what, location=location, needed=MLMODEL, tracking_uri=client.tracking_uri) from None
     return path
 
 

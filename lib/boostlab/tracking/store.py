@@ -23,9 +23,9 @@ from filelock import FileLock
 from platformdirs import user_state_path
 
 from boostlab.errors import LabError, StoreError, StoreFault
+from boostlab.faults import LEADS, describe_fault, find_kind
 from boostlab.gc_pause import uncollected
 from boostlab.redaction import redact
-from boostlab.tracking.faults import LEADS, describe_fault, find_kind
 from boostlab.tracking.relocation import find_moves, relocate
 
 if TYPE_CHECKING:

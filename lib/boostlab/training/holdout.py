@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from boostlab.data.table import encode_labels, to_series
 from boostlab.errors import LabError
+from boostlab.models.artifacts import check_place, explain_unreadable
 from boostlab.models.contract import Task
 from boostlab.training.metrics import Evaluation
 
@@ -159,7 +160,7 @@ def fetch_holdout(client: MlflowClient, run_id: str) -> Holdout:
     Raises
     ------
     LabError
-        If the run has no holdout, or its artifacts are gone.
+        If the run has no holdout, or its artifacts cannot be read.
     """
     found = fetch_artifact(client, run_id, HOLDOUT_PATH, read_holdout)
     if found is None:
@@ -172,18 +173,22 @@ def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[
 
     Raises
     ------
-    LabError
-        If the run's artifacts are gone.
+    StoreError
+        If the run's artifacts cannot be read.
     """
-    from mlflow.exceptions import MlflowException
-
+    location = ""
     try:
+        location = client.get_run(run_id).info.artifact_uri
+        check_place(location)
         if path not in [item.path for item in client.list_artifacts(run_id, str(Path(path).parent))]:
             return None
         with tempfile.TemporaryDirectory() as folder:
             return read(Path(client.download_artifacts(run_id, path, folder)))
-    except (MlflowException, OSError) as error:
-        raise LabError(f"{path} of the run {run_id} cannot be read: {str(error).strip().splitlines()[0]}") from None
+    except LabError:
+        raise
+    except Exception as error:  # whatever the client of an artifact store raises
+        what, parent = f"The artifacts of the run {run_id}", f"{location}/{Path(path).parent}"
+        raise explain_unreadable(error, what, location=parent, needed=Path(path).name, tracking_uri=client.tracking_uri) from None
 
 
 def _sample(rows: Array) -> Array:

@@ -14,7 +14,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from tests.support.postgresql import NewDatabase
 
 from boostlab.errors import GateError, StoreError, StoreFault
-from boostlab.tracking.faults import find_kind
+from boostlab.faults import find_kind
 from boostlab.tracking.store import Store, as_store_error, find_store, open_store
 
 

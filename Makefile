@@ -2,7 +2,7 @@
 BOOSTLAB := --no-build-isolation --editable .
 include lab.mk
 
-.PHONY: lint fix docs bench lock
+.PHONY: lint fix docs bench lock team
 
 lint: $(READY) ## check form, types, imports between packages, and that notebooks hold no outputs
 	@$(BIN)/ruff check .
@@ -17,6 +17,11 @@ fix: $(READY) ## repair what `make lint` says, as far as tools can
 docs: $(READY) ## run the notebooks for the gallery, build the documentation into build/docs
 	@BIN=$(BIN) docs/gallery.sh
 	@$(BIN)/sphinx-build -W -n --keep-going -q docs build/docs $(ARGS)
+
+team: ## start a team's server on this machine, with Docker; make team ARGS=down stops it
+	@team/make-secrets team/secrets.env
+	@compose="docker compose"; docker compose version >/dev/null 2>&1 || compose=docker-compose; \
+		$$compose --env-file team/secrets.env -f team/compose.yaml $(or $(ARGS),up --detach --build)
 
 bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks.train_overhead $(ARGS)

@@ -29,7 +29,7 @@ def new_database() -> Iterator[NewDatabase]:
 
     The database is empty, or with `made` an empty store: MLflow takes seconds to make its tables, so all are copies of one.
     """
-    if _find("initdb") is None:
+    if find_program("initdb") is None:
         pytest.skip("no PostgreSQL here: install the system's package `postgresql` to run the tests with a database server")
     with serve_postgresql() as address:
         import psycopg
@@ -58,7 +58,7 @@ def serve_postgresql() -> Iterator[str]:
     """Serve a new cluster, and yield the address of its server, without a database's name, once it answers."""
     import psycopg
 
-    initdb, postgres = _find("initdb"), _find("postgres")
+    initdb, postgres = find_program("initdb"), find_program("postgres")
     assert initdb and postgres
     account = "postgres" if os.geteuid() == 0 else None  # PostgreSQL refuses root
     folder = Path(tempfile.mkdtemp(prefix="boostlab-pg-"))  # a path of pytest is closed to other users, and too long for a socket
@@ -91,7 +91,7 @@ def serve_postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _find(program: str) -> str | None:
+def find_program(program: str) -> str | None:
     """Return the path of a program of PostgreSQL; Debian keeps them off the PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{program}"), reverse=True)
     return str(found[0]) if found else shutil.which(program)

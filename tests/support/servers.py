@@ -32,21 +32,22 @@ def serve_mlflow(folder: Path, new_store: NewStore) -> Iterator[str]:
 def serve_database(database: str, *options: str, authority: str = "", **env: str) -> Iterator[str]:
     """Serve a database with MLflow's server, and yield the address once it answers; with TLS, `authority` is a file."""
     command = [*MLFLOW, "server", "--backend-store-uri", database, *options]
-    with _serve(command, "/health", authority=authority, **env) as address:
+    with serve_command(command, "/health", authority=authority, **env) as address:
         yield address
 
 
 @contextmanager
 def serve_model(model: str, store: str) -> Iterator[str]:
     """Serve a model as ``mlflow models serve`` does, and yield its address once it answers."""
-    with _serve(
+    with serve_command(
         [*MLFLOW, "models", "serve", "-m", model, "--env-manager", "local"], "/ping", MLFLOW_TRACKING_URI=store
     ) as address:
         yield address
 
 
 @contextmanager
-def _serve(command: list[str], health: str, *, authority: str = "", **env: str) -> Iterator[str]:
+def serve_command(command: list[str], health: str, *, authority: str = "", **env: str) -> Iterator[str]:
+    """Run a server's command with options for a free port, and yield the address once it answers."""
     port = free_port()
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Restore a backup into an empty database and an empty volume of objects. The argument is its name, such as 2026-11-28-020000.
+set -eu
+if [ -n "$(ls -A "$OBJECTS")" ]; then
+  echo "$OBJECTS is not empty. Restore into a new stack: make team ARGS='down --volumes' deletes this one's data." >&2
+  exit 1
+fi
+gunzip -c "$BACKUPS/$1.sql.gz" | psql --quiet --single-transaction --set ON_ERROR_STOP=1 "$DATABASE" >/dev/null
+tar --xattrs --xattrs-include='user.*' -xzf "$BACKUPS/$1.objects.tar.gz" -C "$OBJECTS"

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.runs import make_facts
@@ -286,3 +287,16 @@ def test_removes_what_a_killed_process_was_making_or_removing() -> None:
     remove_litter()
     left = {path.name for path in journals_folder().iterdir()}
     assert left == names - {f".{host}-{gone.pid}-x"} | {journal.path.name}
+
+
+def test_an_end_that_is_delivered_at_once_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal, append = Journal.create(make_facts()), Journal._append
+
+    def append_and_lose_the_processor(self: Journal, *arguments: Any, **options: Any) -> int:
+        start = append(self, *arguments, **options)
+        Journal(self.path).remove()  # as the courier does
+        return start
+
+    monkeypatch.setattr(Journal, "_append", append_and_lose_the_processor)
+    assert journal.add("end", {"status": "FINISHED"}, is_end=True).type == "end"
+    assert not journal.path.exists()

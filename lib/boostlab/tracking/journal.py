@@ -185,7 +185,8 @@ class Journal:
             text = json.dumps(line, default=str).encode() + b"\n"
             start = self._append("entries.jsonl", text, may_use_reserve=is_end)
             if is_end:
-                self.sync()
+                with contextlib.suppress(FileNotFoundError):  # the courier may have delivered the run already
+                    self.sync()
         except OSError as error:
             shutil.rmtree(target, ignore_errors=True)
             reason = error.strerror or str(error.args[0])  # an error of shutil has no number

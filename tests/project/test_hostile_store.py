@@ -148,4 +148,8 @@ def test_answers_that_are_not_the_models_fail_the_gate(trap: Trap) -> None:
     shutil.copy(other, trap.model / MODEL_DATA / "model.ubj")
 
     found = show_results(trap)
+    runs = [cast(Any, read_run(trap.client, version.run_id)) for version in view_model(trap.client, NAME).versions]
+    for pair, role in ((runs, "champion"), (runs[::-1], "challenger")):
+        with pytest.raises(LabError, match=f"test rows the answer that the {role}'s run recorded is not the one of its model"):
+            compare_runs(trap.client, champion=pair[0], challenger=pair[1])
     assert "of 177 test rows its answer is not the one that its run recorded" in found

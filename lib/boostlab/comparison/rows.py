@@ -14,7 +14,7 @@ from boostlab.comparison.paired import Pair
 from boostlab.errors import ColumnsError, LabError
 from boostlab.models.contract import Contract, Task
 from boostlab.models.packaging import fetch_predictor
-from boostlab.training.holdout import Holdout, fetch_holdout
+from boostlab.training.holdout import Holdout, count_wrong_answers, fetch_holdout
 from boostlab.training.training_rows import TrainingRows, fetch_training_rows
 
 if TYPE_CHECKING:
@@ -36,14 +36,17 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     Raises
     ------
     LabError
-        If a run has no stored test rows, the targets differ, no row is left, or neither model can read the rows of the other.
+        If a run has no stored test rows, or recorded other answers than its model's; if the targets differ, no row is left, or
+        neither model can read the rows of the other.
     """
     new = fetch_holdout(client, challenger)
+    _check_recorded(client, challenger, new, role="challenger")
     try:
         old = fetch_holdout(client, champion)
     except LabError:  # an old run without stored rows: its model can still predict
         old = None
     if old is not None:
+        _check_recorded(client, champion, old, role="champion")
         check_same_target(old, new)
         if have_same_rows(old, new):
             return pair_rows(old, new)
@@ -55,6 +58,19 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
             raise
     model, seen = fetch_predictor(client, challenger), fetch_training_rows(client, challenger)
     return pair_predictor(model, old, seen=seen, role="challenger")
+
+
+def _check_recorded(client: MlflowClient, run_id: str, rows: Holdout, *, role: Role) -> None:
+    """Refuse recorded answers that are not those of the run's model; a model that is gone cannot be asked."""
+    try:
+        model = fetch_predictor(client, run_id)
+    except LabError:
+        return
+    if wrong := count_wrong_answers(rows, model):
+        raise LabError(
+            f"In {wrong} of {len(rows)} test rows the answer that the {role}'s run recorded is not the one of its model, so it "
+            "is not known what to compare. Train it again."
+        )
 
 
 def have_same_rows(old: Holdout, new: Holdout) -> bool:

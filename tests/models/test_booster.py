@@ -56,6 +56,7 @@ FAULTS: dict[str, tuple[Damage, str]] = {
     "a category that is not there": (put("categories", 0, 8), "has a category out of range"),
     "a negative category": (put("categories", 0, -1), "has a category out of range"),
     "a segment too long": (put("categories_sizes", 0, 2**40), "has a wrong segment"),
+    "too few nodes": (cut("left_children"), "has left_children of a wrong length"),
     "too few conditions": (cut("split_conditions"), "has split_conditions of a wrong length"),
     "too many inputs": (set_parameter("num_feature", "4"), "has 4 inputs, and the contract 3"),
     "too many outputs": (set_parameter("num_class", "900000000"), "has 900000000 outputs, and the contract 3"),
@@ -86,6 +87,17 @@ def test_refuses_a_damaged_booster_with_its_fault(fault: str) -> None:
 def test_refuses_what_is_no_ubjson(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"is no (UBJSON|booster) of XGBoost"):
         check_booster(content, BOOSTERS["gbtree"][1])
+
+
+def test_refuses_vector_leaves_in_the_format_of_another_version() -> None:
+    content, contract = BOOSTERS["vector"]
+    model = parse_ubjson(content)
+    for tree in model["learner"]["gradient_booster"]["model"]["trees"]:
+        tree.pop("leaf_weights")
+    with pytest.raises(
+        ValueError, match=r"vector leaves of another version of XGBoost than .*: load it with the version that wrote"
+    ):
+        check_booster(write_ubjson(model), contract)
 
 
 @pytest.mark.slow

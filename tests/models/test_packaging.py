@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ from tests.support.packages import Packaged, make_package
 from tests.support.settings import make_settings
 
 from boostlab.models.contract import Contract
-from boostlab.models.packaging import list_requirements, state_types, write_model
+from boostlab.models.packaging import copy_model, list_requirements, state_types, write_model
 from boostlab.models.predictor import encode_rows, input_types, safe_names
 
 DATASETS = ["breast_cancer", "diabetes", "digits", "iris", "wine", "own"]
@@ -230,6 +231,25 @@ def test_holds_no_pickle(package: Callable[[str], Packaged]) -> None:
 
     assert {path.suffix for path in files} <= {"", ".json", ".py", ".txt", ".ubj", ".yaml"}
     assert not [path for path in files if path.read_bytes().startswith(b"\x80")]
+
+
+def test_a_copy_for_an_image_has_the_data_and_the_identity_of_a_model_and_the_installed_code(
+    package: Callable[[str], Packaged], tmp_path: Path
+) -> None:
+    folder, _, split = package("own_classes")
+    model = Path(shutil.copytree(folder, tmp_path / "model"))
+    (model / "requirements.txt").write_text("other==1\n")
+    (model / "more.pkl").touch()
+    copy_model(model, tmp_path / "copies" / "model")
+
+    given, copied = (mlflow.pyfunc.load_model(str(each)) for each in (folder, tmp_path / "copies" / "model"))
+    rows = split.test.head(20)[given.metadata.get_input_schema().input_names()]
+    assert copied.predict(rows).tolist() == given.predict(rows).tolist()
+    facts = ("signature", "run_id", "model_uuid", "utc_time_created")
+    assert [getattr(copied.metadata, name) for name in facts] == [getattr(given.metadata, name) for name in facts]
+    left = {path.name for path in (tmp_path / "copies" / "model").rglob("*") if path.is_file()}
+    assert "more.pkl" not in left and "input_example.json" not in left
+    assert "other" not in (tmp_path / "copies" / "model" / "requirements.txt").read_text()
 
 
 def test_names_its_code_by_what_it_says(package: Callable[[str], Packaged]) -> None:

@@ -56,7 +56,7 @@ def train_boosters() -> dict[str, tuple[bytes, Contract]]:
         data = xgb.DMatrix(
             rows[:, :width], classes, feature_types=types, feature_names=list("xyz")[:width], enable_categorical=True
         )
-        boosters[name] = bytes(xgb.train(params | {"nthread": 1, "seed": 0}, data, 4).save_raw("ubj")), contract
+        boosters[name] = bytes(xgb.train(params | {"nthread": 1, "seed": 0, "verbosity": 0}, data, 4).save_raw("ubj")), contract
     return boosters
 
 

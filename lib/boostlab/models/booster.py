@@ -18,16 +18,11 @@ from .contract import BOOSTER_FILE, Contract
 from .ubjson import DAMAGES, parse_ubjson
 
 Array = np.ndarray[Any, Any]
-PARTS = (
-    "right_children",
-    "parents",
-    "split_indices",
-    "split_conditions",
-    "default_left",
-    "loss_changes",
-    "sum_hessian",
-    "split_type",
-)
+LINKS = ("left_children", "right_children", "parents", "split_indices")
+PARTS = (*LINKS, "split_conditions", "split_type", "default_left")  # of each node
+STATISTICS = ("loss_changes", "sum_hessian")  # of each node
+# XGBoost 3.2 changed the format of trees whose leaves are vectors, and crashes on the former one: on a sound file of 3.1.
+VECTORS_HAVE_WEIGHTS = tuple(map(int, xgb.__version__.split(".")[:2])) >= (3, 2)
 OBJECTIVES = re.compile(r"(reg|binary|multi|count|survival):\w+")
 MOST_OUTPUTS = 100_000
 
@@ -100,17 +95,16 @@ def _check_trees(trees: Sequence[Any], inputs: Sequence[int], outputs: int) -> N
     _require(widths in ({1}, {outputs}), "has leaves of a wrong size")
     width = widths.pop()
     _require((sizes > 0).all(), "has a tree without nodes")
-    _require(
-        all(_whole(tree["tree_param"]["num_feature"]) == len(inputs) for tree in trees), "has a wrong number of inputs in a tree"
-    )
-    for name in PARTS:
+    widths_in = {_whole(tree["tree_param"]["num_feature"]) for tree in trees}
+    _require(widths_in == {len(inputs)}, "has a tree with a wrong number of inputs")
+    has_weights = width > 1 and VECTORS_HAVE_WEIGHTS
+    changed = f"has vector leaves of another version of XGBoost than {xgb.__version__}: load it with the version that wrote it"
+    _require({"leaf_weights" in tree for tree in trees} == {has_weights}, changed)
+    for name in (*PARTS, *(STATISTICS if width == 1 or has_weights else ())):
         _require([len(tree[name]) for tree in trees] == sizes.tolist(), f"has {name} of a wrong length")
     _require([len(tree["base_weights"]) for tree in trees] == (sizes * width).tolist(), "has base_weights of a wrong length")
     starts = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    left, right, parents, features = (
-        _join(trees, name) for name in ("left_children", "right_children", "parents", "split_indices")
-    )
-    _require(len(left) == len(starts), "has left_children of a wrong length")
+    left, right, parents, features = (_join(trees, name) for name in LINKS)
     inner = np.flatnonzero(left != -1)
     leaves = left == -1
     size = np.repeat(sizes, sizes)
@@ -121,9 +115,10 @@ def _check_trees(trees: Sequence[Any], inputs: Sequence[int], outputs: int) -> N
     _require(bool((parents[children] + starts[children] == np.tile(inner, 2)).all()), "has a wrong parent")
     _require(_is_between(features[inner], 0, len(inputs)), "has a split on an input out of range")
     values = _join(trees, "split_conditions", np.float32)
-    if width == 1:
+    if not has_weights:
         _require(bool((right[leaves] == -1).all()), "has a leaf with a child")
-        _require(bool(np.isfinite(values[leaves]).all()), "has a leaf that is not finite")
+        values = values[leaves] if width == 1 else _join(trees, "base_weights", np.float32)
+        _require(bool(np.isfinite(values).all()), "has a leaf that is not finite")
     else:
         weights = [len(tree["leaf_weights"]) for tree in trees]
         most = np.repeat(np.array(weights) // width, sizes)
@@ -143,9 +138,7 @@ def _check_categories(tree: Any, inputs: Sequence[int]) -> None:
     _require(len(nodes) == len(starts) == len(sizes), "has categories of a wrong length")
     _require(np.array_equal(nodes, np.flatnonzero(kinds)), "has categories at a wrong node")
     _require(_is_between(starts, 0, len(categories) + 1) and _is_between(sizes, 1, len(categories) + 1), "has a wrong segment")
-    _require(
-        np.array_equal(starts, np.cumsum(sizes) - sizes) and sizes.sum() == len(categories), "has a wrong segment of categories"
-    )
+    _require(np.array_equal(starts, np.cumsum(sizes) - sizes) and sizes.sum() == len(categories), "has a wrong segment")
     known = np.asarray(inputs)[features[nodes]]
     _require(bool(((categories >= 0) & (categories < np.repeat(known, sizes))).all()), "has a category out of range")
 

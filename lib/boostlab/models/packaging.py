@@ -102,7 +102,7 @@ def _save_model(parts: Path, folder: Path, contract: Contract, **more: Any) -> N
     import mlflow.pyfunc
 
     data = folder.with_name(Path(MODEL_DATA).name)
-    data.mkdir()
+    data.mkdir(parents=True)
     for name in (BOOSTER_FILE, CONTRACT_FILE):
         shutil.copy(parts / name, data / name)
     loader = _copy_loader(folder.parent)

@@ -153,3 +153,12 @@ def test_answers_that_are_not_the_models_fail_the_gate(trap: Trap) -> None:
         with pytest.raises(LabError, match=f"test rows the answer that the {role}'s run recorded is not the one of its model"):
             compare_runs(trap.client, champion=pair[0], challenger=pair[1])
     assert "of 177 test rows its answer is not the one that its run recorded" in found
+
+
+@pytest.mark.parametrize("content", [b"no Parquet", b""])
+def test_damaged_test_rows_are_a_reason_and_no_traceback(trap: Trap, content: bytes, tmp_path: Path) -> None:
+    run_id = view_model(trap.client, NAME).version(2).run_id
+    (tmp_path / "test_rows.parquet").write_bytes(content)
+    trap.client.log_artifact(run_id, str(tmp_path / "test_rows.parquet"), "evaluation")
+
+    assert "The answers that its run recorded cannot be checked: evaluation/test_rows.parquet" in show_results(trap)

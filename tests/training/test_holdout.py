@@ -113,3 +113,11 @@ def test_says_that_a_file_holds_no_test_rows(tmp_path: Path) -> None:
 
     with pytest.raises(LabError, match="does not hold the test rows of a run"):
         read_holdout(tmp_path / "other.parquet")
+
+
+def test_refuses_a_small_file_of_many_rows(tmp_path: Path) -> None:
+    rows = 5_000_000
+    pq.write_table(pa.table({"x": pa.array(np.zeros(rows))}, metadata={"boostlab.rows": "{}"}), tmp_path / "rows.parquet")
+    assert (tmp_path / "rows.parquet").stat().st_size < 100_000
+    with pytest.raises(LabError, match=r"has 5,000,000 rows, and a run keeps at most 10,000 test rows\. Train again\.$"):
+        read_holdout(tmp_path / "rows.parquet")

@@ -110,9 +110,11 @@ class _Execution:
         notebook = self._record.shareable()
         if ending.error is None:
             ending = find_ending(notebook)
-        self._owner.note_end(notebook, ending.status, ending.tags)
+        summary = describe_outcome(self._owner, ending.status, ending.tags.get("boostlab.reason", ""))
+        self._owner.note_end(notebook, ending.status, ending.tags)  # from here on the courier may remove the journal
         signals.restore()  # the journal has the final status: a signal can no longer falsify it
         self._deliver(notebook, ending)
+        logger.info("%s", summary)
         if ending.error is not None:
             raise to_papermill(ending.error, self._label) from None
         return notebook
@@ -160,15 +162,13 @@ class _Execution:
         return env | run | {JOURNAL_VARIABLE: str(self._owner.journal.path)}
 
     def _deliver(self, notebook: Any, ending: Ending) -> None:
-        """Deliver the rest of the run, and log a summary."""
-        summary = describe_outcome(self._owner, ending.status, ending.tags.get("boostlab.reason", ""))
+        """Deliver the rest of the run."""
         try:
             self._owner.deliver()
         except StoreError as error:
             with contextlib.suppress(OSError):  # the journal has the notebook too
                 write_ipynb(notebook, notebook.metadata.papermill.get("output_path"))
             raise RefusedError(describe_loss(self._owner, ending.status, error)) from None
-        logger.info("%s", summary)
 
 
 def _command_folder() -> Path:

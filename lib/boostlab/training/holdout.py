@@ -118,8 +118,11 @@ def read_holdout(file: Path) -> Holdout:
     Raises
     ------
     LabError
-        If the file is not a holdout.
+        If the file is not a holdout, or has more rows than one.
     """
+    rows = pq.read_metadata(file).num_rows
+    if rows > MOST_ROWS:  # a small file can unpack to gigabytes
+        raise LabError(f"{file} has {rows:,} rows, and a run keeps at most {MOST_ROWS:,} test rows. Train again.")
     table = pq.read_table(file)
     metadata = table.schema.metadata or {}
     if METADATA not in metadata:
@@ -183,7 +186,12 @@ def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[
         if path not in [item.path for item in client.list_artifacts(run_id, str(Path(path).parent))]:
             return None
         with tempfile.TemporaryDirectory() as folder:
-            return read(Path(client.download_artifacts(run_id, path, folder)))
+            file = Path(client.download_artifacts(run_id, path, folder))
+            try:
+                return read(file)
+            except (OSError, ValueError, KeyError) as error:  # Arrow's and JSON's errors are ValueErrors
+                reason = (str(error).strip() or "damaged").splitlines()[0]
+                raise LabError(f"{path} of the run {run_id} cannot be read: {reason}") from None
     except LabError:
         raise
     except Exception as error:  # whatever the client of an artifact store raises

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boostlab.data.readings import Date, Epoch, Number, Reading, Text, Truth, drop_markers, is_number
+from boostlab.data.readings import FIRST_VALUES, Date, Epoch, Number, Reading, Text, Truth, drop_markers, is_number
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 from boostlab.models.contract import COMPACT_DATE, EPOCH_UNITS, FeatureType
@@ -88,7 +88,8 @@ class Column:
         if self.is_text:
             self.clash = self.clash if self._find_sign(values) else ""
             return
-        results = [(reading, reading.parse(values)) for reading in self.readings]
+        likely = [reading for reading in self.readings if reading.parse(values[:FIRST_VALUES]) is not None]
+        results = [(reading, reading.parse(values)) for reading in likely]
         parsed = {reading: result for reading, result in results if result is not None}
         if not parsed:
             raise DataError(self._describe_misfit(values, path, row))

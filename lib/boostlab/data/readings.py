@@ -35,6 +35,7 @@ GROUPS = {".": "[,' \u00a0\u202f\u2019]", ",": "[.' \u00a0\u202f\u2019]"}  # the
 NUMBERS = {sign: rf"^[+-]?(\d+|\d{{1,3}}({group}\d{{3}})+)?([{sign}]\d*)?([eE][+-]?\d+)?$" for sign, group in GROUPS.items()}
 HEXADECIMAL = r"^0[xX]"  # which Arrow reads as a number
 LONGEST_INTEGER = 2.0**63
+FIRST_VALUES = 100  # of a batch: they tell nearly always whether a reading fits
 EPOCH_SPAN_S = (1e8, 7.26e9)
 
 
@@ -67,9 +68,8 @@ class Number(Reading):
         for kind in self._types():
             if kind == pa.float64() and self.decimal != ".":
                 continue
-            try:
-                numbers = values.cast(kind)
-            except pa.ArrowInvalid:
+            numbers = _try_cast(values, kind)
+            if numbers is None:
                 continue
             if _any_matches(values, HEXADECIMAL if self.leading_zeros else f"{LEADING_ZERO}|{HEXADECIMAL}", start="0"):
                 return None
@@ -91,9 +91,8 @@ class Number(Reading):
         plain = pc.replace_substring(plain, self.decimal, ".") if self.decimal != "." else plain
         plain = pc.replace_substring_regex(plain, r"^\+", "")
         for kind in self._types():
-            try:
-                numbers = plain.cast(kind)
-            except pa.ArrowInvalid:
+            numbers = _try_cast(plain, kind)
+            if numbers is None:
                 continue
             checked = numbers if kind == pa.int64() else _check_floats(numbers, plain)
             return None if checked is None else checked.take(coded.indices)
@@ -173,6 +172,15 @@ class Text(Reading):
     def parse(self, values: pa.Array) -> pa.Array | None:
         """See the base class."""
         return pc.if_else(pc.equal(values, ""), None, values)
+
+
+def _try_cast(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """Return texts as numbers, or None. Arrow makes an error for each wrong value, so a few values are tried first."""
+    try:
+        texts[:FIRST_VALUES].cast(kind)
+        return texts.cast(kind)
+    except pa.ArrowInvalid:
+        return None
 
 
 def _check_floats(numbers: pa.Array, texts: pa.Array) -> pa.Array | None:

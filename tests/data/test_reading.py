@@ -239,6 +239,10 @@ def test_numbers_with_two_decimal_signs_are_refused_if_they_are_not_among_texts(
     write(tmp_path, 'code,price\n"1,5",2\n', "2.csv")
     with pytest.raises(DataError, match=r"column 'code' have two decimal signs: '1,5' in .*2\.csv has not the sign"):
         load(tmp_path / "*.csv")
+    write(tmp_path, "code,price\n1.234.567,2\n", "2.csv")
+    with pytest.raises(DataError, match=r"two decimal signs: '1\.234\.567' in .*2\.csv"):
+        load(tmp_path / "*.csv")
+    write(tmp_path, 'code,price\n"1,5",2\n', "2.csv")
     assert load(tmp_path / "*.csv", column_types={"code": "category"}).data.column("code").to_pylist() == ["1.5", "1,5"]
     write(tmp_path, "code,price\nx,2\n", "3.csv")
     assert load(tmp_path / "*.csv").data.column("code").to_pylist() == ["1.5", "1,5", "x"]

@@ -106,9 +106,10 @@ class Column:
 
     def _note_clash(self, values: pa.Array, path: Path | None) -> None:
         """Note a batch of numbers that has not the decimal sign of the batches before."""
-        sign = self._find_sign(values) if any(isinstance(reading, Number) for reading in self.readings) else ""
-        if sign:
-            example = next(text for text in values.to_pylist() if text and sign in text)
+        numbers = [reading for reading in self.readings if isinstance(reading, Number)]
+        if numbers and self._find_sign(values):
+            texts = (text for text in values.to_pylist() if text)
+            example = next(text for text in texts if numbers[0].parse(pa.array([text])) is None)
             self.clash = f"{example!r}{f' in {path}' if path else ''}"
 
     def _find_sign(self, values: pa.Array) -> str:

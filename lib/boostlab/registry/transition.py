@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_TIMEOUT_S = 60.0
-PATIENCE_S = 30.0  # for another host that has claimed a transition, to complete it; then it counts as dead
+PATIENCE_S = 120.0  # for another host that has claimed a transition, to complete it; then it counts as dead
 MAX_EVIDENCE = 400  # characters of a rule's evidence that the history keeps
 OVERRIDE = "-p override True -p reason '…'"
 
@@ -184,7 +184,12 @@ def _renew(request: TransitionRequest, view: ModelView) -> TransitionRequest:
     """Return a request for the model as it is now, if the model is in the expected state."""
     same = {"version": request.version, "reason": request.reason, "override": request.override}
     stage, expected = request.to_stage, request.expected_state
-    renewed = request_transition(view, request.action, stage=stage, expected_state=expected, **same)  # type: ignore[arg-type]
+    try:
+        renewed = request_transition(view, request.action, stage=stage, expected_state=expected, **same)  # type: ignore[arg-type]
+    except OutdatedError:
+        raise
+    except LabError as error:  # such as a rollback whose target has changed: the request was possible when it was made
+        raise OutdatedError(f"{error} {view.name} has changed since the transition was requested.") from None
     return replace(renewed, expected_state=expected, results=request.results)
 
 

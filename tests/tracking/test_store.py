@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -268,3 +269,10 @@ def test_lets_processes_open_a_fresh_database_at_once(tmp_path: Path, kind: str,
 def test_refuses_what_an_address_cannot_hold(address: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot hold \? or #"):
         find_store(address, project=tmp_path)
+
+
+def test_a_new_store_has_the_permissions_that_the_umask_gives(tmp_path: Path) -> None:
+    code = "import os, sys; os.umask(0o002); from pathlib import Path; from boostlab.tracking import find_store, open_store; "
+    code += "open_store(find_store('sqlite:///' + sys.argv[1], project=Path('.')))"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "mlflow.db"], check=True)
+    assert stat.S_IMODE((tmp_path / "mlflow.db").stat().st_mode) == 0o664

@@ -32,6 +32,7 @@ from boostlab.tracking.store import configure_mlflow, find_project, find_store
 from boostlab.tracking.summary import describe_loss, describe_outcome
 
 PAPERMILL_STARTUP_TIMEOUT_S = 60  # papermill passes it on if the user gives no --start-timeout
+IOPUB_TIMEOUT_S = 600  # for the last outputs of a cell; nbclient's 4 seconds failed runs on a busy machine
 STARTUP_TIMEOUT_S = 600  # for a busy machine; a kernel that dies while it starts is noticed at once
 
 
@@ -148,6 +149,7 @@ class _Execution:
             km=kernel.manager(),
             kernel_name=kernel.name,
             timeout=options.pop("execution_timeout", None) or options.pop("timeout", None),
+            iopub_timeout=IOPUB_TIMEOUT_S,
             startup_timeout=STARTUP_TIMEOUT_S if given in (None, PAPERMILL_STARTUP_TIMEOUT_S) else given,
             log=logger,
             log_output=log_output,

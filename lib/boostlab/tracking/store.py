@@ -158,10 +158,11 @@ def open_store(store: Store) -> OpenStore:
 
         if store.scheme in ("sqlite", "file"):
             relocate(store.path, store.artifact_root)
-        if store.scheme == "sqlite" and not store.path.exists():
+        if store.scheme == "sqlite" and not _is_ready(store):
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             assert store.artifact_root is not None
+            store.path.touch()  # with the permissions that the user's umask gives; SQLite would give its own
             SqlAlchemyStore(store.uri, store.artifact_root.as_uri())  # a client cannot set the default experiment's folder
         client = MlflowClient(store.uri, store.uri)
         client.search_experiments(max_results=1)

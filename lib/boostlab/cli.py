@@ -1,4 +1,4 @@
-"""The command ``boostlab``: make a lab, deliver runs, open MLflow's UI."""
+"""The command ``boostlab``: make a lab, deliver runs, open MLflow's UI, and look after whole stores."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from boostlab.errors import LabError
 from boostlab.notebook.kit import create_lab
+from boostlab.stores.commands import COMMANDS
 from boostlab.tracking import recovery
 from boostlab.tracking.journal import Journal, journals_folder, waiting_journals
 from boostlab.tracking.store import find_project, find_store, open_store
@@ -92,6 +93,10 @@ def _deliver(journal: Journal, tracking_uri: str, *, is_named: bool) -> str | No
         journal.release()
     click.echo(f"Delivered {facts.run_name} to {store.shown}: run {run_id}.")
     return None
+
+
+for _command in COMMANDS:
+    main.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def register_model(client: MlflowClient, model: LoggedModel, name: str, *, is_re
             raise
     # A local registry resolves `models:/…` in the default store of this process, which may be another one.
     source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
-    with _as_default_store(client.tracking_uri):
+    with as_default_store(client.tracking_uri):
         version = client.create_model_version(name, source=source, run_id=model.source_run_id, model_id=model.model_id)
     _note_version(client, model, name, int(version.version))
     return int(version.version)
@@ -79,7 +79,7 @@ def _note_version(client: MlflowClient, model: LoggedModel, name: str, version: 
 
 
 @contextmanager
-def _as_default_store(uri: str) -> Iterator[None]:
+def as_default_store(uri: str) -> Iterator[None]:
     """Make a store of plain files MLflow's default store, because its registry looks for the model there."""
     import mlflow
 

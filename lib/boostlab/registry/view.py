@@ -105,7 +105,7 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
 
     with reaching(client):
         # A transition sets aliases before tags. So aliases that are read after the tags are not older than these.
-        found = _search_versions(client, name)
+        found = search_versions(client, name)
         try:
             model = client.get_registered_model(name)
         except MlflowException as error:
@@ -214,7 +214,8 @@ def describe_age(time_ms: int) -> str:
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
-def _search_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+def search_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """Return all versions of a registered model."""
     from mlflow.utils import get_results_from_paginated_fn
 
     if "'" in name and '"' in name:

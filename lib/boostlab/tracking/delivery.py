@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Delivery:
             return facts
         with as_store_error(self.store):
             if not facts.run_id:
-                experiment_id = _find_experiment(facts.experiment, self.store)
+                experiment_id = find_experiment(facts.experiment, self.store)
                 run_id = self._find_run(experiment_id) if attempted.exists() else None
                 if run_id is None:
                     attempted.touch()
@@ -333,7 +333,14 @@ def _is_open(receipt: dict[str, Any]) -> bool:
     return "refused" in receipt and not receipt.get("is_raised")
 
 
-def _find_experiment(name: str, store: OpenStore) -> str:
+def find_experiment(name: str, store: OpenStore, *, tags: Mapping[str, str] = EXPERIMENT_TAGS) -> str:
+    """Return the id of the experiment of a name, which is made with these tags if the store has none.
+
+    Raises
+    ------
+    StoreError
+        If the experiment was deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     client = store.client
@@ -342,7 +349,7 @@ def _find_experiment(name: str, store: OpenStore) -> str:
         slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
         location = (store.artifact_root / (slug or "_")).as_uri() if store.artifact_root else None
         try:
-            return str(client.create_experiment(name, artifact_location=location, tags=EXPERIMENT_TAGS))
+            return str(client.create_experiment(name, artifact_location=location, tags=dict(tags)))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise

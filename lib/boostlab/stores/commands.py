@@ -1,0 +1,87 @@
+"""The commands of ``boostlab`` for whole stores."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from boostlab import stores
+from boostlab.errors import LabError
+from boostlab.tracking.store import OpenStore, check_reachable, find_project, find_store, open_store
+
+if TYPE_CHECKING:
+    from boostlab.display.tables import Table
+    from boostlab.stores.pair import CopyReport
+
+KINDS = {
+    "experiment": "experiments",
+    "run": "runs",
+    "model": "logged models",
+    "registered model": "registered models",
+    "version": "versions",
+}
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--experiment", "experiments", multiple=True, metavar="NAME", help="Only this experiment; give it several times.")
+@click.option("--dry-run", is_flag=True, help="Say what would be copied; write nothing.")
+def copy(source: str, target: str, experiments: tuple[str, ...], dry_run: bool) -> None:
+    """Copy the store FROM into the store TO, of any kinds, and check the copies. What is in TO is never overwritten.
+
+    Run it again after an interruption: it continues. Passwords can be in PGPASSWORD and MLFLOW_TRACKING_PASSWORD.
+    """
+    with _as_click_error(), tempfile.TemporaryDirectory() as empty:
+        opened, to = _open_existing(source), find_store(target, project=find_project())
+        shown = to.shown
+        if dry_run and to.scheme in ("sqlite", "file") and not to.path.exists():
+            to = find_store(f"sqlite:///{empty}/mlflow.db", project=Path(empty))  # a dry run makes no store
+        to = open_store(to)
+        with click.progressbar(length=1, label=f"{opened.shown} → {shown}", file=sys.stderr) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.length = max(total, 1)
+                bar.update(done - bar.pos if total else 1)
+
+            report = stores.copy_store(opened, to, experiments=experiments, dry_run=dry_run, progress=progress)
+    click.echo(_tabulate(report, dry_run=dry_run))
+    if report.waiting:
+        click.echo(f"Not copied, because it is still being written: {'; '.join(report.waiting)}. Copy again after its end.")
+    if not report.has_changed and not report.problems:
+        click.echo("There was nothing to copy: the target has all of it.")
+    if report.problems:
+        raise click.ClickException("These items were left alone:\n" + "\n".join(f"- {problem}" for problem in report.problems))
+
+
+def _tabulate(report: CopyReport, *, dry_run: bool) -> Table:
+    from boostlab.display.tables import Table
+
+    outcomes = ("copied", "completed", "unchanged", "left alone")
+    rows = [[shown, *(report.counts[kind, outcome] for outcome in outcomes)] for kind, shown in KINDS.items()]
+    title = "What would be copied" if dry_run else "Copied and checked"
+    return Table(f"{title}, {report.size_bytes:,} bytes of artifacts", ["", *outcomes], rows)
+
+
+def _open_existing(address: str) -> OpenStore:
+    """Open a store that exists: a mistyped address must not make one."""
+    store = find_store(address, project=find_project())
+    check_reachable(store)
+    return open_store(store)
+
+
+@contextmanager
+def _as_click_error() -> Iterator[None]:
+    try:
+        yield
+    except LabError as error:
+        raise click.ClickException(str(error)) from None
+
+
+COMMANDS = (copy,)

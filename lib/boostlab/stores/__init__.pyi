@@ -1,2 +1,3 @@
+from .backup import Backup as Backup, backup_store as backup_store, restore_store as restore_store
 from .copying import copy_store as copy_store
 from .pair import CopyReport as CopyReport

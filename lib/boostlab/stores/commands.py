@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from boostlab.display.tables import Table
     from boostlab.stores.pair import CopyReport
 
+STORE_HELP = "The store; default: MLFLOW_TRACKING_URI, else mlflow.db of the project."
 KINDS = {
     "experiment": "experiments",
     "run": "runs",
@@ -60,6 +61,29 @@ def copy(source: str, target: str, experiments: tuple[str, ...], dry_run: bool) 
         raise click.ClickException("These items were left alone:\n" + "\n".join(f"- {problem}" for problem in report.problems))
 
 
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--tracking-uri", default="", help=STORE_HELP)
+def backup(file: Path, tracking_uri: str) -> None:
+    """Write a SQLite store with its artifacts into FILE (.tar or .tar.gz). Runs may go on meanwhile."""
+    with _as_click_error():
+        store = find_store(tracking_uri, project=find_project())
+        made = stores.backup_store(store, file)
+    click.echo(f"{file} has {made.runs} runs and {made.files} artifacts of {store.shown}, {file.stat().st_size:,} bytes.")
+    if made.elsewhere:
+        click.echo(f"Not in it, because these artifacts are not on this machine: {', '.join(made.elsewhere)}")
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(path_type=Path))
+def restore(file: Path, folder: Path) -> None:
+    """Restore what `boostlab backup` has written into FILE, in a new or empty FOLDER. Each file is checked."""
+    with _as_click_error():
+        database, made = stores.restore_store(file, folder)
+    click.echo(f"Restored {made.runs} runs and {made.files} artifacts. The store is sqlite:///{database}")
+
+
 def _tabulate(report: CopyReport, *, dry_run: bool) -> Table:
     from boostlab.display.tables import Table
 
@@ -84,4 +108,4 @@ def _as_click_error() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
-COMMANDS = (copy,)
+COMMANDS = (copy, backup, restore)

@@ -51,7 +51,7 @@ def relocate(path: Path, artifact_root: Path | None) -> None:
     """Correct the addresses of a moved store's artifacts; the caller holds the store's lock."""
     moves = find_moves(path, artifact_root)
     if moves:
-        (_update_database if artifact_root else _update_files)(path, moves)
+        (update_database if artifact_root else _update_files)(path, moves)
         logger = logging.getLogger(__name__)
         logger.warning("%s has been moved: the artifacts of %d experiment(s) are now found beside it.", path, len(moves))
 
@@ -73,7 +73,8 @@ def _read_locations(root: Path) -> Iterable[str]:
             yield location
 
 
-def _update_database(database: Path, moves: dict[str, str]) -> None:
+def update_database(database: Path, moves: dict[str, str]) -> None:
+    """Replace the addresses of experiments' artifacts in a SQLite store, and all addresses below them."""
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
         for old, new in moves.items():
             for table, column in COLUMNS:

@@ -84,6 +84,25 @@ def restore(file: Path, folder: Path) -> None:
     click.echo(f"Restored {made.runs} runs and {made.files} artifacts. The store is sqlite:///{database}")
 
 
+@click.command()
+@click.option("--days", type=float, default=90.0, show_default=True, help="Only runs that ended longer ago.")
+@click.option("--experiment", "experiments", multiple=True, metavar="NAME", help="Only this experiment; give it several times.")
+@click.option("--yes", is_flag=True, help="Delete them. Without it, nothing is deleted.")
+@click.option("--tracking-uri", default="", help=STORE_HELP)
+def prune(days: float, experiments: tuple[str, ...], yes: bool, tracking_uri: str) -> None:
+    """List old runs that no registered version, no stage and no other run needs; with --yes, delete them and their artifacts."""
+    from boostlab.display.tables import Table
+
+    with _as_click_error():
+        store = _open_existing(tracking_uri)
+        found = stores.find_unneeded(store, days=days, experiments=experiments)
+        deleted = list(stores.delete_unneeded(store, found)) if yes else found
+    rows = [[each.run.name, each.run.id, each.run.status, len(each.models), f"{each.size_bytes:,}"] for each in deleted]
+    click.echo(Table("Runs that nothing needs", ["name", "run", "status", "models", "bytes"], rows))
+    done = "were deleted" if yes else "would be deleted; to delete them, add --yes"
+    click.echo(f"{len(deleted)} runs with {sum(each.size_bytes for each in deleted):,} bytes of artifacts {done}.")
+
+
 def _tabulate(report: CopyReport, *, dry_run: bool) -> Table:
     from boostlab.display.tables import Table
 
@@ -108,4 +127,4 @@ def _as_click_error() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
-COMMANDS = (copy, backup, restore)
+COMMANDS = (copy, backup, restore, prune)

@@ -103,6 +103,20 @@ def prune(days: float, experiments: tuple[str, ...], yes: bool, tracking_uri: st
     click.echo(f"{len(deleted)} runs with {sum(each.size_bytes for each in deleted):,} bytes of artifacts {done}.")
 
 
+@click.command()
+@click.option("--tracking-uri", default="", help=STORE_HELP)
+def doctor(tracking_uri: str) -> None:
+    """Show what works on this machine, and what to do for what does not. Exit status 1 if a training cannot run."""
+    from boostlab.display.tables import Table
+
+    with _as_click_error():
+        checks = list(stores.diagnose(find_store(tracking_uri, project=find_project())))
+    rows = [[each.part, each.state, each.found, each.advice] for each in checks]
+    click.echo(Table("What works here", ["part", "state", "found", "what to do"], rows))
+    if broken := [each.part for each in checks if each.is_needed and each.state == "fails"]:
+        raise click.ClickException(f"A training cannot run here: {', '.join(broken)}.")
+
+
 def _tabulate(report: CopyReport, *, dry_run: bool) -> Table:
     from boostlab.display.tables import Table
 
@@ -127,4 +141,4 @@ def _as_click_error() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
 
 
-COMMANDS = (copy, backup, restore, prune)
+COMMANDS = (copy, backup, restore, prune, doctor)

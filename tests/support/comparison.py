@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from tests.support.paths import PROJECT
@@ -34,7 +35,9 @@ def record_run(
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 
     known = client.get_experiment_by_name(experiment)
-    number = known.experiment_id if known else client.create_experiment(experiment)
+    uri = client.tracking_uri
+    place = Path(uri.removeprefix("sqlite:///")).with_name("mlartifacts").as_uri() if uri.startswith("sqlite") else None
+    number = known.experiment_id if known else client.create_experiment(experiment, artifact_location=place)
     start_ms = next(CLOCK_MS)
     tags = {"boostlab.notebook": notebook, "boostlab.task": "regression"}
     if split != "":

@@ -49,10 +49,14 @@ def main() -> None:
         return
     order = json.loads(line)
     journal = Journal(Path(order["journal"]))
-    while not journal.acquire_delivery():  # a courier that died holds it for a moment
-        time.sleep(POLL_S)
-        if not journal.path.exists():
-            return
+    try:
+        while not journal.acquire_delivery():  # a courier that died holds it for a moment
+            time.sleep(POLL_S)
+            if not journal.path.exists():
+                return
+    except LabError as error:
+        reports.write(json.dumps({"event": "failed", "message": str(error), "kind": "lost"}) + "\n")
+        return
     try:
         _Carrier(journal, store, opened, reports, frozenset(order["secrets"])).carry(fault)
     except Exception:

@@ -85,6 +85,7 @@ class Journal:
             draft.mkdir(parents=True, mode=0o700)
             journal = cls(draft)
             _write_facts(draft, facts)
+            (draft / "delivery.lock").touch()  # on a full disk the courier could not make it
             journal.acquire()
             (draft / "reserve").write_bytes(bytes(RESERVE_BYTES))
             _write_cursor(draft, Cursor())
@@ -101,7 +102,13 @@ class Journal:
         return journal
 
     def acquire(self) -> bool:
-        """Acquire the journal's lock; return False if a living process holds it, or the journal is gone or not the user's."""
+        """Acquire the journal's lock; return False if a living process holds it, or the journal is gone.
+
+        Raises
+        ------
+        LabError
+            If the lock cannot be opened, for example because the journal is another user's.
+        """
         return self._acquire("owner.lock")
 
     def acquire_delivery(self) -> bool:
@@ -119,8 +126,10 @@ class Journal:
             if not (self.path / "run.json").exists():
                 return False
             lock.acquire(timeout=0)
-        except (Timeout, OSError):
+        except (Timeout, FileNotFoundError):
             return False
+        except OSError as error:
+            raise LabError(f"The journal {self.path} cannot be locked: {error.strerror}.") from None
         if (self.path / "run.json").exists():
             self._locks.append(lock)
             return True

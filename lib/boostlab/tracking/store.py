@@ -316,7 +316,7 @@ def _alone_while_new(store: Store) -> Iterator[None]:
         with _lock_postgresql(store):
             yield
     else:
-        with FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S, mode=0o666):
+        with FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
             yield
 
 

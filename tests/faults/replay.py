@@ -7,8 +7,10 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from .injection import FAULTS, Point
 from .scenario import SECRET, STAGE, find_litter, move, read_ledger, recover, request_run
 
 LASTING = ("full disk", "error", "reset", "status 500")
+STUCK_S = 300.0  # for a scenario that takes one second
 FINAL = ("FINISHED", "FAILED", "KILLED")
 
 
@@ -92,6 +95,8 @@ def _check(root: Path, store: Any, *, is_clean: bool) -> Iterator[str]:
     for message in recover(store):
         yield f"not recovered: {message}"
     outcome = json.loads((root / "outcome.json").read_text()) if (root / "outcome.json").exists() else {}
+    if (root / "stuck").exists():
+        yield "it hangs"
     ledger = read_ledger(root)
     client = open_store(store).client
     experiment = client.get_experiment_by_name(root.name)
@@ -187,7 +192,13 @@ def _in_child(root: Path, act: Any) -> None:
         finally:
             sys.stderr.flush()
             os._exit(code)
-    os.waitpid(child, 0)
+    deadline = time.monotonic() + STUCK_S
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > deadline:  # a hang is a violation too: no outcome is found then
+            (root / "stuck").touch()
+            os.killpg(child, signal.SIGKILL)
+            deadline += STUCK_S
+        time.sleep(0.01)
 
 
 def _copy_store(empty: Path, root: Path) -> None:

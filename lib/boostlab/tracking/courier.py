@@ -136,7 +136,6 @@ class Courier:
             if restarts > RESTARTS:
                 code = self._process.returncode
                 self._take({"event": "failed", "message": f"The courier of the run died (exit status {code}).", "kind": "lost"})
-                self._journal.mark_lost()
                 return
             self._process = self._start()
             self._give_order()
@@ -150,6 +149,8 @@ class Courier:
                     self._is_delivered = True
                 case "failed":
                     self._failure = StoreError(report["message"], kind=report["kind"])
+                    if self._journal is not None and self._journal.path.exists():
+                        self._journal.mark_lost()  # nobody should wait for an answer of the store
                 case "warning":
                     logging.getLogger(__name__).warning("%s", report["message"])
             self._changed.notify_all()

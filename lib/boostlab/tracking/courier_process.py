@@ -127,11 +127,10 @@ class _Carrier:
         kind = error.kind if isinstance(error, StoreError) else "lost"
         has_end = self._journal.has_end()
         is_last = kind not in ("lost", "gone") or self._failures >= ATTEMPTS
-        if is_last and (not is_made or has_end or not self._has_owner):
+        is_over = not is_made or has_end or not self._has_owner
+        if is_last and (is_over or not self._journal.mark_lost()):  # who cannot write the journal leaves the mark to the owner
             self._report("failed", message=str(error), kind=kind)
             return True
-        if is_last:
-            self._journal.mark_lost()
         if self._failures == ATTEMPTS:
             self._report("warning", message=f"{error} The journal keeps what the notebook records.")
         deadline = time.monotonic() + PAUSES_S[min(self._failures, len(PAUSES_S)) - 1]

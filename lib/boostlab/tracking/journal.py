@@ -278,10 +278,13 @@ class Journal:
         """Whether the store is lost at present, so that nobody should wait for a receipt."""
         return (self.path / "lost").exists()
 
-    def mark_lost(self, *, lost: bool = True) -> None:
-        """Note that the store is lost, or that it is back."""
-        with contextlib.suppress(OSError):
+    def mark_lost(self, *, lost: bool = True) -> bool:
+        """Note that the store is lost, or that it is back; return whether that could be noted."""
+        try:
             (self.path / "lost").touch() if lost else (self.path / "lost").unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
     def _append(self, name: str, text: bytes, *, may_use_reserve: bool) -> int:
         """Append a whole line to a file, or nothing, and return the line's offset."""

@@ -43,13 +43,15 @@ def main(stores: tuple[str, ...], count: int, seed: int, jobs: int, write: bool)
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None, prefix="faults-") as folder:
         empty = _make_empty(Path(folder))
         for store in stores or ("sqlite", "server"):
-            with _address(store, Path(folder), empty) as address:
-                replays = Replays(Path(folder), empty, address=address)
+            own = Path(folder) / store
+            own.mkdir()
+            with _address(store, own, empty) as address:
+                replays = Replays(own, empty, address=address)
                 operations = [point for point in replays.trace() if not address or point.kind != "sql"]
                 points = list(all_faults(operations))
                 chosen = sample(points, count, seed) if count else points
                 click.echo(f"{store}: {len(operations)} operations, {len(points)} points, {len(chosen)} replays")
-                problems = _replay_all(replays, chosen, jobs, Path(folder))
+                problems = _replay_all(replays, chosen, jobs, own)
             for point, found in problems:
                 click.echo(f"{store} · {point}: {'; '.join(found)}")
             violated += len(problems)

@@ -257,3 +257,14 @@ def test_keeps_what_the_store_fails_to_take(sqlite: OpenStore, begin: Begin, tmp
 
     assert len(str(caught.value).splitlines()) == 1
     assert journal.cursor.sent < entry.end
+
+
+def test_sends_no_value_twice_that_may_have_been_sent(store: OpenStore, begin: Begin) -> None:
+    journal = begin(store)
+    run_id = create_run(journal, store)
+    points = [["loss", value, START_TIME, step] for step, value in enumerate([1.0, float("nan"), float("nan")])]
+    journal.add("metrics", {"points": points, "final": False})
+    Delivery(journal, store).send()
+    journal.move_cursor(sent=0, attempted=journal.size)  # as after a lost answer
+    Delivery(journal, store).send()
+    assert len(store.client.get_metric_history(run_id, "loss")) == 3

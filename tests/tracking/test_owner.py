@@ -23,7 +23,7 @@ def open_owner(store: OpenStore, **values: object) -> Owner:
 
 def test_delivers_while_the_run_goes_on_and_ends_it(sqlite: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "from-outside")
-    owner = open_owner(sqlite, experiment="owned", token="abcd1234")
+    owner = open_owner(sqlite, experiment="owned", token="abcd1234", note="it is from-outside")
     owner.begin()
     run_id = owner.facts.run_id
     entry = owner.journal.add("metrics", {"points": [["rmse", 1.0, 0, 0]], "final": True})
@@ -39,6 +39,7 @@ def test_delivers_while_the_run_goes_on_and_ends_it(sqlite: OpenStore, monkeypat
     for name in ("train.ipynb", "train.html"):
         text = Path(sqlite.client.download_artifacts(run_id, f"notebook/{name}")).read_text()
         assert text.count("***") == 2 and "abcd1234" not in text and "from-outside" not in text
+    assert run.data.params["note"] == "it is ***"
     assert not owner.journal.path.exists()
 
 

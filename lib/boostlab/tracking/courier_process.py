@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from boostlab.errors import LabError, StoreError
 from boostlab.gc_pause import uncollected
+from boostlab.redaction import environment_secrets, redact
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store, check_reachable, open_store
 
@@ -60,7 +61,8 @@ def main() -> None:
     try:
         _Carrier(journal, store, opened, reports, frozenset(order["secrets"])).carry(fault)
     except Exception:
-        (journal.path / "courier.log").write_text(traceback.format_exc())
+        secrets = frozenset(order["secrets"]) | environment_secrets()
+        (journal.path / "courier.log").write_text(redact(traceback.format_exc(), secrets))
         raise
 
 

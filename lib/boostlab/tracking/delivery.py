@@ -193,12 +193,9 @@ class Delivery:
 
     def _without_known(self, run_id: str, points: list[Any]) -> list[Any]:
         """Return the metrics that the store does not have yet: a store of plain files keeps each one that is sent twice."""
-        known = {
-            (point.key, point.value, point.timestamp, point.step)
-            for key in {point.key for point in points}
-            for point in self.store.client.get_metric_history(run_id, key)
-        }
-        return [point for point in points if (point.key, point.value, point.timestamp, point.step) not in known]
+        keys = {point.key for point in points}
+        known = {_identify(point) for key in keys for point in self.store.client.get_metric_history(run_id, key)}
+        return [point for point in points if _identify(point) not in known]
 
     def _send_model(self, facts: RunFacts, entry: Entry, *, is_repeated: bool) -> dict[str, Any]:
         from mlflow.entities import LoggedModelOutput
@@ -321,6 +318,11 @@ def _group(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
             yield from _cut(list(group), POINTS_PER_CALL)
         else:
             yield from ([entry] for entry in group)
+
+
+def _identify(point: Any) -> tuple[str, str, int, int]:
+    """Return what tells a metric's values apart; two NaN would not be equal as numbers."""
+    return point.key, repr(float(point.value)), point.timestamp, point.step
 
 
 def _cut(items: Sequence[Any], length: int) -> Iterator[list[Any]]:

@@ -124,7 +124,12 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
     environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = find_session().notebook
     store = find_store(values.get("tracking_uri", ""), project=find_project(notebook))
-    owner = open_run(values, Courier(store), notebook=notebook, origin="jupyter", output_path=notebook)
+    courier = Courier(store)
+    try:
+        owner = open_run(values, courier, notebook=notebook, origin="jupyter", output_path=notebook)
+    except BaseException:
+        courier.dismiss()
+        raise
     try:
         owner.begin()
         return InteractiveRun(owner)

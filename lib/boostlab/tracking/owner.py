@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -42,7 +43,7 @@ def open_run(
     """
     secrets = find_secrets({**values, "store": courier.store.uri}) | environment_secrets()
     facts = describe_run(values, courier.store, notebook=notebook, origin=origin, output_path=output_path)
-    return Owner(facts, courier, secrets=secrets)
+    return Owner(replace(facts, params=redact(facts.params, secrets)), courier, secrets=secrets)
 
 
 class Owner:

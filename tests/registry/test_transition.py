@@ -346,9 +346,9 @@ def test_a_name_and_a_reason_may_contain_any_text(client: Any) -> None:
 
 def test_a_lost_store_is_an_error_at_once(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts a connection and never answers; a SQLite file that was deleted."""
-    from boostlab.tracking import store as store_module
+    from boostlab.tracking import probe
 
-    monkeypatch.setattr(store_module, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(probe, "ANSWER_TIMEOUT_S", 0.5)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         pytest.raises(StoreError, match="has not answered for"),

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from boostlab.errors import StoreError
-from boostlab.tracking.store import check_reachable, configure_mlflow, find_project, find_store, open_store
+from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.store import configure_mlflow, find_project, find_store, open_store
 
 PROCESSES = 4
 OPEN_WHEN_TOLD = """

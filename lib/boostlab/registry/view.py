@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from boostlab.errors import LabError, OutdatedError, suggest
 from boostlab.registry.history import ALIASES, NONE, Stage, StageHistory, Transition, read_transitions, replay
-from boostlab.tracking.store import Store, as_store_error, check_reachable
+from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.store import Store, as_store_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

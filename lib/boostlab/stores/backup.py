@@ -23,8 +23,9 @@ from typing import Literal
 
 from boostlab.errors import LabError
 from boostlab.stores.artifacts import find_files, local_folder
+from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.relocation import update_database
-from boostlab.tracking.store import Store, check_reachable
+from boostlab.tracking.store import Store
 
 MANIFEST = "backup.json"
 FORMAT = 1

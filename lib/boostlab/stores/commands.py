@@ -13,7 +13,8 @@ import click
 
 from boostlab import stores
 from boostlab.errors import LabError
-from boostlab.tracking.store import OpenStore, check_reachable, find_project, find_store, open_store
+from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.store import OpenStore, find_project, find_store, open_store
 
 if TYPE_CHECKING:
     from boostlab.display.tables import Table

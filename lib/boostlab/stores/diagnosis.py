@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Literal
 from boostlab.errors import StoreError
 from boostlab.faults import describe_fault
 from boostlab.tracking.journal import journals_folder, waiting_journals
-from boostlab.tracking.store import ANSWER_TIMEOUT_S, Store, check_reachable, open_store
+from boostlab.tracking.probe import ANSWER_TIMEOUT_S, check_reachable
+from boostlab.tracking.store import Store, open_store
 from boostlab.tracking.ui import PROXY_NAME, PROXY_VARIABLE
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from boostlab.errors import LabError
-from boostlab.tracking.store import OpenStore, as_store_error, check_reachable
+from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.store import OpenStore, as_store_error
 
 Outcome = Literal["copied", "completed", "unchanged", "left alone"]
 

@@ -21,7 +21,8 @@ from boostlab.errors import LabError, StoreError
 from boostlab.gc_pause import uncollected
 from boostlab.redaction import environment_secrets, redact
 from boostlab.tracking.journal import Journal
-from boostlab.tracking.store import OpenStore, Store, check_reachable, open_store
+from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.store import OpenStore, Store, open_store
 
 if TYPE_CHECKING:
     from boostlab.tracking.delivery import Delivery

@@ -19,7 +19,8 @@ from boostlab.errors import StoreError
 from boostlab.models.registration import register_model
 from boostlab.tracking.facts import JOURNAL_TAG, RunFacts
 from boostlab.tracking.journal import Entry, Journal
-from boostlab.tracking.store import OpenStore, as_store_error, check_reachable
+from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.store import OpenStore, as_store_error
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel

@@ -6,27 +6,24 @@ alternatives.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock
-from platformdirs import user_state_path
-
-from boostlab.errors import LabError, StoreError, StoreFault
+from boostlab.errors import LabError, StoreError
 from boostlab.faults import LEADS, describe_fault, find_kind
 from boostlab.gc_pause import uncollected
 from boostlab.redaction import redact
-from boostlab.tracking.relocation import find_moves, relocate
+from boostlab.tracking.first_use import alone_while_new, is_ready
+from boostlab.tracking.probe import CONNECT_TIMEOUT_S, check_reachable
+from boostlab.tracking.relocation import relocate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -43,11 +40,6 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # MLflow's 7 take minutes; an unsent entry stays in the journal
 }
-CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 120.0  # as MLflow's own, for a server under load
-LOCK_TIMEOUT_S = 600.0  # the holder makes tables; the lock ends with its process
-POSTGRESQL_LOCK = 0x626F6F7374  # "boost"
-MADE = "SELECT 1 FROM experiments LIMIT 1"
 
 
 @dataclass(frozen=True)
@@ -153,12 +145,12 @@ def open_store(store: Store) -> OpenStore:
             raise
         advice = f"Correct tracking_uri or MLFLOW_TRACKING_URI. Allowed: {ALLOWED}."
         raise StoreError(f"{error} {advice}", kind=error.kind) from None
-    with as_store_error(store), uncollected(), _alone_while_new(store):
+    with as_store_error(store), uncollected(), alone_while_new(store):
         from mlflow import MlflowClient
 
         if store.scheme in ("sqlite", "file"):
             relocate(store.path, store.artifact_root)
-        if store.scheme == "sqlite" and not _is_ready(store):
+        if store.scheme == "sqlite" and not is_ready(store):
             from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
             assert store.artifact_root is not None
@@ -188,19 +180,6 @@ def configure_mlflow(store: Store) -> None:
         os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
     elif store.scheme == "postgresql":
         os.environ.setdefault("PGCONNECT_TIMEOUT", f"{CONNECT_TIMEOUT_S:.0f}")  # a host that drops packets takes minutes without
-
-
-def check_reachable(store: Store, *, fresh: bool = False) -> None:
-    """Raise a StoreError if a store does not answer; MLflow would retry for minutes, or silently make a new store.
-
-    If `fresh`, a local store need not exist yet, but its parent folder must.
-    """
-    if store.scheme in ("sqlite", "file"):
-        _check_local(store, fresh=fresh)
-    elif store.scheme in ("http", "https"):
-        _check_server(store)
-    else:
-        _check_database(store)
 
 
 @contextmanager
@@ -251,109 +230,3 @@ def _check_variables(store: Store) -> None:
             "boostlab keeps both in one store. Unset MLFLOW_REGISTRY_URI, or choose that store as tracking_uri.",
             kind="address",
         )
-
-
-def _check_local(store: Store, *, fresh: bool) -> None:
-    path, is_there = store.path, store.path.exists()
-    if not is_there and not fresh:
-        raise _unusable(store, f"{path} does not exist any more")
-    if not path.parent.is_dir():
-        raise _unusable(store, f"the folder {path.parent} does not exist")
-    if not os.access(path if is_there else path.parent, os.W_OK):
-        raise _unusable(store, f"{path} is not writable", kind="refused")
-    if store.scheme == "sqlite" and is_there:
-        if path.is_dir():
-            raise _unusable(store, f"{path} is a folder", kind="address")
-        try:
-            with closing(sqlite3.connect(path)) as connection:
-                connection.execute("PRAGMA schema_version")
-        except sqlite3.DatabaseError as error:
-            raise _unusable(store, str(error)) from None
-
-
-def _check_server(store: Store) -> None:
-    import requests
-
-    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
-    timeout_s = float(os.environ.get("MLFLOW_HTTP_REQUEST_TIMEOUT") or ANSWER_TIMEOUT_S)
-    try:
-        answer = requests.get(
-            f"{store.uri}/health",
-            timeout=(CONNECT_TIMEOUT_S, timeout_s),
-            verify=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or not insecure,
-            cert=os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH") or None,
-        )
-    except requests.exceptions.SSLError as error:
-        advice = "Name the certificate of its authority: MLFLOW_TRACKING_SERVER_CERT_PATH=FILE"
-        raise _unusable(store, f"{describe_fault(error, store.uri)}. {advice}", kind="refused") from None
-    except requests.ReadTimeout:
-        reason = f"the server accepts connections, but has not answered for {timeout_s:g} s (MLFLOW_HTTP_REQUEST_TIMEOUT)"
-        raise _unusable(store, reason) from None
-    except requests.RequestException as error:
-        raise _unusable(store, f"no server answers ({type(error).__name__})") from None
-    except OSError as error:  # a file of a certificate
-        raise _unusable(store, describe_fault(error, store.uri), kind="address") from None
-    if answer.status_code >= 500:
-        raise _unusable(store, f"the server answers with HTTP status {answer.status_code}")
-
-
-def _check_database(store: Store) -> None:
-    import sqlalchemy
-
-    try:
-        sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool).connect().close()
-    except Exception as error:  # SQLAlchemy's, the driver's, and a ValueError for a port that is no number
-        kind = "address" if isinstance(error, ValueError) else find_kind(error)
-        raise _unusable(store, describe_fault(error, store.uri), kind=kind) from None
-
-
-@contextmanager
-def _alone_while_new(store: Store) -> Iterator[None]:
-    """Let one process at a time open a database until its tables are made; a server makes its own."""
-    if store.scheme in ("http", "https") or _is_ready(store):
-        yield
-    elif store.scheme == "postgresql":
-        with _lock_postgresql(store):
-            yield
-    else:
-        with FileLock(_lock_path(store), timeout=LOCK_TIMEOUT_S):
-            yield
-
-
-def _is_ready(store: Store) -> bool:
-    """Tell whether a SQLite store was made completely, and not moved since. MLflow adds the default experiment last."""
-    if store.scheme != "sqlite" or find_moves(store.path, store.artifact_root):
-        return False
-    try:
-        with closing(sqlite3.connect(f"{store.path.as_uri()}?mode=ro", uri=True)) as connection:
-            return connection.execute(MADE).fetchone() is not None
-    except sqlite3.Error:
-        return False
-
-
-@contextmanager
-def _lock_postgresql(store: Store) -> Iterator[None]:
-    """Hold a lock of the database, which all hosts share, unless its tables are made; the lock ends with its connection."""
-    import sqlalchemy
-
-    with sqlalchemy.create_engine(store.uri, poolclass=sqlalchemy.NullPool).connect() as connection:
-        try:
-            is_made = connection.execute(sqlalchemy.text(MADE)).first() is not None
-        except sqlalchemy.exc.ProgrammingError:  # there is no table yet
-            is_made = False
-        connection.rollback()  # a transaction that has read the table would block the change of the table
-        if not is_made:
-            connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({POSTGRESQL_LOCK})"))
-            connection.commit()
-        yield
-
-
-def _lock_path(store: Store) -> Path:
-    if store.scheme == "sqlite":
-        return store.path.with_name(store.path.name + ".lock")
-    folder = user_state_path("boostlab", ensure_exists=True)
-    return folder / f"store-{hashlib.sha256(store.uri.encode()).hexdigest()[:16]}.lock"
-
-
-def _unusable(store: Store, reason: str, *, kind: StoreFault = "lost") -> StoreError:
-    return StoreError(f"The tracking store {store.shown} cannot be used: {reason.strip().splitlines()[0]}.", kind=kind)

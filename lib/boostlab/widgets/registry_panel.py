@@ -27,7 +27,8 @@ from boostlab.registry.settings import Registry, TransitionAction
 from boostlab.registry.tables import tabulate_history, tabulate_models, tabulate_results, tabulate_versions
 from boostlab.registry.transition import TransitionRequest, request_transition
 from boostlab.registry.view import ModelView, list_models, view_model
-from boostlab.tracking.store import Store, as_store_error, check_reachable
+from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.store import Store, as_store_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -20,7 +20,8 @@ from boostlab.models.contract import Contract, Feature
 from boostlab.models.packaging import write_model
 from boostlab.models.predictor import Predictor
 from boostlab.tracking.delivery import Delivery, add_end
-from boostlab.tracking.journal import Entry, Journal
+from boostlab.tracking.entries import Entry
+from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, find_store, open_store
 
 ROWS = pd.DataFrame({"a": np.arange(6.0) / 4})

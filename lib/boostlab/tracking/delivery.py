@@ -7,30 +7,25 @@ again. MLflow is imported where it is used, so that a refused command stays fast
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from boostlab.errors import StoreError
-from boostlab.models.registration import register_model
+from boostlab.tracking.entries import Entry
 from boostlab.tracking.facts import JOURNAL_TAG, RunFacts
-from boostlab.tracking.journal import Entry, Journal
+from boostlab.tracking.journal import Journal
+from boostlab.tracking.logged_models import give_up_model, send_model
 from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.store import OpenStore, as_store_error
-
-if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel
 
 POINTS_PER_CALL = 1000  # metrics of one request
 PARAMS_PER_CALL = 100
 TAGS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models instead of prompts
-ENTRY_TAG = "boostlab.entry"  # of a logged model: the entry of the journal that it was made from
 REASON_TAG = "boostlab.reason"
 REFUSES = "The store refuses a part of the run:"
 REFUSAL_LENGTH = 600  # characters of the store's message that are passed on
@@ -134,7 +129,7 @@ class Delivery:
                 return all(taken)
             receipt = {"refused": str(error)[:REFUSAL_LENGTH]}
             if group[0].type == "model":
-                self._give_up_model(facts, group[0])
+                give_up_model(self.store.client, facts, group[0])
         if receipt:
             self.journal.add_receipt(group[0], receipt)
         return "refused" not in receipt
@@ -175,7 +170,7 @@ class Delivery:
                     run_id, [DatasetInput(Dataset(**about), [InputTag("mlflow.data.context", entry.content["context"])])]
                 )
             case "model":
-                return self._send_model(facts, entry, is_repeated=is_repeated)
+                return send_model(client, facts, entry, is_repeated=is_repeated)
             case "end":
                 self._end(facts, entry)
             case unknown:
@@ -197,39 +192,6 @@ class Delivery:
         keys = {point.key for point in points}
         known = {_identify(point) for key in keys for point in self.store.client.get_metric_history(run_id, key)}
         return [point for point in points if _identify(point) not in known]
-
-    def _send_model(self, facts: RunFacts, entry: Entry, *, is_repeated: bool) -> dict[str, Any]:
-        from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model
-
-        from boostlab.models.packaging import package_model
-
-        client = self.store.client
-        if damaged := entry.damaged_files():
-            raise StoreError(f"The model's files are damaged: {', '.join(damaged)}.", kind="refused")
-        logged = self._find_model(facts, entry) if is_repeated else None
-        if logged is None:
-            logged = client.create_logged_model(
-                facts.experiment_id,
-                name=entry.content["name"],
-                source_run_id=facts.run_id,
-                model_type="boostlab",
-                tags={ENTRY_TAG: str(entry.start)},
-            )
-        if str(logged.status) != "READY":
-            with tempfile.TemporaryDirectory(prefix=".", dir=self.journal.path) as temporary:  # it goes with the journal
-                folder = Path(temporary) / "model"
-                ids = {"run_id": facts.run_id, "model_uuid": logged.model_id, "model_id": logged.model_id}
-                description = Model(artifact_path=logged.artifact_location, **ids)
-                package_model(entry.files, folder, mlflow_model=description)
-                client.log_model_artifacts(logged.model_id, str(folder))
-            client.finalize_logged_model(logged.model_id, "READY")
-        if not (is_repeated and self._has_output(facts.run_id, logged.model_id)):  # MLflow refuses the second time
-            client.log_outputs(facts.run_id, [LoggedModelOutput(logged.model_id, step=0)])
-        receipt = {"model_id": logged.model_id, "model_uri": f"models:/{logged.model_id}"}
-        if name := entry.content["register_as"]:
-            receipt["version"] = register_model(client, logged, name, is_repeated=is_repeated)
-        return receipt
 
     def _end(self, facts: RunFacts, entry: Entry) -> None:
         """Give the run its final status. It is not FINISHED if the store refuses a part of it."""
@@ -253,23 +215,6 @@ class Delivery:
         name = self.journal.path.name
         found = self.store.client.search_runs([experiment_id], f"tags.`{JOURNAL_TAG}` = '{name}'", max_results=1)
         return str(found[0].info.run_id) if found else None
-
-    def _find_model(self, facts: RunFacts, entry: Entry) -> LoggedModel | None:
-        """Return the logged model of an entry, if an earlier attempt has made it."""
-        wanted = f"source_run_id = '{facts.run_id}'"
-        found = self.store.client.search_logged_models([facts.experiment_id], filter_string=wanted)
-        return next((model for model in found if model.tags.get(ENTRY_TAG) == str(entry.start)), None)
-
-    def _has_output(self, run_id: str, model_id: str) -> bool:
-        outputs = self.store.client.get_run(run_id).outputs
-        return bool(outputs) and model_id in [output.model_id for output in outputs.model_outputs]
-
-    def _give_up_model(self, facts: RunFacts, entry: Entry) -> None:
-        """Mark a logged model whose files the store refuses as failed."""
-        with contextlib.suppress(Exception):  # the refusal itself says more
-            logged = self._find_model(facts, entry)
-            if logged is not None and str(logged.status) != "READY":
-                self.store.client.finalize_logged_model(logged.model_id, "FAILED")
 
     def _find_lost_run(self) -> None:
         """Check that the run is in the store; if the store has lost it, prepare the journal to make it again."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -31,28 +30,13 @@ from platformdirs import user_state_path
 
 from boostlab.atomic import sync, write_text
 from boostlab.errors import LabError
+from boostlab.tracking.entries import FILE, Entry, append_line, read_entries, size_of, sizes_of
 from boostlab.tracking.facts import RunFacts
 
 FORMAT = 2  # of the folder; 1 had a folder per entry
 POLL_S = 0.02
 RESERVE_BYTES = 1 << 16
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One record: a line of the journal."""
-
-    type: str  #: such as ``metrics`` or ``model``
-    content: dict[str, Any]
-    start: int  #: offset of the line in bytes
-    end: int  #: offset of the next line
-    files: Path  #: folder of the entry's files; it exists only if the entry has files
-    sizes: dict[str, int]  #: bytes of each file
-
-    def damaged_files(self) -> list[str]:
-        """Return the files that are gone or cut, as a loss of power leaves them."""
-        return [name for name, size in self.sizes.items() if _size(self.files / name) != size]
 
 
 @dataclass(frozen=True)
@@ -190,9 +174,9 @@ class Journal:
             if files is not None:
                 target.parent.mkdir(exist_ok=True)
                 shutil.move(files, target)
-                line |= {"files": target.name, "sizes": _sizes(target)}
+                line |= {"files": target.name, "sizes": sizes_of(target)}
             text = json.dumps(line, default=str).encode() + b"\n"
-            start = self._append("entries.jsonl", text, may_use_reserve=is_end)
+            start = self._append(FILE, text, may_use_reserve=is_end)
             if is_end:
                 with contextlib.suppress(FileNotFoundError):  # the courier may have delivered the run already
                     self.sync()
@@ -205,19 +189,7 @@ class Journal:
 
     def entries(self, start: int = 0) -> Iterator[Entry]:
         """Yield the entries from the offset `start`, in the order in which they were added; damaged lines are left out."""
-        with contextlib.suppress(FileNotFoundError), (self.path / "entries.jsonl").open("rb") as file:
-            file.seek(start)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return  # it is being written, or its writer was killed
-                start, begin = start + len(line), start
-                try:
-                    values = json.loads(line)
-                    content = values["content"]
-                except (ValueError, KeyError, TypeError):
-                    continue
-                files = self.path / "files" / values.get("files", "none")
-                yield Entry(values["type"], content, begin, start, files, values.get("sizes", {}))
+        return read_entries(self.path, start)
 
     def has_end(self) -> bool:
         """Tell whether the final status of the run was added."""
@@ -226,14 +198,14 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes of all entries."""
-        return max(_size(self.path / "entries.jsonl"), 0)
+        return max(size_of(self.path / FILE), 0)
 
     def sync(self) -> None:
         """Bring what was not sent yet to the disk, so that it survives a loss of power."""
         for entry in self.entries(self.cursor.sent):
             for name in entry.sizes:
                 sync(entry.files / name)
-        sync(self.path / "entries.jsonl")
+        sync(self.path / FILE)
         sync(self.path)
 
     @property
@@ -289,27 +261,12 @@ class Journal:
     def _append(self, name: str, text: bytes, *, may_use_reserve: bool) -> int:
         """Append a whole line to a file, or nothing, and return the line's offset."""
         try:
-            return self._append_line(name, text)
+            return append_line(self.path / name, text)
         except OSError as error:
             if error.errno not in FULL or not may_use_reserve:
                 raise
             (self.path / "reserve").unlink(missing_ok=True)
-            return self._append_line(name, text)
-
-    def _append_line(self, name: str, text: bytes) -> int:
-        file = os.open(self.path / name, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX)  # threads and child processes of a notebook write too
-            start = os.lseek(file, 0, os.SEEK_END)
-            if start and os.pread(file, 1, start - 1) != b"\n":  # a writer was killed: end its line, which is left out
-                start += os.write(file, b"\n")
-            written = os.write(file, text)
-            if written < len(text):
-                os.ftruncate(file, start)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return start
-        finally:
-            os.close(file)
+            return append_line(self.path / name, text)
 
 
 def journals_folder() -> Path:
@@ -352,14 +309,3 @@ def _write_cursor(folder: Path, cursor: Cursor) -> None:
         os.pwrite(file, f"{cursor.sent:020d} {cursor.attempted:020d}\n".encode(), 0)
     finally:
         os.close(file)
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1

@@ -23,8 +23,9 @@ from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
 from boostlab.redaction import environment_secrets, find_secrets, redact
+from boostlab.tracking.entries import Entry
 from boostlab.tracking.facts import FINDINGS_TAG, TAG_LENGTH
-from boostlab.tracking.journal import Entry, Journal
+from boostlab.tracking.journal import Journal
 from boostlab.tracking.summary import describe_findings
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from tests.support.stores import NewStore, all_runs
 from boostlab.registry.history import Stage
 from boostlab.registry.transition import apply_transition, request_transition
 from boostlab.registry.view import view_model
-from boostlab.tracking.delivery import find_experiment
+from boostlab.tracking.experiments import find_experiment
 from boostlab.tracking.store import OpenStore, find_store, open_store
 
 Open = Callable[[str], OpenStore]

@@ -18,12 +18,14 @@ import pytest
 from tests.support.runs import make_facts
 
 from boostlab.errors import LabError
-from boostlab.tracking.journal import Cursor, Journal, journals_folder, remove_litter, waiting_journals
+from boostlab.tracking.entries import Cursor
+from boostlab.tracking.journal import Journal, journals_folder, remove_litter, waiting_journals
 from boostlab.tracking.ui import MlflowUI
 
 OWN_UNTIL_KILLED = """
 import sys
 from boostlab.tracking.facts import RunFacts
+from boostlab.tracking.entries import Cursor
 from boostlab.tracking.journal import Journal
 journal = Journal.create(RunFacts("sqlite:////mlflow.db", "train", "train-1", "train", 0, tags={}, params={}))
 journal.add("tags", {"a": "b"})

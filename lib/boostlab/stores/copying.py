@@ -21,7 +21,7 @@ from boostlab.stores.facts import Facts, list_differences
 from boostlab.stores.pair import CopyReport, Outcome, Pair
 from boostlab.stores.registered import copy_registered
 from boostlab.stores.transfer import transfer_item
-from boostlab.tracking.delivery import find_experiment
+from boostlab.tracking.experiments import find_experiment
 from boostlab.tracking.store import OpenStore, Store
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from boostlab.errors import StoreError
 from boostlab.tracking.entries import Entry
+from boostlab.tracking.experiments import find_experiment
 from boostlab.tracking.facts import JOURNAL_TAG, RunFacts
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.logged_models import give_up_model, send_model
@@ -25,7 +26,6 @@ POINTS_PER_CALL = 1000  # metrics of one request
 PARAMS_PER_CALL = 100
 TAGS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
-EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's UI opens on models instead of prompts
 REASON_TAG = "boostlab.reason"
 REFUSES = "The store refuses a part of the run:"
 REFUSAL_LENGTH = 600  # characters of the store's message that are passed on
@@ -279,33 +279,3 @@ def _cut(items: Sequence[Any], length: int) -> Iterator[list[Any]]:
 def _is_open(receipt: dict[str, Any]) -> bool:
     """Tell whether an entry was refused, and no notebook has raised that where the entry was logged."""
     return "refused" in receipt and not receipt.get("is_raised")
-
-
-def find_experiment(name: str, store: OpenStore, *, tags: Mapping[str, str] = EXPERIMENT_TAGS) -> str:
-    """Return the id of the experiment of a name, which is made with these tags if the store has none.
-
-    Raises
-    ------
-    StoreError
-        If the experiment was deleted.
-    """
-    from mlflow.exceptions import MlflowException
-
-    client = store.client
-    experiment = client.get_experiment_by_name(name)
-    if experiment is None:
-        slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
-        location = (store.artifact_root / (slug or "_")).as_uri() if store.artifact_root else None
-        try:
-            return str(client.create_experiment(name, artifact_location=location, tags=dict(tags)))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            experiment = client.get_experiment_by_name(name)  # made by another process in the meantime
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        raise StoreError(
-            f"The experiment {name!r} was deleted in {store.shown}. Name another one, or restore it: "
-            f"mlflow experiments restore --experiment-id {experiment.experiment_id if experiment else '…'}",
-            kind="refused",
-        )
-    return str(experiment.experiment_id)

@@ -31,6 +31,14 @@ class Entry:
         return [name for name, size in self.sizes.items() if size_of(self.files / name) != size]
 
 
+@dataclass(frozen=True)
+class Cursor:
+    """How far the entries were sent, as offsets in bytes."""
+
+    sent: int = 0
+    attempted: int = 0  #: past `sent` if the store's answer to the entries in between was lost
+
+
 def read_entries(journal: Path, start: int = 0) -> Iterator[Entry]:
     """Yield the entries of a journal's folder from the offset `start`; damaged lines are left out."""
     with contextlib.suppress(FileNotFoundError), (journal / FILE).open("rb") as file:
@@ -66,6 +74,24 @@ def append_line(path: Path, text: bytes) -> int:
             os.ftruncate(file, start)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return start
+    finally:
+        os.close(file)
+
+
+def read_cursor(journal: Path) -> Cursor:
+    """Return how far a journal's entries were sent."""
+    try:
+        sent, attempted = (journal / "cursor").read_text().split()
+        return Cursor(int(sent), int(attempted))
+    except (OSError, ValueError):
+        return Cursor(0, max(size_of(journal / FILE), 0))  # unknown: each entry may have been sent
+
+
+def write_cursor(journal: Path, cursor: Cursor) -> None:
+    """Write a cursor in place: its size never changes, so that a full disk does not matter."""
+    file = os.open(journal / "cursor", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(file, f"{cursor.sent:020d} {cursor.attempted:020d}\n".encode(), 0)
     finally:
         os.close(file)
 

@@ -21,7 +21,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +30,23 @@ from platformdirs import user_state_path
 
 from boostlab.atomic import sync, write_text
 from boostlab.errors import LabError
-from boostlab.tracking.entries import FILE, Entry, append_line, read_entries, size_of, sizes_of
+from boostlab.tracking.entries import (
+    FILE,
+    Cursor,
+    Entry,
+    append_line,
+    read_cursor,
+    read_entries,
+    size_of,
+    sizes_of,
+    write_cursor,
+)
 from boostlab.tracking.facts import RunFacts
 
 FORMAT = 2  # of the folder; 1 had a folder per entry
 POLL_S = 0.02
 RESERVE_BYTES = 1 << 16
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """How far the entries were sent, as offsets in bytes."""
-
-    sent: int = 0
-    attempted: int = 0  #: past `sent` if the store's answer to the entries in between was lost
 
 
 class Journal:
@@ -72,7 +74,7 @@ class Journal:
             (draft / "delivery.lock").touch()  # on a full disk the courier could not make it
             journal.acquire()
             (draft / "reserve").write_bytes(bytes(RESERVE_BYTES))
-            _write_cursor(draft, Cursor())
+            write_cursor(draft, Cursor())
             journal.path = draft.rename(folder / draft.name.rpartition("-")[2])  # the lock is held: it never looks orphaned
             sync(folder)
         except BaseException as error:
@@ -211,15 +213,11 @@ class Journal:
     @property
     def cursor(self) -> Cursor:
         """How far the entries were sent."""
-        try:
-            sent, attempted = (self.path / "cursor").read_text().split()
-            return Cursor(int(sent), int(attempted))
-        except (OSError, ValueError):
-            return Cursor(0, self.size)  # unknown: each entry may have been sent
+        return read_cursor(self.path)
 
     def move_cursor(self, *, sent: int, attempted: int | None = None) -> None:
         """Note how far the entries were sent, and up to where that is attempted."""
-        _write_cursor(self.path, Cursor(sent, max(sent, attempted or 0)))
+        write_cursor(self.path, Cursor(sent, max(sent, attempted or 0)))
 
     def add_receipt(self, entry: Entry, receipt: Mapping[str, Any]) -> None:
         """Keep the store's answer to an entry."""
@@ -300,12 +298,3 @@ def _hide(name: str) -> str:
 
 def _write_facts(folder: Path, facts: RunFacts) -> None:
     write_text(folder / "run.json", json.dumps({"format": FORMAT, **asdict(facts)}, default=str), durable=True)
-
-
-def _write_cursor(folder: Path, cursor: Cursor) -> None:
-    """Write a cursor in place: its size never changes, so that a full disk does not matter."""
-    file = os.open(folder / "cursor", os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        os.pwrite(file, f"{cursor.sent:020d} {cursor.attempted:020d}\n".encode(), 0)
-    finally:
-        os.close(file)

@@ -77,6 +77,7 @@ def test_the_lean_image_is_small_hardened_and_without_mlflow(engine: Any, built:
         assert container.wait()["StatusCode"] == 0  # 137 would mean that the engine killed it
 
 
+@pytest.mark.usefixtures("engine")
 def test_an_image_of_another_version_fails(version_store: Any, built: Built) -> None:
     target, image = built("lean")
     other = choose_target(version_store, deploy_settings(version=1))

@@ -15,7 +15,8 @@ from tests.support.stores import artifacts, read_artifact
 from tests.support.waiting import wait_until
 
 from boostlab.errors import LabError
-from boostlab.stores import Backup, backup_store, restore_store
+from boostlab.stores import backup_store, restore_store
+from boostlab.stores.backup import Backup
 from boostlab.tracking.store import OpenStore
 
 WRITER = """

@@ -13,7 +13,8 @@ from tests.stores.conftest import Open
 from tests.support.runs import make_facts
 
 from boostlab.cli import main
-from boostlab.stores import Check, diagnose
+from boostlab.stores import diagnose
+from boostlab.stores.diagnosis import Check
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import find_store
 

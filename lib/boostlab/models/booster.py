@@ -6,23 +6,24 @@ tree never ends. This module checks all indices and lengths, and then gives XGBo
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost as xgb
 
 from .contract import BOOSTER_FILE, Contract
 from .ubjson import DAMAGES, parse_ubjson
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 Array = np.ndarray[Any, Any]
 LINKS = ("left_children", "right_children", "parents", "split_indices")
 PARTS = (*LINKS, "split_conditions", "split_type", "default_left")  # of each node
 STATISTICS = ("loss_changes", "sum_hessian")  # of each node
-# XGBoost 3.2 changed the format of trees whose leaves are vectors, and crashes on the former one: on a sound file of 3.1.
-VECTORS_HAVE_WEIGHTS = tuple(map(int, xgb.__version__.split(".")[:2])) >= (3, 2)
 OBJECTIVES = re.compile(r"(reg|binary|multi|count|survival):\w+")
 MOST_OUTPUTS = 100_000
 
@@ -35,9 +36,30 @@ def load_booster(folder: str | Path, contract: Contract) -> xgb.Booster:
     ValueError
         If the file is damaged, or its booster does not fit the contract.
     """
+    import xgboost as xgb
+
+    return xgb.Booster(model_file=bytearray(read_booster(folder, contract)))
+
+
+def read_booster(folder: str | Path, contract: Contract) -> bytes:
+    """Return the content of ``model.ubj`` after checking it.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or its booster does not fit the contract.
+    """
     content = (Path(folder) / BOOSTER_FILE).read_bytes()
     check_booster(content, contract)
-    return xgb.Booster(model_file=bytearray(content))
+    return content
+
+
+def find_xgboost() -> Path:
+    """Return the folder of the package xgboost, without importing it: the lean server does without, and so starts sooner."""
+    spec = importlib.util.find_spec("xgboost")
+    if spec is None or spec.origin is None:
+        raise ValueError("the package xgboost is not installed")
+    return Path(spec.origin).parent
 
 
 def check_booster(content: bytes, contract: Contract) -> None:
@@ -97,8 +119,10 @@ def _check_trees(trees: Sequence[Any], inputs: Sequence[int], outputs: int) -> N
     _require((sizes > 0).all(), "has a tree without nodes")
     widths_in = {_whole(tree["tree_param"]["num_feature"]) for tree in trees}
     _require(widths_in == {len(inputs)}, "has a tree with a wrong number of inputs")
-    has_weights = width > 1 and VECTORS_HAVE_WEIGHTS
-    changed = f"has vector leaves of another version of XGBoost than {xgb.__version__}: load it with the version that wrote it"
+    # XGBoost 3.2 changed the format of trees whose leaves are vectors, and crashes on the former one: on a sound file of 3.1.
+    version = (find_xgboost() / "VERSION").read_text().strip() if width > 1 else ""
+    has_weights = width > 1 and tuple(map(int, version.split(".")[:2])) >= (3, 2)
+    changed = f"has vector leaves of another version of XGBoost than {version}: load it with the version that wrote it"
     _require({"leaf_weights" in tree for tree in trees} == {has_weights}, changed)
     for name in (*PARTS, *(STATISTICS if width == 1 or has_weights else ())):
         _require([len(tree[name]) for tree in trees] == sizes.tolist(), f"has {name} of a wrong length")

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xgboost as xgb
 
 from .booster import load_booster
 from .contract import EPOCH_UNITS, NUMERIC_DATES, Contract, Feature, Label
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xgboost as xgb
 
 Array = np.ndarray[Any, Any]
 BOOLEANS = {"true": 1.0, "false": 0.0, "1": 1.0, "0": 0.0, "1.0": 1.0, "0.0": 0.0}
@@ -80,6 +80,8 @@ class Predictor:
         return to_answers(self._raw(rows), self.contract)
 
     def _raw(self, rows: pd.DataFrame) -> Array:
+        import xgboost as xgb
+
         features = self.contract.features
         matrix = xgb.DMatrix(
             encode_rows(rows, features),

@@ -1,37 +1,61 @@
-"""Predictions through XGBoost's C interface.
+"""Predictions through XGBoost's documented C interface, without its Python package.
 
-``Booster.inplace_predict`` gives the same values. For one row it spends most of its time elsewhere: it inspects the type of
-its input, makes a class for the result, and creates a proxy matrix on each call, which reads the machine's limits from files.
-Here each thread creates its proxy matrix once.
+The values are the same. The package imports scipy, which takes most of a server's start and half of an image, and for one row
+``Booster.inplace_predict`` spends most of its time elsewhere: it inspects the type of its input, makes a class for the result,
+and creates a proxy matrix on each call, which reads the machine's limits from files. Here each thread has its own buffers.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
+import runpy
 import threading
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 import numpy as np
-import xgboost as xgb
-from xgboost.libpath import find_lib_path
 
+from boostlab.models.booster import find_xgboost
 from boostlab.models.predictor import Array
 
-LIBRARY = ctypes.CDLL(find_lib_path()[0])  # the one that XGBoost has loaded
-LIBRARY.XGBGetLastError.restype = ctypes.c_char_p
 OPTIONS = b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":true}'
 ARRAY_INTERFACE = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}'  # numpy's, as JSON
+DENSE_OPTIONS = b'{"missing":NaN,"nthread":1}'
 
 
-class InPlaceBooster(threading.local):
-    """A booster of type ``gbtree`` that predicts without a DMatrix. Each thread has its own buffers."""
+class BoosterError(ValueError):
+    """XGBoost refuses a booster or its input."""
 
-    def __init__(self, booster: xgb.Booster) -> None:
-        self._booster, self._width = booster, booster.num_features()
-        self._proxy = _ProxyMatrix()
-        self._shape, self._dimensions = ctypes.POINTER(ctypes.c_uint64)(), ctypes.c_uint64()
-        self._values = ctypes.POINTER(ctypes.c_float)()
-        results = (ctypes.byref(self._shape), ctypes.byref(self._dimensions), ctypes.byref(self._values))
-        self._arguments = (ctypes.c_char_p(OPTIONS), self._proxy, *results)
+
+class Booster:
+    """A trained booster, for any number of threads.
+
+    Parameters
+    ----------
+    content : bytes
+        A booster in UBJSON that :func:`boostlab.models.booster.check_booster` has passed.
+    threads : int
+        XGBoost threads per call.
+
+    Raises
+    ------
+    BoosterError
+        If XGBoost cannot read it.
+    """
+
+    def __init__(self, content: bytes, *, threads: int = 1) -> None:
+        library = _library()
+        self._handle = _Handle("XGBoosterCreate", None, ctypes.c_uint64(0))
+        _check(library.XGBoosterLoadModelFromBuffer(self._handle, content, ctypes.c_uint64(len(content))))
+        _check(library.XGBoosterSetParam(self._handle, b"nthread", str(threads).encode()))
+        width, length, text = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_char_p()
+        _check(library.XGBoosterGetNumFeature(self._handle, ctypes.byref(width)))
+        _check(library.XGBoosterSaveJsonConfig(self._handle, ctypes.byref(length), ctypes.byref(text)))
+        kind = json.loads(text.value or b"")["learner"]["gradient_booster"]["name"]
+        self._is_in_place = kind == "gbtree"  # only tree boosters predict without a DMatrix, and DART then rounds differently
+        self._width, self._buffers = width.value, _Buffers()
 
     def predict(self, matrix: Array) -> Array:
         """Return the booster's output for each row.
@@ -56,25 +80,50 @@ class InPlaceBooster(threading.local):
                 f"The matrix is {matrix.dtype} of shape {matrix.shape}. "
                 f"The booster takes C-contiguous float32 of shape (n, {self._width})."
             )
+        library, buffers = _library(), self._buffers
         interface = ARRAY_INTERFACE % (matrix.__array_interface__["data"][0], rows, width)
-        _check(LIBRARY.XGBoosterPredictFromDense(self._booster.handle, interface, *self._arguments))
-        groups = self._shape[1]
-        copied = ctypes.string_at(self._values, rows * groups * matrix.itemsize)  # the next call overwrites this memory
+        if self._is_in_place:
+            _check(library.XGBoosterPredictFromDense(self._handle, interface, OPTIONS, buffers.proxy, *buffers.results))
+        else:
+            data = _Handle("XGDMatrixCreateFromDense", interface, DENSE_OPTIONS)
+            _check(library.XGBoosterPredictFromDMatrix(self._handle, data, OPTIONS, *buffers.results))
+        groups = buffers.shape[1]
+        copied = ctypes.string_at(buffers.values, rows * groups * matrix.itemsize)  # the next call overwrites this memory
         values = np.frombuffer(copied, np.float32)
         return values if groups == 1 else values.reshape(rows, groups)
 
 
-class _ProxyMatrix(ctypes.c_void_p):
-    """XGBoost's proxy DMatrix: a handle for data that stays in the caller's memory."""
+class _Buffers(threading.local):
+    """What a call writes to: one set for each thread."""
 
     def __init__(self) -> None:
+        self.proxy = _Handle("XGProxyDMatrixCreate")
+        self.shape, self.values = ctypes.POINTER(ctypes.c_uint64)(), ctypes.POINTER(ctypes.c_float)()
+        self.results = (ctypes.byref(self.shape), ctypes.byref(ctypes.c_uint64()), ctypes.byref(self.values))
+
+
+class _Handle(ctypes.c_void_p):
+    """An object of the library, made by its function `create` and freed with this one."""
+
+    def __init__(self, create: str, *arguments: Any) -> None:
         super().__init__()
-        _check(LIBRARY.XGProxyDMatrixCreate(ctypes.byref(self)))
+        _check(getattr(_library(), create)(*arguments, ctypes.byref(self)))
+        self._free = _library().XGBoosterFree if create == "XGBoosterCreate" else _library().XGDMatrixFree
 
     def __del__(self) -> None:
-        LIBRARY.XGDMatrixFree(self)
+        if self:
+            self._free(self)
+
+
+@cache
+def _library() -> Any:
+    """Load the library that the package would load, found by the package's own search."""
+    find: Callable[[], list[str]] = runpy.run_path(str(find_xgboost() / "libpath.py"))["find_lib_path"]
+    library = ctypes.CDLL(find()[0])
+    library.XGBGetLastError.restype = ctypes.c_char_p
+    return library
 
 
 def _check(code: int) -> None:
     if code:
-        raise xgb.core.XGBoostError(LIBRARY.XGBGetLastError().decode())
+        raise BoosterError(_library().XGBGetLastError().decode().splitlines()[0])

@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import orjson
-import xgboost as xgb
 
-from boostlab.models.booster import load_booster
+from boostlab.models.booster import read_booster
 from boostlab.models.contract import MODEL_DATA, NUMERIC_DATES, Contract, Feature
 from boostlab.models.predictor import (
     Array,
@@ -25,14 +24,12 @@ from boostlab.models.predictor import (
     drop_missing,
     find_codes,
     index_categories,
-    input_types,
     narrow_numbers,
     parse_booleans,
-    safe_names,
     split_dates,
     to_answers,
 )
-from boostlab.serving.booster import InPlaceBooster
+from boostlab.serving.booster import Booster
 from boostlab.serving.errors import RequestError
 from boostlab.serving.fast_path import read_fast
 from boostlab.serving.parsing import Rows, read_request
@@ -74,27 +71,21 @@ class ServedModel:
     def __init__(self, folder: Path, *, threads: int = 1) -> None:
         try:
             self.contract = Contract.read_model(folder)
-            self.booster = load_booster(folder / MODEL_DATA, self.contract)
+            self.booster = Booster(read_booster(folder / MODEL_DATA, self.contract), threads=threads)
             self.info = _read_info(folder)
-        except (OSError, ValueError, KeyError, xgb.core.XGBoostError) as error:
+        except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             raise ServingError(
                 f"{folder} does not hold a model made by boostlab: {reason}. Name the folder that contains MLmodel."
             ) from None
-        self.booster.set_param({"nthread": threads})
         self.features, self.labels = self.contract.features, self.contract.labels
         self._features = {item.name: item for item in self.features}
         self._positions = {item.name: index_categories(item) for item in self.features if item.type == "category"}
-        self._names, self._types = safe_names(self.features), input_types(self.features)
         ends = accumulate(item.width for item in self.features)
         self._slices = {item.name: slice(end - item.width, end) for item, end in zip(self.features, ends, strict=True)}
         self._number_columns = [item.name for item in self.features if item.type == "number" and item.mlflow_type == "double"]
         plain = len(self._number_columns) == len(self.features) and not any(item.missing for item in self.features)
         self.fast_columns = self._number_columns if plain else []
-        configuration = json.loads(self.booster.save_config())
-        # only tree boosters predict without a DMatrix, and DART then rounds differently
-        in_place = configuration["learner"]["gradient_booster"]["name"] == "gbtree"
-        self._in_place = InPlaceBooster(self.booster) if in_place else None
 
     def answer(self, body: bytes, content_type: str | None) -> tuple[bytes, int]:
         """Return the response's body for a request's body, and the number of rows.
@@ -124,7 +115,7 @@ class ServedModel:
 
     def encode(self, rows: Rows) -> Array:
         """Return rows as the booster's matrix, float32 of shape (n_rows, n_inputs)."""
-        matrix = np.full((rows.count, len(self._types)), np.nan, np.float32)
+        matrix = np.full((rows.count, sum(item.width for item in self.features)), np.nan, np.float32)
         if not rows.count:
             return matrix
         numbers = [name for name in self._number_columns if name in rows.columns]
@@ -143,19 +134,12 @@ class ServedModel:
 
     def predict(self, matrix: Array, *, probabilities: bool = False) -> list[Any]:
         """Return a prediction for each row: a number, a label, or a number for each quantile or each label."""
-        answers = to_answers(self._predict_raw(matrix), self.contract)
+        raw = self.booster.predict(matrix) if len(matrix) else np.empty(0, np.float32)
+        answers = to_answers(raw, self.contract)
         if self.labels and not probabilities:
             return list(choose_labels(answers, self.labels).tolist())
         names = [str(label) for label in self.labels] or self.contract.answer_names
         return [dict(zip(names, row, strict=True)) for row in answers.tolist()] if names else list(answers.tolist())
-
-    def _predict_raw(self, matrix: Array) -> Array:
-        if not len(matrix):
-            return np.empty(0, np.float32)
-        if self._in_place:
-            return self._in_place.predict(matrix)
-        data = xgb.DMatrix(matrix, feature_names=self._names, feature_types=self._types, enable_categorical=True)
-        return np.asarray(self.booster.predict(data))
 
     def _encode_column(self, values: Array, feature: Feature) -> Array:
         if feature.type == "category":

@@ -45,7 +45,8 @@ def test_answers_to_the_last_bit_what_the_package_answers(objective: str, rows: 
 def test_answers_without_trees_alone_what_the_package_answers(kind: str) -> None:
     _, matrix = make()
     complete = np.nan_to_num(matrix)
-    booster = xgb.train({"booster": kind, "nthread": 1, "rate_drop": 0.3}, xgb.DMatrix(complete, complete[:, 0] ** 2), 20)
+    params = {"booster": kind, "nthread": 1} | ({"rate_drop": 0.3} if kind == "dart" else {})
+    booster = xgb.train(params, xgb.DMatrix(complete, complete[:, 0] ** 2), 20)
     expected = booster.predict(xgb.DMatrix(complete[:7]))
 
     assert load(booster).predict(complete[:7]).tobytes() == expected.tobytes()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boostlab.serving.fast_path import read_fast
+from boostlab.serving.fast_path import read_fast, to_matrix
 
 NAMES = ["a", "b"]
 WRONG_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
@@ -17,7 +17,8 @@ WRONG_SPLITS: list[Any] = [[1], None, "ab", {}]
 
 
 def read(content: Any, content_type: str | None = "application/json") -> np.ndarray | None:
-    return read_fast(json.dumps(content).encode(), content_type, NAMES)
+    values = read_fast(json.dumps(content).encode(), content_type, NAMES)
+    return None if values is None else to_matrix(values, len(NAMES))
 
 
 @pytest.mark.parametrize(

@@ -1,164 +1,186 @@
-"""The web application: MLflow's endpoints and ours, as plain ASGI.
+"""The web application of one worker: what holds for each request, whatever its path.
 
 Each request gets an id, is counted, and is logged if the settings say so. An unexpected error is answered with 500 and the
-request's id; the traceback goes to the log.
+request's id; the traceback goes to the log. :mod:`boostlab.serving.endpoints` answers; small predictions that arrive together are
+answered together.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hmac
+import itertools
 import os
 import time
 import traceback
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-import orjson
+from starlette.responses import Response
 
-from boostlab.serving.errors import MediaTypeError, RequestError
+from boostlab.serving.endpoints import create_endpoints, describe_failure, render_error
+from boostlab.serving.errors import RequestError
+from boostlab.serving.log import format_line, write_line
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
-from boostlab.serving.openapi import describe_api, render_page
+from boostlab.serving.protocol import SmallRequest
 from boostlab.serving.settings import ServerSettings
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-JSON, TEXT, HTML = b"application/json", b"text/plain; charset=utf-8", b"text/html; charset=utf-8"
-METHODS = {"/invocations": "POST"} | dict.fromkeys(["/ping", "/health", "/version", "/metrics", "/openapi.json", "/docs"], "GET")
-LARGE_BODY_BYTES = 65_536  # from here on a thread answers, so that the event loop goes on with other requests
-PROBES = frozenset(["/ping", "/health"])  # requested every few seconds: not logged
-CLIENT_GONE = 499  # nginx's status for a client that disconnected
-
-
-@dataclass(frozen=True)
-class Response:
-    """A response, and the number of rows that it predicts."""
-
-    body: bytes
-    status: int = 200
-    content_type: bytes = JSON
-    rows: int = 0
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+PROBES = frozenset(
+    ["/ping", "/health", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"]
+)  # often requested: not logged
+CLOSING = frozenset([408, 413, 503])  # statuses after which the connection ends
 
 
 class App:
-    """The application of one worker. While it is `draining`, responses ask clients to reconnect, and health checks fail."""
+    """The application. While it is `draining`, responses ask clients to reconnect, and readiness checks fail.
 
-    def __init__(self, model: ServedModel, settings: ServerSettings, metrics: Metrics) -> None:
+    Attributes
+    ----------
+    small_paths : frozenset of bytes
+        The paths of predictions, as they are in a request.
+    count_connections : callable
+        Returns the number of open connections of this worker.
+    """
+
+    def __init__(self, model: ServedModel, settings: ServerSettings, metrics: Metrics, keys: Sequence[bytes] = ()) -> None:
         self._model, self._metrics, self._settings = model, metrics, settings
-        self._max_bytes = int(settings.max_body_mb * 1_000_000)
         self.draining = False
-        self._pages = {
-            "/version": Response(model.info.mlflow_version.encode()),
-            "/openapi.json": Response(orjson.dumps(describe_api(model))),
-            "/docs": Response(render_page(model).encode(), content_type=HTML),
-        }
+        self.count_connections: Callable[[], int] = lambda: 0
+        self._endpoints = create_endpoints(model, settings, metrics, is_ready=lambda: not self.draining, admit=self._admit)
+        aliases = {settings.predict_route: "/invocations", settings.health_route: "/ping"}
+        self._aliases = {route: path for route, path in aliases.items() if route}
+        predictions = {"/invocations", *(route for route, path in self._aliases.items() if path == "/invocations")}
+        self.small_paths = frozenset((settings.path_prefix + path).encode() for path in predictions)
+        self._keys = keys
+        self._id_start, self._id_numbers = os.urandom(4).hex(), itertools.count(int.from_bytes(os.urandom(3)))
+        self._small: list[SmallRequest] = []
+
+    @property
+    def takes_small(self) -> bool:
+        """Whether small predictions can be answered together now."""
+        return not self.draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         started = time.perf_counter()
         headers = dict(scope["headers"])
-        request_id = _choose_id(headers.get(b"x-request-id", b""))
+        request_id = self._choose_id(headers)
+        path = self._find_path(scope["path"])
+        scope |= {"path": path, "raw_path": path.encode(), "root_path": ""}
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state |= {"rows": 0, "request_id": request_id}
+        status = 500
         self._metrics.begin()
+
+        async def send_with_id(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if self.draining or status in CLOSING:
+                    message["headers"].append((b"connection", b"close"))
+            await send(message)
+
         failure = ""
         try:
-            response = await self._respond(scope["path"], scope["method"], headers, receive)
-        except RequestError as error:
-            response = _to_response(error)
-        except Exception:
+            await self._endpoints(scope, receive, send_with_id)
+        except Exception:  # the endpoints have answered with 500
             failure = traceback.format_exc()
-            message = f"The server failed. Its log has the reason: search for request {request_id}."
-            response = _to_response(RequestError(message, code="INTERNAL_ERROR", status=500))
-        try:
-            if response.status != CLIENT_GONE:
-                await self._send(response, request_id, send)
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.end(scope["path"], response.status, seconds, response.rows)
-            self._log(scope, response, request_id, seconds, failure)
+            self._metrics.end(path, status, seconds, state["rows"])
+            if failure or status >= 500 or (self._settings.log_requests and path not in PROBES):
+                write_line(**_describe(request_id, scope["method"], path, status, seconds, state["rows"], failure))
 
-    async def _respond(self, path: str, method: str, headers: dict[bytes, bytes], receive: Receive) -> Response:
-        if method != METHODS.get(path, method):
-            return Response(b'{"detail":"Method Not Allowed"}', status=405, headers=((b"allow", METHODS[path].encode()),))
-        if path == "/invocations":
-            body = await self._read_body(receive)
-            content_type = headers[b"content-type"].decode("latin-1") if b"content-type" in headers else None
-            if len(body) < LARGE_BODY_BYTES:
-                content, rows = self._model.answer(body, content_type)
-            else:
-                content, rows = await asyncio.to_thread(self._model.answer, body, content_type)
-            return Response(content, rows=rows)
+    def add_small(self, request: SmallRequest) -> None:
+        """Answer a small prediction at the end of this turn of the event loop, together with those that also arrived."""
+        self._metrics.begin()
+        if not self._small:
+            asyncio.get_running_loop().call_soon(self._answer_small)
+        self._small.append(request)
+
+    def count_refused(self, status: int) -> None:
+        """Count a request or a connection that ends before the application sees it, or without its answer."""
+        self._metrics.begin()
+        self._metrics.end("other", status, 0.0, 0)
+
+    def _answer_small(self) -> None:
+        requests, self._small = self._small, []
+        found = self._model.answer_together([(each.body, _content_type(each.headers)) for each in requests])
+        lines = []
+        for request, answer in zip(requests, found, strict=True):
+            request_id, failure, rows = self._choose_id(request.headers), "", 0
+            try:
+                if self._keys:
+                    self._check_key(request.headers)
+                if isinstance(answer, Exception):
+                    raise answer
+                body, rows = answer
+                response = Response(body, media_type="application/json")
+            except RequestError as error:
+                response = render_error(error, "/invocations", request_id)
+            except Exception as error:
+                failure = "".join(traceback.format_exception(error))
+                response = render_error(describe_failure(request_id), "/invocations", request_id)
+            request.connection.answer(response, request_id)
+            seconds = time.perf_counter() - request.started
+            self._metrics.end("/invocations", response.status_code, seconds, rows)
+            if self._settings.log_requests or failure:
+                lines.append(
+                    format_line(**_describe(request_id, "POST", "/invocations", response.status_code, seconds, rows, failure))
+                )
+        if lines:
+            os.write(1, b"".join(lines))
+
+    def _find_path(self, path: str) -> str:
+        """Return the path of an endpoint: without the prefix and a slash at the end."""
+        prefix = self._settings.path_prefix
+        if prefix and (path + "/").startswith(prefix + "/"):
+            path = path[len(prefix) :]
+        path = path.rstrip("/") or "/"
+        return self._aliases.get(path, path)
+
+    def _admit(self, path: str, headers: Mapping[bytes, bytes]) -> None:
         if path in PROBES:
-            return Response(b"\n", status=503 if self.draining else 200)
-        if path == "/metrics":
-            return Response(self._metrics.render().encode(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
-        return self._pages.get(path) or Response(b'{"detail":"Not Found"}', status=404)
-
-    async def _read_body(self, receive: Receive) -> bytes:
-        """Return a request's body.
-
-        A body that is too large is read to its end and discarded: its sender reads the response only then.
-        """
-        chunks, size, more = [], 0, True
-        try:
-            async with asyncio.timeout(self._settings.body_timeout_s):
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise RequestError("The client disconnected.", status=CLIENT_GONE)
-                    size += len(message.get("body", b""))
-                    if size <= self._max_bytes:
-                        chunks.append(message.get("body", b""))
-                    more = message.get("more_body", False)
-        except TimeoutError:
-            seconds = self._settings.body_timeout_s
-            raise RequestError(f"The body did not arrive within {seconds:g} s.", code="DEADLINE_EXCEEDED", status=408) from None
-        if size > self._max_bytes:
-            limit = f"{self._settings.max_body_mb:g} MB"
-            reason = f"The body has {size / 1e6:.1f} MB. The server takes at most {limit}: send fewer rows per request."
-            raise RequestError(reason, code="REQUEST_LIMIT_EXCEEDED", status=413)
-        return b"".join(chunks)
-
-    async def _send(self, response: Response, request_id: str, send: Send) -> None:
-        headers = [(b"content-type", response.content_type), (b"content-length", str(len(response.body)).encode())]
-        headers += [(b"x-request-id", request_id.encode()), *response.headers]
-        if self.draining or response.status in (408, 413):
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": response.body})
-
-    def _log(self, scope: Scope, response: Response, request_id: str, seconds: float, failure: str) -> None:
-        if response.status < 500 and (not self._settings.log_requests or scope["path"] in PROBES):
             return
-        fields: dict[str, Any] = {
-            "request_id": request_id,
-            "method": scope["method"],
-            "path": scope["path"],
-            "status": response.status,
-            "ms": round(seconds * 1000, 2),
-            "rows": response.rows,
-        }
-        if failure:
-            fields["traceback"] = failure
-        write_line("error" if response.status >= 500 else "info", **fields)
+        if self.count_connections() > self._settings.connections:
+            raise RequestError("The server has too many connections. Try again soon.", code="RESOURCE_EXHAUSTED", status=503)
+        if self._keys:
+            self._check_key(headers)
+
+    def _check_key(self, headers: Mapping[bytes, bytes]) -> None:
+        """Raise a RequestError unless the request has one of the keys."""
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        sent = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+        if not sum(hmac.compare_digest(sent, key) for key in self._keys):  # all are compared: the time tells nothing about them
+            message = "The request has no valid key. Send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
+            raise RequestError(message, code="UNAUTHENTICATED", status=401)
+
+    def _choose_id(self, headers: Mapping[bytes, bytes]) -> str:
+        """Return the caller's request id if it is a short plain word, otherwise a new one."""
+        sent = headers.get(b"x-request-id", b"")
+        if 0 < len(sent) <= 64 and sent.replace(b"-", b"").replace(b"_", b"").isalnum():
+            return sent.decode("ascii")
+        return f"{self._id_start}{next(self._id_numbers) & 0xFFFFFFFF:08x}"
 
 
-def write_line(level: str, **fields: Any) -> None:
-    """Write a line of JSON to standard output in one call, so that lines of several workers do not mix."""
-    line = {"time": round(time.time(), 3), "level": level, **fields}
-    os.write(1, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS))
+def _content_type(headers: Mapping[bytes, bytes]) -> str | None:
+    sent = headers.get(b"content-type")
+    return None if sent is None else sent.decode("latin-1")
 
 
-def _choose_id(sent: bytes) -> str:
-    """Return the caller's request id if it is a short plain word, otherwise a new one."""
-    if 0 < len(sent) <= 64 and sent.replace(b"-", b"").replace(b"_", b"").isalnum():
-        return sent.decode("ascii")
-    return os.urandom(8).hex()
-
-
-def _to_response(error: RequestError) -> Response:
-    if isinstance(error, MediaTypeError):
-        return Response(str(error).encode(errors="replace"), status=error.status, content_type=TEXT)
-    return Response(error.to_json(), status=error.status)
+def _describe(request_id: str, method: str, path: str, status: int, seconds: float, rows: int, failure: str) -> dict[str, Any]:
+    fields = {
+        "level": "error" if status >= 500 else "info",
+        "request_id": request_id,
+        "method": method,
+        "path": path,
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+        "rows": rows,
+    }
+    return fields | ({"traceback": failure} if failure else {})

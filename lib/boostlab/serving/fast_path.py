@@ -12,28 +12,34 @@ from typing import Any
 import numpy as np
 import orjson
 
-from boostlab.models.predictor import Array, narrow_numbers
+from boostlab.models.predictor import Array
 
+FAST_TYPES = frozenset(["application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"])
 NUMBER_TYPES = {int, float}  # not bool, although it is a subclass of int
 
 
-def read_fast(body: bytes, content_type: str | None, names: list[str]) -> Array | None:
-    """Return rows as the booster's matrix, of shape (n_rows, n_columns), or None if the fast path does not apply.
+def read_fast(body: bytes, content_type: str | None, names: list[str]) -> list[Any] | None:
+    """Return the values row by row, or None if the fast path does not apply.
 
     Examples
     --------
     >>> read_fast(b'{"dataframe_records": [{"a": 1, "b": 2.5}]}', "application/json", ["a", "b"])
-    array([[1. , 2.5]], dtype=float32)
+    [1, 2.5]
     """
-    if not names or content_type != "application/json":
+    if not names or content_type not in FAST_TYPES:
         return None
     try:
         values = _list_values(orjson.loads(body), names)
-        if not values or not NUMBER_TYPES.issuperset(map(type, values)):
-            return None
-        return narrow_numbers(np.array(values, np.float64), "").reshape(-1, len(names))
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
+    return values if values and NUMBER_TYPES.issuperset(map(type, values)) else None
+
+
+def to_matrix(values: list[Any], width: int) -> Array | None:
+    """Return values as the booster's matrix, of shape (n_rows, width), or None if one is infinite as float32."""
+    with np.errstate(over="ignore"):
+        matrix = np.array(values, np.float64).astype(np.float32).reshape(-1, width)
+    return matrix if np.isfinite(matrix).all() else None
 
 
 def _list_values(content: Any, names: list[str]) -> list[Any]:

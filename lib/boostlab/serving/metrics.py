@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import mmap
 import time
+from bisect import bisect_left
 from collections.abc import Iterable
 
 import numpy as np
 
-PATHS = ("/invocations", "/ping", "/health", "/version", "/metrics", "/openapi.json", "/docs", "other")
-STATUSES = (200, 400, 404, 405, 408, 413, 415, 499, 500, 503)
+PATHS = ("/invocations", "/ping", "/health", "/readyz", "/livez", "/version", "/metrics", "/openapi.json", "/docs", "/", "other")
+STATUSES = (200, 400, 401, 404, 405, 408, 413, 415, 431, 499, 500, 503)
+CELLS = {(path, status): row * len(STATUSES) + column for row, path in enumerate(PATHS) for column, status in enumerate(STATUSES)}
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, float("inf"))
 REQUESTS = len(PATHS) * len(STATUSES)  # cells of a worker: requests by path and status,
 LATENCY_SUM = REQUESTS + len(BUCKETS_S)  # latency by bucket, its sum,
@@ -25,14 +27,14 @@ class Metrics:
 
     def __init__(self, workers: int, labels: dict[str, str]) -> None:
         width = IN_PROGRESS + 1
-        self._cells = np.frombuffer(mmap.mmap(-1, workers * width * 8), np.float64).reshape(workers, width)
-        self._own = self._cells[0]
+        self._memory, self._width = memoryview(mmap.mmap(-1, workers * width * 8)).cast("d"), width
+        self._own = self._memory[:width]
         self._labels = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
         self._started = time.time()
 
     def use_row(self, worker: int) -> None:
         """Count in this worker's row; the requests that a dead predecessor had in progress are gone."""
-        self._own = self._cells[worker]
+        self._own = self._memory[worker * self._width : (worker + 1) * self._width]
         self._own[IN_PROGRESS] = 0
 
     def begin(self) -> None:
@@ -42,18 +44,18 @@ class Metrics:
     def end(self, path: str, status: int, seconds: float, rows: int) -> None:
         """Count a request that was answered."""
         self._own[IN_PROGRESS] -= 1
-        known_path = PATHS.index(path if path in PATHS else "other")
-        known_status = STATUSES.index(status if status in STATUSES else 500)
-        self._own[known_path * len(STATUSES) + known_status] += 1
+        cell = CELLS.get((path, status))
+        if cell is None:
+            cell = CELLS[path if path in PATHS else "other", status if status in STATUSES else 500]
+        self._own[cell] += 1
         if path == "/invocations":
-            bucket = next(index for index, limit in enumerate(BUCKETS_S) if seconds <= limit)
-            self._own[REQUESTS + bucket] += 1
+            self._own[REQUESTS + bisect_left(BUCKETS_S, seconds)] += 1
             self._own[LATENCY_SUM] += seconds
             self._own[ROWS] += rows
 
     def render(self) -> str:
         """Return the page that Prometheus reads."""
-        totals = self._cells.sum(axis=0)
+        totals = np.asarray(self._memory).reshape(-1, self._width).sum(axis=0)
         names = [f'{{path="{path}",status="{status}"}}' for path in PATHS for status in STATUSES]
         requests = [(name, int(count)) for name, count in zip(names, totals[:REQUESTS], strict=True) if count]
         counts = totals[REQUESTS:LATENCY_SUM].cumsum().astype(int)

@@ -59,19 +59,35 @@ def read_request(body: bytes, content_type: str | None, features: Sequence[Featu
     return rows, content.get("params")
 
 
+def read_columns(columns: dict[str, list[Any]], features: Sequence[Feature]) -> Rows:
+    """Return the rows of a request by column: lists of one length, with None for a missing value.
+
+    Raises
+    ------
+    RequestError
+        If a required column is missing, or a value does not fit its column's type.
+    """
+    return _convert(columns, features, columns, len(next(iter(columns.values()))))
+
+
 def _check_type(content_type: str | None) -> str:
-    """Return the media type if the server reads it."""
+    """Return the media type if the server reads it. Types and names are case-insensitive, and a value may be quoted (RFC 9110)."""
     if content_type is None:
         raise MediaTypeError(f"The request has no content type. Send {JSON} or {CSV}.")
     media_type, *pairs = [part.strip() for part in content_type.split(";")]
-    parameters = {name: value for name, _, value in (pair.partition("=") for pair in pairs)}
-    if parameters.pop("charset", "utf-8").lower() != "utf-8":
+    named = (each.partition("=") for each in pairs if each)
+    parameters = {name.strip().lower(): value.strip(' "').lower() for name, _, value in named}
+    if parameters.pop("charset", "utf-8") not in ("utf-8", "utf8"):
         raise MediaTypeError("The scoring server only supports UTF-8")
+    if media_type.lower() == CSV and parameters.pop("header", "present") != "present":
+        raise MediaTypeError("The CSV needs a header: its first line names the columns.")
     if parameters:
-        raise MediaTypeError(f"Unrecognized content type parameters: {', '.join(parameters)}.")
-    if media_type not in (JSON, CSV):
-        raise MediaTypeError(f"This predictor only supports the following content types: {JSON}, {CSV}. Got '{content_type}'.")
-    return media_type
+        raise MediaTypeError(f"Unrecognized content type parameters: {', '.join(parameters)[:200]}.")
+    if media_type.lower() not in (JSON, CSV):
+        raise MediaTypeError(
+            f"This predictor only supports the following content types: {JSON}, {CSV}. Got '{content_type[:200]}'."
+        )
+    return media_type.lower()
 
 
 def _decode(body: bytes) -> dict[str, Any]:

@@ -1,68 +1,230 @@
-"""HTTP connections with a header timeout and a size limit (slowloris protection)."""
+"""HTTP connections: limits of time, size and number, requests with an upgrade, and the short way of small predictions.
+
+uvicorn's protocol makes a task for each request. That costs as much as reading a row and asking the booster. A small prediction,
+which most requests are, goes to the application's :class:`~boostlab.serving.batch.Batch` instead; each other request goes on to
+uvicorn and the ASGI application.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import re
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from boostlab.serving.body import CLIENT_GONE
 
 MAX_HEADER_BYTES = 65_536
+SMALL_BODY_BYTES = 16_384
+SPARE_CONNECTIONS = 64  # beyond the limit: their requests are answered, health checks with 200 and others with 503
+HEAD_END = re.compile(rb"\r?\n\r?\n")
+UPGRADE = re.compile(rb"(?im)^upgrade[ \t]*:")
+NOT_SMALL = frozenset([b"expect", b"transfer-encoding", b"content-encoding", b"origin"])  # the short way does not know them
+
+
+@dataclass(frozen=True, slots=True)
+class SmallRequest:
+    """A prediction request that has arrived as a whole."""
+
+    connection: GuardedProtocol
+    headers: dict[bytes, bytes]
+    body: bytes
+    started: float
+
+
+class Application(Protocol):
+    """What a connection needs from the application.
+
+    Attributes
+    ----------
+    small_paths : frozenset of bytes
+        The paths of predictions.
+    """
+
+    small_paths: frozenset[bytes]
+
+    @property
+    def takes_small(self) -> bool:
+        """Whether small predictions can take the short way now."""
+
+    def add_small(self, request: SmallRequest) -> None:
+        """Answer the request soon, by :meth:`GuardedProtocol.answer`."""
+
+    def count_refused(self, status: int) -> None:
+        """Count a request or a connection that ends before the application sees it, or without its answer."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that limits the time and the size of a request's head."""
+    """HTTP/1.1 with limits.
+
+    The configuration has, besides uvicorn's attributes, ``guard``: the server's settings.
+    """
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._header_timer: Any = None
-        self._header_bytes = 0
+        self._settings = config.guard
+        self._application: Application = config.loaded_app
+        self._awaited: Literal["", "head", "body"] = ""
+        self._timer: Any = None  # for what is awaited
+        self._write_timer: Any = None
+        self._in_head = True  # the next byte belongs to a head
+        self._has_begun = False  # the parser has a part of a head
+        self._head = b""  # a part of a head that the parser does not have
+        self._small_headers: dict[bytes, bytes] | None = None  # of a request on the short way whose body arrives
+        self._small_body: list[bytes] = []
+        self._unanswered = 0  # requests on the short way
+        self._closes_after = False
 
     def connection_made(self, transport: Any) -> None:
-        """Start the timer for the first head."""
+        """Start the timer for the first head, or refuse the connection."""
         super().connection_made(transport)
         self.transport = _BufferedTransport(transport, self.loop)  # type: ignore[assignment]
-        self._start_timer()
-
-    def on_message_begin(self) -> None:
-        """Start the timer for the head of a further request."""
-        super().on_message_begin()
-        self._header_bytes = 0
-        if self._header_timer is None:
-            self._start_timer()
-
-    def on_headers_complete(self) -> None:
-        self._cancel_timer()
-        super().on_headers_complete()
+        if len(self.connections) > self._settings.connections + SPARE_CONNECTIONS:
+            self._reject(503, "Service Unavailable", "The server has too many connections.")
+        else:
+            self._await("head")
 
     def data_received(self, data: bytes) -> None:
-        """Check the size of a head while it arrives."""
+        """Give bytes to the parser, a head when it is complete: the parser drops the body of a request that offers an upgrade."""
+        if self._in_head:
+            data, self._head = self._head + data, b""
+            end = HEAD_END.search(data)
+            size = end.start() if end else len(data)
+            if size > MAX_HEADER_BYTES:
+                self._reject(431, "Request Header Fields Too Large", "The request's head is too large.")
+                return
+            if not end and data[:1].isalpha():  # all else is no request: the parser says so
+                self._head = data
+                self._unset_keepalive_if_required()
+                self._await("head")
+                return
+            if UPGRADE.search(data, 0, size):  # a server may ignore the offer, and then answers in HTTP/1.1
+                data = UPGRADE.sub(b"x-ignored:", data[:size]) + data[size:]
         super().data_received(data)
-        if self._header_timer is not None:
-            self._header_bytes += len(data)
-            if self._header_bytes > MAX_HEADER_BYTES:
-                self._reject(b"431 Request Header Fields Too Large", b"The request's head is too large.")
+        self._await("body" if self._small_headers is not None else "head" if self._has_begun else "")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._has_begun = True
+
+    def on_headers_complete(self) -> None:
+        """Choose the way of a request."""
+        self._in_head = self._has_begun = False
+        if self.url in self._application.small_paths and self._is_small():
+            self._small_headers, self._small_body = dict(self.headers), []
+        else:
+            super().on_headers_complete()
+
+    def _is_small(self) -> bool:
+        headers = dict(self.headers)
+        length = headers.get(b"content-length", b"")
+        return (
+            length.isdigit()
+            and int(length) <= SMALL_BODY_BYTES
+            and self.parser.get_method() == b"POST"
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+            and NOT_SMALL.isdisjoint(headers)
+            and (self.cycle is None or self.cycle.response_complete)
+            and len(self.connections) <= self._settings.connections
+            and self._application.takes_small
+        )
+
+    def on_body(self, body: bytes) -> None:
+        if self._small_headers is not None:
+            self._small_body.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Pass a complete request on."""
+        self._in_head = True
+        if self._small_headers is None:
+            super().on_message_complete()
+            return
+        request = SmallRequest(self, self._small_headers, b"".join(self._small_body), time.perf_counter())
+        self._small_headers = None
+        self._unanswered += 1
+        self._application.add_small(request)
+
+    def answer(self, response: Response, request_id: str) -> None:
+        """Send the response to the oldest request on the short way."""
+        self._unanswered -= 1
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        headers = [*self.server_state.default_headers, *response.raw_headers, (b"x-request-id", request_id.encode())]
+        head = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
+        status_line = STATUS_LINE[response.status_code]
+        self.transport.write_now(status_line + head + b"\r\n" + bytes(response.body))  # type: ignore[attr-defined]
+        if self._closes_after and not self._unanswered:
+            self.transport.close()
+        elif self.cycle is None or self.cycle.response_complete:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def shutdown(self) -> None:
+        """Close the connection, after the response if a request is on the short way."""
+        if self._small_headers is not None or self._unanswered:
+            self._closes_after = True
+        else:
+            super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._cancel_timer()
+        self._await("")
+        self._stop_write_timer()
         super().connection_lost(exc)
 
-    def _start_timer(self) -> None:
-        timeout_s = self.config.header_timeout_s  # type: ignore[attr-defined]
-        message = b"The request's head did not arrive in time."
-        self._header_timer = self.loop.call_later(timeout_s, self._reject, b"408 Request Timeout", message)
+    def pause_writing(self) -> None:
+        """Start to watch whether the client reads its answer."""
+        super().pause_writing()
+        self._watch_reader(self.transport.get_write_buffer_size() + 1)
 
-    def _cancel_timer(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
+    def resume_writing(self) -> None:
+        self._stop_write_timer()
+        super().resume_writing()
 
-    def _reject(self, status: bytes, message: bytes) -> None:
-        self._cancel_timer()
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP."""
+        self._application.count_refused(400)
+        super().send_400_response(msg)
+
+    def _await(self, part: Literal["", "head", "body"]) -> None:
+        """Limit the time until a part of a request is complete. A timer that runs for this part goes on."""
+        if part == self._awaited:
+            return
+        self._awaited = part
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if part:
+            seconds = self._settings.header_timeout_s if part == "head" else self._settings.body_timeout_s
+            message = f"The request's {part} did not arrive within {seconds:g} s."
+            self._timer = self.loop.call_later(seconds, self._reject, 408, "Request Timeout", message)
+
+    def _watch_reader(self, before: int) -> None:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting >= before:
+            self._application.count_refused(CLIENT_GONE)
+            self.transport.abort()
+        else:
+            self._write_timer = self.loop.call_later(self._settings.write_timeout_s, self._watch_reader, waiting)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _reject(self, status: int, reason: str, message: str) -> None:
+        self._await("")
+        self._application.count_refused(status)
         if not self.transport.is_closing():
-            length = str(len(message)).encode()
-            head = b"HTTP/1.1 " + status + b"\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: " + length
-            self.transport.write(head + b"\r\nconnection: close\r\n\r\n" + message)
+            head = f"HTTP/1.1 {status} {reason}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(message)}\r\n"
+            self.transport.write(f"{head}connection: close\r\n\r\n{message}".encode())
             self.transport.close()
 
 
@@ -75,20 +237,24 @@ class _BufferedTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport, self._loop = transport, loop
         self._waiting: list[bytes] = []
+        self.is_closing, self.abort = transport.is_closing, transport.abort
+        self.get_write_buffer_size = transport.get_write_buffer_size
 
     def write(self, data: bytes) -> None:
         if not self._waiting:
             self._loop.call_soon(self._send)
         self._waiting.append(data)
 
+    def write_now(self, data: bytes) -> None:
+        self._waiting.append(data)
+        self._send()
+
     def close(self) -> None:
         self._send()
         self._transport.close()
 
-    def is_closing(self) -> bool:
-        return self._transport.is_closing()
-
     def _send(self) -> None:
         if self._waiting:
-            self._transport.write(b"".join(self._waiting))
+            data = b"".join(self._waiting)
             self._waiting.clear()
+            self._transport.write(data)

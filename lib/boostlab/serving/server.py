@@ -12,17 +12,19 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
-from boostlab.serving.app import App, write_line
+from boostlab.serving.app import App
+from boostlab.serving.log import write_line
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import GuardedProtocol
-from boostlab.serving.settings import ServerSettings, ServingError, read_settings, tabulate_settings
+from boostlab.serving.settings import ServerSettings, ServingError, check_certificate, read_keys, read_settings, tabulate_settings
 from boostlab.serving.workers import WorkerPool
 
 TICK_S = 0.1  # uvicorn calls on_tick this often
@@ -38,17 +40,20 @@ def main(arguments: list[str] | None = None) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="an MLflow Model: the folder that contains MLmodel")
+    parser.add_argument("command", nargs="?", choices=["serve"], help="SageMaker adds it; it changes nothing")
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", type=int, help="port to listen on; 0: any free one")
     args = parser.parse_args(arguments)
     try:
         overrides = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
         settings = replace(read_settings(os.environ), **overrides)
+        keys = read_keys(settings)
+        check_certificate(settings)
         model = ServedModel(args.folder, threads=settings.threads)
         sockets = open_sockets(settings)
     except ServingError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    sys.exit(serve(model, sockets, settings))
+    sys.exit(serve(model, sockets, settings, keys))
 
 
 def open_sockets(settings: ServerSettings) -> list[socket.socket]:
@@ -84,11 +89,16 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
     return listener
 
 
-def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSettings) -> int:
-    """Run workers until a signal arrives. Return the exit code: 1 if a worker died right after its start."""
+def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSettings, keys: Sequence[bytes]) -> int:
+    """Run workers until a signal arrives. Return the exit code: 1 if no worker stays alive."""
     metrics = Metrics(settings.workers, {"model_id": model.info.model_id, "run_id": model.info.run_id})
+
+    def make_app() -> App:
+        model.warm_up()
+        return App(model, settings, metrics, keys)
+
     pool = WorkerPool(
-        lambda worker: _run_worker(worker, model, sockets, settings, metrics),
+        lambda worker: _run_worker(worker, sockets, settings, make_app, metrics),
         kill_after_s=settings.drain_s + settings.stop_timeout_s + 5,
         listeners=sockets,
     )
@@ -101,7 +111,7 @@ def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSett
 
 
 def _run_worker(
-    worker: int, model: ServedModel, sockets: list[socket.socket], settings: ServerSettings, metrics: Metrics
+    worker: int, sockets: list[socket.socket], settings: ServerSettings, make_app: Callable[[], App], metrics: Metrics
 ) -> None:
     """Serve in a forked process until it is asked to stop; never return."""
     code = 1
@@ -110,9 +120,8 @@ def _run_worker(
         for other in sockets:  # an open copy would accept connections for a worker that has stopped
             other.close()
         metrics.use_row(worker)
-        model.warm_up()
         logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
-        app = App(model, settings, metrics)
+        app = make_app()
         config = uvicorn.Config(
             app,
             http=GuardedProtocol,
@@ -123,11 +132,12 @@ def _run_worker(
             proxy_headers=False,
             log_config=None,
             server_header=False,
-            limit_concurrency=settings.connections,
+            ssl_certfile=settings.tls_certificate_file or None,
+            ssl_keyfile=settings.tls_key_file or None,
             timeout_keep_alive=settings.keep_alive_s,
             timeout_graceful_shutdown=settings.stop_timeout_s,
         )
-        config.header_timeout_s = settings.header_timeout_s  # type: ignore[attr-defined]
+        config.guard = settings  # type: ignore[attr-defined]
         WorkerServer(config, app, settings.drain_s).run(sockets=[listener])
         code = 0
     except Exception:
@@ -145,6 +155,7 @@ class WorkerServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App, drain_s: float) -> None:
         super().__init__(config)
         self._app, self._drain_s = app, drain_s
+        app.count_connections = lambda: len(self.server_state.connections)
         self._parent = os.getppid()
         self._close_at = float("inf")
 

@@ -1,9 +1,15 @@
-"""The server's settings. Each is read from an environment variable: ``BOOSTLAB_`` and the setting's name in capitals."""
+"""The server's settings: environment variables, ours and those that platforms set.
+
+Each setting is read from ``BOOSTLAB_`` and its name in capitals. Where a platform has a variable of its own for the same thing,
+that one counts if ours is not set.
+"""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from boostlab.errors import LabError
@@ -15,22 +21,36 @@ class ServingError(LabError):
     """The server cannot start with these arguments or settings."""
 
 
-def _setting(default: float | str, meaning: str, *, least: float = 0, most: float = float("inf")) -> Any:
-    return field(default=default, metadata={"help": meaning, "least": least, "most": most})
+def _setting(
+    default: float | str, meaning: str, *, least: float = 0, most: float = float("inf"), platforms: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"help": meaning, "least": least, "most": most, "platforms": platforms})
 
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """The server's settings; each field's metadata hold its meaning and its range."""
+    """The server's settings; each field's metadata hold its meaning, its range and the variables of platforms."""
 
     host: str = _setting("127.0.0.1", "address to listen on; an image sets 0.0.0.0")
-    port: int = _setting(8080, "port to listen on; 0: any free one", most=65535)
+    port: int = _setting(
+        8080, "port to listen on; 0: any free one", most=65535, platforms=("AIP_HTTP_PORT", "SAGEMAKER_BIND_TO_PORT", "PORT")
+    )
+    path_prefix: str = _setting("", "path before all others, such as /models/wine, for a proxy that does not remove it")
+    predict_route: str = _setting("", "a further path for predictions", platforms=("AIP_PREDICT_ROUTE",))
+    health_route: str = _setting("", "a further path for the readiness check", platforms=("AIP_HEALTH_ROUTE",))
+    model_name: str = _setting("model", "the model's name in the paths /v2/models/…")
+    model_version: str = _setting("1", "the model's version in these paths")
+    cors_origins: str = _setting("", "origins of web pages that may send requests, with commas between them; *: any")
+    api_key_file: str = _setting("", "a file with one key per line; a request needs one of them. Empty: no key")
+    tls_certificate_file: str = _setting("", "a certificate chain in PEM; with it the server speaks HTTPS only")
+    tls_key_file: str = _setting("", "the private key of the certificate, in PEM")
     workers: int = _setting(2, "worker processes", least=1, most=256)
     threads: int = _setting(1, "XGBoost threads per request", least=1, most=256)
-    connections: int = _setting(512, "open connections per worker; more are answered with 503", least=1)
+    connections: int = _setting(512, "open connections per worker; requests on further ones are answered with 503", least=1)
     max_body_mb: float = _setting(16.0, "largest request body, in MB; a larger one is answered with 413", least=0.001)
     header_timeout_s: float = _setting(10.0, "seconds for a request's head to arrive", least=0.1)
     body_timeout_s: float = _setting(30.0, "seconds for a request's body to arrive", least=0.1)
+    write_timeout_s: float = _setting(30.0, "seconds in which a client must read some of its answer", least=0.1)
     keep_alive_s: int = _setting(75, "seconds that an idle connection stays open", least=1)
     drain_s: float = _setting(1.0, "seconds after SIGTERM in which clients are asked to reconnect elsewhere")
     stop_timeout_s: int = _setting(30, "seconds for running requests to finish after that", least=1)
@@ -43,25 +63,70 @@ def read_settings(environment: Mapping[str, str]) -> ServerSettings:
     Raises
     ------
     ServingError
-        If a value is not a number or out of range.
+        If a value is not a number or out of range, or is no path where one is needed.
 
     Examples
     --------
-    >>> read_settings({"BOOSTLAB_WORKERS": "4"}).workers
-    4
+    >>> read_settings({"BOOSTLAB_WORKERS": "4", "PORT": "9000"}).port
+    9000
     """
     values: dict[str, Any] = {}
     for item in fields(ServerSettings):
-        name = PREFIX + item.name.upper()
-        text = environment.get(name, "")
-        if text:
+        for name in (PREFIX + item.name.upper(), *item.metadata["platforms"]):
+            text = environment.get(name, "").strip()
+            if not text or (name == PREFIX + "PORT" and text.startswith("tcp://")):
+                continue  # Kubernetes sets BOOSTLAB_PORT=tcp://… if a service is called boostlab
             values[item.name] = text if item.type == "str" else _read_number(name, text, item.type == "int", item.metadata)
+            if item.name in ("path_prefix", "predict_route", "health_route"):
+                values[item.name] = _read_path(name, text)
+            break
+    if bool(values.get("tls_certificate_file")) != bool(values.get("tls_key_file")):
+        raise ServingError("TLS needs two files: set both BOOSTLAB_TLS_CERTIFICATE_FILE and BOOSTLAB_TLS_KEY_FILE.")
     return ServerSettings(**values)
+
+
+def read_keys(settings: ServerSettings) -> list[bytes]:
+    """Return the keys of which a request needs one; none if there is no file of keys.
+
+    Raises
+    ------
+    ServingError
+        If the file cannot be read or has no key: the server must not start without the protection that was asked for.
+    """
+    if not settings.api_key_file:
+        return []
+    try:
+        keys = Path(settings.api_key_file).read_bytes().split()
+    except OSError as error:
+        raise ServingError(f"{PREFIX}API_KEY_FILE={settings.api_key_file} cannot be read: {error.strerror}.") from None
+    if not keys:
+        raise ServingError(f"{PREFIX}API_KEY_FILE={settings.api_key_file} has no key. Write one key per line.")
+    return keys
+
+
+def check_certificate(settings: ServerSettings) -> None:
+    """Raise a ServingError if there are TLS files, and they cannot be used."""
+    if settings.tls_certificate_file:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate_file, settings.tls_key_file)
+        except OSError as error:
+            files = f"{settings.tls_certificate_file} and {settings.tls_key_file}"
+            raise ServingError(f"The TLS files {files} cannot be used: {error.strerror or error}.") from None
 
 
 def tabulate_settings() -> list[tuple[str, str, str]]:
     """Return variable, default and meaning of each setting."""
-    return [(PREFIX + item.name.upper(), str(item.default), item.metadata["help"]) for item in fields(ServerSettings)]
+    rows = []
+    for item in fields(ServerSettings):
+        others = f"; also {', '.join(item.metadata['platforms'])}" if item.metadata["platforms"] else ""
+        rows.append((PREFIX + item.name.upper(), str(item.default), item.metadata["help"] + others))
+    return rows
+
+
+def _read_path(name: str, text: str) -> str:
+    if not text.startswith("/") or any(sign in text for sign in "?# "):
+        raise ServingError(f"{name}={text!r} is not a path. A path starts with / and has no blank, ? or #.")
+    return text.rstrip("/")
 
 
 def _read_number(name: str, text: str, whole: bool, limits: Mapping[str, Any]) -> float:

@@ -6,12 +6,15 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from boostlab.serving.app import write_line
+from boostlab.serving.log import write_line
 
-EARLY_S = 5.0  # a worker that dies this soon after its start is not restarted
+EARLY_S = 5.0  # a worker that dies this soon after its start is restarted after a pause
+MOST_EARLY = 3  # such deaths one after another, while no other worker is older, end the server
+LONGEST_PAUSE_S = 5.0
 
 
 class WorkerPool:
@@ -30,10 +33,14 @@ class WorkerPool:
     def __init__(self, work: Callable[[int], None], *, kill_after_s: float, listeners: Sequence[socket.socket]) -> None:
         self._work, self._kill_after_s, self._listeners = work, kill_after_s, listeners
         self._running: dict[int, tuple[int, float]] = {}
+        self._early: Counter[int] = Counter()  # early deaths of each worker, one after another
         self._stopping = False
 
     def run(self, workers: int) -> bool:
-        """Keep workers running until a signal arrives; return True if one died right after its start instead."""
+        """Keep workers running until a signal arrives; return True if none stays alive instead.
+
+        A request that ends a worker twice must not take down the healthy ones.
+        """
         handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGALRM: self._kill}
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -46,7 +53,10 @@ class WorkerPool:
             if self._stopping or worker < 0:
                 continue
             write_line("error", message="a worker died", status=status)
-            failed = time.monotonic() - since < EARLY_S
+            now = time.monotonic()
+            self._early[worker] = self._early[worker] + 1 if now - since < EARLY_S else 0
+            is_alone = all(now - other < EARLY_S for _, other in self._running.values())
+            failed = self._early[worker] >= MOST_EARLY and is_alone
             if failed:
                 self._stop()
             else:
@@ -64,6 +74,8 @@ class WorkerPool:
             for number in signals:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
+            if self._early[worker]:
+                time.sleep(min(0.1 * 2 ** self._early[worker], LONGEST_PAUSE_S))
             self._work(worker)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 

@@ -1,0 +1,180 @@
+"""The paths that the server answers: MLflow's, those of platforms, and pages for people."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from boostlab.serving.body import ENCODINGS, read_body, unpack
+from boostlab.serving.errors import MediaTypeError, RequestError
+from boostlab.serving.metrics import Metrics
+from boostlab.serving.model import ServedModel
+from boostlab.serving.openapi import describe_api, render_page
+from boostlab.serving.settings import ServerSettings
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+LARGE_BODY_BYTES = 65_536  # from here on a thread answers, so that the event loop goes on with other requests
+LEAST_COMPRESSED_BYTES = 4_096  # a smaller response is not worth it
+
+
+class Endpoints:
+    """What each path does.
+
+    Parameters
+    ----------
+    is_ready : callable
+        Tells whether new requests should come here.
+    """
+
+    def __init__(self, model: ServedModel, settings: ServerSettings, metrics: Metrics, is_ready: Callable[[], bool]) -> None:
+        self._model, self._settings, self._metrics, self._is_ready = model, settings, metrics, is_ready
+        self._most_bytes = int(settings.max_body_mb * 1_000_000)
+        self._description, self._page = orjson.dumps(describe_api(model)), render_page(model)
+
+    async def predict(self, request: Request) -> Response:
+        """Answer rows in one of MLflow's formats."""
+        body = await self.read(request)
+        content, rows = await self.compute(self._model.answer, body, request.headers.get("content-type"))
+        request.state.rows = rows
+        return Response(content, media_type="application/json")
+
+    async def read(self, request: Request) -> bytes:
+        """Return a request's body, unpacked."""
+        body = await read_body(request.receive, most_bytes=self._most_bytes, timeout_s=self._settings.body_timeout_s)
+        encoding = request.headers.get("content-encoding", "")
+        if not encoding:
+            return body
+        return await asyncio.to_thread(unpack, body, encoding, most_bytes=self._most_bytes)
+
+    async def compute(self, answer: Callable[..., Any], body: bytes, *arguments: Any) -> Any:
+        """Call a function of a body: at once if the body is small, otherwise in a thread."""
+        return answer(body, *arguments) if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(answer, body, *arguments)
+
+    async def ready(self, _: Request) -> Response:
+        """Tell whether the server takes new requests: for load balancers."""
+        return Response(b"\n", 200 if self._is_ready() else 503, media_type="application/json")
+
+    async def live(self, _: Request) -> Response:
+        """Tell that the process works, also while it is full or stops: for what restarts it."""
+        return Response(b"\n", media_type="application/json")
+
+    async def version(self, _: Request) -> Response:
+        """Return the version of MLflow that wrote the model."""
+        return Response(self._model.info.mlflow_version, media_type="application/json")
+
+    async def metrics(self, _: Request) -> Response:
+        """Return what Prometheus reads."""
+        return Response(self._metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    async def description(self, _: Request) -> Response:
+        """Return the OpenAPI description."""
+        return Response(self._description, media_type="application/json")
+
+    async def page(self, _: Request) -> Response:
+        """Return the page with the columns and a form."""
+        return HTMLResponse(self._page)
+
+    async def index(self, _: Request) -> Response:
+        """Return a short page that says what answers here."""
+        name, version = html.escape(self._settings.model_name), html.escape(self._settings.model_version)
+        links = '<a href="docs">Columns and a form</a> · <a href="openapi.json">OpenAPI</a> · <a href="metrics">metrics</a>'
+        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
+        return HTMLResponse(f"{head}<p>The model <b>{name}</b>, version {version}, served by boostlab.</p><p>{links}</p></html>")
+
+    def routes(self) -> list[Route]:
+        """Return a route for each path."""
+        pages = {"/": self.index, "/docs": self.page, "/openapi.json": self.description, "/version": self.version}
+        probes = {"/ping": self.ready, "/health": self.ready, "/readyz": self.ready, "/livez": self.live}
+        found = [Route(path, answer) for path, answer in {**pages, **probes, "/metrics": self.metrics}.items()]
+        return [Route("/invocations", self.predict, methods=["POST"]), *found]
+
+
+class _Admission:
+    """Middleware that refuses a request for which `admit` raises."""
+
+    def __init__(self, app: Application, admit: Callable[[str, Mapping[bytes, bytes]], None]) -> None:
+        self._app, self._admit = app, admit
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        answer = self._app
+        if scope["type"] == "http":
+            try:
+                self._admit(scope["path"], dict(scope["headers"]))
+            except RequestError as error:
+                answer = render_error(error, scope["path"], scope["state"]["request_id"])
+        await answer(scope, receive, send)
+
+
+def create_endpoints(
+    model: ServedModel,
+    settings: ServerSettings,
+    metrics: Metrics,
+    *,
+    is_ready: Callable[[], bool],
+    admit: Callable[[str, Mapping[bytes, bytes]], None],
+) -> Application:
+    """Return the ASGI application that answers all paths.
+
+    Parameters
+    ----------
+    is_ready : callable
+        Tells whether new requests should come here.
+    admit : callable
+        Takes a path and headers, and raises a RequestError to refuse the request.
+    """
+    from boostlab.serving.inference import InferenceProtocol
+
+    endpoints = Endpoints(model, settings, metrics, is_ready)
+    routes = [*endpoints.routes(), *InferenceProtocol(endpoints, model, settings, is_ready).routes()]
+    middleware = [
+        Middleware(GZipMiddleware, minimum_size=LEAST_COMPRESSED_BYTES, compresslevel=1),
+        Middleware(_Admission, admit=admit),
+    ]
+    if origins := [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]:
+        exposed = ["x-request-id"]
+        cors = Middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=exposed
+        )
+        middleware.insert(0, cors)
+    handlers = {RequestError: _on_request_error, HTTPException: _on_http_error, Exception: _on_failure}
+    return Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)  # type: ignore[arg-type]
+
+
+def render_error(error: RequestError, path: str, request_id: str) -> Response:
+    """Return an error as a response: MLflow's JSON, plain text for a media type, and the field of the inference protocol."""
+    headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    if isinstance(error, MediaTypeError) and not path.startswith("/v2"):
+        return PlainTextResponse(str(error).encode(errors="replace"), error.status, {"accept-encoding": ENCODINGS})
+    body = error.body | {"request_id": request_id} | ({"error": error.body["message"]} if path.startswith("/v2") else {})
+    return Response(orjson.dumps(body), error.status, headers, media_type="application/json")
+
+
+def describe_failure(request_id: str) -> RequestError:
+    """Return the error of a request that the server failed to answer."""
+    message = f"The server failed. Its log has the reason: search for request {request_id}."
+    return RequestError(message, code="INTERNAL_ERROR", status=500)
+
+
+async def _on_request_error(request: Request, error: RequestError) -> Response:
+    return render_error(error, request.url.path, request.state.request_id)
+
+
+async def _on_http_error(_: Request, error: HTTPException) -> Response:
+    return Response(orjson.dumps({"detail": error.detail}), error.status_code, error.headers, media_type="application/json")
+
+
+async def _on_failure(request: Request, _: Exception) -> Response:
+    request_id = request.state.request_id
+    return render_error(describe_failure(request_id), request.url.path, request_id)

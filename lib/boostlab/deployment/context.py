@@ -24,7 +24,10 @@ PORT = 8080  # inside every image
 UID = 10001
 STOP_TIMEOUT_S = 40  # longer than the server needs to answer the requests that it accepted
 TMP_SIZE_MB = 64
-LEAN_PACKAGES = ("numpy", "scipy", "orjson", "uvicorn", "uvloop", "httptools", "click", "h11")  # besides XGBoost
+LEAN_PACKAGES = (  # besides XGBoost's library; its Python package, which needs scipy, is not imported
+    *("numpy", "orjson", "uvicorn", "uvloop", "httptools", "click", "h11"),
+    *("starlette", "anyio", "idna", "typing-extensions", "backports.zstd"),
+)
 FAST_PACKAGES = ("uvloop", "httptools")
 STAGE_LABEL = "boostlab.stage"  # marks the images of a build's first stage, which the build leaves behind
 

@@ -71,7 +71,7 @@ def read_columns(columns: dict[str, list[Any]], features: Sequence[Feature]) -> 
 
 
 def _check_type(content_type: str | None) -> str:
-    """Return the media type if the server reads it. Types and names are case-insensitive, and a value may be quoted (RFC 9110)."""
+    """Return the media type if the server reads it. Types and names are case-insensitive; values may be quoted (RFC 9110)."""
     if content_type is None:
         raise MediaTypeError(f"The request has no content type. Send {JSON} or {CSV}.")
     media_type, *pairs = [part.strip() for part in content_type.split(";")]

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,14 @@ BODY = json.dumps({"dataframe_records": [ROW]}).encode()
 
 
 @contextmanager
-def start_server(model: Path, **settings: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the server on a free port; yield its process and its address."""
-    environment = {f"BOOSTLAB_{name.upper()}": str(value) for name, value in settings.items()}
+def start_server(
+    model: Path, *, arguments: Sequence[str] = ("--port", "0"), environment: Mapping[str, str] | None = None, **settings: object
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start the server, on a free port unless the arguments say otherwise; yield its process and its address."""
+    variables = {f"BOOSTLAB_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
-        [sys.executable, "-m", "boostlab.serving", str(model), "--port", "0"],
-        env=os.environ | environment,
+        [sys.executable, "-m", "boostlab.serving", str(model), *arguments],
+        env=os.environ | variables | (environment or {}),
         stdout=subprocess.PIPE,
         text=True,
     )

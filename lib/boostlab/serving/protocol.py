@@ -20,6 +20,7 @@ from boostlab.serving.body import CLIENT_GONE
 
 MAX_HEADER_BYTES = 65_536
 SMALL_BODY_BYTES = 16_384
+TLS_GOODBYE_S = 1.0
 SPARE_CONNECTIONS = 64  # beyond the limit: their requests are answered, health checks with 200 and others with 503
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 UPGRADE = re.compile(rb"(?im)^upgrade[ \t]*:")
@@ -171,8 +172,10 @@ class GuardedProtocol(HttpToolsProtocol):
         """Close the connection, after the response if a request is on the short way."""
         if self._small_headers is not None or self._unanswered:
             self._closes_after = True
-        else:
-            super().shutdown()
+            return
+        super().shutdown()
+        if self.scheme == "https" and self.transport.is_closing():  # TLS waits 30 s for the goodbye of a client that does not read
+            self.loop.call_later(TLS_GOODBYE_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._await("")

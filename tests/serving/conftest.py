@@ -13,6 +13,8 @@ from tests.support.serving import ROW, serve
 from boostlab.serving.inference import DATATYPES
 from boostlab.serving.model import ServedModel
 
+collect_ignore = ["clients"]  # programs with packages of their own
+
 
 @pytest.fixture(scope="session")
 def folder(package: Callable[[str], Packaged]) -> Path:

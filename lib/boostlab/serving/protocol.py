@@ -174,7 +174,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._closes_after = True
             return
         super().shutdown()
-        if self.scheme == "https" and self.transport.is_closing():  # TLS waits 30 s for the goodbye of a client that does not read
+        if self.scheme == "https" and self.transport.is_closing():  # TLS waits 30 s for the client
             self.loop.call_later(TLS_GOODBYE_S, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -47,7 +47,7 @@ def test_a_client_of_another_language_gets_the_answer(address: str, expected: st
     body = tmp_path / "body.json"
     body.write_bytes(BODY)
     program = find(language)
-    commands = {
+    commands: dict[str, list[str | Path]] = {
         "java": [program, CLIENTS / "Client.java"],
         "go": [program, "run", CLIENTS / "client.go"],
         "node": [program, CLIENTS / "client.mjs"],

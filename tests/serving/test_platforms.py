@@ -7,6 +7,7 @@ import gzip
 import json
 import socket
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,7 +21,7 @@ from tests.support.waiting import wait_until
 MANY = json.dumps({"dataframe_records": [ROW] * 1000}).encode()
 
 
-def post(url: str, body: bytes = BODY, **headers: str) -> requests.Response:
+def post(url: str, body: bytes = BODY, **headers: Any) -> requests.Response:
     sent = {"Content-Type": JSON} | {name.replace("_", "-"): value for name, value in headers.items()}
     return requests.post(url, data=body, headers=sent, timeout=60)
 
@@ -148,9 +149,9 @@ def test_needs_a_key_for_all_but_health_checks(folder: Path, tmp_path: Path) -> 
     with serve(folder, api_key_file=keys) as address:
         url = f"{address}/invocations"
         for headers in ({"Authorization": "Bearer first-key"}, {"X_API_Key": "second-key"}):
-            assert post(url, **headers).status_code == post(url, MANY, **headers).status_code == 200
+            assert post(url, BODY, **headers).status_code == post(url, MANY, **headers).status_code == 200
         for headers in ({}, {"Authorization": "Bearer third"}, {"Authorization": "Basic first-key"}, {"X_API_Key": ""}):
-            for refused in (post(url, **headers), post(url, MANY, **headers)):
+            for refused in (post(url, BODY, **headers), post(url, MANY, **headers)):
                 assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
         assert requests.get(f"{address}/metrics", timeout=60).status_code == 401
         assert requests.get(f"{address}/ping", timeout=60).status_code == 200
@@ -181,7 +182,7 @@ def test_speaks_https(folder: Path, tmp_path: Path) -> None:
     with serve(folder, tls_certificate_file=tmp_path / "cert.pem", tls_key_file=tmp_path / "key.pem") as address:
         https = address.replace("http:", "https:")
         answer = requests.post(
-            f"{https}/invocations", data=BODY, headers={"Content-Type": JSON}, verify=tmp_path / "ca.pem", timeout=60
+            f"{https}/invocations", data=BODY, headers={"Content-Type": JSON}, verify=str(tmp_path / "ca.pem"), timeout=60
         )
         assert answer.status_code == 200
         with pytest.raises(requests.exceptions.SSLError):

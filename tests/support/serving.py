@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ BODY = json.dumps({"dataframe_records": [ROW]}).encode()
 
 @contextmanager
 def start_server(
-    model: Path, *, arguments: Sequence[str] = ("--port", "0"), environment: Mapping[str, str] | None = None, **settings: object
+    model: Path, *, arguments: Sequence[str] = ("--port", "0"), environment: dict[str, str] | None = None, **settings: Any
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the server, on a free port unless the arguments say otherwise; yield its process and its address."""
     variables = {f"BOOSTLAB_{name.upper()}": str(value) for name, value in settings.items()}
@@ -46,7 +46,7 @@ def start_server(
 
 
 @contextmanager
-def serve(model: Path, **settings: object) -> Iterator[str]:
+def serve(model: Path, **settings: Any) -> Iterator[str]:
     """Serve a model by our server on a free port, and yield its address."""
     with start_server(model, **settings) as (_, address):
         yield address

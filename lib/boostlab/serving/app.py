@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from boostlab.serving.endpoints import create_endpoints, describe_failure, render_error
 from boostlab.serving.errors import RequestError
-from boostlab.serving.log import format_line, write_line
+from boostlab.serving.log import format_line, write_line, write_lines
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import SmallRequest
@@ -134,7 +134,7 @@ class App:
                     format_line(**_describe(request_id, "POST", "/invocations", response.status_code, seconds, rows, failure))
                 )
         if lines:
-            os.write(1, b"".join(lines))
+            write_lines(b"".join(lines))
 
     def _find_path(self, path: str) -> str:
         """Return the path of an endpoint: without the prefix and a slash at the end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -16,5 +17,11 @@ def format_line(level: str, **fields: Any) -> bytes:
 
 
 def write_line(level: str, **fields: Any) -> None:
-    """Write an event in one call, so that lines of several workers do not mix."""
-    os.write(1, format_line(level, **fields))
+    """Write an event."""
+    write_lines(format_line(level, **fields))
+
+
+def write_lines(lines: bytes) -> None:
+    """Write whole lines in one call, so that lines of several workers do not mix. If nobody reads them, the server goes on."""
+    with suppress(OSError):
+        os.write(1, lines)

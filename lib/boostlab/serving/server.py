@@ -122,28 +122,33 @@ def _run_worker(
         metrics.use_row(worker)
         logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
         app = make_app()
-        config = uvicorn.Config(
-            app,
-            http=GuardedProtocol,
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            proxy_headers=False,
-            log_config=None,
-            server_header=False,
-            ssl_certfile=settings.tls_certificate_file or None,
-            ssl_keyfile=settings.tls_key_file or None,
-            timeout_keep_alive=settings.keep_alive_s,
-            timeout_graceful_shutdown=settings.stop_timeout_s,
-        )
-        config.guard = settings  # type: ignore[attr-defined]
-        WorkerServer(config, app, settings.drain_s).run(sockets=[listener])
+        WorkerServer(configure(app, settings), app, settings.drain_s).run(sockets=[listener])
         code = 0
     except Exception:
         logging.getLogger("boostlab").exception("the worker failed")
     finally:
         os._exit(code)
+
+
+def configure(app: App, settings: ServerSettings) -> uvicorn.Config:
+    """Return uvicorn's configuration of a worker."""
+    config = uvicorn.Config(
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        proxy_headers=False,
+        log_config=None,
+        server_header=False,
+        ssl_certfile=settings.tls_certificate_file or None,
+        ssl_keyfile=settings.tls_key_file or None,
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.stop_timeout_s,
+    )
+    config.guard = settings  # type: ignore[attr-defined]
+    return config
 
 
 class WorkerServer(uvicorn.Server):

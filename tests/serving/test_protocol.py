@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from tests.support.serving import BODY, JSON, predict
+from hypothesis import HealthCheck, given, settings, strategies as st
+from tests.support.serving import BODY, JSON, ROW, predict, start_server
 
 HEAD = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: {JSON}\r\n".encode()
 WHOLE_HEAD = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY)
@@ -69,3 +76,59 @@ def test_sends_head_and_body_of_an_answer_together(address: str) -> None:
         for _ in range(20):
             connection.sendall(WHOLE_HEAD + BODY)
             assert connection.recv(65536).endswith(b"]}")
+
+
+MANY = json.dumps({"dataframe_records": [ROW] * 100}).encode()
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+REQUESTS = {  # and the statuses of their answers
+    "small": (WHOLE_HEAD + BODY, 200),
+    "small and wrong": (HEAD + b"Content-Length: 2\r\n\r\n{}", 400),
+    "large": (HEAD + b"Content-Length: %d\r\n\r\n" % len(MANY) + MANY, 200),
+    "chunked": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY), 200),
+    "probe": (b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "unknown": (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "upgrade": (HEAD + UPGRADE + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY, 200),
+}
+
+
+@settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.sampled_from(sorted(set(REQUESTS) - {"upgrade"})), max_size=6),
+    st.booleans(),
+    st.lists(st.integers(1, 20_000), max_size=5),
+)
+def test_answers_a_connections_requests_in_their_order(address: str, names: list[str], upgrade: bool, cuts: list[int]) -> None:
+    chosen = [REQUESTS[name] for name in names]
+    sent = b"".join(content for content, _ in chosen) + LAST
+    places = [0, *sorted(cut % len(sent) for cut in cuts), len(sent)]
+    with connect(address) as connection:
+        if upgrade:  # a client waits for the answer to its offer
+            connection.sendall(REQUESTS["upgrade"][0])
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        for start, end in pairwise(places):
+            connection.sendall(sent[start:end])
+            time.sleep(0.002)
+        answers = read_all(connection)
+
+    statuses = [int(status) for status in re.findall(rb"(?:^|[}\n])HTTP/1\.1 (\d+)", answers)]
+    assert statuses == [*(status for _, status in chosen), 200]
+
+
+def test_ignores_the_offer_of_an_upgrade_however_it_arrives(address: str) -> None:
+    content, _ = REQUESTS["upgrade"]
+    for cut in range(1, len(content) - len(BODY) + 1, 7):
+        with connect(address) as connection:
+            connection.sendall(content[:cut])
+            time.sleep(0.002)
+            connection.sendall(content[cut:])
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_small_request_whose_body_arrives_during_the_stop_is_answered(folder: Path) -> None:
+    with start_server(folder, workers=1, drain_s=0.2) as (process, address), connect(address) as connection:
+        connection.sendall(WHOLE_HEAD + BODY[:10])
+        time.sleep(0.3)
+        process.terminate()
+        threading.Timer(1, connection.sendall, [BODY[10:]]).start()
+        answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 200") and process.wait(60) == 0

@@ -91,7 +91,8 @@ def test_fetches_and_loads_a_version_once_per_process(client: Any) -> None:
 
     assert fetch_version(client, "sugar", version) is folder
     assert load_version(client, "sugar", version) is model
-    assert describe_version(client, "sugar", version).signature == model.metadata.signature
+    assert describe_version(client, "sugar", version).signature.outputs == model.metadata.signature.outputs
+    assert model.metadata.signature.inputs is None  # the predictor checks the rows
     check_model(folder)
 
 
@@ -151,8 +152,6 @@ def test_a_real_table_is_trained_registered_loaded_and_served_with_equal_answers
         assert post(address, {"dataframe_split": split}) == here["answers"][:60]
         shuffled = [dict(reversed(record.items())) for record in records]
         assert post(address, {"dataframe_records": shuffled}) == here["answers"][:60]
-        if path.suffix == ".gz":  # MLflow's server reads no dates from CSV, and no whole numbers that may be fractions
-            assert post(address, rows.to_csv(index=False)) == here["answers"][:60]
         if "probabilities" in here:
             given = post(address, {"dataframe_records": records, "params": {"probabilities": True}})
             assert [list(row.values()) for row in given] == here["probabilities"][:60]
@@ -171,8 +170,8 @@ def test_what_the_model_contract_says_of_odd_rows(
     (output,) = all_runs(look())[0].outputs.model_outputs
     model = mlflow.pyfunc.load_model(look().get_logged_model(output.model_id).artifact_location)
     signature = {spec.name: (str(spec.type), spec.required) for spec in model.metadata.signature.inputs}
-    assert signature["island"] == ("DataType.string", True)
-    assert signature["sex"] == ("DataType.string", True)  # its NA is a text
+    assert signature["island"] == ("Any", True)
+    assert signature["sex"] == ("Any", True)  # its NA is a text
     assert signature["bill_length_mm"] == ("DataType.double", False)
     assert signature["year"] == ("Any", True)
 

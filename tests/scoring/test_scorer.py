@@ -13,6 +13,7 @@ from tests.support.packages import Packaged
 
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
+from boostlab.models.loading import wrap_predictor
 from boostlab.scoring.scorer import name_output, score_file
 
 IRIS = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n"
@@ -131,7 +132,7 @@ def test_scores_a_folder_of_files_in_order(package: Callable[[str], Packaged], t
         (IRIS + "1,2,3,4\n1,2,three,4\n", r"'petal length \(cm\)' is not of the type number: 'three' in row 2 of "),
         (IRIS + "1,2,3\n", "cannot be read"),
         (IRIS, "has no rows"),
-        (IRIS + "1,2,3,inf\n", "does not take rows 1 to 1: .*infinite"),
+        (IRIS + "1,2,3,inf\n", "takes finite numbers up to 3.4e38, not inf"),
     ],
 )
 def test_writes_nothing_for_an_input_that_it_cannot_score(
@@ -143,6 +144,16 @@ def test_writes_nothing_for_an_input_that_it_cannot_score(
     with pytest.raises(DataError, match=message):
         score_file(model, contract, rows=str(tmp_path / "rows.csv"), output=tmp_path / "out.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_names_the_row_of_a_wrong_value_in_the_file(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    _, contract, rows = load(package("own"))
+    model = wrap_predictor(package("own")[0])
+    wrong = ["maybe" if row == 11 else "true" for row in range(len(rows))]
+    rows.assign(new=wrong).to_parquet(tmp_path / "rows.parquet", index=False)
+
+    with pytest.raises(DataError, match=r"Column 'new' takes true or false, not 'maybe' \(row 12\)"):
+        score_file(model, contract, rows=str(tmp_path / "rows.parquet"), output=tmp_path / "out.csv", chunk_rows=7)
 
 
 def test_never_overwrites_the_input(package: Callable[[str], Packaged], tmp_path: Path) -> None:

@@ -115,10 +115,11 @@ def test_describes_and_answers_no_rows_and_each_quantile(package: Callable[[str]
     [
         (Feature("b", "number", "double"), True),
         (Feature("b", "category", "string", optional=True), False),
-        (Feature("b", "number", "long"), False),
+        (Feature("b", "number", "long"), True),
+        (Feature("b", "number", "double", missing=(-999.0,)), False),
     ],
 )
-def test_has_a_fast_path_if_each_column_takes_fractions(
+def test_has_a_fast_path_if_each_column_takes_numbers(
     package: Callable[[str], Packaged], tmp_path: Path, other: Feature, is_fast: bool
 ) -> None:
     shutil.copytree(package("diabetes")[0], tmp_path / "model")

@@ -17,7 +17,7 @@ from tests.support.waiting import TIMEOUT_S
 JSON, CSV = "application/json", "text/csv"
 ROW = {
     "size": 0.5, "rooms": 30, "new": True, "city": "Faro", "sold": "2020-04-23T06:30:15.250000",
-    "size_gap": None, "rooms_gap": 20.0, "new_gap": "true", "city_gap": None, "sold_gap": "2021-04-23T06:30:15.250000",
+    "size_gap": None, "rooms_gap": 20.0, "new_gap": True, "city_gap": None, "sold_gap": "2021-04-23T06:30:15.250000",
 }  # fmt: skip
 BODY = json.dumps({"dataframe_records": [ROW]}).encode()
 

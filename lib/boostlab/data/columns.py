@@ -24,7 +24,8 @@ from boostlab.data.types import find_type
 from boostlab.display import tables
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS, NUMERIC_DATES, Feature, FeatureType, MLflowType
-from boostlab.models.predictor import DATE_PARTS, encode_date
+from boostlab.models.dates import DATE_PARTS
+from boostlab.models.predictor import encode_date
 
 DISTINCT_ROWS = 50_000
 FEWEST_ROWS = 40  # fewer training rows are no evidence of an identifier
@@ -203,17 +204,17 @@ def _find_reason(column: ColumnProfile, known: pa.ChunkedArray, *, kept: bool) -
 def _make_feature(table: Table, column: ColumnProfile, whole: pa.ChunkedArray, known: pa.ChunkedArray) -> Feature:
     assert column.type != "other"
     form = table.formats.get(column.name, "")
-    feature = Feature(column.name, column.type, MLFLOW_TYPES[column.type], optional=column.missing > 0, format=form)
+    feature = Feature(
+        column.name, column.type, MLFLOW_TYPES[column.type], optional=column.missing > 0, format=form, any_type=True
+    )
     if column.type == "number":
         return replace(feature, missing=table.missing, any_type=pa.types.is_integer(whole.type))
     if column.type == "boolean":
-        # Missing values in any row decide how pandas holds the column; nothing is learned from them. MLflow's booleans have none.
-        has_missing = pc.any(pc.is_null(whole)).as_py()
-        return replace(feature, mlflow_type="string", any_type=True) if has_missing else feature
+        return feature
     if column.type == "date":
         mlflow_type, parts = _find_date_type(table, whole, form), _find_parts(known, feature)
         missing = table.missing if form in NUMERIC_DATES else ()
-        return replace(feature, mlflow_type=mlflow_type, parts=parts, missing=missing, any_type=form in NUMERIC_DATES)
+        return replace(feature, mlflow_type=mlflow_type, parts=parts, missing=missing)
     return _make_category(table, feature, known)
 
 
@@ -236,7 +237,7 @@ def _make_category(table: Table, feature: Feature, known: pa.ChunkedArray) -> Fe
     names = tuple(sorted(map(str, known.unique().to_pylist())))
     whole = feature.format == "number" or (table.from_text and all(WHOLE.fullmatch(name) for name in names))
     if whole and all(abs(int(name)) < 2**53 for name in names):
-        feature = replace(feature, mlflow_type="double", any_type=True)
+        feature = replace(feature, mlflow_type="double")
     gaps = [name for name in names if name in MISSING_MARKERS]
     return replace(feature, categories=names, format="", gap=gaps[0] if len(gaps) == 1 and not feature.optional else "")
 

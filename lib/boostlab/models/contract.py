@@ -48,7 +48,7 @@ class Feature:
     type : str
         How the column is encoded.
     mlflow_type : str
-        The column's type in the MLflow signature.
+        The column's type in the MLflow signature, if it has one there.
     optional : bool
         Whether the training rows had missing values, so that the column may be left out.
     categories : tuple of str
@@ -64,8 +64,8 @@ class Feature:
     missing : tuple of float
         The numbers that mean a missing value.
     any_type : bool
-        Whether MLflow's signature takes any value here, and the predictor alone checks it. It does for whole numbers (MLflow's
-        ``long`` cuts fractions off, its ``double`` refuses the whole numbers of pandas) and for booleans with missing values.
+        Whether MLflow's signature takes any value here, and the predictor alone checks it. Only columns of fractions have a type
+        there: MLflow would make booleans of ``"false"`` and 2, nanoseconds of dates, and the text "None" of null.
     """
 
     name: str

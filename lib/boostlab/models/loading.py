@@ -20,6 +20,7 @@ from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA, Co
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models import Model
+    from mlflow.pyfunc import PyFuncModel
 
     from boostlab.models.predictor import Predictor
 
@@ -135,13 +136,28 @@ def load_version(client: MlflowClient, name: str, version: int, *, trust_code: b
     LabError
         If boostlab did not make the model, and its code is not trusted.
     """
-    from mlflow.models import Model
-    from mlflow.pyfunc import PyFuncModel, load_model
+    from mlflow.pyfunc import load_model
 
     folder = fetch_version(client, name, version)
-    if trust_code:
-        return load_model(str(folder), suppress_warnings=True)
-    return PyFuncModel(Model.load(str(folder)), open_predictor(folder))
+    return load_model(str(folder), suppress_warnings=True) if trust_code else wrap_predictor(folder)
+
+
+def wrap_predictor(model: Path) -> PyFuncModel:
+    """Return an MLflow Model that the installed predictor answers for; no code of the model runs.
+
+    The predictor alone checks the rows. MLflow would look at each value once more, in Python.
+
+    Raises
+    ------
+    LabError
+        If boostlab did not make the model, or its data are damaged.
+    """
+    from mlflow.models import Model, ModelSignature
+    from mlflow.pyfunc import PyFuncModel
+
+    predictor, described = open_predictor(model), Model.load(str(model))
+    described.signature = ModelSignature(outputs=described.signature.outputs, params=described.signature.params)
+    return PyFuncModel(described, predictor)
 
 
 def open_predictor(model: Path) -> Predictor:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from boostlab.models.predictor import Predictor
 
-PREDICTOR_FILES = ("predictor.py", "contract.py", "booster.py", "ubjson.py")  # a model's own code
+PREDICTOR_FILES = ("predictor.py", "conversion.py", "dates.py", "contract.py", "booster.py", "ubjson.py")  # a model's own code
 EXAMPLE_ROWS = 5
 EXAMPLE_FILE = "example.json"
 
@@ -185,7 +185,7 @@ def preload() -> None:
 
 
 def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
-    """Return a column with the type that MLflow requires for its signature.
+    """Return a column with the type that MLflow requires for its signature; a column of any type stays as it is.
 
     Raises
     ------
@@ -194,34 +194,40 @@ def cast_to_signature(values: pd.Series, feature: Feature) -> pd.Series:
     """
     import pandas as pd
 
+    if feature.any_type:
+        return values
     if feature.mlflow_type in ("double", "long"):
-        if pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.infer_dtype(values) == "date":
-            values = _to_numbers(values, feature)
         errors: Literal["coerce", "raise"] = "coerce" if feature.type == "category" else "raise"  # an unknown category is missing
-        return pd.to_numeric(values, errors=errors).astype(np.dtype(DTYPES[feature.mlflow_type]))
+        return pd.to_numeric(as_sent(values, feature), errors=errors).astype(np.dtype(DTYPES[feature.mlflow_type]))
     if feature.mlflow_type == "boolean" and not pd.api.types.is_bool_dtype(values):
         from boostlab.models.predictor import encode_boolean  # it loads XGBoost, which the process that packages a model need not
 
         codes = pd.Series(encode_boolean(values, feature), index=values.index)
         return codes.map({1.0: True, 0.0: False}) if codes.hasnans else codes.astype(bool)
-    if feature.mlflow_type != "string":
-        return values
-    if feature.type == "date" and pd.api.types.is_datetime64_any_dtype(values):
-        times = pd.to_datetime(values, utc=True)
-        return times.map(lambda time: None if pd.isna(time) else time.isoformat()).astype(object)
-    return values.astype(object)
+    return as_sent(values, feature).astype(object) if feature.mlflow_type == "string" else values
 
 
-def _to_numbers(values: pd.Series, feature: Feature) -> pd.Series:
-    """Return times, with a zone or without, or days as the numbers that stand for them in the user's table."""
+def as_sent(values: pd.Series, feature: Feature) -> pd.Series:
+    """Return a column with dates as clients send them: as ISO 8601, or as the numbers that stand for them in the user's table.
+
+    Raises
+    ------
+    ValueError
+        If these are dates, and the feature has none.
+    """
     import pandas as pd
 
+    if not (pd.api.types.is_datetime64_any_dtype(values) or pd.api.types.infer_dtype(values) == "date"):
+        return values
     form = feature.format
-    if form not in NUMERIC_DATES:
+    if feature.type == "number":
         raise ValueError("these are dates, and the column holds numbers")
-    dates = pd.to_datetime(values, utc=True).dt.tz_localize(None)
+    dates = pd.to_datetime(values, utc=True)
+    if form not in NUMERIC_DATES:
+        plain = dates.dt.tz_localize(None) if getattr(values.dt, "tz", None) is None else dates
+        return plain.map(lambda time: None if pd.isna(time) else time.isoformat()).astype(object)
     if form in EPOCH_UNITS:
-        return (dates - pd.Timestamp(0)) / pd.Timedelta(1, "s") * EPOCH_UNITS[form]
+        return (dates.dt.tz_localize(None) - pd.Timestamp(0)) / pd.Timedelta(1, "s") * EPOCH_UNITS[form]
     return pd.to_numeric(dates.dt.strftime(form))
 
 
@@ -231,11 +237,11 @@ def _read_example(parts: Path, contract: Contract) -> pd.DataFrame:
     written = json.loads((parts / EXAMPLE_FILE).read_text(encoding="utf-8"))
     example = pd.DataFrame(written["data"], columns=written["columns"])
     for feature in contract.features:
-        if feature.mlflow_type == "datetime":  # MLflow's dates have no zone: such times are UTC
+        if feature.format in NUMERIC_DATES:
+            example[feature.name] = as_sent(pd.to_datetime(example[feature.name], format="ISO8601"), feature)
+        elif feature.mlflow_type == "datetime" and not feature.any_type:  # MLflow's dates have no zone: such times are UTC
             example[feature.name] = pd.to_datetime(example[feature.name], format="ISO8601", utc=True).dt.tz_localize(None)
         elif feature.mlflow_type in ("double", "long"):  # JSON does not distinguish 1.0 from 1
-            if feature.format in NUMERIC_DATES:
-                example[feature.name] = pd.to_datetime(example[feature.name], format="ISO8601")
             example[feature.name] = cast_to_signature(example[feature.name], feature)
     return example
 
@@ -253,6 +259,8 @@ def _copy_loader(folder: Path) -> Path:
 def state_types(folder: Path) -> None:
     """Give each column of a model's signature a type, for a server: MLflow's reads CSV only then.
 
+    The type is ``string``: MLflow then passes values on as they are, and the predictor reads them.
+
     Parameters
     ----------
     folder : pathlib.Path
@@ -260,20 +268,18 @@ def state_types(folder: Path) -> None:
     """
     from mlflow.models import Model
 
-    contract = Contract.read_model(folder)
-    if any(feature.any_type for feature in contract.features):
-        model = Model.load(str(folder))
-        model.signature = _make_signature(contract, any_number=False)
-        model.save(str(folder / "MLmodel"))
+    model = Model.load(str(folder))
+    model.signature = _make_signature(Contract.read_model(folder), stated=True)
+    model.save(str(folder / "MLmodel"))
 
 
-def _make_signature(contract: Contract, *, any_number: bool = True) -> ModelSignature:
+def _make_signature(contract: Contract, *, stated: bool = False) -> ModelSignature:
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
     def find_type(item: Feature) -> DataType | AnyType:
-        return AnyType() if item.any_type and any_number else DataType[item.mlflow_type]
+        return DataType.string if stated else AnyType() if item.any_type else DataType[item.mlflow_type]
 
     inputs = Schema([ColSpec(find_type(item), item.name, required=not item.optional) for item in contract.features])
     if contract.task == "regression":

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from boostlab.display.figures import BLUE, GREY, ORANGE, make_figure, shorten_label
 from boostlab.models.contract import Feature
-from boostlab.models.predictor import ENCODERS, find_codes, index_categories
+from boostlab.models.predictor import ENCODERS, encode_category
 
 BINS = 10  # of the numbers that are not frequent
 WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary thresholds
@@ -50,7 +50,7 @@ class Drift:
             self._new[name] += self._count(frame[name], name)
             if item.type == "category" and len(self._unseen[name]) < MAX_UNSEEN:
                 values = frame[name].dropna()
-                unseen = values[np.isnan(find_codes(values, index_categories(item)))]
+                unseen = values[np.isnan(encode_category(values, item))]
                 self._unseen[name] |= set(map(str, unseen.unique()[:MAX_UNSEEN]))
 
     def tabulate(self) -> pd.DataFrame:
@@ -87,7 +87,7 @@ class Drift:
         item = self._features[name]
         if item.type == "category":
             known = len(item.categories)
-            codes = find_codes(values.astype(object).where(values.notna(), None), index_categories(item))
+            codes = encode_category(values, item)
             places = np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
             return np.bincount(places, minlength=known + 2)
         numbers = _to_numbers(values, item)

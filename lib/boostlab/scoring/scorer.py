@@ -19,6 +19,7 @@ from boostlab.data.reading import open_source
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
+from boostlab.models.conversion import ConversionError
 from boostlab.scoring.stream import convert_chunk, study_features, write_chunks
 
 SHOWN_ROWS = 5
@@ -123,6 +124,8 @@ def _predict(
         if answers.shape[1] != columns:
             raise ValueError(f"it answers with {answers.shape[1]} columns instead of {columns}.")
         return list(answers.T)
+    except ConversionError as error:
+        raise DataError(f"The model does not take a value: {error.at(first_row - 1 + error.row)}") from None
     except Exception as error:  # MLflow's enforcement and the model raise errors of any type
         raise DataError(f"The model does not take rows {first_row} to {first_row + len(frame) - 1}: {error}") from None
 

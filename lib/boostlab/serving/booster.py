@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from boostlab.models.booster import find_xgboost
-from boostlab.models.predictor import Array
+from boostlab.models.conversion import Array
 
 OPTIONS = b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":true}'
 ARRAY_INTERFACE = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}'  # numpy's, as JSON

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from boostlab.serving.body import ENCODINGS, read_body, unpack
@@ -153,12 +153,12 @@ def create_endpoints(
 
 
 def render_error(error: RequestError, path: str, request_id: str) -> Response:
-    """Return an error as a response: MLflow's JSON, plain text for a media type, and the field of the inference protocol."""
+    """Return an error as a response, with the field of the inference protocol."""
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
-    if isinstance(error, MediaTypeError) and not path.startswith("/v2"):
-        return PlainTextResponse(str(error).encode(errors="replace"), error.status, {"accept-encoding": ENCODINGS})
-    body = error.body | {"request_id": request_id} | ({"error": error.body["message"]} if path.startswith("/v2") else {})
-    return Response(orjson.dumps(body), error.status, headers, media_type="application/json")
+    if isinstance(error, MediaTypeError):
+        headers |= {"accept-encoding": ENCODINGS}
+    more = {"request_id": request_id} | ({"error": error.body["message"]} if path.startswith("/v2") else {})
+    return Response(error.to_json(request_id, **more), error.status, headers, media_type="application/json")
 
 
 def describe_failure(request_id: str) -> RequestError:

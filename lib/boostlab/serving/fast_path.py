@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from boostlab.models.predictor import Array
+from boostlab.models.conversion import Array
 
 FAST_TYPES = frozenset(["application/json", "application/json; charset=utf-8", "application/json;charset=utf-8"])
 NUMBER_TYPES = {int, float}  # not bool, although it is a subclass of int

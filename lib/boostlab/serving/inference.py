@@ -19,7 +19,6 @@ from boostlab.models.contract import Feature
 from boostlab.models.predictor import choose_labels
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
-from boostlab.serving.parsing import read_columns
 from boostlab.serving.settings import ServerSettings
 
 DATATYPES = {"double": "FP64", "any": "FP64", "long": "INT64", "boolean": "BOOL", "string": "BYTES", "datetime": "BYTES"}
@@ -99,8 +98,8 @@ class InferenceProtocol:
     def _infer(self, body: bytes) -> tuple[bytes, int]:
         content = _read_object(body)
         wanted = self._read_outputs(content.get("outputs"))
-        rows = read_columns(_read_inputs(content.get("inputs"), self._model.features), self._model.features)
-        answers = self._model.score(self._model.encode_checked(rows))
+        rows = self._model.reader.read_columns(_read_inputs(content.get("inputs"), self._model.features))
+        answers = self._model.score(self._model.encode(rows))
         outputs = []
         for name in wanted:
             values = choose_labels(answers, self._model.labels) if name == PREDICTIONS and self._model.labels else answers

@@ -7,8 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,26 @@ import numpy as np
 import orjson
 
 from boostlab.models.booster import read_booster
-from boostlab.models.contract import MODEL_DATA, NUMERIC_DATES, Contract, Feature
-from boostlab.models.predictor import (
+from boostlab.models.contract import MODEL_DATA, Contract, Feature
+from boostlab.models.conversion import (
     Array,
-    choose_labels,
-    dates_of_numbers,
-    describe_wrong_date,
+    ConversionError,
+    Values,
     drop_missing,
-    find_codes,
     index_categories,
     narrow_numbers,
-    parse_booleans,
-    split_dates,
-    to_answers,
+    quote,
+    to_booleans,
+    to_codes,
+    to_numbers,
 )
+from boostlab.models.dates import split_dates, to_dates
+from boostlab.models.predictor import choose_labels, to_answers
 from boostlab.serving.booster import Booster
-from boostlab.serving.errors import RequestError
+from boostlab.serving.errors import RequestError, reject_value
 from boostlab.serving.fast_path import read_fast, to_matrix
-from boostlab.serving.parsing import Rows, read_request
-from boostlab.serving.schema import parse_date
-from boostlab.serving.settings import ServingError
+from boostlab.serving.parsing import Reader, Rows
+from boostlab.serving.settings import ServerSettings, ServingError
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,13 @@ class ServedModel:
         An MLflow Model that boostlab made.
     threads : int
         XGBoost threads per request.
+    max_cells : int
+        The most cells in a request: rows times features.
 
     Attributes
     ----------
     fast_columns : list of str
-        All columns if each takes fractions; otherwise empty, and no request takes the fast path.
+        All columns if each takes numbers; otherwise empty, and no request takes the fast path.
 
     Raises
     ------
@@ -69,7 +70,7 @@ class ServedModel:
         If the folder does not hold such a model.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1, max_cells: int = ServerSettings.max_cells) -> None:
         try:
             self.contract = Contract.read_model(folder)
             self.booster = Booster(read_booster(folder / MODEL_DATA, self.contract), threads=threads)
@@ -80,13 +81,12 @@ class ServedModel:
                 f"{folder} does not hold a model made by boostlab: {reason}. Name the folder that contains MLmodel."
             ) from None
         self.features, self.labels = self.contract.features, self.contract.labels
-        self._features = {item.name: item for item in self.features}
+        self.reader = Reader(self.features, max_cells)
         self._positions = {item.name: index_categories(item) for item in self.features if item.type == "category"}
         ends = accumulate(item.width for item in self.features)
         self._slices = {item.name: slice(end - item.width, end) for item, end in zip(self.features, ends, strict=True)}
-        self._number_columns = [item.name for item in self.features if item.type == "number" and item.mlflow_type == "double"]
-        plain = len(self._number_columns) == len(self.features) and not any(item.missing for item in self.features)
-        self.fast_columns = self._number_columns if plain else []
+        is_plain = all(item.type == "number" and not item.missing for item in self.features)
+        self.fast_columns = self.contract.names if is_plain else []
 
     def answer(self, body: bytes, content_type: str | None) -> tuple[bytes, int]:
         """Return the response's body for a request's body, and the number of rows.
@@ -96,12 +96,12 @@ class ServedModel:
         RequestError
             If the request is not valid for this model.
         """
-        fast = read_fast(body, content_type, self.fast_columns)
+        fast = self._read_fast(body, content_type)
         if fast is not None and (matrix := to_matrix(fast, len(self.fast_columns))) is not None:
             return orjson.dumps({"predictions": self.predict(matrix)}), len(matrix)
-        rows, params = read_request(body, content_type, self.features)
+        rows, params = self.reader.read_request(body, content_type)
         wants_probabilities = self._read_params(params)
-        predictions = self.predict(self.encode_checked(rows), probabilities=wants_probabilities)
+        predictions = self.predict(self.encode(rows), probabilities=wants_probabilities)
         return orjson.dumps({"predictions": predictions}), rows.count
 
     def answer_together(self, requests: Sequence[tuple[bytes, str | None]]) -> list[tuple[bytes, int] | Exception]:
@@ -117,7 +117,7 @@ class ServedModel:
         list
             What :meth:`answer` returns or raises for each request.
         """
-        fast = [read_fast(body, content_type, self.fast_columns) for body, content_type in requests]
+        fast = [self._read_fast(body, content_type) for body, content_type in requests]
         values = [value for each in fast if each is not None for value in each]
         matrix = to_matrix(values, len(self.fast_columns)) if values else None
         predictions = self.predict(matrix) if matrix is not None else []
@@ -135,44 +135,45 @@ class ServedModel:
                 answers.append(error)
         return answers
 
+    def _read_fast(self, body: bytes, content_type: str | None) -> list[Any] | None:
+        values = read_fast(body, content_type, self.fast_columns)
+        return None if values is not None and len(values) > self.reader.max_cells else values
+
     def warm_up(self) -> None:
         """Answer the example once, so that the first client does not wait for XGBoost's set-up."""
-        self.answer(orjson.dumps(self.info.example), "application/json")
+        with suppress(RequestError):  # the example may have more cells than the settings allow
+            self.answer(orjson.dumps(self.info.example), "application/json")
 
     def encode(self, rows: Rows) -> Array:
-        """Return rows as the booster's matrix, float32 of shape (n_rows, n_inputs)."""
-        matrix = np.full((rows.count, sum(item.width for item in self.features)), np.nan, np.float32)
-        if not rows.count:
-            return matrix
-        numbers = [name for name in self._number_columns if name in rows.columns]
-        try:  # all numbers in one call: a third of the time for a row of ten
-            found = [drop_missing(rows.columns[name], self._features[name]) for name in numbers]
-            narrow = narrow_numbers(np.array(found), "")
-            matrix[:, [self._slices[name].start for name in numbers]] = narrow.T
-        except ValueError:  # convert one by one, so that the error names the column
-            numbers = []
-        done = set(numbers)
-        for item in self.features:
-            if item.name in rows.columns and item.name not in done:
-                encoded = self._encode_column(rows.columns[item.name], item)
-                matrix[:, self._slices[item.name]] = encoded.reshape(rows.count, -1)
-        return matrix
-
-    def encode_checked(self, rows: Rows) -> Array:
-        """Return rows as the booster's matrix.
+        """Return rows as the booster's matrix, float32 of shape (n_rows, n_inputs).
 
         Raises
         ------
         RequestError
-            If a value does not fit its column.
+            If a column does not take a value, with the row and the column.
         """
+        matrix = np.full((rows.count, sum(item.width for item in self.features)), np.nan, np.float32)
+        if not rows.count:
+            return matrix
         try:
-            return self.encode(rows)
-        except (ValueError, TypeError) as error:
-            raise RequestError(
-                "Encountered an unexpected error while evaluating the model. Verify that the serialized input Dataframe is "
-                f"compatible with the model for inference. {error}"
-            ) from None
+            for item in self._encode_numbers(rows, matrix):
+                encoded = self._encode_column(rows.columns[item.name], item)
+                matrix[:, self._slices[item.name]] = encoded.reshape(rows.count, -1)
+        except ConversionError as error:
+            raise reject_value(error) from None
+        return matrix
+
+    def _encode_numbers(self, rows: Rows, matrix: Array) -> list[Feature]:
+        """Write plain numbers into the matrix in one call, a third of the time for a row of ten; return the other columns."""
+        sent = [item for item in self.features if item.name in rows.columns]
+        numbers = [item for item in sent if item.type == "number" and not item.missing]
+        try:
+            values = list(chain.from_iterable(rows.columns[item.name] for item in numbers))
+            narrow = narrow_numbers(to_numbers(values, ""), "").reshape(len(numbers), rows.count)
+        except ConversionError:  # convert one by one, so that the error names the column
+            return sent
+        matrix[:, [self._slices[item.name].start for item in numbers]] = narrow.T
+        return [item for item in sent if item not in numbers]
 
     def score(self, matrix: Array) -> Array:
         """Return the numbers that :func:`boostlab.models.predictor.to_answers` makes of the booster's output."""
@@ -187,14 +188,14 @@ class ServedModel:
         names = [str(label) for label in self.labels] or self.contract.answer_names
         return [dict(zip(names, row, strict=True)) for row in answers.tolist()] if names else list(answers.tolist())
 
-    def _encode_column(self, values: Array, feature: Feature) -> Array:
+    def _encode_column(self, values: Values, feature: Feature) -> Array:
         if feature.type == "category":
-            return find_codes(values, self._positions[feature.name])
+            return to_codes(values, feature, self._positions[feature.name])
         if feature.type == "date":
-            return split_dates(values if values.dtype.kind == "M" else _read_dates(values, feature), feature.parts)
+            return split_dates(to_dates(values, feature), feature.parts)
         if feature.type == "boolean":
-            return values.astype(np.float32) if values.dtype == np.bool_ else parse_booleans(values, feature.name)
-        return narrow_numbers(drop_missing(values, feature), feature.name)
+            return to_booleans(values, feature.name)
+        return narrow_numbers(drop_missing(to_numbers(values, feature.name), feature), feature.name)
 
     def _read_params(self, params: Any) -> bool:
         """Tell whether probabilities are requested; a regression model has no parameters and ignores them."""
@@ -205,30 +206,9 @@ class ServedModel:
             raise RequestError(message, code="INVALID_PARAMETER_VALUE")
         wanted = params.get("probabilities")
         if wanted is not None and not isinstance(wanted, bool):
-            reason = f"Can not safely convert `{type(wanted)}` to `boolean` for value `{str(wanted)[:40]}`"
-            message = f"Invalid parameters found: {{('probabilities', \"{reason}\")}}. It takes true or false."
+            message = f"The parameter 'probabilities' takes true or false, not {quote(wanted)}."
             raise RequestError(message, code="INVALID_PARAMETER_VALUE")
         return bool(wanted)
-
-
-def _read_dates(values: Array, feature: Feature) -> Array:
-    """Read dates of a column that the signature declares as text, or as numbers since 1970."""
-    try:
-        if feature.format in NUMERIC_DATES:
-            return dates_of_numbers(drop_missing(values.astype(np.float64), feature), feature.format)
-        dates = [
-            np.datetime64("NaT", "us") if value is None or value != value else _read_date(str(value), feature) for value in values
-        ]
-    except ValueError:
-        raise ValueError(describe_wrong_date(feature)) from None
-    return np.array(dates, "M8[us]") if not dates or np.result_type(*dates) == "M8[us]" else np.array(dates, "M8[ns]")
-
-
-def _read_date(text: str, feature: Feature) -> np.datetime64:
-    if feature.format:
-        with suppress(ValueError):
-            return np.datetime64(datetime.strptime(text, feature.format), "us")
-    return parse_date(text)
 
 
 def _read_info(folder: Path) -> ModelInfo:

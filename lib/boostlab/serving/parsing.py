@@ -1,6 +1,7 @@
 """Parsing of a request's body, JSON or CSV, in the formats of MLflow's scoring server: rows and parameters.
 
-The result has one array for each feature in the request, of the type in the model's signature.
+A value stays as the body has it: :mod:`boostlab.models.conversion` reads it. Only the model's columns are kept, and rows are
+counted before their cells take memory.
 """
 
 from __future__ import annotations
@@ -8,66 +9,198 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain
+from operator import itemgetter
 from typing import Any
 
-import numpy as np
 import orjson
 
 from boostlab.models.contract import Feature
-from boostlab.models.predictor import Array
-from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError
-from boostlab.serving.schema import CONVERSION_ERRORS, convert_column, convert_tensor, convert_text, is_number, to_objects
+from boostlab.models.conversion import Values, quote
+from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError, list_names
 
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 ONE_FORMAT = f"The input must be a JSON dictionary with exactly one of the input fields {{{', '.join(map(repr, FORMATS))}}}"
-WRONG_SPLIT = "Invalid input. Provided dataframe_split field is not a valid dataframe representation in 'split' format. Error: "
-WRONG_CSV = (
-    "Failed to parse input as a Pandas DataFrame. Ensure that the input is a valid CSV-formatted Pandas DataFrame "
-    "produced using the `pandas.DataFrame.to_csv()` method. Error: "
-)
-UNEQUAL_LENGTHS = "Invalid input. The length of values for each input/column name are not the same"
+BEYOND_ORJSON = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|\0")  # not JSON, but sent: also lone surrogates, UTF-16 and UTF-32
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a request: an array of shape (count,) for each feature in it."""
+    """The rows of a request: `count` values, as they were sent, for each feature in it."""
 
-    columns: dict[str, Array]
+    columns: dict[str, Values]
     count: int
 
 
-def read_request(body: bytes, content_type: str | None, features: Sequence[Feature]) -> tuple[Rows, Any]:
-    """Return the rows and the parameters of a request.
+@dataclass(frozen=True)
+class Reader:
+    """Reads rows of the given features, of at most `max_cells` cells."""
 
-    Raises
-    ------
-    RequestError
-        If the body does not have its content type's format, or does not match the features.
-    """
-    if _check_type(content_type) == CSV:
-        return _read_csv(body, features), None
-    content = _decode(body)
-    found = [name for name in FORMATS if name in content]
-    if len(found) != 1:
-        raise RequestError(f"{ONE_FORMAT}. Received dictionary with input fields: {found}.")
-    read = {"dataframe_split": _read_split, "dataframe_records": _read_records}.get(found[0])
-    rows = read(content[found[0]], features) if read else _read_tensors(content[found[0]], features, found[0])
-    return rows, content.get("params")
+    features: Sequence[Feature]
+    max_cells: int
 
+    @property
+    def max_rows(self) -> int:
+        """The largest number of rows in a request."""
+        return max(self.max_cells // max(len(self.features), 1), 1)
 
-def read_columns(columns: dict[str, list[Any]], features: Sequence[Feature]) -> Rows:
-    """Return the rows of a request by column: lists of one length, with None for a missing value.
+    def read_request(self, body: bytes, content_type: str | None) -> tuple[Rows, Any]:
+        """Return the rows and the parameters of a request.
 
-    Raises
-    ------
-    RequestError
-        If a required column is missing, or a value does not fit its column's type.
-    """
-    return _convert(columns, features, columns, len(next(iter(columns.values()))))
+        Raises
+        ------
+        RequestError
+            If the body does not have its content type's format, lacks a required column, or has too many rows.
+        """
+        if _check_type(content_type) == CSV:
+            return self._read_csv(body), None
+        content = self._decode(body)
+        found = [name for name in FORMATS if name in content]
+        if len(found) != 1:
+            raise RequestError(f"{ONE_FORMAT}. Received dictionary with input fields: {found}.")
+        read = {"dataframe_split": self._read_split, "dataframe_records": self._read_records}.get(found[0], self._read_tensors)
+        return read(content[found[0]]), content.get("params")
+
+    def read_columns(self, columns: dict[str, list[Any]]) -> Rows:
+        """Return the rows of a request by column: lists of one length, with None for a missing value.
+
+        Raises
+        ------
+        RequestError
+            If a required column is missing, or there are too many rows.
+        """
+        count = len(next(iter(columns.values())))
+        self.check_count(count)
+        known: dict[str, Values] = {item.name: columns[item.name] for item in self.features if item.name in columns}
+        return self._check_required(known, columns, count)
+
+    def check_count(self, count: int) -> None:
+        """Raise a RequestError if there are too many rows."""
+        if count > self.max_rows:
+            raise RequestError(
+                f"The request has more than {self.max_rows:,} rows. A row of this model has {len(self.features)} cells, and the "
+                f"server takes at most {self.max_cells:,} cells: send fewer rows per request.",
+                code="REQUEST_LIMIT_EXCEEDED",
+                status=413,
+            )
+
+    def _decode(self, body: bytes) -> dict[str, Any]:
+        if len(body) > self.max_rows and body.count(b"{") + body.count(b"[") > 2 * self.max_rows + 100:
+            self.check_count(len(body))  # an object takes 24 times its bytes: such a body is not even decoded
+        try:
+            content = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            content = _decode_slowly(body, error)
+        if not isinstance(content, dict):
+            received = "a list" if isinstance(content, list) else f"unexpected input type '{type(content).__name__}'"
+            raise RequestError(f"Invalid input. {ONE_FORMAT}. Received {received}.")
+        return content
+
+    def _read_records(self, records: Any) -> Rows:
+        if not isinstance(records, list):
+            received = "dictionary" if isinstance(records, dict) else f"type {type(records).__name__}"
+            raise RequestError(f"Invalid input. Dataframe records format must be a list of records. Got {received}.")
+        self.check_count(len(records))
+        for row, record in enumerate(records, 1):
+            if not isinstance(record, dict):
+                raise RequestError(f"Row {row} is {quote(record)}. A row is a JSON object: column names with values.", row=row)
+        sent = [item.name for item in self.features if any(item.name in record for record in records)]
+        columns: dict[str, Values] = {name: [record.get(name) for record in records] for name in sent}
+        return self._check_required(columns, chain.from_iterable(records), len(records))
+
+    def _read_split(self, split: Any) -> Rows:
+        names, table = self._check_split(split)
+        self.check_count(len(table))
+        for row, values in enumerate(table, 1):
+            if len(values) != len(names):
+                raise RequestError(f"Row {row} has {len(values)} values, but there are {len(names)} columns.", row=row)
+        columns: dict[str, Values] = {
+            name: list(map(itemgetter(place), table)) for name, place in self._find_places(names).items()
+        }
+        return self._check_required(columns, names, len(table))
+
+    def _check_split(self, split: Any) -> tuple[list[Any], list[Any]]:
+        """Return the column names and the rows."""
+        if not isinstance(split, dict):
+            received = "list" if isinstance(split, list) else f"type {type(split).__name__}"
+            raise RequestError(f"Invalid input. Dataframe split format must be a dictionary. Got {received}.")
+        names, data, index = split.get("columns"), split.get("data"), split.get("index")
+        if names is None and isinstance(data, list):
+            raise SchemaError("The columns have no names. Send 'columns', a list of names, with 'data'.")
+        if not isinstance(names, list) or not isinstance(data, list) or not split.keys() <= {"columns", "data", "index"}:
+            raise RequestError(
+                "Invalid input. Dataframe split format must have 'columns', a list of names, 'data', a list of rows, and "
+                f"optionally 'index'. Got {list_names(sorted(split))}."
+            )
+        if index is not None and not (isinstance(index, list) and len(index) == len(data)):
+            raise RequestError(f"Invalid input. The index must have one entry for each of the {len(data)} rows.")
+        if len(names) == 1:  # pandas takes values for rows of a single column
+            data = [row if isinstance(row, list) else [row] for row in data]
+        for row, values in enumerate(data, 1):
+            if not isinstance(values, list):
+                raise RequestError(f"Row {row} is {quote(values)}. A row of dataframe_split is a list of values.", row=row)
+        return names, data
+
+    def _read_tensors(self, data: Any) -> Rows:
+        """Read ``instances`` or ``inputs``: a list of rows, or a dictionary of columns or of single values."""
+        if isinstance(data, list) and len(self.features) == 1 and not any(isinstance(item, dict) for item in data):
+            data = {self.features[0].name: data}
+        if isinstance(data, list):
+            if data and not any(isinstance(row, dict) for row in data):
+                raise SchemaError(f"A row is a JSON object, column names with values, not {quote(data[0])}.")
+            return self._read_records(data)
+        if not isinstance(data, dict):
+            raise RequestError(f"Invalid input. Send a list of rows, or a dictionary of columns, not {quote(data)}.")
+        sent = {item.name: data[item.name] for item in self.features if item.name in data}
+        lengths = {len(values) for values in sent.values() if isinstance(values, list)}
+        if len(lengths) > 1:
+            raise RequestError("Invalid input. The length of values for each input/column name are not the same")
+        count = lengths.pop() if lengths else 1
+        self.check_count(count)
+        columns: dict[str, Values] = {
+            name: values if isinstance(values, list) else [values] * count for name, values in sent.items()
+        }
+        return self._check_required(columns, data, count)
+
+    def _read_csv(self, body: bytes) -> Rows:
+        lines = _split_csv(body)
+        names = next(lines, None)
+        if names is None:
+            raise RequestError("Invalid input. The CSV text is empty: send a line of column names, then the rows.")
+        places = self._find_places(names)
+        columns: dict[str, list[str | None]] = {name: [] for name in places}
+        count = 0
+        for count, line in enumerate(lines, 1):
+            self.check_count(count)
+            if len(line) != len(names):
+                raise RequestError(f"Row {count} has {len(line)} fields, but the first line has {len(names)}.", row=count)
+            for name, place in places.items():
+                columns[name].append(line[place])
+        for item in self.features:
+            if item.type == "category" and item.name in columns:  # an empty field is missing; an empty text in JSON is a text
+                columns[item.name] = [value or None for value in columns[item.name]]
+        return self._check_required(columns, names, count)
+
+    def _find_places(self, names: list[Any]) -> dict[str, int]:
+        """Return the position of each feature among the names of columns."""
+        wanted = {item.name for item in self.features}
+        known = [name for name in names if isinstance(name, str) and name in wanted]
+        if len(set(known)) < len(known):
+            raise SchemaError("Two columns have the same name.")
+        return {name: names.index(name) for name in known}
+
+    def _check_required(self, columns: dict[str, Any], sent: Iterable[Any], count: int) -> Rows:
+        missing = [item.name for item in self.features if not item.optional and item.name not in columns]
+        if missing:
+            known = {item.name for item in self.features}
+            extra = list(dict.fromkeys(name for name in sent if isinstance(name, str) and name not in known))
+            note = f" Note that there were extra inputs: {list_names(extra)}." if extra else ""
+            raise SchemaError(f"Model is missing inputs {list_names(missing)}.{note}")
+        return Rows(columns, count)
 
 
 def _check_type(content_type: str | None) -> str:
@@ -90,168 +223,25 @@ def _check_type(content_type: str | None) -> str:
     return media_type.lower()
 
 
-def _decode(body: bytes) -> dict[str, Any]:
-    try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError:  # the standard library also reads NaN, lone surrogates and UTF-16
+def _decode_slowly(body: bytes, error: ValueError) -> Any:
+    """Decode what the standard library reads beyond JSON: NaN, Infinity, lone surrogates, and UTF-16."""
+    reason: ValueError | RecursionError = error
+    if BEYOND_ORJSON.search(body):
         try:
-            content = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise RequestError(f"Invalid input. Ensure that input is a valid JSON formatted string. Error: '{error!r}'") from None
-    if not isinstance(content, dict):
-        received = "a list" if isinstance(content, list) else f"unexpected input type '{type(content)}"
-        raise RequestError(f"Invalid input. {ONE_FORMAT}. Received {received}.")
-    return content
+            return json.loads(body)
+        except (ValueError, RecursionError) as slow_error:
+            reason = slow_error
+    place = f" at byte {reason.start}" if isinstance(reason, UnicodeDecodeError) else ""
+    words = "it is not UTF-8" if place else str(reason)  # the text of a UnicodeDecodeError's object is the body
+    raise RequestError(f"Invalid input. Ensure that input is a valid JSON formatted string. Error: {words}{place}.") from None
 
 
-def _read_records(records: Any, features: Sequence[Feature]) -> Rows:
-    if not isinstance(records, list):
-        received = "dictionary" if isinstance(records, dict) else f"type {type(records)}"
-        raise RequestError(f"Invalid input. Dataframe records format must be a list of records. Got {received}.")
-    named = [record if isinstance(record, dict) else {} for record in records]
-    sent = set().union(*named)
-    # a column that a record lacks is NaN, not null: pandas converts NaN to True and null to False
-    columns = {item.name: [record.get(item.name, np.nan) for record in named] for item in _find_sent(features, sent)}
-    return _convert(columns, features, sent, len(records))
-
-
-def _read_split(split: Any, features: Sequence[Feature]) -> Rows:
-    names, data = _check_split(split)
-    table = [row if isinstance(row, list) else [row] for row in data]
-    width = max(map(len, table), default=0)
-    if names is not None and table and len(names) != width:
-        raise RequestError(f"{WRONG_SPLIT}'{len(names)} columns passed, passed data had {width} columns'")
-    sent = [name for name in names or [] if isinstance(name, str)]
-    if len(set(sent)) < len(sent):
-        raise SchemaError("Two columns have the same name.")
-    by_column = zip_longest(*table) if table else iter([()] * len(sent))
-    columns = {name: list(values) for name, values in zip(names or [], by_column, strict=False) if isinstance(name, str)}
-    return _convert(columns, features, sent, len(data))
-
-
-def _check_split(split: Any) -> tuple[list[Any] | None, list[Any]]:
-    """Return the column names, if there are any, and the rows."""
-    if not isinstance(split, dict):
-        received = "list" if isinstance(split, list) else f"type {type(split)}"
-        raise RequestError(f"Invalid input. Dataframe split format must be a dictionary. Got {received}.")
-    if "data" not in split or not split.keys() <= {"columns", "data", "index"}:
-        raise RequestError(
-            "Invalid input. Dataframe split format must have 'data' field and optionally 'columns' and 'index' fields. "
-            f"Got {set(split)}.'"
-        )
-    names, data, index = split.get("columns"), split["data"], split.get("index")
-    if not isinstance(data, list) or not (names is None or isinstance(names, list)):
-        raise RequestError(f"{WRONG_SPLIT}'data must be a list of rows, and columns a list of names'")
-    if index is not None and not (isinstance(index, list) and len(index) == len(data)):
-        raise RequestError(f"{WRONG_SPLIT}'the index must have one entry for each of the {len(data)} rows'")
-    if any(isinstance(row, dict) for row in data):
-        raise RequestError(f"{WRONG_SPLIT}'a row is a dictionary: send dataframe_records instead'")
-    return names, data
-
-
-def _read_csv(body: bytes, features: Sequence[Feature]) -> Rows:
+def _split_csv(body: bytes) -> Iterator[list[str]]:
+    """Return the lines of a CSV text as lists of fields, without empty lines."""
+    text = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
     try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"Invalid input. Ensure that input is a valid UTF-8 encoded string. Error: '{error!r}'") from None
-    try:
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
+        yield from filter(None, csv.reader(text, strict=True))
+    except UnicodeDecodeError:
+        raise RequestError("Invalid input. Ensure that input is a valid UTF-8 encoded string.") from None
     except csv.Error as error:
-        raise RequestError(f"{WRONG_CSV}'{error}'") from None
-    if not lines:
-        raise RequestError(f"{WRONG_CSV}'No columns to parse from file'")
-    names, *table = lines
-    if any(len(line) > len(names) for line in table):
-        raise RequestError(f"{WRONG_CSV}'a row has more fields than the {len(names)} of the header'")
-    columns: dict[str, Array] = {}
-    types = {item.name: item for item in features}
-    for name, *values in zip_longest(names, *table):
-        if name in types and name not in columns:
-            try:
-                columns[name] = convert_text(_drop_unknown(values, types[name]), types[name].mlflow_type, name)
-            except RequestError as error:
-                raise RequestError(f"{WRONG_CSV}'{error}'") from None
-    return _check_required(columns, features, names, len(table))
-
-
-def _read_tensors(data: Any, features: Sequence[Feature], form: str) -> Rows:
-    """Read ``instances`` or ``inputs``: a list of dictionaries, or a dictionary of lists."""
-    if len(features) == 1 and isinstance(data, list) and not any(isinstance(item, dict) for item in data):
-        data = {features[0].name: data}
-    if isinstance(data, list) and all(isinstance(item, dict) for item in data):
-        return _read_dictionaries(data, features, form)
-    if not isinstance(data, dict):
-        convert_tensor(data, features[0].mlflow_type)
-        raise SchemaError(f"Model is missing inputs {_required(features)}.")
-    columns = {
-        item.name: convert_tensor(_drop_unknown(data[item.name], item), item.mlflow_type) for item in _find_sent(features, data)
-    }
-    lengths = {len(values) for values in data.values() if isinstance(values, list)}
-    if len(lengths) > 1:
-        raise RequestError(UNEQUAL_LENGTHS) if form == "instances" else SchemaError(UNEQUAL_LENGTHS)
-    count = lengths.pop() if lengths else 1
-    whole = {name: np.broadcast_to(values, count) if values.ndim == 0 else values for name, values in columns.items()}
-    return _check_required(whole, features, data, count)
-
-
-def _read_dictionaries(records: list[dict[str, Any]], features: Sequence[Feature], form: str) -> Rows:
-    sent = set().union(*records)
-    if form == "instances" and any(len(record) < len(sent) for record in records):
-        raise RequestError(UNEQUAL_LENGTHS)
-    columns = {}
-    for item in _find_sent(features, sent):
-        name, mlflow_type = item.name, item.mlflow_type
-        present = _drop_unknown([record[name] for record in records if name in record], item)
-        if any(isinstance(value, list) for value in present):
-            raise SchemaError(f"Incompatible input types for column {name}. A value is a list.")
-        values = convert_tensor(present, mlflow_type)
-        if len(present) < len(records):
-            if mlflow_type == "long":
-                raise SchemaError(f"Incompatible input types for column {name}. Can not safely convert float64 to int64.")
-            converted = iter(values.tolist() if mlflow_type in ("boolean", "double") else values)
-            filled = [next(converted) if name in record else None for record in records]
-            values = to_objects(filled) if mlflow_type in ("boolean", "string") else np.array(filled, values.dtype)
-        columns[name] = values
-    return _check_required(columns, features, sent, len(records))
-
-
-def _convert(columns: dict[str, list[Any]], features: Sequence[Feature], sent: Iterable[str], count: int) -> Rows:
-    found = _find_sent(features, columns)
-    columns |= {item.name: _drop_unknown(columns[item.name], item) for item in found}
-    numbers = [item.name for item in found if item.mlflow_type == "double"]
-    try:  # all numbers in one call: the calls take most of the time of reading a row
-        flat = to_objects([value for name in numbers for value in columns[name]]).astype(np.float64)
-        converted = dict(zip(numbers, flat.reshape(len(numbers), count), strict=True))
-    except CONVERSION_ERRORS:  # convert one by one, so that the error names the column
-        converted = {}
-    for item in found:
-        if item.name not in converted:
-            converted[item.name] = convert_column(columns[item.name], item.mlflow_type, item.name)
-    return _check_required(converted, features, sent, count)
-
-
-def _drop_unknown(values: Any, item: Feature) -> Any:
-    """Return None for each text that is no number, in a category of whole numbers: an unknown category is a missing value."""
-    if item.type != "category" or item.mlflow_type != "double":
-        return values
-    if isinstance(values, list | tuple):
-        return [None if isinstance(value, str) and not is_number(value) else value for value in values]
-    return None if isinstance(values, str) and not is_number(values) else values
-
-
-def _check_required(columns: dict[str, Array], features: Sequence[Feature], sent: Iterable[str], count: int) -> Rows:
-    missing = [name for name in _required(features) if name not in columns]
-    if missing:
-        known = {item.name for item in features}
-        extra = [name for name in sent if name not in known]
-        note = f" Note that there were extra inputs: {extra}." if extra else ""
-        raise SchemaError(f"Model is missing inputs {missing}.{note}")
-    return Rows(columns, count)
-
-
-def _required(features: Sequence[Feature]) -> list[str]:
-    return [item.name for item in features if not item.optional]
-
-
-def _find_sent(features: Sequence[Feature], sent: Any) -> list[Feature]:
-    return [item for item in features if item.name in sent]
+        raise RequestError(f"Invalid input. The CSV text cannot be read: {error}.") from None

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
         settings = replace(read_settings(os.environ), **overrides)
         keys = read_keys(settings)
         check_certificate(settings)
-        model = ServedModel(args.folder, threads=settings.threads)
+        model = ServedModel(args.folder, threads=settings.threads, max_cells=settings.max_cells)
         sockets = open_sockets(settings)
     except ServingError as error:
         sys.exit(f"{type(error).__name__}: {error}")

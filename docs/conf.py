@@ -94,6 +94,42 @@ class ServerSettings(SphinxDirective):
         return self.parse_text_to_nodes("\n".join(lines))
 
 
+class Conversions(SphinxDirective):
+    """A table of what becomes of values: ``{conversions} json``, ``arrow`` or ``differences``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        from boostlab.models import conversion_table as table
+
+        names = [item.name for item in table.FEATURES]
+        if self.arguments[0] == "differences":
+            rows = [
+                [item.way, ", ".join(item.columns), "; ".join(map(spell, item.outcomes.items())), item.reason]
+                for item in table.DIFFERENCES
+            ]
+            return self.parse_text_to_nodes(tabulate(["where", "column", "value, and what becomes of it", "why"], rows))
+        found = table.tabulate_json() if self.arguments[0] == "json" else table.tabulate_arrow()
+        rows = [[code(row[0]), *("–" if cell == "missing" else code(cell) for cell in row[1:])] for row in found]
+        return self.parse_text_to_nodes(tabulate(["value", *names], rows))
+
+
+def code(text: str) -> str:
+    """Return a value as code; a refusal is no value."""
+    return text if text in ("refused", "missing") else f"`` {text} ``"
+
+
+def spell(pair: tuple[str, str]) -> str:
+    """Return a value and what becomes of it."""
+    return f"{code(pair[0])} {code(pair[1])}" if pair[1] in ("refused", "missing") else f"{code(pair[0])} is {code(pair[1])}"
+
+
+def tabulate(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def join_names(_app: Any, _kind: str, _name: str, _found: Any, _options: Any, lines: list[str]) -> None:
     """Write ``a, b : int`` as ``a,b : int``: napoleon takes only one word as the name of an attribute."""
     lines[:] = [re.sub(r"(?<=\w), (?=[\w, ]+ : )", ",", line) for line in lines]
@@ -123,5 +159,6 @@ def setup(app: Any) -> None:
     """Add what the pages use."""
     app.add_directive("parameters", Parameters)
     app.add_directive("server-settings", ServerSettings)
+    app.add_directive("conversions", Conversions)
     app.connect("autodoc-process-docstring", join_names, priority=400)  # before napoleon
     app.connect("missing-reference", keep_private)

@@ -12,15 +12,8 @@ from typing import Any
 
 from boostlab.models.contract import Feature
 from boostlab.serving.model import ServedModel
+from boostlab.serving.value_schemas import describe_value
 
-MAX_NUMBER = 3.4e38  # float32
-TYPES: dict[str, dict[str, Any]] = {
-    "double": {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
-    "long": {"type": "integer", "minimum": -(2**53), "maximum": 2**53},
-    "boolean": {"type": "boolean"},
-    "string": {"type": "string"},
-    "datetime": {"type": "string", "pattern": "^20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])$"},
-}
 MEANINGS = {
     "400": "The request does not match the model",
     "408": "The request arrived too slowly",
@@ -31,8 +24,12 @@ MEANINGS = {
 }
 ERROR = {
     "type": "object",
-    "properties": {name: {"type": "string"} for name in ("error_code", "message", "sqlstate", "error_class")},
-    "required": ["error_code", "message"],
+    "properties": {
+        **{name: {"type": "string"} for name in ("error_code", "message", "sqlstate", "error_class", "column")},
+        **{name: {"type": "string"} for name in ("type", "title", "detail", "instance")},
+        **{name: {"type": "integer"} for name in ("status", "row")},
+    },
+    "required": ["error_code", "message", "type", "title", "status", "detail"],
 }
 
 
@@ -46,7 +43,7 @@ def describe_api(model: ServedModel) -> dict[str, Any]:
         },
     }
     answers = {status: _answer(meaning, "Error") for status, meaning in MEANINGS.items()}
-    answers["415"]["content"] = answers["503"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
+    answers["503"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     answers = {"200": _answer("A prediction for each row", "Predictions"), **answers}
     predict = {"summary": "Predict", "operationId": "predict", "requestBody": request, "responses": answers}
     paths: dict[str, Any] = {"/invocations": {"post": predict}}
@@ -91,35 +88,36 @@ def _describe_type(item: Feature) -> str:
         known = ", ".join(map(html.escape, item.categories[:8])) + (" …" if len(item.categories) > 8 else "")
         return f"text: {known}; any other value counts as missing"
     if item.type == "date":
-        return "a date or time, ISO 8601"
-    return {"long": "a whole number", "double": "a number"}.get(item.mlflow_type, "true or false")
+        return f"a date: ISO 8601{f', or {html.escape(item.format)}' if item.format else ''}"
+    return "a number" if item.type == "number" else "true or false"
 
 
 def _describe_request(model: ServedModel) -> dict[str, Any]:
-    values = {item.name: _describe_value(item) for item in model.features}
-    row = {"type": "array", "prefixItems": list(values.values()), "minItems": len(values), "maxItems": len(values)}
-    table = {"columns": {"const": list(values)}, "data": {"type": "array", "items": row, "maxItems": 50}}
-    records = {"type": "array", "items": _object(values, list(values)), "minItems": 1, "maxItems": 50}
+    """Describe all forms of a request, as far as JSON Schema can.
+
+    It cannot say that columns have one length. So it has no columns of several values, no other order of the columns of
+    ``dataframe_split`` and no index, which the server takes too.
+    """
+    values = {item.name: describe_value(item) for item in model.features}
     required = [item.name for item in model.features if not item.optional]
+    row = {"type": "array", "prefixItems": list(values.values()), "minItems": len(values), "maxItems": len(values)}
+    table = {"columns": {"const": list(values)}, "data": {"type": "array", "items": row}}
+    one: dict[str, Any] = {"type": "object", "properties": values, "required": required}
+    records = {"type": "array", "items": one, "minItems": 1}
+    either = {"anyOf": [records, one]}
     formats = {
         "dataframe_split": _object(table, list(table)),
-        "dataframe_records": {**records, "items": _object(values, required)},
-        "instances": records,
-        "inputs": records,
+        "dataframe_records": records,
+        "instances": either,
+        "inputs": either,
     }
-    params = {"type": "object", "properties": {"probabilities": {"type": "boolean"}}, "additionalProperties": False}
-    more = {"params": params} if model.labels else {}
+    params = {"type": ["object", "null"], "properties": {"probabilities": {"type": ["boolean", "null"]}}}
+    more: dict[str, Any] = {"params": params if model.labels else {}}
     return {"oneOf": [_object({name: schema, **more}, [name]) for name, schema in formats.items()]}
 
 
 def _object(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
-
-
-def _describe_value(item: Feature) -> dict[str, Any]:
-    if item.mlflow_type == "string" and item.type != "category":
-        return TYPES["datetime"] if item.type == "date" else {"enum": ["true", "false"]}
-    return TYPES[item.mlflow_type]
 
 
 def _describe_answer(model: ServedModel) -> dict[str, Any]:

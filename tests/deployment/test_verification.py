@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.support.docker import deploy_settings
 from tests.support.packages import Packaged
+from tests.support.servers import serve_model
 
 from boostlab.deployment.load_test import LoadResult
 from boostlab.deployment.service import run_process
@@ -29,11 +31,12 @@ from boostlab.deployment.verification import (
 )
 from boostlab.errors import DeploymentError
 from boostlab.models.loading import load_version
+from boostlab.models.packaging import state_types
 from boostlab.training.holdout import fetch_holdout, make_holdout, read_holdout
 from boostlab.training.metrics import evaluate_test
 
 LOADS = {1: LoadResult([0.001, 0.003], {200: 2}, seconds=2.0), 8: LoadResult([0.002] * 4, {200: 4}, seconds=2.0)}
-FORMATS = ["dataframe_split", "dataframe_records", "inputs"]
+FORMATS = ["dataframe_split", "dataframe_records", "inputs", "CSV"]
 
 
 @pytest.fixture
@@ -49,10 +52,10 @@ def case(request: pytest.FixtureRequest, package: Callable[[str], Packaged], tmp
 @pytest.mark.parametrize(
     ("case", "formats"),
     [
-        ("own", FORMATS),  # dates: not as CSV; missing values: not as instances
+        ("own", FORMATS),  # missing values: not as instances
         ("own_quantiles", FORMATS),
         ("own_classes", [*FORMATS, "their probabilities"]),
-        ("iris", [*FORMATS, "instances", "CSV", "their probabilities"]),
+        ("iris", [*FORMATS, "instances", "their probabilities"]),
     ],
     indirect=["case"],
 )
@@ -65,6 +68,18 @@ def test_a_server_of_the_same_model_passes(case: tuple[Path, ParityCase], format
     sent = {result.name.rpartition(" as ")[2] for result in results if not result.name.startswith("malformed")}
     assert sent == {*formats, "the input example", "the recorded answers of the training"}
     assert len(expected.frame) >= MIN_ROWS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["own_classes"], indirect=True)
+def test_mlflows_server_of_the_model_in_an_image_passes(case: tuple[Path, ParityCase], tmp_path: Path) -> None:
+    folder, expected = case
+    state_types(Path(shutil.copytree(folder, tmp_path / "model")))
+    with serve_model(str(tmp_path / "model"), f"sqlite:///{tmp_path / 'mlflow.db'}") as address:
+        results = check_answers(address, expected)
+
+    assert [result for result in results if not result.passed] == []
+    assert any(result.name.endswith(" as CSV") for result in results)
 
 
 @pytest.mark.parametrize("case", ["iris"], indirect=True)

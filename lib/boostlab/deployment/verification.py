@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +18,8 @@ import requests
 from boostlab.deployment.load_test import LoadResult, run_load_test
 from boostlab.deployment.service import Service
 from boostlab.errors import DeploymentError
-from boostlab.models.contract import Contract, Feature
-from boostlab.models.packaging import cast_to_signature
+from boostlab.models.contract import Contract
+from boostlab.models.packaging import as_sent
 from boostlab.training.holdout import Holdout
 
 CLIENTS = (1, 8)  # one load test for each
@@ -85,7 +84,7 @@ class VerificationReport:
 
 @dataclass(frozen=True)
 class ParityCase:
-    """Holdout rows with the types of the model's signature, and the answers that a server must give.
+    """Holdout rows as a client sends them, and the answers that a server must give.
 
     `predictions` and `probabilities` are the answers of the model as loaded here; a regression model has no probabilities. A
     prediction of several quantiles is a dict.
@@ -93,7 +92,6 @@ class ParityCase:
     """
 
     frame: pd.DataFrame
-    features: Sequence[Feature]
     predictions: list[Any]
     probabilities: list[dict[str, float]]
     recorded: list[Any]
@@ -107,11 +105,10 @@ def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
     count = min(len(holdout), MAX_ROWS)
     order = np.arange(max(count, MIN_ROWS)) % count
     rows = holdout.frame.iloc[order].reset_index(drop=True)
-    frame = pd.DataFrame({feature.name: cast_to_signature(rows[feature.name], feature) for feature in features})
+    frame = pd.DataFrame({feature.name: as_sent(rows[feature.name], feature) for feature in features})
     is_classifier = holdout.task == "classification"
     return ParityCase(
         frame=frame,
-        features=features,
         predictions=_list_answers(model.predict(frame)),
         probabilities=model.predict(frame, params={"probabilities": True}).to_dict(orient="records") if is_classifier else [],
         recorded=holdout.answers[order].tolist(),
@@ -180,11 +177,7 @@ def _list_answers(answers: Any) -> list[Any]:
 
 def _list_records(case: ParityCase) -> list[dict[str, Any]]:
     """Return the holdout rows as JSON values with all digits; a missing value is None."""
-    frame = case.frame.copy()
-    for feature in case.features:
-        if feature.mlflow_type == "datetime":
-            frame[feature.name] = frame[feature.name].dt.strftime("%Y-%m-%dT%H:%M:%S.%f")
-    records = frame.astype(object).where(frame.notna(), None).to_dict(orient="records")
+    records = case.frame.astype(object).where(case.frame.notna(), None).to_dict(orient="records")
     return cast("list[dict[str, Any]]", records)
 
 
@@ -203,6 +196,5 @@ def _encode_formats(case: ParityCase) -> dict[str, bytes]:
         content["instances"] = records
         content["inputs"] = {name: [record[name] for record in records] for name in names}
     bodies = {name: json.dumps({name: rows}).encode() for name, rows in content.items()}
-    if not any(feature.mlflow_type == "datetime" for feature in case.features):  # MLflow reads no dates from CSV
-        bodies["CSV"] = case.frame.to_csv(index=False, lineterminator="\r\n").encode()
+    bodies["CSV"] = case.frame.to_csv(index=False, lineterminator="\r\n").encode()
     return bodies

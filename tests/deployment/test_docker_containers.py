@@ -1,4 +1,4 @@
-"""Containers in a real engine: failures at the start, replacement of a kept service, orphans; and no engine at all."""
+"""Containers in a real engine: failures at the start, orphans; and no engine at all."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.docker import ANSWERS, BASE, DIES, NAME, SLEEPS, build_from, list_containers, needs_engine
-from tests.support.servers import free_port
-from tests.support.waiting import wait_until
+from tests.support.docker import BASE, DIES, SLEEPS, build_from, list_containers, needs_engine
 
-from boostlab.deployment.docker_containers import OLD_SUFFIX, OWNER_LABEL, remove_orphans, run_image
-from boostlab.deployment.service import is_healthy
+from boostlab.deployment.docker_containers import OWNER_LABEL, remove_orphans, run_image
 from boostlab.errors import DeploymentError
 
 NOWHERE = "unix:///nowhere/docker.sock"
@@ -32,14 +27,6 @@ connect_engine()
 """
 
 
-@contextmanager
-def taken_port() -> Iterator[int]:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        yield int(taken.getsockname()[1])
-
-
 @needs_engine
 def test_shows_the_log_of_a_container_that_dies_and_removes_it(engine: Any, tmp_path: Path) -> None:
     image = build_from(engine, tmp_path, f"FROM {BASE}\n{DIES}")
@@ -49,56 +36,6 @@ def test_shows_the_log_of_a_container_that_dies_and_removes_it(engine: Any, tmp_
     ):
         pass
     assert not list_containers(engine)
-
-
-@needs_engine
-def test_says_that_a_port_is_taken(engine: Any, tmp_path: Path) -> None:
-    image = build_from(engine, tmp_path, f"FROM {BASE}\n{SLEEPS}")
-    with (
-        taken_port() as port,
-        pytest.raises(DeploymentError, match=f"Port {port} is taken"),
-        run_image(engine, image, port=port),
-    ):
-        pass
-    assert not list_containers(engine)
-
-
-@needs_engine
-def test_keeps_the_old_service_until_its_replacement_answers(engine: Any, tmp_path: Path) -> None:
-    name, port = f"{NAME}-kept", free_port()
-
-    def containers() -> dict[str, tuple[str, str]]:
-        return {str(one.name): (one.id, one.status) for one in engine.containers.list(all=True, filters={"name": name})}
-
-    def replace(port: int) -> str:
-        with run_image(engine, f"{NAME}:small", port=port, keep_as=name) as service:
-            return service.address
-
-    build_from(engine, tmp_path, f"FROM {BASE}\n{ANSWERS}")
-    try:
-        address = replace(port)
-        first = containers()
-        assert first.keys() == {name}
-
-        with taken_port() as taken, pytest.raises(DeploymentError, match=f"Port {taken} is taken"):
-            replace(taken)
-        assert containers() == first
-        wait_until(lambda: is_healthy(address))
-
-        engine.containers.get(name).rename(f"{name}{OLD_SUFFIX}")  # as a killed process leaves it
-        build_from(engine, tmp_path, f"FROM {BASE}\n{DIES}")
-        for wanted in (port, 0):
-            with pytest.raises(DeploymentError, match="out of cheese"):
-                replace(wanted)
-            assert containers() == first
-            wait_until(lambda: is_healthy(address))
-
-        build_from(engine, tmp_path, f"FROM {BASE}\n{ANSWERS}")
-        assert replace(port) == address
-        assert containers().keys() == {name} and containers() != first
-    finally:
-        for left in engine.containers.list(all=True, filters={"name": name}):
-            left.remove(force=True)
 
 
 @needs_engine

@@ -58,7 +58,8 @@ def test_counts_each_answer_once_and_loses_none(most: int) -> None:
         result = run_load_test(url, BODY, clients=2, seconds=0.3)
 
     assert result.statuses == {200: len(result.latencies_s)} and len(result.latencies_s) > 6
-    assert result.lost == 0
+    assert result.bodies == {b"{}": len(result.latencies_s)}
+    assert result.lost == result.refused == 0
     assert result.per_second == len(result.latencies_s) / result.seconds
 
 
@@ -71,6 +72,7 @@ def test_ends_where_the_server_refuses_connections() -> None:
     result = run_load_test(f"http://127.0.0.1:{free_port()}/", BODY, clients=2, seconds=60)
 
     assert not result.latencies_s and result.seconds < 60
+    assert (result.lost, result.refused) == (0, 2)
 
 
 def test_returns_percentiles_in_milliseconds() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,7 +13,7 @@ import pytest
 import requests
 import yaml
 from tests.support.docker import NAME, NEEDS_ENGINE, Built, deploy_settings, list_containers, list_images, start_recording
-from tests.support.servers import free_port
+from tests.support.servers import free_port, listens
 from tests.support.waiting import wait_until
 
 from boostlab.deployment.docker_containers import run_image
@@ -27,7 +26,7 @@ from boostlab.models.loading import load_version
 from boostlab.training.holdout import fetch_holdout
 
 pytestmark = NEEDS_ENGINE
-GOOD = VerificationReport([CheckResult("a", True, "equal")], {1: LoadResult([0.1], {200: 1}, seconds=1)}, 1.0)
+GOOD = VerificationReport([CheckResult("a", True, "equal")], {1: LoadResult([0.1], seconds=1)}, 1.0)
 BAD = VerificationReport([CheckResult("a", False, "1 of 5 answers differ")], GOOD.loads, 1.0)
 
 
@@ -125,22 +124,17 @@ def docker_registry(tmp_path: Path) -> Iterator[str]:
     """Start Debian's docker-registry on the loopback address and return its address."""
     if not shutil.which("docker-registry"):
         pytest.skip("docker-registry is not installed")
-    address = f"localhost:{free_port()}"
+    port = free_port()
+    address = f"localhost:{port}"
     config = {"version": 0.1, "storage": {"filesystem": {"rootdirectory": str(tmp_path / "images")}}, "http": {"addr": address}}
     (tmp_path / "registry.yaml").write_text(yaml.safe_dump(config))
     process = subprocess.Popen(["docker-registry", "serve", str(tmp_path / "registry.yaml")], stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _listens(address))
+        wait_until(lambda: listens("localhost", port))
         yield address
     finally:
         process.terminate()
         process.wait()
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.partition(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0
 
 
 def test_pushes_to_a_docker_registry_and_notes_its_digest(

@@ -99,4 +99,4 @@ def test_the_shown_command_gets_one_answer(dataset: str, package: Callable[[str]
         done = subprocess.run(["bash", "-c", f"{call} -s"], capture_output=True, text=True, timeout=60, check=True)
 
     assert len(json.loads(done.stdout)["predictions"]) == 1
-    assert "until `docker rm -f boostlab-homes`" in shown
+    assert "until `docker rm -f -v boostlab-homes boostlab-homes-port`" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,7 @@ from boostlab.models.packaging import state_types
 from boostlab.training.holdout import fetch_holdout, make_holdout, read_holdout
 from boostlab.training.metrics import evaluate_test
 
-LOADS = {1: LoadResult([0.001, 0.003], {200: 2}, seconds=2.0), 8: LoadResult([0.002] * 4, {200: 4}, seconds=2.0)}
+LOADS = {1: LoadResult([0.001, 0.003], Counter({200: 2}), seconds=2.0), 8: LoadResult([0.002] * 4, seconds=2.0)}
 FORMATS = ["dataframe_split", "dataframe_records", "inputs", "CSV"]
 
 

@@ -46,11 +46,12 @@ def test_the_version_in_production_becomes_a_verified_image_that_keeps_running(
         image = engine.images.get(f"{NAME}:production")
         released = f"{NAME}:v2@{image.id}"
         assert version_store.get_model_version(NAME, "2").tags["boostlab.image"] == run.data.tags["boostlab.image"] == released
-        assert list_containers(engine) == [f"boostlab-{NAME}"]
+        assert list_containers(engine) == [f"boostlab-{NAME}", f"boostlab-{NAME}-port"]
         assert {f"{NAME}:production", f"{NAME}:v2"} <= set(list_images(engine))
         assert not [name for name in list_images(engine) if name.startswith(f"{NAME}:unverified")]
     finally:
-        engine.containers.get(f"boostlab-{NAME}").remove(force=True)
+        for name in (f"boostlab-{NAME}", f"boostlab-{NAME}-port"):
+            engine.containers.get(name).remove(force=True, v=True)
 
 
 def test_an_image_that_holds_another_model_is_not_released(

@@ -74,6 +74,12 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def listens(host: str, port: int) -> bool:
+    """Tell whether someone accepts connections on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == 0
+
+
 def _answers(address: str, authority: str) -> bool:
     try:
         return requests.get(address, timeout=5, verify=authority or True).ok

@@ -29,6 +29,7 @@ LEAN_PACKAGES = (  # besides XGBoost's library; its Python package, which needs 
     *("starlette", "anyio", "idna", "typing-extensions", "backports.zstd"),
 )
 FAST_PACKAGES = ("uvloop", "httptools")
+SHARED_PORT_LABEL = "boostlab.shared-port"  # marks images whose server can share a port with its successor
 STAGE_LABEL = "boostlab.stage"  # marks the images of a build's first stage, which the build leaves behind
 
 
@@ -54,7 +55,7 @@ def write_context(
     check_model(model)
     folder.mkdir(parents=True, exist_ok=True)
     base = base_image or f"python:{platform.python_version()}-slim"
-    values: dict[str, Any] = {"base": base, "stage_label": STAGE_LABEL}
+    values: dict[str, Any] = {"base": base, "stage_label": STAGE_LABEL, "shared_port_label": SHARED_PORT_LABEL}
     if builder == "lean":
         _write_lean(model, folder)
     else:

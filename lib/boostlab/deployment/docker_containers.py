@@ -1,6 +1,6 @@
-"""The Docker engine and its containers: connect, run, replace, clean up.
+"""The Docker engine and its containers: connect, run, clean up.
 
-:mod:`boostlab.deployment.docker_images` handles images.
+:mod:`boostlab.deployment.docker_images` handles images, :mod:`boostlab.deployment.kept_service` containers that stay.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ from typing import Any
 import docker
 import psutil
 
-from boostlab.deployment.context import PORT, STOP_TIMEOUT_S, TMP_SIZE_MB
+from boostlab.deployment.context import PORT, TMP_SIZE_MB
 from boostlab.deployment.service import START_TIMEOUT_S, Service, wait_until_healthy
 from boostlab.errors import DeploymentError
 
 DockerClient = Any  # the package has no type hints
 Container = Any
 OWNER_LABEL = "boostlab.owner"  # process id of a temporary container's owner
-OLD_SUFFIX = "-before"  # a container has this suffix until its replacement answers
 LOG_LINES = 15  # of a log's end, in a message
 HARDENED: dict[str, Any] = {
     "read_only": True,
@@ -57,25 +56,38 @@ def connect_engine() -> DockerClient:
 
 
 @contextmanager
-def run_image(client: DockerClient, image: str, *, port: int = 0, keep_as: str = "") -> Iterator[Service]:
-    """Run an image, hardened and on the loopback address, until the block ends.
-
-    Parameters
-    ----------
-    port : int
-        Port on the loopback address; 0: any free one.
-    keep_as : str
-        Name of a container that stays if the block succeeds. It replaces the container of that name, which stays if the
-        block fails. Empty: the container is removed at the end of the block.
+def run_image(client: DockerClient, image: str) -> Iterator[Service]:
+    """Run an image, hardened and on any free port of the loopback address, until the block ends.
 
     Raises
     ------
     DeploymentError
         If the container does not start, exits, or does not answer in time.
     """
+    started = time.monotonic()
+    options = {"labels": {OWNER_LABEL: str(os.getpid())}, "ports": {f"{PORT}/tcp": ("127.0.0.1", None)}}
+    with explain_failure(image), create_container(client, image, **options) as container:
+        yield Service(find_server(container), time.monotonic() - started, str(container.name))
+        remove_container(client, str(container.id))
+
+
+@contextmanager
+def create_container(client: DockerClient, image: str, **options: Any) -> Iterator[Container]:
+    """Create and start a hardened container, and remove it if the block fails."""
+    container = client.containers.create(image, **HARDENED, **options)
     try:
-        with _set_aside(client, keep_as, port), _started(client, image, port, keep_as) as service:
-            yield service
+        container.start()
+        yield container
+    except BaseException:
+        remove_container(client, str(container.id))
+        raise
+
+
+@contextmanager
+def explain_failure(image: str, port: int = 0) -> Iterator[None]:
+    """Raise a DeploymentError in the place of an error of the engine."""
+    try:
+        yield
     except docker.errors.DockerException as error:
         if "port is already allocated" in str(error) or "address already in use" in str(error):
             message = f"Port {port} is taken. Choose another one with -p port, or 0 for any free port."
@@ -87,75 +99,18 @@ def remove_orphans(client: DockerClient) -> None:
     """Remove temporary containers whose owner was killed."""
     for container in client.containers.list(all=True, filters={"label": OWNER_LABEL}, ignore_removed=True):
         if not psutil.pid_exists(int(container.labels[OWNER_LABEL])):
-            _remove(client, container.id)
+            remove_container(client, container.id)
 
 
-@contextmanager
-def _set_aside(client: DockerClient, name: str, port: int) -> Iterator[None]:
-    """Rename the container of this name during the block; remove it if the block succeeds, else restore it."""
-    if not name:
-        yield
-        return
-    _restore(client, name)  # a killed process may have left it renamed
-    aside = f"{name}{OLD_SUFFIX}"
-    try:
-        for old in _find_containers(client, name):
-            old.rename(aside)
-            if port:  # the old container may hold this port; with any free port, it answers until its replacement does
-                old.stop(timeout=STOP_TIMEOUT_S)
-        yield
-    except BaseException:
-        _restore(client, name)
-        raise
-    for old in _find_containers(client, aside):
-        old.stop(timeout=STOP_TIMEOUT_S)  # not killed: it answers the requests that it accepted
-        _remove(client, aside)
-
-
-def _restore(client: DockerClient, name: str) -> None:
-    """Give the renamed container, if there is one, its name back and start it."""
-    for old in _find_containers(client, f"{name}{OLD_SUFFIX}"):
-        _remove(client, name)
-        old.rename(name)
-        old.start()
-
-
-def _find_containers(client: DockerClient, name: str) -> list[Container]:
-    """Return the container of this name as a list of at most one."""
-    return list(client.containers.list(all=True, filters={"name": f"^/{name}$"}, ignore_removed=True))
-
-
-@contextmanager
-def _started(client: DockerClient, image: str, port: int, keep_as: str) -> Iterator[Service]:
-    started, kept = time.monotonic(), False
-    container = client.containers.create(
-        image,
-        name=keep_as or None,
-        labels={} if keep_as else {OWNER_LABEL: str(os.getpid())},
-        ports={f"{PORT}/tcp": ("127.0.0.1", port or None)},
-        restart_policy={"Name": "unless-stopped"} if keep_as else None,
-        **HARDENED,
-    )
-    try:
-        container.start()
-        address = _find_server(container)
-        yield Service(address, time.monotonic() - started, str(container.name))
-        kept = bool(keep_as)
-    finally:
-        if not kept:
-            _remove(client, str(container.id))
-
-
-def _find_server(container: Container) -> str:
+def find_server(container: Container) -> str:
     """Return the container's address once its server is healthy."""
 
-    def find_address() -> str:
+    def find_running() -> str:
         container.reload()
         if container.status != "running":
             code = container.attrs.get("State", {}).get("ExitCode")
             raise DeploymentError(f"The container died at its start, with exit code {code}. {end_of_log()}")
-        bindings = container.ports.get(f"{PORT}/tcp")
-        return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
+        return find_address(container)
 
     def end_of_log() -> str:
         return f"Its log ends:\n{container.logs(tail=LOG_LINES).decode(errors='replace').rstrip()}"
@@ -163,9 +118,17 @@ def _find_server(container: Container) -> str:
     def explain() -> str:
         return f"The container did not answer within {START_TIMEOUT_S:g} s. {end_of_log()}"
 
-    return wait_until_healthy(find_address, explain=explain)
+    return wait_until_healthy(find_running, explain=explain)
 
 
-def _remove(client: DockerClient, name: str) -> None:
+def find_address(container: Container) -> str:
+    """Return the address at which a running container publishes its server's port; empty if it publishes none."""
+    container.reload()
+    bindings = container.ports.get(f"{PORT}/tcp")
+    return f"http://127.0.0.1:{bindings[0]['HostPort']}" if bindings else ""
+
+
+def remove_container(client: DockerClient, name: str) -> None:
+    """Remove a container, if it exists, without a stop."""
     with suppress(docker.errors.APIError):
         client.containers.get(name).remove(force=True, v=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,13 +21,16 @@ import uvloop
 class LoadResult:
     """What the clients of a load test saw.
 
-    `statuses` counts the answers by their status. `lost` counts the requests without an answer on connections that had
-    answered before. `seconds` is the duration of the test.
+    `statuses` and `bodies` count the answers by their status and by their body. `lost` counts the requests without an answer on
+    connections that had answered before, `refused` the connections that gave no answer at all. `seconds` is the duration of
+    the test.
     """
 
     latencies_s: list[float] = field(default_factory=list)
-    statuses: dict[int, int] = field(default_factory=dict)
+    statuses: Counter[int] = field(default_factory=Counter)
+    bodies: Counter[bytes] = field(default_factory=Counter)
     lost: int = 0
+    refused: int = 0
     seconds: float = 0.0
 
     @property
@@ -58,6 +62,7 @@ def run_load_test(url: str, body: bytes, *, clients: int, seconds: float) -> Loa
             try:
                 await loop.create_connection(partial(_Client, request, result, deadline, closed), host, port)
             except OSError:
+                result.refused += 1
                 return
             finished = await closed
 
@@ -95,8 +100,8 @@ class _Client(asyncio.Protocol):
             return
         self._received, self._waiting = b"", False
         self._answered += 1
-        status = int(head[9:12])
-        self._result.statuses[status] = self._result.statuses.get(status, 0) + 1
+        self._result.statuses[int(head[9:12])] += 1
+        self._result.bodies[body] += 1
         self._result.latencies_s.append(time.perf_counter() - self._sent)
         if b"connection: close" in headers:
             self._transport.close()
@@ -104,8 +109,9 @@ class _Client(asyncio.Protocol):
             self._send()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._result.lost += self._waiting and self._answered > 0
         refused = self._answered == 0
+        self._result.lost += self._waiting and not refused
+        self._result.refused += self._waiting and refused
         self._closed.set_result(refused or time.perf_counter() >= self._deadline)
 
     def _send(self) -> None:

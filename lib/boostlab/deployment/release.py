@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from boostlab.deployment.context import write_context
 from boostlab.deployment.docker_containers import DockerClient, connect_engine, run_image
 from boostlab.deployment.docker_images import build_image, find_image, push_image
+from boostlab.deployment.kept_service import keep_image
 from boostlab.deployment.manifests import render_manifests
 from boostlab.deployment.service import Service
 from boostlab.deployment.settings import Deploy
@@ -106,9 +107,7 @@ def release_image(target: Target, image: Image, report: VerificationReport, *, r
 
 def keep_running(target: Target, settings: Deploy) -> Service:
     """Leave the released image running; it replaces the container of an earlier deployment."""
-    name = f"boostlab-{target.service_name}"
-    with run_image(connect_engine(), target.reference, port=settings.port, keep_as=name) as service:
-        return service
+    return keep_image(connect_engine(), target.reference, name=f"boostlab-{target.service_name}", port=settings.port)
 
 
 def _build(engine: DockerClient, target: Target, run: Run, settings: Deploy, reference: str) -> None:

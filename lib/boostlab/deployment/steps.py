@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from boostlab.deployment.kept_service import HOLDER_SUFFIX
 from boostlab.deployment.release import Image, keep_running, make_image, release_image, serve_image
 from boostlab.deployment.service import Service, run_process
 from boostlab.deployment.settings import Deploy
@@ -168,7 +169,8 @@ def describe_release(released: str, service: Service | None, target: Target) -> 
     split = json.loads(example.replace('"NaT"', "null"), parse_constant=lambda _: None)["dataframe_split"]
     body = json.dumps({"dataframe_split": {"columns": split["columns"], "data": split["data"][:1]}}).replace("'", "'\\''")
     call = f"curl -H 'Content-Type: application/json' -d '{body}' {service.address}/invocations"
-    return f"{text} It runs as `{service.name}` until `docker rm -f {service.name}`:\n```\n{call}\n```"
+    remove = f"docker rm -f -v {service.name} {service.name}{HOLDER_SUFFIX}"
+    return f"{text} It runs as `{service.name}` until `{remove}`:\n```\n{call}\n```"
 
 
 def _name_clients(count: int) -> str:

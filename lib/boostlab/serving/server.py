@@ -9,6 +9,7 @@ import argparse
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -25,6 +26,7 @@ from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import GuardedProtocol
 from boostlab.serving.settings import ServerSettings, ServingError, check_certificate, read_keys, read_settings, tabulate_settings
+from boostlab.serving.shared_port import is_closed, join, listen
 from boostlab.serving.workers import WorkerPool
 
 TICK_S = 0.1  # uvicorn calls on_tick this often
@@ -73,20 +75,10 @@ def open_sockets(settings: ServerSettings) -> list[socket.socket]:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((settings.host, settings.port))  # fails if any server listens there, even one of ours
             port = probe.getsockname()[1]
-        return [_listen(family, settings.host, port) for _ in range(settings.workers)]
+        return [listen(settings.host, port) for _ in range(settings.workers)]
     except OSError as error:
         reason = f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}."
         raise ServingError(f"{reason} Choose another port with BOOSTLAB_PORT or --port; 0 takes any free one.") from None
-
-
-def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((host, port))
-    listener.listen(2048)
-    listener.setblocking(False)
-    return listener
 
 
 def serve(model: ServedModel, sockets: list[socket.socket], settings: ServerSettings, keys: Sequence[bytes]) -> int:
@@ -121,8 +113,9 @@ def _run_worker(
             other.close()
         metrics.use_row(worker)
         logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
-        app = make_app()
-        WorkerServer(configure(app, settings), app, settings.drain_s).run(sockets=[listener])
+        app, path = make_app(), settings.shared_port
+        holder, shared = join(path, worker=worker, workers=settings.workers) if path else (None, [])
+        WorkerServer(configure(app, settings), app, settings.drain_s, holder).run(sockets=[listener, *shared])
         code = 0
     except Exception:
         logging.getLogger("boostlab").exception("the worker failed")
@@ -157,9 +150,9 @@ class WorkerServer(uvicorn.Server):
     If an idle connection were closed at once, a request that is already on its way would be lost.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App, drain_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, drain_s: float, holder: socket.socket | None = None) -> None:
         super().__init__(config)
-        self._app, self._drain_s = app, drain_s
+        self._app, self._drain_s, self._holder = app, drain_s, holder
         app.count_connections = lambda: len(self.server_state.connections)
         self._parent = os.getppid()
         self._close_at = float("inf")
@@ -173,9 +166,18 @@ class WorkerServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Tell whether to close: the drain time is over, no client is connected, or the parent died."""
         stop = await super().on_tick(counter)
+        if self._holder and (self._app.draining or is_closed(self._holder)):
+            self._leave_shared_port()
         late_s = time.monotonic() - self._close_at
         idle = self._app.draining and not self.server_state.connections and late_s > TICK_S - self._drain_s
         return stop or late_s >= 0 or idle or os.getppid() != self._parent
+
+    def _leave_shared_port(self) -> None:
+        """Accept no more from the shared port: the server's successor does. Without its holder, the worker is started again."""
+        for server in self.servers[1:]:
+            server.close()
+        self._holder = None
+        self.handle_exit(signal.SIGTERM, None)
 
 
 class _JsonLines(logging.Handler):

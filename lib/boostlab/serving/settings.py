@@ -44,6 +44,7 @@ class ServerSettings:
     api_key_file: str = _setting("", "a file with one key per line; a request needs one of them. Empty: no key")
     tls_certificate_file: str = _setting("", "a certificate chain in PEM; with it the server speaks HTTPS only")
     tls_key_file: str = _setting("", "the private key of the certificate, in PEM")
+    shared_port: str = _setting("", "Unix socket of a process that holds a port for several servers; empty: none")
     workers: int = _setting(2, "worker processes", least=1, most=256)
     threads: int = _setting(1, "XGBoost threads per request", least=1, most=256)
     connections: int = _setting(512, "open connections per worker; requests on further ones are answered with 503", least=1)

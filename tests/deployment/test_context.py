@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
@@ -29,7 +30,7 @@ def test_the_lean_image_of_a_model_trained_on_a_gpu_holds_no_gpu_libraries(model
     contract.write_text(json.dumps(json.loads(contract.read_text()) | {"device": "cuda:0"}))
     write_context("lean", model, tmp_path / "context", labels={})
 
-    requirements = (tmp_path / "context" / "requirements.txt").read_text().splitlines()
+    requirements = (tmp_path / "context" / "build" / "requirements.txt").read_text().splitlines()
     assert [line for line in requirements if "xgboost" in line] == [f"xgboost-cpu=={version('xgboost')}"]
 
 
@@ -40,9 +41,33 @@ def test_quotes_labels_and_starts_from_the_given_base_image(builder: Any, model:
 
     lines = (tmp_path / "context" / "Dockerfile").read_text().splitlines()
     assert r'LABEL boostlab.model="Casas \"novas\" \$HOME de Lisboa"' in lines
-    assert {line.split()[1] for line in lines if line.startswith("FROM")} == {"python:3.11-slim"}
+    assert {line.split()[1] for line in lines if line.startswith("FROM")} - {"scratch"} == {"python:3.11-slim"}
     assert [line for line in lines if line.startswith(("USER", "EXPOSE"))] == ["EXPOSE 8080", "USER 10001:10001"]
     assert len([line for line in lines if line.startswith("ENTRYPOINT")]) == 1
+
+
+def test_pins_each_package_that_the_server_needs_and_no_other_server(model: Path, tmp_path: Path) -> None:
+    write_context("lean", model, tmp_path / "context", labels={})
+
+    pins = dict(line.split("==") for line in (tmp_path / "context" / "build" / "requirements.txt").read_text().splitlines())
+    assert {"numpy", "uvicorn", "h11", "click", "anyio", "idna", "xgboost-cpu"} <= pins.keys()
+    assert not {"mlflow", "pandas", "scipy", "xgboost", "watchfiles"} & pins.keys()
+    assert {name: version(name) for name in pins if name != "xgboost-cpu"} | {"xgboost-cpu": version("xgboost")} == pins
+
+
+@pytest.mark.parametrize("builder", ["lean", "mlflow"])
+def test_the_same_model_gives_the_same_context(builder: Any, model: Path, tmp_path: Path) -> None:
+    def list_files(name: str, umask: int) -> dict[str, tuple[int, float, bytes]]:
+        before = os.umask(umask)
+        try:
+            write_context(builder, model, tmp_path / name, labels={"a": "b"}, trust_code=builder == "mlflow")
+        finally:
+            os.umask(before)
+        paths = sorted((tmp_path / name).rglob("*"))
+        facts = ((path, path.stat(), path.read_bytes() if path.is_file() else b"") for path in paths)
+        return {str(path.relative_to(tmp_path / name)): (stat.st_mode, stat.st_mtime, text) for path, stat, text in facts}
+
+    assert list_files("one", 0o077) == list_files("other", 0o002)
 
 
 def test_refuses_a_model_that_boostlab_did_not_make(model: Path, tmp_path: Path) -> None:

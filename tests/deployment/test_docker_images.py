@@ -24,6 +24,17 @@ def test_shows_the_end_of_a_failed_build(engine: Any, tmp_path: Path) -> None:
 
 
 @needs_engine
+def test_hands_arguments_to_the_build(engine: Any, tmp_path: Path) -> None:
+    log: list[str] = []
+    dockerfile = f"FROM {BASE}\nARG PIP_INDEX_URL\nRUN echo index $PIP_INDEX_URL and proxy $HTTPS_PROXY\n"
+    arguments = {"PIP_INDEX_URL": f"http://{NAME}", "HTTPS_PROXY": "http://me:secret@proxy"}
+    image = build_from(engine, tmp_path, dockerfile, log=log, arguments=arguments)
+
+    assert f"index http://{NAME} and proxy http://me:secret@proxy\n" in "".join(log)
+    assert not any("secret" in entry["CreatedBy"] for entry in engine.images.get(image).history())
+
+
+@needs_engine
 def test_says_that_the_base_image_cannot_be_pulled(engine: Any, tmp_path: Path) -> None:
     with pytest.raises(DeploymentError, match=r"base image .*-p base_image"):
         build_from(engine, tmp_path, "FROM localhost:1/no/such:image\n")

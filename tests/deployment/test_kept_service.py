@@ -30,7 +30,7 @@ from boostlab.deployment.target import choose_target
 from boostlab.errors import DeploymentError
 
 pytestmark = NEEDS_ENGINE
-SHARES = f"LABEL {SHARED_PORT_LABEL}=1\n"
+SHARES = f"LABEL {SHARED_PORT_LABEL}=1\nRUN mkdir /app && ln -s $(command -v python) /app/python\n"
 
 
 @contextmanager

@@ -18,6 +18,9 @@ from boostlab.errors import ParameterError
         ({"push_to": "https://registry"}, "HOST or HOST:PORT"),
         ({"port": 70000}, "Allowed: 0 <= port <= 65535"),
         ({"builder": "podman"}, "mlflow"),
+        ({"build_args": {"PIP_TOKEN": "x"}}, "PIP_TOKEN is not a build argument. Allowed: PIP_INDEX_URL"),
+        ({"build_args": {"PIP_INDEX_URL": "https://me:secret@index/simple"}}, "holds a password, which would stay in the engine"),
+        ({"platform": "arm64"}, "OS/ARCHITECTURE, such as linux/arm64"),
         ({"registry": "localhost:5000"}, "No parameter 'registry'"),
     ],
 )
@@ -26,9 +29,12 @@ def test_refuses_a_wrong_request(given: dict[str, object], words: str) -> None:
         deploy_settings(**given)
 
 
+PROXY = {"build_args": {"HTTPS_PROXY": "http://me:secret@proxy:3128"}, "platform": "linux/arm64/v8"}
+
+
 @pytest.mark.parametrize(
     "given",
-    [{}, {"push_to": "localhost:5000/team", "keep": True}, {"image": "a/b.c_d-e"}, {"output": "context", "folder": "x"}],
+    [{}, {"push_to": "localhost:5000/team", "keep": True}, {"image": "a/b.c_d-e"}, {"output": "context", "folder": "x"}, PROXY],
 )
 def test_accepts_a_complete_request(given: dict[str, object]) -> None:
     assert deploy_settings(**given).model_dump().items() >= given.items()

@@ -41,7 +41,7 @@ def test_the_version_in_production_becomes_a_verified_image_that_keeps_running(
         assert run.info.status == "FINISHED"
         assert run.data.metrics["checks_failed"] == 0 and run.data.metrics["checks"] >= 14
         assert {"start_s", "image_mb", "build_s", "p99_ms_1_clients", "requests_per_s_8_clients"} <= run.data.metrics.keys()
-        files = {"build/Dockerfile", "build/log.txt", "plots/latency.png", "verification/checks.json"}
+        files = {"build/Dockerfile", "build/log.txt", "build/sbom.cdx.json", "plots/latency.png", "verification/checks.json"}
         assert files | {"manifests/compose.yaml", "manifests/kubernetes.yaml"} <= artifacts(version_store, run.info.run_id)
         image = engine.images.get(f"{NAME}:production")
         released = f"{NAME}:v2@{image.id}"

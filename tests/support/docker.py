@@ -102,11 +102,11 @@ def start_recording() -> Run:
     return Run(Journal.create(make_facts(run_id=os.urandom(16).hex())))
 
 
-def build_from(engine: Any, folder: Path, dockerfile: str, *, log: list[str] | None = None) -> str:
+def build_from(engine: Any, folder: Path, dockerfile: str, **options: Any) -> str:
     """Build an image from a Dockerfile and return its name."""
     folder.mkdir(exist_ok=True)
     (folder / "Dockerfile").write_text(dockerfile)
-    build_image(engine, folder, f"{NAME}:small", log=log)
+    build_image(engine, folder, f"{NAME}:small", **options)
     return f"{NAME}:small"
 
 

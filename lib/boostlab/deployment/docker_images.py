@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,8 +19,23 @@ from boostlab.deployment.docker_containers import LOG_LINES, DockerClient
 from boostlab.errors import DeploymentError
 
 
-def build_image(client: DockerClient, context: Path, tag: str, *, log: list[str] | None = None) -> None:
+def build_image(
+    client: DockerClient,
+    context: Path,
+    tag: str,
+    *,
+    log: list[str] | None = None,
+    arguments: Mapping[str, str] | None = None,
+    platform: str = "",
+) -> None:
     """Build the image that a context describes, and append the engine's messages to `log`.
+
+    Parameters
+    ----------
+    arguments : mapping of str to str
+        Build arguments, such as the address of a package index or of a proxy.
+    platform : str
+        Such as ``linux/arm64``; empty: the engine's own.
 
     Raises
     ------
@@ -26,7 +44,8 @@ def build_image(client: DockerClient, context: Path, tag: str, *, log: list[str]
     """
     log, failure = [] if log is None else log, ""
     try:
-        for line in client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True):
+        options = {"buildargs": dict(arguments or {}), "platform": platform or None}
+        for line in client.api.build(path=str(context), tag=tag, rm=True, forcerm=True, decode=True, **options):
             log.append(line.get("stream", "") or line.get("status", ""))
             failure = failure or line.get("error", "")
     except docker.errors.DockerException as error:
@@ -70,6 +89,18 @@ def find_image(client: DockerClient, reference: str) -> Any:
         return client.images.get(reference)
     except docker.errors.ImageNotFound:
         raise DeploymentError(f"The engine has no image {reference}. Build it: omit `-p build False`.") from None
+
+
+def read_file(client: DockerClient, image: str, path: str) -> str:
+    """Return the text of a file in an image, without running it."""
+    container = client.containers.create(image)
+    try:
+        chunks, _ = container.get_archive(path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            file = archive.extractfile(archive.next() or "")
+            return file.read().decode() if file else ""
+    finally:
+        container.remove()
 
 
 def push_image(client: DockerClient, repository: str, tag: str) -> str:

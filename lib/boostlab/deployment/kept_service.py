@@ -84,7 +84,7 @@ def _hold_port(port: int) -> dict[str, Any]:
     return {
         "ports": _publish(port),
         "mounts": [docker.types.Mount(SOCKET_FOLDER, None, driver_config=memory)],
-        "entrypoint": ["python", "-S", "-m", "boostlab.serving.shared_port", SOCKET, "0.0.0.0", str(PORT)],  # noqa: S104
+        "entrypoint": ["/app/python", "-S", "-m", "boostlab.serving.shared_port", SOCKET, "0.0.0.0", str(PORT)],  # noqa: S104
         "healthcheck": {"test": ["NONE"]},
     }
 

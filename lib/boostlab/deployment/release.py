@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boostlab.deployment.context import write_context
+from boostlab.deployment.context import SBOM, write_context
 from boostlab.deployment.docker_containers import DockerClient, connect_engine, run_image
-from boostlab.deployment.docker_images import build_image, find_image, push_image
+from boostlab.deployment.docker_images import build_image, find_image, push_image, read_file
 from boostlab.deployment.kept_service import keep_image
 from boostlab.deployment.manifests import render_manifests
 from boostlab.deployment.service import Service
@@ -100,7 +100,8 @@ def release_image(target: Target, image: Image, report: VerificationReport, *, r
     released = f"{target.reference}@{digests[0] if digests else image.id}"
     client.set_model_version_tag(target.model, str(target.version), IMAGE_TAG, released)
     run.log_tags({IMAGE_TAG: released, "boostlab.model": target.model, "boostlab.version": str(target.version)})
-    for name, text in render_manifests(target.service_name, target.reference, labels=target.labels).items():
+    labels = find_image(engine, target.reference).labels
+    for name, text in render_manifests(target.service_name, target.reference, labels=labels).items():
         run.log_text(text, f"manifests/{name}")
     return released
 
@@ -124,9 +125,11 @@ def _build(engine: DockerClient, target: Target, run: Run, settings: Deploy, ref
         run.log_text((context / "Dockerfile").read_text(encoding="utf-8"), "build/Dockerfile")
         log: list[str] = []
         try:
-            build_image(engine, context, reference, log=log)
+            build_image(engine, context, reference, log=log, arguments=settings.build_args, platform=settings.platform)
         finally:
             run.log_text("".join(log), "build/log.txt")
+    if settings.builder == "lean":
+        run.log_text(read_file(engine, reference, SBOM), "build/sbom.cdx.json")
 
 
 def _find_id(engine: DockerClient, reference: str) -> str:

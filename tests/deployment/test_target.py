@@ -45,7 +45,7 @@ def test_writes_a_context_and_manifests_into_an_empty_folder(builder: str, versi
 
     assert folder == tmp_path / "out" and (folder / "context" / "Dockerfile").is_file()
     assert yaml.safe_load((folder / "compose.yaml").read_text())["services"]["model"]["ports"] == ["127.0.0.1:9000:8080"]
-    deployment, _ = yaml.safe_load_all((folder / "kubernetes.yaml").read_text())
+    deployment, *_ = yaml.safe_load_all((folder / "kubernetes.yaml").read_text())
     assert deployment["spec"]["template"]["spec"]["containers"][0]["image"] == f"{NAME}:v2"
     with pytest.raises(LabError, match="Choose another folder"):
         write_output(target, settings)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boostlab.deployment.context import PORT, name_repository, write_context
+from boostlab.deployment.context import PORT, SHARED_PORT_LABEL, name_repository, write_context
 from boostlab.deployment.manifests import render_manifests
 from boostlab.deployment.settings import Deploy
 from boostlab.errors import LabError
@@ -98,7 +98,8 @@ def write_output(target: Target, settings: Deploy) -> Path:
         base_image=settings.base_image,
         trust_code=settings.trust_code,
     )
-    manifests = render_manifests(target.service_name, target.reference, labels=target.labels, port=settings.port or PORT)
+    labels = target.labels | ({SHARED_PORT_LABEL: "1"} if settings.builder == "lean" else {})
+    manifests = render_manifests(target.service_name, target.reference, labels=labels, port=settings.port or PORT)
     for name, text in manifests.items():
         (folder / name).write_text(text, encoding="utf-8")
     return folder

@@ -142,6 +142,7 @@ CASES = {
     "not UTF-8": Case(b'{"dataframe_records": [{"city": "\xff"}]}'),
     "UTF-16": Case(json.dumps(records()).encode("utf-16")),
     "an own spelling of the media type": Case(records(), content_type="application/json;charset=UTF-8"),
+    "JSON with a byte order mark": Case(json.dumps(records()).encode("utf-8-sig")),
     "a lone surrogate": Case(
         json.dumps(records()).replace("Faro", "\\ud800"),
         status=200,

@@ -25,7 +25,7 @@ from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError, l
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 ONE_FORMAT = f"The input must be a JSON dictionary with exactly one of the input fields {{{', '.join(map(repr, FORMATS))}}}"
-BEYOND_ORJSON = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]|\0")  # not JSON, but sent: also lone surrogates, UTF-16 and UTF-32
+BEYOND_ORJSON = re.compile(rb"\A\xef\xbb\xbf|NaN|Infinity|\\u[dD][89a-fA-F]|\0")  # not JSON, but sent: also UTF-16
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,6 @@ def test_a_server_joins_again_after_its_holder_died(folder: Path, tmp_path: Path
         with hold(path, port) as address:
             stack.enter_context(start_server(folder, shared_port=path))
             assert predict(address).ok
-            time.sleep(5)  # a worker that ends sooner after its start counts as broken
         wait_until(lambda: not listens("127.0.0.1", port))
         with hold(path, port) as address:
             assert predict(address).ok

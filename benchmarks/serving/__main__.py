@@ -41,10 +41,13 @@ SETTINGS = {  # clients, rows
     "1 client, 1,000 rows": (1, 1000),
 }
 TARGETS = {  # for lean / stock
-    "size over the base": "at most 0.2",
-    "start to first answer": "at most 0.33",
-    "8 clients, 1 row: requests/s": "at least 20",
-    "8 clients, 1 row: p99": "at most 0.1",
+    "size over the base": "at most 0.15",
+    "whole image": "at most 0.25",
+    "start to first answer": "lean: at most 0.4 s",
+    "8 clients, 1 row: CPU per request": "lean: at most 0.05 ms",
+    "8 clients, 1 row: requests/s": "at least 40",
+    "32 clients, 1 row: p99": "at most 0.03",
+    "1 client, 1,000 rows: requests/s": "at least 12",
 }
 
 
@@ -102,8 +105,8 @@ def tag(kind: str) -> str:
 
 def measure(engine: Any, kind: str, rows: list[dict[str, Any]], *, seconds: float) -> dict[str, float]:
     """Measure one image and return its figures."""
-    size = engine.images.get(tag(kind)).attrs["Size"] - engine.images.get(BASE).attrs["Size"]
-    found = {"size over the base": size / 1e6}
+    size = engine.images.get(tag(kind)).attrs["Size"]
+    found = {"size over the base": (size - engine.images.get(BASE).attrs["Size"]) / 1e6, "whole image": size / 1e6}
     with running(engine, kind) as (container, address, start_s):
         found["start to first answer"] = start_s
         for name, (clients, count) in SETTINGS.items():
@@ -164,7 +167,8 @@ def tabulate(medians: dict[str, dict[str, float]]) -> list[str]:
         values = [medians[kind][name] for kind in KINDS]
         unit = "ms" if name.endswith(("p50", "p99", "CPU per request")) else {"start to first answer": "s"}.get(name, "MB")
         unit = "" if name.endswith("requests/s") else f" {unit}"
-        shown = " | ".join(f"{value:,.1f}{unit}" if value < 100 else f"{value:,.0f}{unit}" for value in values)
+        digits = 3 if name.endswith("CPU per request") else 2 if unit == " s" else 1
+        shown = " | ".join(f"{value:,.{digits}f}{unit}" if value < 100 else f"{value:,.0f}{unit}" for value in values)
         lines.append(f"| {name} | {shown} | {values[2] / values[0]:.2f} | {TARGETS.get(name, '')} |")
     return lines
 

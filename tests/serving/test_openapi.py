@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from tests.support.serving import ROW
 
-REQUESTS = int(os.environ.get("BOOSTLAB_FUZZ") or (3_000 if os.environ.get("CI") else 300))  # before a release: 10,000
+REQUESTS = int(os.environ.get("BOOSTLAB_FUZZ") or (1_500 if os.environ.get("CI") else 300))  # before a release: 10,000
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 SHARES = {GenerationMode.POSITIVE: 0.3, GenerationMode.NEGATIVE: 0.7}  # requests that the description allows, and others
 
@@ -87,7 +87,7 @@ def test_no_generated_request_makes_the_server_fail(address: str, mode: Generati
         answer = case.call(session=session)
         counts[answer.status_code] = counts.get(answer.status_code, 0) + 1
         assert answer.status_code < 500, answer.text
-        assert answer.ok or len(answer.content) <= 2000
+        assert answer.status_code < 400 or len(answer.content) <= 2000
         if mode is GenerationMode.POSITIVE and case.media_type != "text/csv":
             assert answer.status_code == 200, answer.text
         case.validate_response(answer, checks=CHECKS)

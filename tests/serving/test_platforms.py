@@ -53,8 +53,10 @@ def test_vertex_ai(folder: Path) -> None:
     row = {name: value for name, value in ROW.items() if value is not None}
     with start_server(folder, environment=routes) as (_, address):
         assert requests.get(address + routes["AIP_HEALTH_ROUTE"], timeout=10).status_code == 200
-        answer = post(address + routes["AIP_PREDICT_ROUTE"], json.dumps({"instances": [row] * 2}).encode())
-    assert answer.status_code == 200 and len(answer.json()["predictions"]) == 2
+        content = {"instances": [row] * 2, "parameters": {"probabilities": True}}
+        answer = post(address + routes["AIP_PREDICT_ROUTE"], json.dumps(content).encode())
+    assert answer.status_code == 200
+    assert [shares.keys() for shares in answer.json()["predictions"]] == [{"cheap", "dear"}] * 2
 
 
 def test_azure_ml_and_cloud_run(address: str) -> None:

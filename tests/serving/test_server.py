@@ -37,7 +37,8 @@ def test_imports_neither_pandas_nor_mlflow_and_little_of_boostlab(folder: Path) 
     command = [sys.executable, "-c", LEAN, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
-    models = {f"boostlab.models.{name}" for name in ("predictor", "contract", "booster", "ubjson")}
+    parts = ("predictor", "contract", "booster", "ubjson", "conversion", "dates")
+    models = {f"boostlab.models.{name}" for name in parts}
     allowed = {"boostlab.errors", "boostlab.models", *models}
     assert {"boostlab.errors", "boostlab.models.predictor"} <= set(done.stdout.split()) <= allowed, done.stderr
 
@@ -56,6 +57,8 @@ def test_answers_503_when_there_are_too_many_connections(folder: Path) -> None:
         (["/nowhere"], {}, "/nowhere does not hold a model made by boostlab"),
         (["MODEL"], {"BOOSTLAB_WORKERS": "many"}, "BOOSTLAB_WORKERS='many' is not a whole number"),
         (["MODEL", "--host", "192.0.2.1"], {}, "Cannot listen on 192.0.2.1"),
+        (["MODEL", "--port", "70000"], {}, "BOOSTLAB_PORT=70000 is out of range"),
+        (["MODEL", "--port", "http"], {}, "BOOSTLAB_PORT='http' is not a whole number"),
     ],
 )
 def test_says_in_one_line_why_it_does_not_start(

@@ -63,7 +63,7 @@ class Reader:
         if len(found) != 1:
             raise RequestError(f"{ONE_FORMAT}. Received dictionary with input fields: {found}.")
         read = {"dataframe_split": self._read_split, "dataframe_records": self._read_records}.get(found[0], self._read_tensors)
-        return read(content[found[0]]), content.get("params")
+        return read(content[found[0]]), content.get("params", content.get("parameters"))  # Vertex AI's name for them
 
     def read_columns(self, columns: dict[str, list[Any]]) -> Rows:
         """Return the rows of a request by column: lists of one length, with None for a missing value.

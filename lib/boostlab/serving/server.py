@@ -14,7 +14,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +24,15 @@ from boostlab.serving.log import write_line
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import GuardedProtocol
-from boostlab.serving.settings import ServerSettings, ServingError, check_certificate, read_keys, read_settings, tabulate_settings
+from boostlab.serving.settings import (
+    PREFIX,
+    ServerSettings,
+    ServingError,
+    check_certificate,
+    read_keys,
+    read_settings,
+    tabulate_settings,
+)
 from boostlab.serving.shared_port import is_closed, join, listen
 from boostlab.serving.workers import WorkerPool
 
@@ -44,11 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="an MLflow Model: the folder that contains MLmodel")
     parser.add_argument("command", nargs="?", choices=["serve"], help="SageMaker adds it; it changes nothing")
     parser.add_argument("--host", help="address to listen on")
-    parser.add_argument("--port", type=int, help="port to listen on; 0: any free one")
+    parser.add_argument("--port", help="port to listen on; 0: any free one")
     args = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has no default
+    given = {f"{PREFIX}{name.upper()}": getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     try:
-        overrides = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
-        settings = replace(read_settings(os.environ), **overrides)
+        settings = read_settings({**os.environ, **given})
         keys = read_keys(settings)
         check_certificate(settings)
         model = ServedModel(args.folder, threads=settings.threads, max_cells=settings.max_cells)

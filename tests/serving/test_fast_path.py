@@ -13,6 +13,17 @@ from boostlab.serving.fast_path import read_fast, to_matrix
 NAMES = ["a", "b"]
 WRONG_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
 WRONG_NUMBERS: list[Any] = [None, True, "1", [1], {}, 1e300]
+TRICKS = [  # texts and truth values whose quotation marks and words look like those of columns
+    b'{"dataframe_records": [{"a": "1", "b": 1}]}',
+    b'{"dataframe_records": [{"a": true, "b": 1}]}',
+    b'{"dataframe_split": {"columns": ["a", "b"], "data": [["1", 2]]}}',
+    b'{"dataframe_split": {"columns": ["a", "b"], "data": [[false, 2]]}}',
+    b'{"dataframe_split": {"columns": ["a", "b"], "data": "ab"}}',
+    b'{"dataframe_split": {"columns": ["a", "b"], "data": ["ab"]}}',
+    b'{"dataframe_split": {"columns": ["a", "b"], "data": {"ab": 1}}}',
+    b'{"dataframe_records": {"a": 1, "b": 2}}',
+    b'{"dataframe_records": ["ab"]}',
+]
 WRONG_SPLITS: list[Any] = [[1], None, "ab", {}]
 
 
@@ -52,6 +63,17 @@ def test_reads_numbers_row_by_row(content: Any) -> None:
 )
 def test_leaves_other_content_to_the_parser(content: Any) -> None:
     assert read(content) is None
+
+
+@pytest.mark.parametrize("body", TRICKS)
+def test_no_text_and_no_truth_value_is_read_as_a_number(body: bytes) -> None:
+    assert read_fast(body, "application/json", NAMES) is None
+
+
+def test_columns_may_be_called_as_truth_values_and_be_alone() -> None:
+    body = b'{"dataframe_records": [{"is_true": 1}, {"is_true": 2}]}'
+    assert read_fast(body, "application/json", ["is_true"]) == [1, 2]
+    assert read_fast(body.replace(b"2", b"true"), "application/json", ["is_true"]) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"dataframe_records": [{"a": NaN, "b": 1}]}'])

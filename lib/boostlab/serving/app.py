@@ -110,13 +110,15 @@ class App:
 
     def _answer_small(self) -> None:
         requests, self._small = self._small, []
-        found = self._model.answer_together([(each.body, _content_type(each.headers)) for each in requests])
+        refused = {each: error for each in requests if (error := self._find_fault(each.headers))}
+        admitted = [each for each in requests if each not in refused]
+        answers = self._model.answer_together([(each.body, _content_type(each.headers)) for each in admitted])
+        found = refused | dict(zip(admitted, answers, strict=True))
         lines = []
-        for request, answer in zip(requests, found, strict=True):
+        for request in requests:
+            answer = found[request]
             request_id, failure, rows = self._choose_id(request.headers), "", 0
             try:
-                if self._keys:
-                    self._check_key(request.headers)
                 if isinstance(answer, Exception):
                     raise answer
                 body, rows = answer
@@ -151,6 +153,15 @@ class App:
             raise RequestError("The server has too many connections. Try again soon.", code="RESOURCE_EXHAUSTED", status=503)
         if self._keys:
             self._check_key(headers)
+
+    def _find_fault(self, headers: Mapping[bytes, bytes]) -> RequestError | None:
+        """Return the reason to refuse a request, before any work for it."""
+        try:
+            if self._keys:
+                self._check_key(headers)
+        except RequestError as error:
+            return error
+        return None
 
     def _check_key(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise a RequestError unless the request has one of the keys."""

@@ -16,6 +16,7 @@ else:
     from backports import zstd
 
 ENCODINGS = "gzip, zstd"  # of request bodies
+MOST_LAYERS = 2  # of Content-Encoding
 MOST_STREAMS = 100  # in one compressed body
 ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}  # 8 MB, what each decoder must offer by RFC 8878
 CLIENT_GONE = 499  # nginx's status for a client that disconnected
@@ -59,7 +60,10 @@ def unpack(body: bytes, encoding: str, *, most_bytes: int) -> bytes:
     RequestError
         If the body is damaged, or has more than `most_bytes` when unpacked.
     """
-    for name in reversed(encoding.lower().split(",")):
+    names = encoding.lower().split(",")
+    if len(names) > MOST_LAYERS:
+        raise MediaTypeError(f"The body is packed {len(names)} times. The server unpacks at most {MOST_LAYERS} times.")
+    for name in reversed(names):
         match name.strip():
             case "gzip" | "x-gzip":
                 body = _inflate(lambda: zlib.decompressobj(wbits=31), body, most_bytes)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from boostlab.models.contract import Feature
+from boostlab.models.conversion import quote
 from boostlab.models.predictor import choose_labels
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
@@ -117,7 +118,7 @@ class InferenceProtocol:
         names = [each.get("name") if isinstance(each, dict) else None for each in wanted] if isinstance(wanted, list) else [None]
         for name in names:
             if name not in self._outputs:
-                raise RequestError(f"The model has no output {str(name)[:80]!r}. It has: {', '.join(self._outputs)}.")
+                raise RequestError(f"The model has no output {quote(name)}. It has: {', '.join(self._outputs)}.")
         return [str(name) for name in names]
 
     def _datatype(self) -> str:
@@ -146,7 +147,7 @@ def _read_inputs(inputs: Any, features: Sequence[Feature]) -> dict[str, list[Any
     if not isinstance(inputs, list) or not inputs or not all(isinstance(each, dict) for each in inputs):
         raise RequestError("The request needs `inputs`: a list of tensors, each with name, shape, datatype and data.")
     names = [item.name for item in features]
-    tensors = {str(each.get("name")): _read_tensor(each) for each in inputs}
+    tensors = {name: (shape, values) for name, shape, values in map(_read_tensor, inputs)}
     if len(tensors) < len(inputs):
         raise RequestError("Two tensors have the same name.")
     ((first, (shape, values)), *others) = tensors.items()
@@ -157,23 +158,25 @@ def _read_inputs(inputs: Any, features: Sequence[Feature]) -> dict[str, list[Any
             )
         return {name: values[position :: len(names)] for position, name in enumerate(names)}
     for name, (shape, _) in tensors.items():
-        if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
+        if len(shape) == 2 and shape[1] != 1:
             raise RequestError(f"Tensor {name[:80]!r} has the shape {shape}. A column has the shape [rows] or [rows, 1].")
     if len({shape[0] for shape, _ in tensors.values()}) > 1:
         raise RequestError("The tensors have different numbers of rows.")
     return {name: values for name, (_, values) in tensors.items()}
 
 
-def _read_tensor(tensor: dict[str, Any]) -> tuple[list[int], list[Any]]:
-    """Return the shape and the flat values of a tensor."""
+def _read_tensor(tensor: dict[str, Any]) -> tuple[str, list[int], list[Any]]:
+    """Return the name, the shape and the flat values of a tensor."""
     name, shape, datatype, data = (tensor.get(part) for part in ("name", "shape", "datatype", "data"))
-    shown = f"Tensor {str(name)[:80]!r}"
     if not isinstance(name, str) or not isinstance(data, list):
-        raise RequestError(f"{shown} is not complete: it needs a name and `data`, a list.")
+        raise RequestError("A tensor is not complete: it needs a name and `data`, a list.")
+    shown = f"Tensor {name[:80]!r}"
     if not isinstance(shape, list) or not shape or not all(type(size) is int and size >= 0 for size in shape):
         raise RequestError(f"{shown} needs a shape: a list of whole numbers, the rows first.")
-    if datatype not in ACCEPTED:
-        raise RequestError(f"{shown} has the datatype {str(datatype)[:40]!r}. The server reads: {', '.join(sorted(ACCEPTED))}.")
+    if len(shape) > 2:
+        raise RequestError(f"{shown} has {len(shape)} axes. A column has the shape [rows] or [rows, 1].")
+    if not isinstance(datatype, str) or datatype not in ACCEPTED:
+        raise RequestError(f"{shown} has the datatype {quote(datatype)}. The server reads: {', '.join(sorted(ACCEPTED))}.")
     values = data
     while any(isinstance(value, list) for value in values):  # the protocol allows nested lists too
         if not all(isinstance(value, list) for value in values):
@@ -182,8 +185,8 @@ def _read_tensor(tensor: dict[str, Any]) -> tuple[list[int], list[Any]]:
     if len(values) != prod(shape):
         raise RequestError(f"{shown} has {len(values)} values, and the shape {shape} needs {prod(shape)}.")
     if wrong := [value for value in values if type(value) not in ACCEPTED[datatype] and value is not None]:
-        raise RequestError(f"{shown} has the datatype {datatype}, and the value {str(wrong[0])[:40]!r}.")
-    return shape, values
+        raise RequestError(f"{shown} has the datatype {datatype}, and the value {quote(wrong[0])}.")
+    return name, shape, values
 
 
 def _tensor(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import select
 import time
 from contextlib import suppress
 from typing import Any
 
 import orjson
+
+PATIENCE_MS = 1000  # for a reader that is slow; then lines are dropped
+_patience_ms = PATIENCE_MS
+_OUTPUT = select.poll()
+_OUTPUT.register(1, select.POLLOUT)
 
 
 def format_line(level: str, **fields: Any) -> bytes:
@@ -22,6 +28,12 @@ def write_line(level: str, **fields: Any) -> None:
 
 
 def write_lines(lines: bytes) -> None:
-    """Write whole lines in one call, so that lines of several workers do not mix. If nobody reads them, the server goes on."""
+    """Write whole lines together, so that lines of several workers do not mix. If nobody reads them, they are dropped."""
+    global _patience_ms
     with suppress(OSError):
-        os.write(1, lines)
+        while lines:
+            if not _OUTPUT.poll(_patience_ms):
+                _patience_ms = 0  # until somebody reads again
+                return
+            lines = lines[os.write(1, lines[: select.PIPE_BUF]) :]
+            _patience_ms = PATIENCE_MS

@@ -21,13 +21,14 @@ from boostlab.serving.body import CLIENT_GONE
 MAX_HEADER_BYTES = 65_536
 SMALL_BODY_BYTES = 16_384
 TLS_GOODBYE_S = 1.0
+REST_S = 1.0
 SPARE_CONNECTIONS = 64  # beyond the limit: their requests are answered, health checks with 200 and others with 503
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 UPGRADE = re.compile(rb"(?im)^upgrade[ \t]*:")
 NOT_SMALL = frozenset([b"expect", b"transfer-encoding", b"content-encoding", b"origin"])  # the short way does not know them
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SmallRequest:
     """A prediction request that has arrived as a whole."""
 
@@ -69,7 +70,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._settings = config.guard
         self._application: Application = config.loaded_app
-        self._awaited: Literal["", "head", "body"] = ""
+        self._awaited: Literal["", "head", "body", "rest"] = ""  # rest: of a body on uvicorn's way
         self._timer: Any = None  # for what is awaited
         self._write_timer: Any = None
         self._in_head = True  # the next byte belongs to a head
@@ -91,8 +92,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the parser, a head when it is complete: the parser drops the body of a request that offers an upgrade."""
-        if self._in_head:
-            data, self._head = self._head + data, b""
+        if self._in_head and not self._has_begun:
+            data, self._head = (self._head + data).lstrip(b"\r\n"), b""  # empty lines before a request mean nothing
             end = HEAD_END.search(data)
             size = end.start() if end else len(data)
             if size > MAX_HEADER_BYTES:
@@ -106,11 +107,18 @@ class GuardedProtocol(HttpToolsProtocol):
             if UPGRADE.search(data, 0, size):  # a server may ignore the offer, and then answers in HTTP/1.1
                 data = UPGRADE.sub(b"x-ignored:", data[:size]) + data[size:]
         super().data_received(data)
-        self._await("body" if self._small_headers is not None else "head" if self._has_begun else "")
+        self._await("head" if self._has_begun else "" if self._in_head else "body" if self._small_headers is not None else "rest")
+        if self._in_head and self._is_idle() and self.timeout_keep_alive_task is None and self.parser is not None:
+            self._start_keep_alive()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._has_begun = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the headers of a head; the trailers of a body mean nothing here, and have no limit."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Choose the way of a request."""
@@ -130,7 +138,7 @@ class GuardedProtocol(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
             and self.parser.should_keep_alive()
             and NOT_SMALL.isdisjoint(headers)
-            and (self.cycle is None or self.cycle.response_complete)
+            and self._is_idle()  # a client that pipelines waits: uvicorn stops to read from it
             and len(self.connections) <= self._settings.connections
             and self._application.takes_small
         )
@@ -158,15 +166,29 @@ class GuardedProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        closes = self._closes_after or not self._application.takes_small
         headers = [*self.server_state.default_headers, *response.raw_headers, (b"x-request-id", request_id.encode())]
+        if closes:
+            headers.append((b"connection", b"close"))
         head = b"".join([name + b": " + value + b"\r\n" for name, value in headers])
         status_line = STATUS_LINE[response.status_code]
         self.transport.write_now(status_line + head + b"\r\n" + bytes(response.body))  # type: ignore[attr-defined]
-        if self._closes_after and not self._unanswered:
+        if closes:
             self.transport.close()
-        elif self.cycle is None or self.cycle.response_complete:
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        elif self._is_idle():
+            self._start_keep_alive()
+
+    def _is_idle(self) -> bool:
+        """Tell whether each request that has arrived is answered."""
+        return not self._unanswered and (self.cycle is None or self.cycle.response_complete)
+
+    def _start_keep_alive(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """End a connection whose pipelined request offers an upgrade: the parser has dropped its body."""
+        self._reject(400, "Bad Request", "The server reads an offer to upgrade only in a request that is not pipelined.")
 
     def shutdown(self) -> None:
         """Close the connection, after the response if a request is on the short way."""
@@ -196,7 +218,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._application.count_refused(400)
         super().send_400_response(msg)
 
-    def _await(self, part: Literal["", "head", "body"]) -> None:
+    def _await(self, part: Literal["", "head", "body", "rest"]) -> None:
         """Limit the time until a part of a request is complete. A timer that runs for this part goes on."""
         if part == self._awaited:
             return
@@ -204,10 +226,16 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if part:
+        if part == "rest":  # the application limits a body's time, but perhaps it has answered before the end
+            self._timer = self.loop.call_later(self._settings.body_timeout_s + REST_S, self._leave)
+        elif part:
             seconds = self._settings.header_timeout_s if part == "head" else self._settings.body_timeout_s
             message = f"The request's {part} did not arrive within {seconds:g} s."
             self._timer = self.loop.call_later(seconds, self._reject, 408, "Request Timeout", message)
+
+    def _leave(self) -> None:
+        if self._is_idle():
+            self.transport.close()
 
     def _watch_reader(self, before: int) -> None:
         waiting = self.transport.get_write_buffer_size()

@@ -9,21 +9,21 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from boostlab.errors import LabError
 
 PREFIX = "BOOSTLAB_"
+SIMILAR = 0.92  # of two names, from 0 to 1
 
 
 class ServingError(LabError):
     """The server cannot start with these arguments or settings."""
 
 
-def _setting(
-    default: float | str, meaning: str, *, least: float = 0, most: float = float("inf"), platforms: tuple[str, ...] = ()
-) -> Any:
+def _setting(default: float | str, meaning: str, *, least: float = 0, most: float = 1e9, platforms: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": meaning, "least": least, "most": most, "platforms": platforms})
 
 
@@ -73,6 +73,7 @@ def read_settings(environment: Mapping[str, str]) -> ServerSettings:
     9000
     """
     values: dict[str, Any] = {}
+    _check_names(environment)
     for item in fields(ServerSettings):
         for name in (PREFIX + item.name.upper(), *item.metadata["platforms"]):
             text = environment.get(name, "").strip()
@@ -97,13 +98,21 @@ def read_keys(settings: ServerSettings) -> list[bytes]:
     """
     if not settings.api_key_file:
         return []
+    name = f"{PREFIX}API_KEY_FILE={settings.api_key_file}"
     try:
-        keys = Path(settings.api_key_file).read_bytes().split()
+        lines = Path(settings.api_key_file).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise ServingError(f"{PREFIX}API_KEY_FILE={settings.api_key_file} cannot be read: {error.strerror}.") from None
+        raise ServingError(f"{name} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ServingError(f"{name} is not UTF-8 text. Write one key per line.") from None
+    keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     if not keys:
-        raise ServingError(f"{PREFIX}API_KEY_FILE={settings.api_key_file} has no key. Write one key per line.")
-    return keys
+        raise ServingError(f"{name} has no key. Write one key per line.")
+    if any(len(key.split()) > 1 for key in keys):
+        raise ServingError(
+            f"{name} has a key with a blank in it. Write one key per line; a line that begins with # is a comment."
+        )
+    return [key.encode() for key in keys]
 
 
 def check_certificate(settings: ServerSettings) -> None:
@@ -123,6 +132,14 @@ def tabulate_settings() -> list[tuple[str, str, str]]:
         others = f"; also {', '.join(item.metadata['platforms'])}" if item.metadata["platforms"] else ""
         rows.append((PREFIX + item.name.upper(), str(item.default), item.metadata["help"] + others))
     return rows
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """Raise a ServingError for a variable whose name is almost that of a setting: it would have no effect."""
+    known = [PREFIX + item.name.upper() for item in fields(ServerSettings)]
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known and (meant := get_close_matches(name, known, 1, SIMILAR)):
+            raise ServingError(f"{name} is no setting of the server. Did you mean {meant[0]}?")
 
 
 def _read_path(name: str, text: str) -> str:

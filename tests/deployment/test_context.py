@@ -36,11 +36,13 @@ def test_the_lean_image_of_a_model_trained_on_a_gpu_holds_no_gpu_libraries(model
 
 @pytest.mark.parametrize("builder", ["lean", "mlflow"])
 def test_quotes_labels_and_starts_from_the_given_base_image(builder: Any, model: Path, tmp_path: Path) -> None:
-    labels = {"boostlab.model": 'Casas "novas" $HOME\nde Lisboa'}
+    labels = {"boostlab.model": 'Casas "novas" $HOME\nde Lisboa', "boostlab.version": "7"}
     write_context(builder, model, tmp_path / "context", labels=labels, base_image="python:3.11-slim")
 
     lines = (tmp_path / "context" / "Dockerfile").read_text().splitlines()
     assert r'LABEL boostlab.model="Casas \"novas\" \$HOME de Lisboa"' in lines
+    named = r'ENV BOOSTLAB_MODEL_NAME="Casas \"novas\" \$HOME de Lisboa" BOOSTLAB_MODEL_VERSION="7"'
+    assert (named in lines) == (builder == "lean")  # the names in the paths of the inference protocol
     assert {line.split()[1] for line in lines if line.startswith("FROM")} - {"scratch"} == {"python:3.11-slim"}
     assert [line for line in lines if line.startswith(("USER", "EXPOSE"))] == ["EXPOSE 8080", "USER 10001:10001"]
     assert len([line for line in lines if line.startswith("ENTRYPOINT")]) == 1

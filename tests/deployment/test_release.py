@@ -77,9 +77,11 @@ def test_each_builder_makes_an_image_that_passes(
 
 
 def test_the_lean_image_is_small_hardened_and_without_mlflow(engine: Any, built: Built) -> None:
-    _, image = built("lean")
+    target, image = built("lean")
     assert image.size_mb - engine.images.get(BASE).attrs["Size"] / 1e6 < 100
     with run_image(engine, image.reference) as service:
+        answer = requests.get(f"{service.address}/v2/models/{target.model}/versions/{target.version}", timeout=60)
+        assert answer.json()["name"] == target.model
         container = engine.containers.get(service.name)
         assert container.exec_run("id -u").output.strip() == b"10001"
         assert container.exec_run("touch /app/x").exit_code != 0

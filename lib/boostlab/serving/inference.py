@@ -22,7 +22,7 @@ from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
 from boostlab.serving.settings import ServerSettings
 
-DATATYPES = {"double": "FP64", "any": "FP64", "long": "INT64", "boolean": "BOOL", "string": "BYTES", "datetime": "BYTES"}
+DATATYPES = {"double": "FP64", "long": "INT64", "boolean": "BOOL", "string": "BYTES", "datetime": "BYTES"}
 ACCEPTED: dict[str, frozenset[type]] = {  # JSON values of a tensor's datatype; null is a missing value
     "BOOL": frozenset([bool]),
     "BYTES": frozenset([str]),

@@ -1,8 +1,8 @@
 """HTTP connections: limits of time, size and number, requests with an upgrade, and the short way of small predictions.
 
 uvicorn's protocol makes a task for each request. That costs as much as reading a row and asking the booster. A small prediction,
-which most requests are, goes to the application's :class:`~boostlab.serving.batch.Batch` instead; each other request goes on to
-uvicorn and the ASGI application.
+which most requests are, goes to :meth:`boostlab.serving.app.App.add_small` instead; each other request goes on to uvicorn and
+the ASGI application.
 """
 
 from __future__ import annotations

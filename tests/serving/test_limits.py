@@ -12,6 +12,8 @@ import pytest
 import requests
 from tests.support.serving import CSV, JSON, ROW, predict, start_server
 
+from boostlab.serving.model import ServedModel
+
 MOST_MB = 100  # for a body of 1.1 MB; reading all of its cells takes 48 GB
 NAMES = [f"u{number}" for number in range(20_000)]
 WIDE = ",".join(NAMES)
@@ -80,7 +82,7 @@ def test_an_error_names_the_request_the_row_and_the_column(server: tuple[psutil.
     assert found | {"message": "", "detail": ""} == {
         "error_code": "BAD_REQUEST", "sqlstate": "KAM00", "error_class": "INVALID_PARAMETER_VALUE", "message": "",
         "type": "about:blank", "title": "Bad Request", "status": 400, "detail": "", "instance": "order-17",
-        "request_id": "order-17", "row": 2, "column": "size",
+        "row": 2, "column": "size",
     }  # fmt: skip
     assert found["message"] == found["detail"] == "Column 'size' takes numbers, not 'big' (row 2)."
 
@@ -99,3 +101,10 @@ def test_mlflows_client_shows_the_error(server: tuple[psutil.Process, str]) -> N
     client = ScoringServerClient(host=host, port=int(port))
     with pytest.raises(Exception, match=r"error code 400.*takes numbers, not 'big' \(row 1"):  # MLflow raises no other type
         client.invoke(pd.DataFrame([ROW | {"size": "big"}]))
+
+
+def test_brackets_inside_texts_are_no_rows(folder: Path) -> None:
+    row = {name: value for name, value in ROW.items() if not name.endswith("_gap")} | {"city": "[{[{" * 50 + '\\"['}
+    body = json.dumps({"dataframe_records": [row] * 20}).encode()
+
+    assert len(json.loads(ServedModel(folder, max_cells=200).answer(body, JSON)[0])["predictions"]) == 20

@@ -25,6 +25,7 @@ from boostlab.serving.errors import MediaTypeError, RequestError, SchemaError, l
 JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 ONE_FORMAT = f"The input must be a JSON dictionary with exactly one of the input fields {{{', '.join(map(repr, FORMATS))}}}"
+TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # in JSON; one without an end, too, is read once
 BEYOND_ORJSON = re.compile(rb"\A\xef\xbb\xbf|NaN|Infinity|\\u[dD][89a-fA-F]|\0")  # not JSON, but sent: also UTF-16
 
 
@@ -89,8 +90,9 @@ class Reader:
             )
 
     def _decode(self, body: bytes) -> dict[str, Any]:
-        if len(body) > self.max_rows and body.count(b"{") + body.count(b"[") > 2 * self.max_rows + 100:
-            self.check_count(len(body))  # an object takes 24 times its bytes: such a body is not even decoded
+        most = 2 * self.max_rows + 100  # objects and lists: an object takes 24 times its bytes, so too many are not even decoded
+        if _count_brackets(body) > most and _count_brackets(TEXT.sub(b"", body)) > most:
+            self.check_count(self.max_rows + 1)
         try:
             content = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -221,6 +223,10 @@ def _check_type(content_type: str | None) -> str:
             f"This predictor only supports the following content types: {JSON}, {CSV}. Got '{content_type[:200]}'."
         )
     return media_type.lower()
+
+
+def _count_brackets(body: bytes) -> int:
+    return body.count(b"{") + body.count(b"[")
 
 
 def _decode_slowly(body: bytes, error: ValueError) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,12 @@ def test_refuses_another_model_another_output_and_binary_data(address: str, as_t
     url, headers = f"{address}/v2/models/model/infer", {"Inference-Header-Content-Length": "7"}
     assert "not as binary data" in requests.post(url, data=b"{}", headers=headers, timeout=60).json()["error"]
     assert requests.post(url, data=b"{", timeout=60).status_code == requests.post(url, data=b"[]", timeout=60).status_code == 400
+
+
+def test_counts_its_predictions(folder: Path, as_tensors: Tensors) -> None:
+    with serve(folder, workers=1, log_requests=0) as address:
+        infer(address, as_tensors(ROW, ROW))
+        infer(address, [], model="model/versions/1")
+        page = requests.get(f"{address}/metrics", timeout=60).text
+    for line in ("rows_total 2", 'requests_total{path="/v2/infer",status="200"} 1', "request_seconds_count 2"):
+        assert f"boostlab_{line}" in page.splitlines()

@@ -50,7 +50,9 @@ class App:
         self._model, self._metrics, self._settings = model, metrics, settings
         self.draining = False
         self.count_connections: Callable[[], int] = lambda: 0
-        self._endpoints = create_endpoints(model, settings, metrics, is_ready=lambda: not self.draining, admit=self._admit)
+        self._endpoints = create_endpoints(
+            model, settings, metrics, is_ready=lambda: not self.draining, find_refusal=self._find_refusal
+        )
         aliases = {settings.predict_route: "/invocations", settings.health_route: "/ping"}
         self._aliases = {route: path for route, path in aliases.items() if route}
         predictions = {"/invocations", *(route for route, path in self._aliases.items() if path == "/invocations")}
@@ -92,7 +94,8 @@ class App:
             failure = traceback.format_exc()
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.end(path, status, seconds, state["rows"])
+            counted = "/v2/infer" if path.startswith("/v2/") and path.endswith("/infer") else path
+            self._metrics.end(counted, status, seconds, state["rows"])
             if failure or status >= 500 or (self._settings.log_requests and path not in PROBES):
                 write_line(**_describe(request_id, scope["method"], path, status, seconds, state["rows"], failure))
 
@@ -110,10 +113,10 @@ class App:
 
     def _answer_small(self) -> None:
         requests, self._small = self._small, []
-        refused = {each: error for each in requests if (error := self._find_fault(each.headers))}
-        admitted = [each for each in requests if each not in refused]
+        refusals = {each: error for each in requests if (error := self._find_refusal("/invocations", each.headers))}
+        admitted = [each for each in requests if each not in refusals]
         answers = self._model.answer_together([(each.body, _content_type(each.headers)) for each in admitted])
-        found = refused | dict(zip(admitted, answers, strict=True))
+        found = refusals | dict(zip(admitted, answers, strict=True))
         lines = []
         for request in requests:
             answer = found[request]
@@ -146,30 +149,19 @@ class App:
         path = path.rstrip("/") or "/"
         return self._aliases.get(path, path)
 
-    def _admit(self, path: str, headers: Mapping[bytes, bytes]) -> None:
+    def _find_refusal(self, path: str, headers: Mapping[bytes, bytes]) -> RequestError | None:
+        """Return the error with which to refuse a request before any work for it, or None."""
         if path in PROBES:
-            return
+            return None
         if self.count_connections() > self._settings.connections:
-            raise RequestError("The server has too many connections. Try again soon.", code="RESOURCE_EXHAUSTED", status=503)
-        if self._keys:
-            self._check_key(headers)
-
-    def _find_fault(self, headers: Mapping[bytes, bytes]) -> RequestError | None:
-        """Return the reason to refuse a request, before any work for it."""
-        try:
-            if self._keys:
-                self._check_key(headers)
-        except RequestError as error:
-            return error
-        return None
-
-    def _check_key(self, headers: Mapping[bytes, bytes]) -> None:
-        """Raise a RequestError unless the request has one of the keys."""
+            return RequestError("The server has too many connections. Try again soon.", code="RESOURCE_EXHAUSTED", status=503)
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         sent = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
-        if not sum(hmac.compare_digest(sent, key) for key in self._keys):  # all are compared: the time tells nothing about them
+        # all keys are compared: the time tells nothing about them
+        if self._keys and not sum(hmac.compare_digest(sent, key) for key in self._keys):
             message = "The request has no valid key. Send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
-            raise RequestError(message, code="UNAUTHENTICATED", status=401)
+            return RequestError(message, code="UNAUTHENTICATED", status=401)
+        return None
 
     def _choose_id(self, headers: Mapping[bytes, bytes]) -> str:
         """Return the caller's request id if it is a short plain word, otherwise a new one."""

@@ -1,14 +1,17 @@
-"""A request's body: read it within limits, and unpack it."""
+"""A request's body: read it within limits, unpack it, and compute with it."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
+from starlette.requests import Request
+
 from boostlab.serving.errors import MediaTypeError, RequestError
+from boostlab.serving.settings import ServerSettings
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -16,27 +19,29 @@ else:
     from backports import zstd
 
 ENCODINGS = "gzip, zstd"  # of request bodies
+LARGE_BODY_BYTES = 65_536  # from here on a thread computes, so that the event loop goes on with other requests
 MOST_LAYERS = 2  # of Content-Encoding
 MOST_STREAMS = 100  # in one compressed body
 ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}  # 8 MB, what each decoder must offer by RFC 8878
 CLIENT_GONE = 499  # nginx's status for a client that disconnected
 
 
-async def read_body(receive: Callable[[], Awaitable[Any]], *, most_bytes: int, timeout_s: float) -> bytes:
-    """Return a request's body.
+async def read_body(request: Request, settings: ServerSettings) -> bytes:
+    """Return a request's body, unpacked.
 
     A body that is too large is read to its end and discarded: its sender reads the response only then.
 
     Raises
     ------
     RequestError
-        If it is too large or too slow, or the client disconnects.
+        If it is too large, too slow or damaged, or the client disconnects.
     """
+    most_bytes, timeout_s = int(settings.max_body_mb * 1_000_000), settings.body_timeout_s
     chunks, size, more = [], 0, True
     try:
         async with asyncio.timeout(timeout_s):
             while more:
-                message = await receive()
+                message = await request.receive()
                 if message["type"] == "http.disconnect":
                     raise RequestError("The client disconnected.", status=CLIENT_GONE)
                 size += len(message.get("body", b""))
@@ -47,7 +52,13 @@ async def read_body(receive: Callable[[], Awaitable[Any]], *, most_bytes: int, t
         raise RequestError(f"The body did not arrive within {timeout_s:g} s.", code="DEADLINE_EXCEEDED", status=408) from None
     if size > most_bytes:
         raise _too_large(f"{size / 1e6:.1f} MB", most_bytes)
-    return b"".join(chunks)
+    body, encoding = b"".join(chunks), request.headers.get("content-encoding", "")
+    return await asyncio.to_thread(unpack, body, encoding, most_bytes=most_bytes) if encoding else body
+
+
+async def compute(answer: Callable[..., Any], body: bytes, *arguments: Any) -> Any:
+    """Call a function of a body: at once if the body is small, otherwise in a thread."""
+    return answer(body, *arguments) if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(answer, body, *arguments)
 
 
 def unpack(body: bytes, encoding: str, *, most_bytes: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -17,15 +16,16 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from boostlab.serving.body import ENCODINGS, read_body, unpack
+from boostlab.serving.body import ENCODINGS, compute, read_body
 from boostlab.serving.errors import MediaTypeError, RequestError
+from boostlab.serving.inference import InferenceProtocol
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.openapi import describe_api, render_page
 from boostlab.serving.settings import ServerSettings
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-LARGE_BODY_BYTES = 65_536  # from here on a thread answers, so that the event loop goes on with other requests
+FindRefusal = Callable[[str, Mapping[bytes, bytes]], RequestError | None]
 LEAST_COMPRESSED_BYTES = 4_096  # a smaller response is not worth it
 
 
@@ -40,27 +40,14 @@ class Endpoints:
 
     def __init__(self, model: ServedModel, settings: ServerSettings, metrics: Metrics, is_ready: Callable[[], bool]) -> None:
         self._model, self._settings, self._metrics, self._is_ready = model, settings, metrics, is_ready
-        self._most_bytes = int(settings.max_body_mb * 1_000_000)
         self._description, self._page = orjson.dumps(describe_api(model)), render_page(model)
 
     async def predict(self, request: Request) -> Response:
         """Answer rows in one of MLflow's formats."""
-        body = await self.read(request)
-        content, rows = await self.compute(self._model.answer, body, request.headers.get("content-type"))
+        body = await read_body(request, self._settings)
+        content, rows = await compute(self._model.answer, body, request.headers.get("content-type"))
         request.state.rows = rows
         return Response(content, media_type="application/json")
-
-    async def read(self, request: Request) -> bytes:
-        """Return a request's body, unpacked."""
-        body = await read_body(request.receive, most_bytes=self._most_bytes, timeout_s=self._settings.body_timeout_s)
-        encoding = request.headers.get("content-encoding", "")
-        if not encoding:
-            return body
-        return await asyncio.to_thread(unpack, body, encoding, most_bytes=self._most_bytes)
-
-    async def compute(self, answer: Callable[..., Any], body: bytes, *arguments: Any) -> Any:
-        """Call a function of a body: at once if the body is small, otherwise in a thread."""
-        return answer(body, *arguments) if len(body) < LARGE_BODY_BYTES else await asyncio.to_thread(answer, body, *arguments)
 
     async def ready(self, _: Request) -> Response:
         """Tell whether the server takes new requests: for load balancers."""
@@ -102,18 +89,14 @@ class Endpoints:
 
 
 class _Admission:
-    """Middleware that refuses a request for which `admit` raises."""
+    """Middleware that refuses a request for which `find_refusal` returns an error."""
 
-    def __init__(self, app: Application, admit: Callable[[str, Mapping[bytes, bytes]], None]) -> None:
-        self._app, self._admit = app, admit
+    def __init__(self, app: Application, find_refusal: FindRefusal) -> None:
+        self._app, self._find_refusal = app, find_refusal
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        answer = self._app
-        if scope["type"] == "http":
-            try:
-                self._admit(scope["path"], dict(scope["headers"]))
-            except RequestError as error:
-                answer = render_error(error, scope["path"], scope["state"]["request_id"])
+        refusal = self._find_refusal(scope["path"], dict(scope["headers"]))
+        answer = render_error(refusal, scope["path"], scope["state"]["request_id"]) if refusal else self._app
         await answer(scope, receive, send)
 
 
@@ -123,7 +106,7 @@ def create_endpoints(
     metrics: Metrics,
     *,
     is_ready: Callable[[], bool],
-    admit: Callable[[str, Mapping[bytes, bytes]], None],
+    find_refusal: FindRefusal,
 ) -> Application:
     """Return the ASGI application that answers all paths.
 
@@ -131,16 +114,14 @@ def create_endpoints(
     ----------
     is_ready : callable
         Tells whether new requests should come here.
-    admit : callable
-        Takes a path and headers, and raises a RequestError to refuse the request.
+    find_refusal : callable
+        Takes a path and headers, and returns the error with which to refuse the request, or None.
     """
-    from boostlab.serving.inference import InferenceProtocol
-
     endpoints = Endpoints(model, settings, metrics, is_ready)
-    routes = [*endpoints.routes(), *InferenceProtocol(endpoints, model, settings, is_ready).routes()]
+    routes = [*endpoints.routes(), *InferenceProtocol(model, settings, is_ready).routes()]
     middleware = [
         Middleware(GZipMiddleware, minimum_size=LEAST_COMPRESSED_BYTES, compresslevel=1),
-        Middleware(_Admission, admit=admit),
+        Middleware(_Admission, find_refusal=find_refusal),
     ]
     if origins := [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]:
         exposed = ["x-request-id"]
@@ -157,7 +138,7 @@ def render_error(error: RequestError, path: str, request_id: str) -> Response:
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
     if isinstance(error, MediaTypeError):
         headers |= {"accept-encoding": ENCODINGS}
-    more = {"request_id": request_id} | ({"error": error.body["message"]} if path.startswith("/v2") else {})
+    more = {"error": error.body["message"]} if path.startswith("/v2") else {}
     return Response(error.to_json(request_id, **more), error.status, headers, media_type="application/json")
 
 

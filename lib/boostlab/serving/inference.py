@@ -18,6 +18,7 @@ from starlette.routing import Route
 from boostlab.models.contract import Feature
 from boostlab.models.conversion import quote
 from boostlab.models.predictor import choose_labels
+from boostlab.serving.body import compute, read_body
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
 from boostlab.serving.settings import ServerSettings
@@ -35,8 +36,8 @@ PREDICTIONS, PROBABILITIES = "predictions", "probabilities"
 class InferenceProtocol:
     """The paths under ``/v2``."""
 
-    def __init__(self, endpoints: Any, model: ServedModel, settings: ServerSettings, is_ready: Callable[[], bool]) -> None:
-        self._endpoints, self._model, self._is_ready = endpoints, model, is_ready
+    def __init__(self, model: ServedModel, settings: ServerSettings, is_ready: Callable[[], bool]) -> None:
+        self._model, self._settings, self._is_ready = model, settings, is_ready
         self._name, self._version = settings.model_name, settings.model_version
         self._outputs = [PREDICTIONS, PROBABILITIES] if model.labels else [PREDICTIONS]
 
@@ -83,8 +84,8 @@ class InferenceProtocol:
         self._find(request)
         if "inference-header-content-length" in request.headers:
             raise RequestError("The server reads tensors as JSON only. Send their values in `data`, not as binary data.")
-        body = await self._endpoints.read(request)
-        content, request.state.rows = await self._endpoints.compute(self._infer, body)
+        body = await read_body(request, self._settings)
+        content, request.state.rows = await compute(self._infer, body)
         return Response(content, media_type="application/json")
 
     def _find(self, request: Request) -> None:

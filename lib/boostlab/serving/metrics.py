@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-PATHS = ("/invocations", "/ping", "/health", "/readyz", "/livez", "/version", "/metrics", "/openapi.json", "/docs", "/", "other")
+PREDICTIONS = ("/invocations", "/v2/infer")  # the second for each name and version of a model
+PATHS = (*PREDICTIONS, "/ping", "/health", "/readyz", "/livez", "/version", "/metrics", "/openapi.json", "/docs", "/", "other")
 STATUSES = (200, 400, 401, 404, 405, 408, 413, 415, 431, 499, 500, 503)
 CELLS = {(path, status): row * len(STATUSES) + column for row, path in enumerate(PATHS) for column, status in enumerate(STATUSES)}
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, float("inf"))
@@ -48,7 +49,7 @@ class Metrics:
         if cell is None:
             cell = CELLS[path if path in PATHS else "other", status if status in STATUSES else 500]
         self._own[cell] += 1
-        if path == "/invocations":
+        if path in PREDICTIONS:
             self._own[REQUESTS + bisect_left(BUCKETS_S, seconds)] += 1
             self._own[LATENCY_SUM] += seconds
             self._own[ROWS] += rows

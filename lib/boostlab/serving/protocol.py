@@ -78,7 +78,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head = b""  # a part of a head that the parser does not have
         self._small_headers: dict[bytes, bytes] | None = None  # of a request on the short way whose body arrives
         self._small_body: list[bytes] = []
-        self._unanswered = 0  # requests on the short way
+        self._is_waiting = False  # for the answer on the short way, which one request at a time takes
         self._closes_after = False
 
     def connection_made(self, transport: Any) -> None:
@@ -157,12 +157,12 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         request = SmallRequest(self, self._small_headers, b"".join(self._small_body), time.perf_counter())
         self._small_headers = None
-        self._unanswered += 1
+        self._is_waiting = True
         self._application.add_small(request)
 
     def answer(self, response: Response, request_id: str) -> None:
-        """Send the response to the oldest request on the short way."""
-        self._unanswered -= 1
+        """Send the response to the request on the short way."""
+        self._is_waiting = False
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -180,7 +180,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         """Tell whether each request that has arrived is answered."""
-        return not self._unanswered and (self.cycle is None or self.cycle.response_complete)
+        return not self._is_waiting and (self.cycle is None or self.cycle.response_complete)
 
     def _start_keep_alive(self) -> None:
         self._unset_keepalive_if_required()
@@ -192,7 +192,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close the connection, after the response if a request is on the short way."""
-        if self._small_headers is not None or self._unanswered:
+        if self._small_headers is not None or self._is_waiting:
             self._closes_after = True
             return
         super().shutdown()

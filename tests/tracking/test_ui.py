@@ -51,23 +51,28 @@ def test_the_password_of_a_store_is_in_no_argument(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_in_a_lab_only_the_lab_opens_it_under_any_name_of_the_host(tmp_path: Path, store: str) -> None:
     (tmp_path / "lab").mkdir()
-    open_store(find_store(store, project=tmp_path)).client.create_registered_model("sugar")
+    client = open_store(find_store(store, project=tmp_path)).client
+    client.create_registered_model("sugar")
     lab = Lab(tmp_path / "lab", None, store)
     lab.start(options=["--ServerApp.allow_remote_access=True"])
     try:
         address = f"{lab.url}/mlflow/ajax-api/2.0/mlflow/registered-models/create"
         host = {"Host": "lab.example.org", "Authorization": f"token {lab.token}"}
 
-        def create(**headers: str) -> int:
+        def creates(**headers: str) -> bool:
             given = host | {"Content-Type": "application/json"} | headers
             name = f"other-{secrets.token_hex(4)}"
-            return requests.post(address, json={"name": name}, headers=given, timeout=TIMEOUT_S).status_code
+            status = requests.post(address, json={"name": name}, headers=given, timeout=TIMEOUT_S).status_code
+            # MLflow refuses before it reads the body: the proxy answers 500 where the connection closes while it still writes
+            assert status in (200, 403, 500), status
+            return name in [model.name for model in client.search_registered_models()]
 
         page = requests.get(f"{lab.url}/mlflow/", headers=host, timeout=TIMEOUT_S)
         assert (page.status_code, "<title>MLflow</title>" in page.text) == (200, True), page.text[:500]
-        assert create(Origin="https://lab.example.org") == create() == 200
-        assert create(Origin="https://evil.example.org") == 403
-        assert create(Authorization="") == 403
+        assert creates(Origin="https://lab.example.org")
+        assert creates()
+        assert not creates(Origin="https://evil.example.org")
+        assert not creates(Authorization="")
         assert list_ports(lab) == {int(lab.url.rpartition(":")[2])}
     finally:
         lab.stop()

@@ -20,14 +20,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import orjson
+import msgspec
 import psutil
 from uvicorn.server import ServerState
 
 from benchmarks.serving.__main__ import make_model
 from boostlab.deployment.load_test import run_load_test
 from boostlab.serving.app import App
-from boostlab.serving.fast_path import read_fast, to_matrix
+from boostlab.serving.fast_path import to_matrix
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import GuardedProtocol
@@ -77,15 +77,15 @@ def main() -> None:
 def measure(folder: Path, body: bytes) -> dict[str, float]:
     """Return the processor time of each part in microseconds."""
     model = ServedModel(folder)
-    values = read_fast(body, "application/json", model.fast_columns) or []
-    matrix = to_matrix(values, len(model.fast_columns))
+    values = model.fast_reader.read(body, "application/json") or []
+    matrix = to_matrix(values, len(model.features))
     assert matrix is not None
     answer = model.predict(matrix)
     found = {
-        "read the JSON": time_calls(lambda: read_fast(body, "application/json", model.fast_columns)),
-        "make the matrix": time_calls(lambda: to_matrix(values, len(model.fast_columns))),
+        "read the JSON": time_calls(lambda: model.fast_reader.read(body, "application/json")),
+        "make the matrix": time_calls(lambda: to_matrix(values, len(model.features))),
         "ask the booster": time_calls(lambda: model.booster.predict(matrix)),
-        "write the JSON": time_calls(lambda: orjson.dumps({"predictions": answer})),
+        "write the JSON": time_calls(lambda: msgspec.json.encode({"predictions": answer})),
         "all in one process, one request at a time": asyncio.run(drive(model, body, 1)),
         "all in one process, four requests at a time": asyncio.run(drive(model, body, 4)),
     }

@@ -41,6 +41,15 @@ def test_answers_to_the_last_bit_what_the_package_answers(objective: str, rows: 
     assert answer.tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_answers_alike_on_several_threads(objective: str) -> None:
+    booster, matrix = make(objective)
+    large = np.concatenate([matrix] * 5)[:1_403]
+    content = bytes(booster.save_raw("ubj"))
+
+    assert Booster(content, threads=3).predict(large).tobytes() == Booster(content).predict(large).tobytes()
+
+
 @pytest.mark.parametrize("kind", ["dart", "gblinear"])
 def test_answers_without_trees_alone_what_the_package_answers(kind: str) -> None:
     _, matrix = make()

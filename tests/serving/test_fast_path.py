@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boostlab.serving.fast_path import read_fast, to_matrix
+from boostlab.serving.fast_path import MOST_COLUMNS, FastReader, to_matrix
 
 NAMES = ["a", "b"]
 WRONG_ROWS: list[Any] = [[], {}, None, 1, "ab", [None], ["ab"], [[1, 2]], [{"a": 1}]]
@@ -28,7 +28,7 @@ WRONG_SPLITS: list[Any] = [[1], None, "ab", {}]
 
 
 def read(content: Any, content_type: str | None = "application/json") -> np.ndarray | None:
-    values = read_fast(json.dumps(content).encode(), content_type, NAMES)
+    values = FastReader(NAMES).read(json.dumps(content).encode(), content_type)
     return None if values is None else to_matrix(values, len(NAMES))
 
 
@@ -67,18 +67,19 @@ def test_leaves_other_content_to_the_parser(content: Any) -> None:
 
 @pytest.mark.parametrize("body", TRICKS)
 def test_no_text_and_no_truth_value_is_read_as_a_number(body: bytes) -> None:
-    assert read_fast(body, "application/json", NAMES) is None
+    assert FastReader(NAMES).read(body, "application/json") is None
 
 
 def test_columns_may_be_called_as_truth_values_and_be_alone() -> None:
     body = b'{"dataframe_records": [{"is_true": 1}, {"is_true": 2}]}'
-    assert read_fast(body, "application/json", ["is_true"]) == [1, 2]
-    assert read_fast(body.replace(b"2", b"true"), "application/json", ["is_true"]) is None
+    reader = FastReader(["is_true"])
+    assert reader.read(body, "application/json") == [1, 2]
+    assert reader.read(body.replace(b"2", b"true"), "application/json") is None
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"dataframe_records": [{"a": NaN, "b": 1}]}'])
 def test_leaves_broken_json_to_the_parser(body: bytes) -> None:
-    assert read_fast(body, "application/json", NAMES) is None
+    assert FastReader(NAMES).read(body, "application/json") is None
 
 
 @pytest.mark.parametrize("content_type", [None, "text/csv", "application/json; charset=latin-1"])
@@ -86,5 +87,14 @@ def test_leaves_other_content_types_to_the_parser(content_type: str | None) -> N
     assert read({"dataframe_records": [{"a": 1, "b": 2}]}, content_type) is None
 
 
-def test_a_model_without_fast_columns_has_no_fast_path() -> None:
-    assert read_fast(b'{"dataframe_records": [{}]}', "application/json", []) is None
+@pytest.mark.parametrize("names", [[], ['a"b'], ["a\\b"], ["a\nb"], [f"c{place}" for place in range(MOST_COLUMNS + 1)]])
+def test_leaves_the_requests_of_other_models_to_the_parser(names: list[str]) -> None:
+    record = dict.fromkeys(names, 1)
+    assert FastReader(names).read(json.dumps({"dataframe_records": [record]}).encode(), "application/json") is None
+
+
+def test_columns_may_have_any_name() -> None:
+    names = ["", "é", "a b", "__struct_fields__", "value_1", "'", "🙂"]
+    record = dict(zip(names, range(7), strict=True))
+    for text in (json.dumps({"dataframe_records": [record]}), json.dumps({"dataframe_records": [record]}, ensure_ascii=False)):
+        assert FastReader(names).read(text.encode(), "application/json") == list(range(7))

@@ -127,7 +127,7 @@ def test_has_a_fast_path_if_each_column_takes_numbers(
     contract = Contract("regression", (), (*fractions, other))
     contract.write(tmp_path / "model" / "data" / "model_data")
 
-    assert ServedModel(tmp_path / "model").fast_columns == (contract.names if is_fast else [])
+    assert ServedModel(tmp_path / "model").fast_reader.names == (contract.names if is_fast else [])
 
 
 @pytest.mark.parametrize("missing", ["MLmodel", "serving_input_example.json", "data/model_data/contract.json"])

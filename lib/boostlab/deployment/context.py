@@ -29,7 +29,7 @@ UID = 10001
 STOP_TIMEOUT_S = 40  # longer than the server needs to answer the requests that it accepted
 TMP_SIZE_MB = 64
 FAST_PACKAGES = ("uvloop", "httptools")
-LEAN_PACKAGES = ("numpy", "orjson", "uvicorn", "starlette", "backports.zstd", *FAST_PACKAGES)  # with what these need
+LEAN_PACKAGES = ("msgspec", "numpy", "uvicorn", "starlette", "backports.zstd", *FAST_PACKAGES)  # with what these need
 SBOM_TOOLS = ("cyclonedx-bom==7.5.0", "cyclonedx-python-lib[validation]==11.12.0")
 SBOM_LABEL = "boostlab.sbom"
 SBOM = "/app/sbom.cdx.json"  # in a lean image

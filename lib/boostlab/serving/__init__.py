@@ -2,5 +2,5 @@
 
 ``python -m boostlab.serving MODEL_FOLDER`` serves an MLflow Model that boostlab made. The server imports only
 :mod:`boostlab.errors`, :mod:`boostlab.models.predictor` and :mod:`boostlab.models.contract` of boostlab, and numpy, xgboost,
-orjson and uvicorn.
+msgspec and uvicorn.
 """

@@ -12,6 +12,7 @@ import json
 import runpy
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from boostlab.models.conversion import Array
 
 OPTIONS = b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":true}'
 ARRAY_INTERFACE = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}'  # numpy's, as JSON
+SHARE_ROWS = 256  # fewer rows take less time than to wake up a thread
 DENSE_OPTIONS = b'{"missing":NaN,"nthread":1}'
 
 
@@ -37,7 +39,8 @@ class Booster:
     content : bytes
         A booster in UBJSON that :func:`boostlab.models.booster.check_booster` has passed.
     threads : int
-        XGBoost threads per call.
+        The most threads that share the rows of one call. They are not XGBoost's own: those are asked for also by a call for one
+        row, which then takes twice the processor time.
 
     Raises
     ------
@@ -49,13 +52,15 @@ class Booster:
         library = _library()
         self._handle = _Handle("XGBoosterCreate", None, ctypes.c_uint64(0))
         _check(library.XGBoosterLoadModelFromBuffer(self._handle, content, ctypes.c_uint64(len(content))))
-        _check(library.XGBoosterSetParam(self._handle, b"nthread", str(threads).encode()))
+        _check(library.XGBoosterSetParam(self._handle, b"nthread", b"1"))
         width, length, text = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_char_p()
         _check(library.XGBoosterGetNumFeature(self._handle, ctypes.byref(width)))
         _check(library.XGBoosterSaveJsonConfig(self._handle, ctypes.byref(length), ctypes.byref(text)))
         kind = json.loads(text.value or b"")["learner"]["gradient_booster"]["name"]
         self._is_in_place = kind == "gbtree"  # only tree boosters predict without a DMatrix, and DART then rounds differently
         self._width, self._buffers = width.value, _Buffers()
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads)  # it starts its threads at their first work: after a fork
 
     def predict(self, matrix: Array) -> Array:
         """Return the booster's output for each row.
@@ -80,7 +85,15 @@ class Booster:
                 f"The matrix is {matrix.dtype} of shape {matrix.shape}. "
                 f"The booster takes C-contiguous float32 of shape (n, {self._width})."
             )
-        library, buffers = _library(), self._buffers
+        count = min(self._threads, rows // SHARE_ROWS)
+        if count < 2:
+            return self._predict(matrix)
+        shares = np.array_split(matrix, count)
+        others = [self._pool.submit(self._predict, share) for share in shares[1:]]
+        return np.concatenate([self._predict(shares[0]), *(other.result() for other in others)])
+
+    def _predict(self, matrix: Array) -> Array:
+        library, buffers, (rows, width) = _library(), self._buffers, matrix.shape
         interface = ARRAY_INTERFACE % (matrix.__array_interface__["data"][0], rows, width)
         if self._is_in_place:
             _check(library.XGBoosterPredictFromDense(self._handle, interface, OPTIONS, buffers.proxy, *buffers.results))

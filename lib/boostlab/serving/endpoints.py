@@ -6,7 +6,7 @@ import html
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import orjson
+import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -40,7 +40,7 @@ class Endpoints:
 
     def __init__(self, model: ServedModel, settings: ServerSettings, metrics: Metrics, is_ready: Callable[[], bool]) -> None:
         self._model, self._settings, self._metrics, self._is_ready = model, settings, metrics, is_ready
-        self._description, self._page = orjson.dumps(describe_api(model)), render_page(model)
+        self._description, self._page = msgspec.json.encode(describe_api(model)), render_page(model)
 
     async def predict(self, request: Request) -> Response:
         """Answer rows in one of MLflow's formats."""
@@ -153,7 +153,9 @@ async def _on_request_error(request: Request, error: RequestError) -> Response:
 
 
 async def _on_http_error(_: Request, error: HTTPException) -> Response:
-    return Response(orjson.dumps({"detail": error.detail}), error.status_code, error.headers, media_type="application/json")
+    return Response(
+        msgspec.json.encode({"detail": error.detail}), error.status_code, error.headers, media_type="application/json"
+    )
 
 
 async def _on_failure(request: Request, _: Exception) -> Response:

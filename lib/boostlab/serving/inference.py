@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
-import orjson
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -111,7 +111,7 @@ class InferenceProtocol:
         facts = {"model_name": self._name, "model_version": self._version}
         if isinstance(content.get("id"), str):
             facts["id"] = content["id"]
-        return orjson.dumps({**facts, "outputs": outputs}), rows.count
+        return msgspec.json.encode({**facts, "outputs": outputs}), rows.count
 
     def _read_outputs(self, wanted: Any) -> list[str]:
         if not wanted:
@@ -135,8 +135,8 @@ class InferenceProtocol:
 
 def _read_object(body: bytes) -> dict[str, Any]:
     try:
-        content = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"The body is not JSON: {str(error)[:200]}.") from None
     if not isinstance(content, dict):
         raise RequestError("The body is not a JSON object. It needs `inputs`: a list of tensors.")
@@ -195,4 +195,4 @@ def _tensor(name: str, datatype: str, shape: list[int]) -> dict[str, Any]:
 
 
 def _answer(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
+    return Response(msgspec.json.encode(content), status, media_type="application/json")

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-import orjson
+import msgspec
 
 PATIENCE_MS = 1000  # for a reader that is slow; then lines are dropped
 _patience_ms = PATIENCE_MS
@@ -19,7 +19,7 @@ _OUTPUT.register(1, select.POLLOUT)
 def format_line(level: str, **fields: Any) -> bytes:
     """Return an event as a line of JSON."""
     line = {"time": round(time.time(), 3), "level": level, **fields}
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+    return msgspec.json.encode(line) + b"\n"
 
 
 def write_line(level: str, **fields: Any) -> None:

@@ -11,8 +11,8 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 
 from boostlab.models.booster import read_booster
 from boostlab.models.contract import MODEL_DATA, Contract, Feature
@@ -32,7 +32,7 @@ from boostlab.models.dates import split_dates, to_dates
 from boostlab.models.predictor import choose_labels, to_answers
 from boostlab.serving.booster import Booster
 from boostlab.serving.errors import RequestError, reject_value
-from boostlab.serving.fast_path import read_fast, to_matrix
+from boostlab.serving.fast_path import FastReader, to_matrix
 from boostlab.serving.parsing import Reader, Rows
 from boostlab.serving.settings import ServerSettings, ServingError
 
@@ -55,14 +55,14 @@ class ServedModel:
     folder : pathlib.Path
         An MLflow Model that boostlab made.
     threads : int
-        XGBoost threads per request.
+        The most threads that predict for one request.
     max_cells : int
         The most cells in a request: rows times features.
 
     Attributes
     ----------
-    fast_columns : list of str
-        All columns if each takes numbers; otherwise empty, and no request takes the fast path.
+    fast_reader : FastReader
+        Reads requests of numbers only, for a model that takes numbers only.
 
     Raises
     ------
@@ -86,7 +86,7 @@ class ServedModel:
         ends = accumulate(item.width for item in self.features)
         self._slices = {item.name: slice(end - item.width, end) for item, end in zip(self.features, ends, strict=True)}
         is_plain = all(item.type == "number" and not item.missing for item in self.features)
-        self.fast_columns = self.contract.names if is_plain else []
+        self.fast_reader = FastReader(self.contract.names if is_plain else [])
 
     def answer(self, body: bytes, content_type: str | None) -> tuple[bytes, int]:
         """Return the response's body for a request's body, and the number of rows.
@@ -97,12 +97,12 @@ class ServedModel:
             If the request is not valid for this model.
         """
         fast = self._read_fast(body, content_type)
-        if fast is not None and (matrix := to_matrix(fast, len(self.fast_columns))) is not None:
-            return orjson.dumps({"predictions": self.predict(matrix)}), len(matrix)
+        if fast is not None and (matrix := to_matrix(fast, len(self.features))) is not None:
+            return msgspec.json.encode({"predictions": self.predict(matrix)}), len(matrix)
         rows, params = self.reader.read_request(body, content_type)
         wants_probabilities = self._read_params(params)
         predictions = self.predict(self.encode(rows), probabilities=wants_probabilities)
-        return orjson.dumps({"predictions": predictions}), rows.count
+        return msgspec.json.encode({"predictions": predictions}), rows.count
 
     def answer_together(self, requests: Sequence[tuple[bytes, str | None]]) -> list[tuple[bytes, int] | Exception]:
         """Answer several requests as :meth:`answer` does, and ask the booster once for all that take the fast path.
@@ -119,14 +119,14 @@ class ServedModel:
         """
         fast = [self._read_fast(body, content_type) for body, content_type in requests]
         values = [value for each in fast if each is not None for value in each]
-        matrix = to_matrix(values, len(self.fast_columns)) if values else None
+        matrix = to_matrix(values, len(self.features)) if values else None
         predictions = self.predict(matrix) if matrix is not None else []
         answers: list[tuple[bytes, int] | Exception] = []
         start = 0
         for (body, content_type), found in zip(requests, fast, strict=True):
             if found is not None and matrix is not None:
-                rows = len(found) // len(self.fast_columns)
-                answers.append((orjson.dumps({"predictions": predictions[start : start + rows]}), rows))
+                rows = len(found) // len(self.features)
+                answers.append((msgspec.json.encode({"predictions": predictions[start : start + rows]}), rows))
                 start += rows
                 continue
             try:
@@ -135,14 +135,14 @@ class ServedModel:
                 answers.append(error)
         return answers
 
-    def _read_fast(self, body: bytes, content_type: str | None) -> list[Any] | None:
-        values = read_fast(body, content_type, self.fast_columns)
+    def _read_fast(self, body: bytes, content_type: str | None) -> list[float] | None:
+        values = self.fast_reader.read(body, content_type)
         return None if values is not None and len(values) > self.reader.max_cells else values
 
     def warm_up(self) -> None:
         """Answer the example once, so that the first client does not wait for XGBoost's set-up."""
         with suppress(RequestError):  # the example may have more cells than the settings allow
-            self.answer(orjson.dumps(self.info.example), "application/json")
+            self.answer(msgspec.json.encode(self.info.example), "application/json")
 
     def encode(self, rows: Rows) -> Array:
         """Return rows as the booster's matrix, float32 of shape (n_rows, n_inputs).

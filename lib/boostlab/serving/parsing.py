@@ -16,7 +16,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-import orjson
+import msgspec
 
 from boostlab.models.contract import Feature
 from boostlab.models.conversion import Values, quote
@@ -26,7 +26,7 @@ JSON, CSV = "application/json", "text/csv"
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 ONE_FORMAT = f"The input must be a JSON dictionary with exactly one of the input fields {{{', '.join(map(repr, FORMATS))}}}"
 TEXT = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)  # in JSON; one without an end, too, is read once
-BEYOND_ORJSON = re.compile(rb"\A\xef\xbb\xbf|NaN|Infinity|\\u[dD][89a-fA-F]|\0")  # not JSON, but sent: also UTF-16
+BEYOND_JSON = re.compile(rb"\A\xef\xbb\xbf|NaN|Infinity|\\u[dD][89a-fA-F]|\0")  # not JSON, but sent: also UTF-16
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Reader:
         if _count_brackets(body) > most and _count_brackets(TEXT.sub(b"", body)) > most:
             self.check_count(self.max_rows + 1)
         try:
-            content = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
+            content = msgspec.json.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             content = _decode_slowly(body, error)
         if not isinstance(content, dict):
             received = "a list" if isinstance(content, list) else f"unexpected input type '{type(content).__name__}'"
@@ -229,10 +229,10 @@ def _count_brackets(body: bytes) -> int:
     return body.count(b"{") + body.count(b"[")
 
 
-def _decode_slowly(body: bytes, error: ValueError) -> Any:
+def _decode_slowly(body: bytes, error: Exception) -> Any:
     """Decode what the standard library reads beyond JSON: NaN, Infinity, lone surrogates, and UTF-16."""
-    reason: ValueError | RecursionError = error
-    if BEYOND_ORJSON.search(body):
+    reason: Exception = error
+    if isinstance(error, UnicodeDecodeError) or BEYOND_JSON.search(body):
         try:
             return json.loads(body)
         except (ValueError, RecursionError) as slow_error:

@@ -46,7 +46,7 @@ class ServerSettings:
     tls_key_file: str = _setting("", "the private key of the certificate, in PEM")
     shared_port: str = _setting("", "Unix socket of a process that holds a port for several servers; empty: none")
     workers: int = _setting(2, "worker processes", least=1, most=256)
-    threads: int = _setting(1, "XGBoost threads per request", least=1, most=256)
+    threads: int = _setting(2, "most threads that predict for one large request", least=1, most=256)
     connections: int = _setting(512, "open connections per worker; requests on further ones are answered with 503", least=1)
     max_body_mb: float = _setting(16.0, "largest request body, in MB; a larger one is answered with 413", least=0.001)
     max_cells: int = _setting(10_000_000, "most cells (rows times features) in a request; more are answered with 413", least=1)

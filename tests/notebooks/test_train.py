@@ -118,6 +118,22 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
     assert sum(reason.partition("'n'")[2].strip() in output.replace("\\", "") for output in shown) == 2  # in Data and in Result
 
 
+def test_says_how_the_run_stands_and_what_comes_next(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+    texts = []
+    for rounds in (5, 60, 40):
+        done = papermill(TRAIN, "out.ipynb", "-p", "num_boost_round", rounds, "-p", "eta", 0.02, "-p", "tracking_uri", store)
+        assert done.returncode == 0, done.stderr
+        outputs = json.loads((tmp_path / "out.ipynb").read_text())["cells"][-1]["outputs"]
+        texts.append("".join("".join(output["data"]["text/markdown"]) for output in outputs).replace("\\", ""))
+    poor, best, _ = sorted(all_runs(look()), key=lambda run: run.info.start_time)
+    assert "It is the first finished run on this split" in texts[0] and "`num_boost_round` 10 looks promising" in texts[0]
+    rmse = best.data.metrics["best_valid_rmse"]
+    assert f"Number 1 of 2 runs on this split by valid rmse: {rmse:.4g}. The next is [" in texts[1]
+    assert poor.info.run_id in texts[1] and "This run is better than that run: rmse " in texts[1]
+    assert "Number 2 of 3 runs" in texts[2] and f"The best is [{best.info.run_name}](" in texts[2]
+    assert f'runs = ["{best.info.run_id}"]' in texts[1] and "difference of " in texts[2]
+
+
 def test_says_everywhere_that_the_model_does_not_beat_the_constant(
     papermill: Papermill, store: str, look: Look, tmp_path: Path
 ) -> None:

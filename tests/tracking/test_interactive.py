@@ -30,6 +30,11 @@ class Tiny(Settings):
     run_name: str
     tracking_uri: str
 run = start_run(Tiny.check(globals()))"""
+STATUS = "#jp-main-statusbar .boostlab-status"
+WATCH_STATUS = """status => { window.seen = [];
+new MutationObserver(() => { const line = document.querySelector(status);
+if (line && line.textContent !== window.seen.at(-1)) window.seen.push(line.textContent); })
+.observe(document.querySelector("#jp-main-statusbar"), {subtree: true, childList: true, characterData: true}); }"""
 BROKEN, FIXED = "run.log_tags({'value': str(unknown)})", "run.log_tags({'value': str(x)})"
 END = "run.finish()\nprint('the last word')"
 
@@ -74,9 +79,15 @@ def kept(look: Look, run: Any, name: str = "tiny") -> Any:
 
 def test_a_finished_run_holds_the_notebook_as_on_the_screen(train: Callable[..., Page], look: Look) -> None:
     page = train()
+    page.page.evaluate(WATCH_STATUS, STATUS)
     page.run_all()
     (run,) = ended(look)
 
+    seen = page.page.evaluate("() => window.seen")
+    assert seen[0] == "Opening the store"
+    for step in ("Libraries", "Data", "Training · round ", "Result"):
+        assert any(text.startswith(f"{run.info.run_name} · {step}") for text in seen), (step, seen)
+    assert page.page.locator(STATUS).inner_text() == ""
     assert (run.info.status, run.data.tags["boostlab.origin"]) == ("FINISHED", "jupyter")
     assert run.data.tags["boostlab.notebook_state"] == "as on the screen"
     code = [cell for cell in kept(look, run, "train").cells if cell.cell_type == "code"]
@@ -155,8 +166,10 @@ def test_a_run_whose_kernel_ends_is_killed(open_notebook: Callable[..., Page], l
     wait_until(lambda: all_runs(look()) and "value" in all_runs(look())[0].data.tags)
     if how == "restarted":
         page.command("kernelmenu:restart", wait=False)
+        page.page.wait_for_selector(STATUS)
         page.page.click(".jp-Dialog .jp-mod-accept")
         page.wait_idle()
+        assert not page.page.locator(STATUS).count()
     elif how == "shut down":
         page.command("kernelmenu:shutdown", wait=False)
     elif how == "killed":

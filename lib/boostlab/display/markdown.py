@@ -42,6 +42,13 @@ def format_link(text: str, address: str) -> str:
     return f"[{escape(text)}]({quote(address, safe='/:?#&=%@+,;~!$*[]')})"
 
 
+def show_markdown(*texts: str) -> None:
+    """Show texts in Markdown below the cell."""
+    from IPython.display import Markdown, display
+
+    display(*map(Markdown, texts))
+
+
 def format_table(rows: Mapping[str, str]) -> str:
     """Return a table of two columns without a heading: a name and a Markdown value in each row."""
     lines = [f"| {escape(name)} | {value} |" for name, value in rows.items()]

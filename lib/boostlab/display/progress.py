@@ -15,6 +15,7 @@ from IPython.display import display
 
 from boostlab.display.html import render_html
 from boostlab.notebook.session import is_headless
+from boostlab.notebook.status import status_line
 
 INTERVAL_S = 0.5
 WIDTH, HEIGHT = 560, 220  # of the curves' area, in CSS pixels
@@ -57,6 +58,7 @@ class RoundProgress(xgb.callback.TrainingCallback):
         metric, values = list(log["valid"].items())[-1]
         line = f"round {epoch + 1} of {self._total} · valid {metric} {values[-1]:.5g} · {duration}"
         shown = {"text/plain": line}
+        status_line.show(detail=line)
         if self._watched:
             share = 1.0 if done else (epoch + 1) / self._total
             shown["text/html"] = draw_progress({part: log[part][metric] for part in log}, metric=metric, line=line, share=share)
@@ -83,6 +85,7 @@ class RowProgress:
         """Update the line."""
         seconds = max(time.monotonic() - self._started, 1e-6)
         line = f"{self._rows:,} rows in {seconds:.1f} s ({self._rows / seconds:,.0f} rows/s)"
+        status_line.show(detail=line)
         if self._handle is not None:
             self._handle.update({"text/plain": line}, raw=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from typing import Any
 from boostlab.redaction import redact
 
 UNSAFE = re.compile(r"[^\w .,()+=@-]")  # an MLflow server takes a # or % in the name of an artifact as part of an address
+HEADING = re.compile(r"^#+ (.+)", re.MULTILINE)
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -23,6 +25,22 @@ def is_lab_notebook(notebook: Mapping[str, Any]) -> bool:
 def name_notebook(source: object) -> str:
     """Return a notebook's short name: ``train`` for ``notebooks/train.ipynb``."""
     return Path(source).stem if isinstance(source, str | Path) and str(source) != "-" else "notebook"
+
+
+def map_headings(path: Path) -> dict[str, str]:
+    """Return the heading above each code cell of a notebook's file by the cell's id; nothing if the file cannot be read."""
+    try:
+        cells = json.loads(path.read_bytes())["cells"]
+        headings, heading = {}, ""
+        for cell in cells:
+            if cell["cell_type"] == "markdown":
+                found = HEADING.search("".join(cell["source"]))
+                heading = found[1].strip() if found else heading
+            elif "id" in cell:
+                headings[cell["id"]] = heading
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+    return headings
 
 
 def stage_notebook(notebook: Any, name: str, folder: Path, *, secrets: frozenset[str] = frozenset()) -> Path:

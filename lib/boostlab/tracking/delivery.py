@@ -20,6 +20,7 @@ from boostlab.tracking.facts import JOURNAL_TAG, RunFacts
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.logged_models import give_up_model, send_model
 from boostlab.tracking.probe import check_reachable
+from boostlab.tracking.rivals import find_rivals
 from boostlab.tracking.store import OpenStore, as_store_error
 
 POINTS_PER_CALL = 1000  # metrics of one request
@@ -169,6 +170,8 @@ class Delivery:
                 client.log_inputs(
                     run_id, [DatasetInput(Dataset(**about), [InputTag("mlflow.data.context", entry.content["context"])])]
                 )
+            case "rivals":
+                return self._find_rivals(run_id, entry)
             case "model":
                 return send_model(client, facts, entry, is_repeated=is_repeated)
             case "end":
@@ -176,6 +179,15 @@ class Delivery:
             case unknown:
                 raise StoreError(f"An entry of the journal has the unknown type {unknown!r}.")
         return {}
+
+    def _find_rivals(self, run_id: str, entry: Entry) -> dict[str, Any]:
+        """Answer a question of the notebook; without an answer the run is whole too."""
+        folder = self.journal.path / "rivals"
+        try:
+            folder.mkdir(exist_ok=True)
+            return find_rivals(self.store.client, run_id, folder, **entry.content)
+        except Exception:  # whatever the store or its artifacts raise: the next entry finds out
+            return {}
 
     def _send_files(self, run_id: str, entry: Entry) -> None:
         damaged = entry.damaged_files()

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from boostlab.errors import LabError
+from boostlab.notebook.document import map_headings
 from boostlab.notebook.session import find_session, find_shell, save_notebook
+from boostlab.notebook.status import status_line
 from boostlab.signals import sigint_noted
 from boostlab.tracking import environment
 from boostlab.tracking.courier import Courier
@@ -36,8 +38,11 @@ class InteractiveRun:
         self._counts: dict[str, int] = {}  # by cell: the number of its last execution
         self._failing: set[str] = set()  # cells whose last execution failed
         self._shell = find_shell()
+        self._headings = map_headings(Path(owner.facts.output_path)) if owner.facts.output_path else {}
         if self._shell is not None:
+            self._shell.events.register("pre_run_cell", self._show_step)
             self._shell.events.register("post_run_cell", self._note_cell)
+        status_line.show(run=owner.facts.run_name)
         environment.begin(owner.facts, owner.store)
         type(self).current = self
 
@@ -52,6 +57,9 @@ class InteractiveRun:
         reason = "Left after a cell had failed" if self._failing else "Left before its end"
         self._end("FAILED" if self._failing else "KILLED", f"{reason}: the notebook was run again from the top.")
 
+    def _show_step(self, info: Any) -> None:
+        status_line.show(step=self._headings.get(str(getattr(info, "cell_id", "")), ""))
+
     def _note_cell(self, result: Any) -> None:
         """Count failed cells, and end the run after the last cell."""
         cell = getattr(result.info, "cell_id", None) or result.info.raw_cell  # some front ends give cells no id
@@ -61,6 +69,7 @@ class InteractiveRun:
             self._failing.add(cell)
             self._failures += 1
             self.owner.journal.add("tags", {"boostlab.failed_cells": str(self._failures)})
+            status_line.show(detail="a cell failed")
             return
         self._failing.discard(cell)
         if self._finishing:
@@ -71,7 +80,9 @@ class InteractiveRun:
         self.ended = True
         type(self).current = None
         if self._shell is not None:
+            self._shell.events.unregister("pre_run_cell", self._show_step)
             self._shell.events.unregister("post_run_cell", self._note_cell)
+            status_line.show(run="")
         environment.restore("MLFLOW_RUN_ID")
         try:
             with sigint_noted() as stop:
@@ -121,6 +132,7 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
     """
     if InteractiveRun.current is not None:
         InteractiveRun.current.leave()
+    status_line.show(run="Opening the store")
     environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = find_session().notebook
     store = find_store(values.get("tracking_uri", ""), project=find_project(notebook))
@@ -128,6 +140,7 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
     try:
         owner = open_run(values, courier, notebook=notebook, origin="jupyter", output_path=notebook)
     except BaseException:
+        status_line.show(run="")
         courier.dismiss()
         raise
     try:

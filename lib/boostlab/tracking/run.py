@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boostlab.display.markdown import format_code
 from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
@@ -26,7 +27,7 @@ from boostlab.redaction import environment_secrets, find_secrets, redact
 from boostlab.tracking.entries import Entry
 from boostlab.tracking.facts import FINDINGS_TAG, TAG_LENGTH
 from boostlab.tracking.journal import Journal
-from boostlab.tracking.summary import describe_findings
+from boostlab.tracking.summary import describe_findings, list_next_steps, tabulate_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -169,6 +170,24 @@ class Run:
             self._journal.add_receipt(entry, {**receipt, "is_raised": True})
         _raise_refusal(receipt)
         return receipt
+
+    def find_rivals(self, *, tag: str, prefix: str, is_higher: bool, file: str) -> dict[str, Any]:
+        """Return the rank of this run among the finished runs on its rows: see :func:`boostlab.tracking.rivals.find_rivals`.
+
+        Empty if the store is lost or cannot tell.
+        """
+        return self._journal.wait(self._add("rivals", {"tag": tag, "prefix": prefix, "is_higher": is_higher, "file": file})) or {}
+
+    def describe(self, model: Mapping[str, Any], register_as: str) -> str:
+        """Return a Markdown table with links to the run, its experiment and its model: see :meth:`log_model`."""
+        return tabulate_run(self.facts, model, register_as)
+
+    def list_next_steps(self, register_as: str, suggestion: str = "") -> str:
+        """Return as a Markdown list what the run's user may do next; `suggestion` is the values to try, in Markdown."""
+        return list_next_steps(self.facts, register_as, suggestion)
+
+    def _repr_markdown_(self) -> str:
+        return f"Run {format_code(self.facts.run_name)} in experiment {format_code(self.facts.experiment)}"
 
     def finish(self) -> None:
         """Wait until the store has every record, and let the run end FINISHED.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from boostlab.display.markdown import escape, format_link, format_table
+from boostlab.display.markdown import escape, format_code, format_link, format_table
 from boostlab.errors import LabError, show_controls
 from boostlab.redaction import MASK
 from boostlab.tracking.facts import FINDINGS_TAG, RunFacts
@@ -70,3 +70,15 @@ def tabulate_run(facts: RunFacts, model: Mapping[str, Any], register_as: str) ->
     if ui.command:
         rows["links"] = f"work while this runs: `{ui.command}`"
     return format_table(rows)
+
+
+def list_next_steps(facts: RunFacts, register_as: str, suggestion: str) -> str:
+    """Return as a Markdown list what to do after a training."""
+    steps = ["**Compare** the runs: `compare.ipynb` ranks them and compares the best two row by row."]
+    if register_as:
+        steps.append("**Promote** the registered version: `registry.ipynb` judges it and moves it to a stage.")
+    else:
+        runs = format_code(f'runs = ["{facts.run_id}"]')
+        steps.append(f"**Register** this model: `compare.ipynb` with {runs} and a name in `register_as`.")
+    steps.append(f"**Try** other values: change the parameters, or run `show_form()` of `boostlab`. {suggestion}".rstrip())
+    return "\n".join(f"- {step}" for step in steps)

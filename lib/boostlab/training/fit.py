@@ -31,6 +31,7 @@ from boostlab.training.settings import Hyperparameters
 if TYPE_CHECKING:
     import pandas as pd
 
+FEW_ROUNDS = 50  # with a best round below it, trees are worth more when each adds less
 TREE_BOOSTERS = ("gbtree", "dart")
 
 
@@ -58,6 +59,19 @@ class Fit:
     def tags(self) -> dict[str, str]:
         """Return the objective, the metric and the ending as tags of the run."""
         return {"boostlab.objective": self.objective, "boostlab.metric": self.metric, "boostlab.training": self.ending}
+
+    def suggest_next(self, settings: Hyperparameters) -> str:
+        """Return in Markdown which value to try next and why, as far as the curves tell; empty otherwise."""
+        train, valid = (self.curves[f"{part}_{self.metric}"] for part in ("train", "valid"))
+        rounds, best = len(valid), valid.index((max if is_higher_better(self.metric) else min)(valid)) + 1
+        if rounds == settings.num_boost_round and best > 0.9 * rounds:
+            return f"`num_boost_round` {2 * rounds} looks promising: the validation metric still improved in the last rounds."
+        if rounds < settings.num_boost_round and best < FEW_ROUNDS:
+            return f"`eta` {settings.eta / 2:g} looks promising: the best round was number {best}: small steps may go further."
+        start, gap = abs(valid[0] - valid[best - 1]), abs(valid[best - 1] - train[best - 1])
+        if settings.max_depth > 1 and gap > start:
+            return f"`max_depth` {settings.max_depth - 1} looks promising: the model is much better on the rows that it knows."
+        return ""
 
     def answer(self, rows: pd.DataFrame) -> dict[str, Any]:
         """Return the model's answers to rows by name: ``prediction``, or one for each quantile."""

@@ -123,7 +123,11 @@ def read_holdout(file: Path) -> Holdout:
     rows = pq.read_metadata(file).num_rows
     if rows > MOST_ROWS:  # a small file can unpack to gigabytes
         raise LabError(f"{file} has {rows:,} rows, and a run keeps at most {MOST_ROWS:,} test rows. Train again.")
-    table = pq.read_table(file)
+    return to_holdout(pq.read_table(file), file)
+
+
+def to_holdout(table: pa.Table, file: object = "The table") -> Holdout:
+    """Return the holdout that a table of :func:`make_holdout` describes; errors name its `file`."""
     metadata = table.schema.metadata or {}
     if METADATA not in metadata:
         raise LabError(f"{file} does not hold the test rows of a run. Train again with this version of boostlab.")

@@ -1,0 +1,51 @@
+"""How a new run stands among the finished runs on its rows, for the end of its notebook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from boostlab.comparison.candidates import Choice
+from boostlab.comparison.paired import compare_pair
+from boostlab.comparison.rows import check_same_target, pair_rows
+from boostlab.comparison.selection import BEST_VALID
+from boostlab.display.markdown import escape, format_link
+from boostlab.errors import LabError
+from boostlab.tracking.rivals import MOST_RIVALS
+from boostlab.tracking.run import Run
+from boostlab.training.holdout import HOLDOUT_PATH, make_holdout, read_holdout, to_holdout
+from boostlab.training.metrics import Evaluation, is_higher_better, strip_part
+from boostlab.training.training_rows import SPLIT_TAG
+
+
+def describe_standing(run: Run, evaluation: Evaluation) -> str:
+    """Return in Markdown a run's rank by its validation metric, and its difference to the best other run on the test rows.
+
+    The run must have recorded its metrics and its holdout. Its rank widens the interval, as in ``compare.ipynb``.
+    """
+    is_higher = is_higher_better(evaluation.contract.metric)
+    found = run.find_rivals(tag=SPLIT_TAG, prefix=BEST_VALID, is_higher=is_higher, file=HOLDOUT_PATH)
+    if not found:
+        return "The store could not tell how the run stands among others."
+    if not found["others"]:
+        return "It is the first finished run on this split: there is nothing yet to compare it with."
+    best, metric = found["best"], f"valid {escape(strip_part(found['metric']))}"
+    rank, count = found["better"] + 1, found["others"] + 1
+    more = "at least " if found["others"] == MOST_RIVALS else ""
+    name = format_link(best["name"], run.facts.ui.run_url(best["experiment_id"], best["run_id"]))
+    other = "best" if rank > 1 else "next"
+    standing = f"Number {rank} of {more}{count} runs on this split by {metric}: {found['value']:.4g}. The {other} is {name}"
+    return f"{standing} with {best['value']:.4g}. {_compare(best, evaluation, Choice(found['metric'], rank, count))}"
+
+
+def _compare(best: dict[str, Any], evaluation: Evaluation, choice: Choice) -> str:
+    """Return the difference to the other run's model in words, or why there is none."""
+    if not best["file"]:
+        return "That run kept no test rows, or they cannot be read: the models were not compared on them."
+    try:
+        old, new = read_holdout(Path(best["file"])), to_holdout(make_holdout(evaluation))
+        check_same_target(old, new)
+        difference = compare_pair(pair_rows(old, new), metric=evaluation.contract.metric, alpha=choice.alpha)
+    except (LabError, OSError, ValueError, KeyError) as error:
+        return f"Their test rows cannot be compared: {escape(str(error))}"
+    return escape(difference.describe("that run", "this run"))

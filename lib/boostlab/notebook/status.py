@@ -1,0 +1,57 @@
+"""What the kernel is doing, as a line in JupyterLab's status bar: it is on the screen whatever cell is.
+
+Each part is set where it is known: the run's name, the step, and the detail of a long step. In another front end, and in a
+headless execution, there is no such line.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from boostlab.notebook.document import TEMPLATES
+from boostlab.notebook.session import find_shell, is_headless
+
+SEPARATOR = " · "
+SERVER_VARIABLE = "JPY_PARENT_PID"  # in a kernel that a Jupyter server started
+
+
+class StatusLine:
+    """The line of this kernel."""
+
+    def __init__(self) -> None:
+        self._parts = {"run": "", "step": "", "detail": ""}
+        self._widget: Any = None
+
+    @property
+    def text(self) -> str:
+        """The line's text."""
+        return SEPARATOR.join(part for part in self._parts.values() if part)
+
+    def show(self, **parts: str) -> None:
+        """Set the given parts: `run`, `step` or `detail`. A new step has no detail yet, and a new run no step."""
+        names = list(self._parts)
+        for name in names[names.index(next(iter(parts))) :]:
+            self._parts[name] = parts.get(name, "")
+        if self._widget is None:
+            self._widget = _make_widget(self.text) if _has_status_bar() else False
+        if self._widget:
+            self._widget.text = self.text
+
+
+status_line = StatusLine()
+
+
+def _has_status_bar() -> bool:
+    return not is_headless() and SERVER_VARIABLE in os.environ and find_shell() is not None
+
+
+def _make_widget(text: str) -> Any:
+    import anywidget  # slow to load, and a headless execution does not need it
+    import traitlets
+
+    class Line(anywidget.AnyWidget):
+        _esm = TEMPLATES / "status.js"
+        text = traitlets.Unicode().tag(sync=True)
+
+    return Line(text=text)

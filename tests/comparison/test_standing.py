@@ -1,0 +1,59 @@
+"""How a new run stands among the others: its rank as the store tells it, and the best of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.comparison import record_run
+
+from boostlab.tracking import rivals
+from boostlab.tracking.rivals import find_rivals
+
+
+def ask(client: Any, run_id: str, folder: Path, *, is_higher: bool = False) -> dict[str, Any]:
+    return find_rivals(client, run_id, folder, tag="boostlab.split", prefix="best_valid_", is_higher=is_higher, file="rows.txt")
+
+
+def test_ranks_a_run_among_the_finished_ones_on_its_split(client_of_each_store: Any, tmp_path: Path) -> None:
+    client = client_of_each_store
+    own = record_run(client, "own", split="s", status="RUNNING", metrics={"best_valid_rmse": 2.0})
+    assert ask(client, own, tmp_path) == {"metric": "best_valid_rmse", "value": 2.0, "better": 0, "others": 0}
+
+    record_run(client, "equal", split="s", metrics={"best_valid_rmse": 2.0})
+    best = record_run(client, "best", split="s", experiment="mine", metrics={"best_valid_rmse": 1.0})
+    record_run(client, "another metric", split="s", metrics={"best_valid_mae": 0.1})
+    record_run(client, "elsewhere", split="t", metrics={"best_valid_rmse": 0.1})
+    record_run(client, "failed", split="s", status="FAILED", metrics={"best_valid_rmse": 0.1})
+    found = ask(client, own, tmp_path)
+    assert (found["better"], found["others"]) == (1, 2)
+    assert found["best"] | {"experiment_id": ""} == {
+        "run_id": best,
+        "experiment_id": "",
+        "name": "best",
+        "value": 1.0,
+        "file": "",
+    }
+
+    (tmp_path / "rows.txt").write_text("kept")
+    client.log_artifact(best, str(tmp_path / "rows.txt"))
+    (tmp_path / "copies").mkdir()
+    assert Path(ask(client, own, tmp_path / "copies")["best"]["file"]).read_text() == "kept"
+
+
+def test_a_higher_metric_may_be_better(client: Any, tmp_path: Path) -> None:
+    own = record_run(client, "own", status="RUNNING", metrics={"best_valid_auc": 0.7})
+    for value in (0.6, 0.9):
+        record_run(client, "other", metrics={"best_valid_auc": value})
+    found = ask(client, own, tmp_path, is_higher=True)
+    assert (found["better"], found["best"]["value"]) == (1, 0.9)
+
+
+def test_asks_for_a_bounded_number_of_runs(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "MOST_RIVALS", 2)
+    own = record_run(client, "own", status="RUNNING", metrics={"best_valid_rmse": 9.0})
+    for value in (3.0, 2.0, 1.0):
+        record_run(client, "other", metrics={"best_valid_rmse": value})
+    found = ask(client, own, tmp_path)
+    assert (found["better"], found["others"], found["best"]["value"]) == (2, 2, 1.0)

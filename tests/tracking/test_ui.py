@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import subprocess
+import sys
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import requests
 from tests.support.jupyterlab import Lab
-from tests.support.waiting import TIMEOUT_S
+from tests.support.stores import NewStore
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.tracking.store import find_store, open_store
 from boostlab.tracking.ui import MlflowUI, build_command, find_ui
@@ -67,7 +72,9 @@ def test_in_a_lab_only_the_lab_opens_it_under_any_name_of_the_host(tmp_path: Pat
             assert status in (200, 403, 500), status
             return name in [model.name for model in client.search_registered_models()]
 
-        page = requests.get(f"{lab.url}/mlflow/", headers=host, timeout=TIMEOUT_S)
+        first = requests.get(f"{lab.url}/mlflow/", headers=host, timeout=TIMEOUT_S)
+        assert (first.status_code, "MLflow starts" in first.text) == (503, True), first.text[:500]
+        page = wait_until(lambda: (found := requests.get(f"{lab.url}/mlflow/", headers=host, timeout=TIMEOUT_S)).ok and found)
         assert (page.status_code, "<title>MLflow</title>" in page.text) == (200, True), page.text[:500]
         assert creates(Origin="https://lab.example.org")
         assert creates()
@@ -91,3 +98,27 @@ def test_serves_new_artifacts_from_the_folder_of_the_store(tmp_path: Path) -> No
     command = build_command(find_store("", project=tmp_path))
     assert command[-2:] == ["--default-artifact-root", (tmp_path / "mlartifacts").as_uri()]
     assert "--default-artifact-root" not in build_command(find_store("http://h", project=tmp_path))
+
+
+@pytest.mark.slow
+def test_a_ui_that_cannot_start_says_why_and_tries_again_at_the_next_visit(tmp_path: Path, new_store: NewStore) -> None:
+    store = tmp_path / "store"
+    store.write_text("no folder")
+    command = [sys.executable, "-m", "boostlab.tracking.ui_start", str(tmp_path / "socket")]
+    env = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{store}/mlflow.db"}
+    with (
+        subprocess.Popen(command, env=env) as process,
+        httpx.Client(transport=httpx.HTTPTransport(uds=str(tmp_path / "socket")), timeout=TIMEOUT_S) as client,
+    ):
+        wait_until((tmp_path / "socket").exists)
+        failed = wait_until(lambda: "did not start" in (page := client.get("http://lab/").text) and page)
+        assert f"{store}/mlflow.db" in failed
+        store.unlink()
+        store.mkdir()
+        new_store(store)
+        assert wait_until(lambda: client.get("http://lab/health")).status_code == 503
+        assert wait_until(lambda: (answer := client.get("http://lab/health")).status_code == 200 and answer).text == "OK"
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.terminate()
+        process.wait(TIMEOUT_S)
+        wait_until(lambda: not any(child.is_running() for child in children))

@@ -71,9 +71,8 @@ def describe_proxy() -> dict[str, Any]:
     """Describe the UI to jupyter-server-proxy, whose entry point calls this when a Jupyter server starts."""
     store = find_store("", project=find_project())
     os.environ[PROXY_VARIABLE] = store.shown  # for the kernels of this server
-    options = ["--app-name=boostlab", "--uvicorn-opts=--uds '{unix_socket}'", "--workers=1"]
     return {
-        "command": [sys.executable, "-P", "-m", "boostlab.cli", "ui", *options],
+        "command": [sys.executable, "-P", "-m", "boostlab.tracking.ui_start", "{unix_socket}"],
         "unix_socket": True,
         "timeout": START_TIMEOUT_S,
         "launcher_entry": {"title": "MLflow", "category": "Other"},

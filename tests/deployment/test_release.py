@@ -21,10 +21,11 @@ from boostlab.deployment.context import write_context
 from boostlab.deployment.docker_containers import create_container, run_image
 from boostlab.deployment.docker_images import read_file
 from boostlab.deployment.load_test import LoadResult
+from boostlab.deployment.parity import ParityCase, make_parity_case
 from boostlab.deployment.release import Image, make_image, release_image, serve_image
 from boostlab.deployment.service import is_healthy
 from boostlab.deployment.target import Target, choose_target
-from boostlab.deployment.verification import CheckResult, ParityCase, VerificationReport, check_answers, make_parity_case, verify
+from boostlab.deployment.verification import CheckResult, VerificationReport, check_answers, verify
 from boostlab.errors import DeploymentError
 from boostlab.models.loading import load_version
 from boostlab.training.holdout import fetch_holdout

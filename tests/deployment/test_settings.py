@@ -15,6 +15,7 @@ from boostlab.errors import ParameterError
         ({"output": "context", "keep": True}, "output context makes no image: omit keep, push_to and build"),
         ({"output": "process", "push_to": "localhost:5000"}, "output process makes no image"),
         ({"output": "process", "build": False}, "output process makes no image"),
+        ({"builder": "lean", "trust_code": True}, "the lean server runs no code of the model. Omit one of them"),
         ({"push_to": "https://registry"}, "HOST or HOST:PORT"),
         ({"port": 70000}, "Allowed: 0 <= port <= 65535"),
         ({"builder": "podman"}, "mlflow"),
@@ -34,7 +35,14 @@ PROXY = {"build_args": {"HTTPS_PROXY": "http://me:secret@proxy:3128"}, "platform
 
 @pytest.mark.parametrize(
     "given",
-    [{}, {"push_to": "localhost:5000/team", "keep": True}, {"image": "a/b.c_d-e"}, {"output": "context", "folder": "x"}, PROXY],
+    [
+        {},
+        {"output": "process", "trust_code": True},
+        {"push_to": "localhost:5000/team", "keep": True},
+        {"image": "a/b.c_d-e"},
+        {"output": "context", "folder": "x"},
+        PROXY,
+    ],
 )
 def test_accepts_a_complete_request(given: dict[str, object]) -> None:
     assert deploy_settings(**given).model_dump().items() >= given.items()

@@ -18,16 +18,14 @@ from tests.support.packages import Packaged
 from tests.support.servers import serve_model
 
 from boostlab.deployment.load_test import LoadResult
+from boostlab.deployment.parity import MIN_ROWS, ParityCase, make_parity_case
 from boostlab.deployment.service import run_process
 from boostlab.deployment.target import choose_target
 from boostlab.deployment.verification import (
-    MIN_ROWS,
     CheckResult,
-    ParityCase,
     VerificationReport,
     check_answers,
     check_refusals,
-    make_parity_case,
     verify,
 )
 from boostlab.errors import DeploymentError

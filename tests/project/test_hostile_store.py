@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,7 @@ from boostlab.tracking.store import find_store, open_store
 from boostlab.widgets.registry_panel import show_panel
 
 NAME = "trap"
-CODE = "from pathlib import Path\nPath({mark!r}).write_text('the code of the model ran')\n"
+CODE = "\nfrom pathlib import Path\nPath({mark!r}).write_text('the code of the model ran')\n"
 OTHER = """
 class Model:
     def predict(self, rows, params=None):
@@ -49,18 +50,18 @@ class Trap:
             add_version(client, NAME, rounds=rounds)
         self.model = fetch_version(client, NAME, 2)
         (self.loader,) = self.model.glob("code/*/__init__.py")
-        self.loader.write_text(CODE.format(mark=str(self.mark)) + self.loader.read_text())
+        self.loader.write_text(self.loader.read_text() + CODE.format(mark=str(self.mark)))
         (self.model / "requirements.txt").write_text("evil-package==6.6.6\n")
 
     def make_foreign(self) -> None:
         """Turn the second version into a model of another tool."""
         shutil.rmtree(self.model / MODEL_DATA)
         (self.model / MODEL_DATA).mkdir()
-        name = self.loader.parent.name
-        self.loader = self.loader.parent.rename(self.loader.parents[1] / f"other_{name}") / "__init__.py"  # no test imported it
-        self.loader.write_text(CODE.format(mark=str(self.mark)) + OTHER)
+        name, other = self.loader.parent.name, f"other_{os.urandom(4).hex()}"  # no test imported it
+        self.loader = self.loader.parent.rename(self.loader.parents[1] / other) / "__init__.py"
+        self.loader.write_text(OTHER + CODE.format(mark=str(self.mark)))
         description = self.model / "MLmodel"
-        description.write_text(description.read_text().replace(f"loader_module: {name}", f"loader_module: other_{name}"))
+        description.write_text(description.read_text().replace(f"loader_module: {name}", f"loader_module: {other}"))
 
     def prepare_scoring(self, **given: Any) -> Scoring:
         load_diabetes(as_frame=True).data.head(40).to_csv(self.folder / "rows.csv", index=False)
@@ -115,10 +116,9 @@ def test_a_model_of_another_tool_is_refused_with_its_files_and_requirements(trap
     shown = r"No code of the model has run\. Its files: MLmodel, code/.* Its requirements: evil-package==6\.6\.6\."
     with pytest.raises(LabError, match=rf"was not made by boostlab.*{shown} To run its code nonetheless: -p trust_code True\."):
         trap.prepare_scoring()
-    with pytest.raises(LabError, match=shown):
-        trap.deploy(output="process").verify()
-    with pytest.raises(LabError, match=shown):
-        trap.deploy(output="context", folder=str(trap.folder / "out")).build()
+    for given in ({"output": "process"}, {"output": "context"}, {"builder": "lean"}, {}):
+        with pytest.raises(LabError, match=rf"{shown} To run its code nonetheless: -p builder mlflow -p trust_code True\."):
+            trap.deploy(**given)
     assert not trap.mark.exists()
 
 
@@ -133,6 +133,32 @@ def test_trusted_code_runs_after_its_files_are_shown(trap: Trap) -> None:
     assert scored["prediction"].tolist() == pytest.approx((scored["bmi"].astype(float) * 2).tolist())
     assert all("drift is not measured" in shown.data for shown in scoring.log_drift())
     assert "scored 40 rows" in scoring.summarize()[-1].data
+
+
+@pytest.mark.parametrize(
+    ("is_foreign", "rows", "passed"), [(True, "5 rows of the input example", 13), (False, "200 holdout rows", 14)]
+)
+def test_a_server_of_trusted_code_starts_after_its_files_are_shown(is_foreign: bool, rows: str, passed: int, trap: Trap) -> None:
+    if is_foreign:
+        trap.make_foreign()
+    deployment = trap.deploy(output="process", trust_code=True)
+    assert "evil-package==6.6.6" in str(cast(pd.DataFrame, deployment.show_target())[""]["its code"])
+    assert not trap.mark.exists()
+
+    checks = deployment.verify()
+    assert trap.mark.exists()
+    assert set(checks[""]) == {"passed"} and f"{rows} as CSV" in checks.index
+    deployment.release()
+    assert f"passed {passed} of {passed} checks" in deployment.summarize()
+
+
+def test_code_that_does_not_load_is_one_message(trap: Trap) -> None:
+    trap.make_foreign()
+    trap.loader.write_text("import evil_package")
+    words = "cannot be loaded by its own code: ModuleNotFoundError: No module named 'evil_package'. If it needs other packages"
+    for act in (trap.prepare_scoring(trust_code=True).score, trap.deploy(output="process", trust_code=True).verify):
+        with pytest.raises(LabError, match=words):
+            act()
 
 
 def test_an_image_of_trusted_code_holds_the_models_own(trap: Trap) -> None:

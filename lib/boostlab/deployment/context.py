@@ -47,7 +47,7 @@ def write_context(
     Parameters
     ----------
     model : pathlib.Path
-        The folder of an MLflow Model that boostlab made.
+        The folder of an MLflow Model.
     base_image : str
         The image to start from. Empty: ``python:X.Y.Z-slim`` of this Python.
     trust_code : bool
@@ -56,9 +56,9 @@ def write_context(
     Raises
     ------
     LabError
-        If the model has no signature, or boostlab did not make it.
+        If the model has no signature, or boostlab did not make it and its code is not trusted.
     """
-    check_model(model)
+    check_model(model, trust_code=trust_code)
     folder.mkdir(parents=True, exist_ok=True)
     base = base_image or f"python:{platform.python_version()}-slim"
     values: dict[str, Any] = {"base": base, "stage_label": STAGE_LABEL, "shared_port_label": SHARED_PORT_LABEL}

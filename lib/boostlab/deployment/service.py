@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,7 +18,10 @@ import requests
 from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_fixed
 
 from boostlab.errors import DeploymentError
+from boostlab.models.packaging import state_types
 
+STOCK_APP = "mlflow.pyfunc.scoring_server.app:app"
+LISTENS = re.compile(r'^\{.*"port": ?(?P<lean>\d+).*\n|running on http://127\.0\.0\.1:(?P<stock>\d+) ')  # in a server's log
 START_TIMEOUT_S = 120.0
 POLL_S = 0.05
 
@@ -31,8 +36,13 @@ class Service:
 
 
 @contextmanager
-def run_process(model: Path) -> Iterator[Service]:
+def run_process(model: Path, *, trust_code: bool = False) -> Iterator[Service]:
     """Serve the MLflow Model in a folder as a process, without Docker, until the block ends.
+
+    Parameters
+    ----------
+    trust_code : bool
+        Whether MLflow's server runs the model's own code. Otherwise the lean server answers, which runs none.
 
     Raises
     ------
@@ -40,17 +50,22 @@ def run_process(model: Path) -> Iterator[Service]:
         If the server exits or does not answer in time.
     """
     started = time.monotonic()
-    command = [sys.executable, "-m", "boostlab.serving", str(model), "--port", "0"]
-    with tempfile.NamedTemporaryFile("r") as file:  # not a pipe: a full pipe that nobody reads would block the server
-        process, log = subprocess.Popen(command, stdout=file.fileno(), stderr=file.fileno()), Path(file.name)
+    with tempfile.TemporaryDirectory(prefix="boostlab-service-") as temporary:
+        log = Path(temporary) / "log"  # not a pipe: a full pipe that nobody reads would block the server
+        if trust_code:
+            copy = shutil.copytree(model, Path(temporary) / "model")
+            state_types(copy)
+            command, env = ["uvicorn", STOCK_APP, "--port", "0"], os.environ | {"__pyfunc_model_path__": str(copy)}
+        else:
+            command, env = ["boostlab.serving", str(model), "--port", "0"], dict(os.environ)
+        with log.open("wb") as output:
+            process = subprocess.Popen([sys.executable, "-m", *command], stdout=output, stderr=output, env=env)
 
         def find_address() -> str:
             if process.poll() is not None:
                 raise DeploymentError(explain())
-            first, complete, _ = log.read_text(encoding="utf-8").partition("\n")
-            if not complete or not first.startswith("{"):  # an error message precedes the exit
-                return ""
-            return f"http://127.0.0.1:{json.loads(first)['port']}"
+            found = LISTENS.search(log.read_text(encoding="utf-8", errors="replace"))
+            return f"http://127.0.0.1:{found['lean'] or found['stock']}" if found else ""
 
         def explain() -> str:
             return f"The server does not start. Its log:\n{log.read_text(encoding='utf-8').strip()}"

@@ -46,6 +46,6 @@ class Deploy(Versioned):
     def _output_fits(self) -> Self:
         if self.output != "image" and (self.keep or self.push_to or not self.build):
             raise ValueError(f"output {self.output} makes no image: omit keep, push_to and build.")
-        if self.trust_code and (self.builder == "lean" or self.output == "process"):
-            raise ValueError("trust_code is for the builder mlflow: the lean server runs no code of the model. Leave it out.")
+        if self.trust_code and self.builder == "lean":
+            raise ValueError("trust_code is for the builder mlflow: the lean server runs no code of the model. Omit one of them.")
         return self

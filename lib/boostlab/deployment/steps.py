@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import shlex
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from boostlab.deployment.kept_service import HOLDER_SUFFIX
+from boostlab.deployment.parity import make_example_case, make_parity_case
 from boostlab.deployment.release import Image, keep_running, make_image, release_image, serve_image
 from boostlab.deployment.service import Service, run_process
 from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target, choose_target, write_output
-from boostlab.deployment.verification import VerificationReport, make_parity_case, verify
+from boostlab.deployment.verification import VerificationReport, verify
 from boostlab.display.figures import COLOURS, make_figure
 from boostlab.display.markdown import format_code
-from boostlab.models.loading import describe_code, load_version
+from boostlab.models.loading import describe_code, is_ours, load_version
 from boostlab.registry.tables import tabulate_models
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
@@ -78,8 +80,10 @@ class Deployment:
         target = self.target
         if target and self.settings.output != "context":
             model = load_version(self.client, target.model, target.version, trust_code=self.settings.trust_code)
-            case = make_parity_case(model, target.folder, fetch_holdout(self.client, target.run_id))
-            with serve_image(target, self.image) if self.image else run_process(target.folder) as service:
+            holdout = fetch_holdout(self.client, target.run_id) if is_ours(target.folder) else None
+            case = make_parity_case(model, target.folder, holdout) if holdout else make_example_case(model, target.folder)
+            process = partial(run_process, target.folder, trust_code=self.settings.trust_code)
+            with serve_image(target, self.image) if self.image else process() as service:
                 self.report = verify(service, case)
             sizes = {"image_mb": self.image.size_mb, "build_s": self.image.build_s} if self.image else {}
             self.run.log_metrics(self.report.metrics | sizes)

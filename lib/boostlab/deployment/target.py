@@ -10,7 +10,7 @@ from boostlab.deployment.context import PORT, SHARED_PORT_LABEL, name_repository
 from boostlab.deployment.manifests import render_manifests
 from boostlab.deployment.settings import Deploy
 from boostlab.errors import LabError
-from boostlab.models.loading import fetch_version
+from boostlab.models.loading import TRUST, check_model, fetch_version
 from boostlab.registry.view import choose_version
 
 if TYPE_CHECKING:
@@ -55,9 +55,11 @@ def choose_target(client: MlflowClient, settings: Deploy, *, commit: str = "") -
     Raises
     ------
     LabError
-        If there is no such version, or its files are missing.
+        If there is no such version, its files are missing, or boostlab did not make it and its code is not trusted.
     """
     chosen = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
+    folder = fetch_version(client, settings.model, chosen.number)
+    check_model(folder, trust_code=settings.trust_code, option=f"-p builder mlflow {TRUST}")
     repository = settings.image or name_repository(settings.model)
     labels = {
         "org.opencontainers.image.title": settings.model,
@@ -73,7 +75,7 @@ def choose_target(client: MlflowClient, settings: Deploy, *, commit: str = "") -
         version=chosen.number,
         stage=chosen.stage,
         run_id=chosen.run_id,
-        folder=fetch_version(client, settings.model, chosen.number),
+        folder=folder,
         repository=f"{settings.push_to}/{repository}" if settings.push_to else repository,
         labels=labels,
     )

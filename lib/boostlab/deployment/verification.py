@@ -8,24 +8,18 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
 import requests
 
 from boostlab.deployment.load_test import LoadResult, run_load_test
+from boostlab.deployment.parity import ParityCase
 from boostlab.deployment.service import Service
 from boostlab.errors import DeploymentError
-from boostlab.models.contract import Contract
-from boostlab.models.packaging import as_sent
-from boostlab.training.holdout import Holdout
 
 CLIENTS = (1, 8)  # one load test for each
 LOAD_TEST_S = 2.0
-MIN_ROWS = 200
-MAX_ROWS = 1000
 JSON, CSV = "application/json", "text/csv"
 MALFORMED: dict[str, tuple[bytes, str]] = {
     "broken JSON": (b'{"dataframe_split": ', JSON),
@@ -82,41 +76,6 @@ class VerificationReport:
             raise DeploymentError(f"{len(self.failed)} of {len(self.checks)} checks failed, so nothing is released. {names}")
 
 
-@dataclass(frozen=True)
-class ParityCase:
-    """Holdout rows as a client sends them, and the answers that a server must give.
-
-    `predictions` and `probabilities` are the answers of the model as loaded here; a regression model has no probabilities. A
-    prediction of several quantiles is a dict.
-    `recorded` are the answers that the training recorded: a prediction, or a list of probabilities, per row.
-    """
-
-    frame: pd.DataFrame
-    predictions: list[Any]
-    probabilities: list[dict[str, float]]
-    recorded: list[Any]
-    example: dict[str, Any]
-    example_answer: list[Any]
-
-
-def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
-    """Let the model in a folder predict at least 200 and at most 1,000 holdout rows; fewer than 200 rows are repeated."""
-    features = Contract.read_model(folder).features
-    count = min(len(holdout), MAX_ROWS)
-    order = np.arange(max(count, MIN_ROWS)) % count
-    rows = holdout.frame.iloc[order].reset_index(drop=True)
-    frame = pd.DataFrame({feature.name: as_sent(rows[feature.name], feature) for feature in features})
-    is_classifier = holdout.task == "classification"
-    return ParityCase(
-        frame=frame,
-        predictions=_list_answers(model.predict(frame)),
-        probabilities=model.predict(frame, params={"probabilities": True}).to_dict(orient="records") if is_classifier else [],
-        recorded=holdout.answers[order].tolist(),
-        example=json.loads((folder / "serving_input_example.json").read_text(encoding="utf-8")),
-        example_answer=_list_answers(model.predict(model.metadata.load_input_example(str(folder)))),
-    )
-
-
 def verify(service: Service, case: ParityCase, *, load_test_s: float = LOAD_TEST_S) -> VerificationReport:
     """Check a server's answers and refusals, then measure how fast it answers requests of one row."""
     checks = check_answers(service.address, case) + check_refusals(service.address)
@@ -131,10 +90,12 @@ def check_answers(address: str, case: ParityCase) -> list[CheckResult]:
     results = [_compare("the input example", address, json.dumps(case.example).encode(), JSON, case.example_answer)]
     for name, body in _encode_formats(case).items():
         media_type = CSV if name == "CSV" else JSON
-        results.append(_compare(f"{len(case.frame)} holdout rows as {name}", address, body, media_type, case.predictions))
+        results.append(_compare(f"{len(case.frame)} {case.source} as {name}", address, body, media_type, case.predictions))
     if case.probabilities:
         body = json.dumps({"dataframe_records": _list_records(case), "params": {"probabilities": True}}).encode()
         results.append(_compare("their probabilities", address, body, JSON, case.probabilities))
+    if not case.recorded:
+        return results
     answers = [list(row.values()) if isinstance(row, dict) else row for row in case.probabilities or case.predictions]
     equal = np.array_equal(np.asarray(answers, np.float32), np.asarray(case.recorded, np.float32))
     found = "equal" if equal else "they differ from the answers that the training recorded"
@@ -170,11 +131,6 @@ def _compare(name: str, address: str, body: bytes, media_type: str, expected: li
     return CheckResult(name, True, f"{len(answers)} answers equal to the last bit, {milliseconds:.0f} ms")
 
 
-def _list_answers(answers: Any) -> list[Any]:
-    """Return a model's answers as a server's client reads them."""
-    return list(answers.to_dict(orient="records") if isinstance(answers, pd.DataFrame) else answers.tolist())
-
-
 def _list_records(case: ParityCase) -> list[dict[str, Any]]:
     """Return the holdout rows as JSON values with all digits; a missing value is None."""
     records = case.frame.astype(object).where(case.frame.notna(), None).to_dict(orient="records")
@@ -196,5 +152,6 @@ def _encode_formats(case: ParityCase) -> dict[str, bytes]:
         content["instances"] = records
         content["inputs"] = {name: [record[name] for record in records] for name in names}
     bodies = {name: json.dumps({name: rows}).encode() for name, rows in content.items()}
-    bodies["CSV"] = case.frame.to_csv(index=False, lineterminator="\r\n").encode()
+    if case.as_csv:
+        bodies["CSV"] = case.frame.to_csv(index=False, lineterminator="\r\n").encode()
     return bodies

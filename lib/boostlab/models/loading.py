@@ -34,6 +34,7 @@ TYPES: dict[MLflowType, FeatureType] = {  # the columns of a model that boostlab
     "datetime": "date",
 }
 MLMODEL = "MLmodel"
+TRUST = "-p trust_code True"
 FILES = (MLMODEL, "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
 
 
@@ -70,16 +71,24 @@ def describe_version(client: MlflowClient, name: str, version: int) -> Model:
     return Model.load(str(fetch_version(client, name, version)))
 
 
-def check_model(model: Path) -> None:
-    """Raise a LabError if a model has no signature, or boostlab did not make it: it could run only by its own code."""
-    text = (model / "MLmodel").read_text(encoding="utf-8")
+def is_ours(model: Path) -> bool:
+    """Tell whether a model has a contract: boostlab made it, and the installed predictor can answer for it."""
+    return (model / MODEL_DATA / CONTRACT_FILE).is_file()
+
+
+def check_model(model: Path, *, trust_code: bool = False, option: str = "") -> None:
+    """Raise a LabError if a model has no signature, or if it could run only by its own code, which is not trusted.
+
+    `option` is how the user can trust the code; empty: not at all.
+    """
+    text = (model / MLMODEL).read_text(encoding="utf-8")
     if not re.search(r"(?m)^signature:", text):
         raise LabError(f"The model in {model} has no signature, so nobody can tell what it takes. Train and register it again.")
     missing = [name for name in FILES if not (model / name).is_file()]
-    if missing:
+    if missing and (is_ours(model) or not trust_code):
         raise LabError(
             f"The model in {model} was not made by boostlab: it lacks {', '.join(missing)}. Train it with train.ipynb. "
-            f"No code of the model has run. {describe_code(model)}"
+            f"No code of the model has run. {describe_code(model)}{f' To run its code nonetheless: {option}.' if option else ''}"
         )
 
 
@@ -101,10 +110,8 @@ def read_contract(model: Path, *, trust_code: bool = False) -> Contract:
     LabError
         If boostlab did not make the model, and its code is not trusted or its signature has no columns of known types.
     """
-    if trust_code and not (model / MODEL_DATA / CONTRACT_FILE).is_file():
-        return _read_signature(model)
-    check_model(model)
-    return Contract.read_model(model)
+    check_model(model, trust_code=trust_code, option=TRUST)
+    return Contract.read_model(model) if is_ours(model) else _read_signature(model)
 
 
 def _read_signature(model: Path) -> Contract:
@@ -134,12 +141,20 @@ def load_version(client: MlflowClient, name: str, version: int, *, trust_code: b
     Raises
     ------
     LabError
-        If boostlab did not make the model, and its code is not trusted.
+        If boostlab did not make the model, and its code is not trusted or does not load.
     """
     from mlflow.pyfunc import load_model
 
     folder = fetch_version(client, name, version)
-    return load_model(str(folder), suppress_warnings=True) if trust_code else wrap_predictor(folder)
+    if not trust_code:
+        return wrap_predictor(folder)
+    try:
+        return load_model(str(folder), suppress_warnings=True)
+    except Exception as error:  # whatever the model's own code raises
+        raise LabError(
+            f"The model in {folder} cannot be loaded by its own code: {describe_failure(error)} "
+            "If it needs other packages, install them here: its requirements.txt names them."
+        ) from None
 
 
 def wrap_predictor(model: Path) -> PyFuncModel:
@@ -176,6 +191,12 @@ def open_predictor(model: Path) -> Predictor:
     except (ValueError, KeyError, TypeError, OSError) as error:  # XGBoost's errors are ValueErrors
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise LabError(f"The model in {model} cannot be loaded: {reason}. Restore it, or train and register again.") from None
+
+
+def describe_failure(error: Exception) -> str:
+    """Return the type and the first line of an error that a model's own code raised."""
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {first_line.rstrip('.')}."
 
 
 @cache

@@ -264,9 +264,14 @@ def state_types(folder: Path) -> None:
     Parameters
     ----------
     folder : pathlib.Path
-        A copy of an MLflow Model that boostlab made.
+        A copy of an MLflow Model. One that boostlab did not make stays as it is.
     """
     from mlflow.models import Model
+
+    from boostlab.models.loading import is_ours
+
+    if not is_ours(folder):
+        return
 
     model = Model.load(str(folder))
     model.signature = _make_signature(Contract.read_model(folder), stated=True)

@@ -14,7 +14,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from boostlab.comparison.candidates import compare_runs
 from boostlab.comparison.paired import ALPHA
 from boostlab.errors import LabError, suggest
-from boostlab.models.loading import describe_version, fetch_version, load_version, open_predictor
+from boostlab.models.loading import describe_failure, describe_version, fetch_version, load_version, open_predictor
 from boostlab.registry.gate import BOUND, Champion, Gate, Rule, RuleResult, Thresholds, Transitions
 from boostlab.registry.transition import TransitionRequest
 from boostlab.registry.view import read_run
@@ -83,8 +83,7 @@ def check_answers(client: MlflowClient, request: TransitionRequest, _rule: Rule)
     try:
         answers = pd.DataFrame(model.predict(example))
     except Exception as error:  # MLflow's enforcement and a damaged model may raise anything
-        first_line = (str(error).strip() or "no message").splitlines()[0]
-        return "fail", f"The model fails on its input example: {type(error).__name__}: {first_line}"
+        return "fail", f"The model fails on its input example: {describe_failure(error)}"
     numbers = answers.select_dtypes("number").to_numpy(float)
     if len(answers) != len(example) or answers.isna().to_numpy().any() or not np.isfinite(numbers).all():
         return "fail", f"For {len(example)} rows the model gives {len(answers)} predictions, or one is missing or infinite."

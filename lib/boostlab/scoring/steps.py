@@ -12,9 +12,9 @@ from IPython.display import Markdown
 from boostlab.display.markdown import escape, format_code
 from boostlab.display.progress import RowProgress
 from boostlab.display.tables import Table
-from boostlab.errors import DataError, LabError
-from boostlab.models.contract import CONTRACT_FILE, MODEL_DATA, Contract
-from boostlab.models.loading import describe_code, fetch_version, load_version, read_contract
+from boostlab.errors import DataError
+from boostlab.models.contract import Contract
+from boostlab.models.loading import describe_code, fetch_version, is_ours, load_version, read_contract
 from boostlab.registry.tables import tabulate_models
 from boostlab.registry.view import Version, choose_version
 from boostlab.scoring.drift import Drift, plot_drift
@@ -57,17 +57,13 @@ def prepare_scoring(run: Run, settings: Score) -> Scoring:
         return Scoring(run, settings, client)
     version = choose_version(client, name, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
     folder = fetch_version(client, name, version.number)
-    try:
-        contract = read_contract(folder, trust_code=settings.trust_code)
-    except LabError as error:
-        raise LabError(f"{error} To run its code nonetheless: -p trust_code True.") from None
+    contract = read_contract(folder, trust_code=settings.trust_code)
     if settings.probabilities and not contract.labels:
         raise DataError(
             f"probabilities=True, but {name} is a regression model. Only classification models have probabilities: "
             "leave the parameter out."
         )
-    is_ours = (folder / MODEL_DATA / CONTRACT_FILE).is_file()
-    drift = Drift(contract.features, fetch_holdout(client, version.run_id).frame) if is_ours else None
+    drift = Drift(contract.features, fetch_holdout(client, version.run_id).frame) if is_ours(folder) else None
     return Scoring(run, settings, client, LoadedModel(version, folder, contract, drift))
 
 

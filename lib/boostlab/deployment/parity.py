@@ -1,0 +1,99 @@
+"""The parity case of a model: the rows that a server receives, and the answers that it must give."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from boostlab.errors import LabError
+from boostlab.models.contract import Contract
+from boostlab.models.loading import describe_failure
+from boostlab.models.packaging import as_sent
+from boostlab.training.holdout import Holdout
+
+MIN_ROWS = 200
+MAX_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class ParityCase:
+    """Holdout rows as a client sends them, and the answers that a server must give.
+
+    `predictions` and `probabilities` are the answers of the model as loaded here; a regression model has no probabilities. A
+    prediction of several quantiles is a dict.
+    `recorded` are the answers that the training recorded: a prediction, or a list of probabilities, per row. A model that
+    boostlab did not make has none, and `source` says which rows are sent; MLflow's server reads no dates in CSV for such a model.
+    """
+
+    frame: pd.DataFrame
+    predictions: list[Any]
+    probabilities: list[dict[str, float]]
+    recorded: list[Any]
+    example: dict[str, Any]
+    example_answer: list[Any]
+    source: str = "holdout rows"
+    as_csv: bool = True
+
+
+def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
+    """Let the model in a folder predict at least 200 and at most 1,000 holdout rows; fewer than 200 rows are repeated."""
+    features = Contract.read_model(folder).features
+    count = min(len(holdout), MAX_ROWS)
+    order = np.arange(max(count, MIN_ROWS)) % count
+    rows = holdout.frame.iloc[order].reset_index(drop=True)
+    frame = pd.DataFrame({feature.name: as_sent(rows[feature.name], feature) for feature in features})
+    is_classifier = holdout.task == "classification"
+    return ParityCase(
+        frame=frame,
+        predictions=_list_answers(model.predict(frame)),
+        probabilities=model.predict(frame, params={"probabilities": True}).to_dict(orient="records") if is_classifier else [],
+        recorded=holdout.answers[order].tolist(),
+        example=json.loads((folder / "serving_input_example.json").read_text(encoding="utf-8")),
+        example_answer=_list_answers(model.predict(model.metadata.load_input_example(str(folder)))),
+    )
+
+
+def make_example_case(model: Any, folder: Path) -> ParityCase:
+    """Let a model that boostlab did not make predict its input example; there is no holdout of it.
+
+    Raises
+    ------
+    LabError
+        If the model has no named columns or no input example, or does not give an answer for each row of it.
+    """
+    from mlflow.pyfunc.scoring_server import predictions_to_json
+    from mlflow.types import DataType
+
+    file, sent = folder / "serving_input_example.json", io.StringIO()
+    example = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    rows, inputs = example.get("dataframe_split", {}), model.metadata.signature.inputs
+    if not inputs or not inputs.has_input_names() or not rows.get("columns") or not rows["data"]:
+        raise LabError(
+            f"The model in {folder} has no signature with named columns, or no input example with rows, so it is not known what "
+            "to send to a server. Log it with both: log_model(…, signature=SIGNATURE, input_example=DATAFRAME)."
+        )
+    try:
+        predictions_to_json(model.predict(model.metadata.load_input_example(str(folder))), sent)
+    except Exception as error:  # whatever the model's own code raises
+        raise LabError(f"The model in {folder} fails on its input example: {describe_failure(error)}") from None
+    answers = json.loads(sent.getvalue())["predictions"]
+    count = len(rows["data"])
+    if not isinstance(answers, list) or len(answers) != count:
+        found = f"a list of {len(answers)}" if isinstance(answers, list) else "no list"
+        raise LabError(
+            f"The model in {folder} gives {found} for the {count} rows of its input example. It must give {count} answers."
+        )
+    frame = pd.DataFrame(rows["data"], columns=rows["columns"], dtype=object)
+    as_csv = DataType.datetime not in inputs.input_types()
+    return ParityCase(frame, answers, [], [], example, answers, source="rows of the input example", as_csv=as_csv)
+
+
+def _list_answers(answers: Any) -> list[Any]:
+    """Return a model's answers as a server's client reads them."""
+    return list(answers.to_dict(orient="records") if isinstance(answers, pd.DataFrame) else answers.tolist())

@@ -52,6 +52,11 @@ def test_suggests_the_nearest_name() -> None:
     assert suggest("max_dept", ["eta", "max_depth", "max_bin"]) == " Did you mean 'max_depth'?"
 
 
+def test_suggests_the_first_name_that_an_abbreviation_begins() -> None:
+    assert suggest("prod", ["producer of oil", "production", "prof"]) == " Did you mean 'producer of oil'?"
+    assert suggest("e", ["eta", "max_depth"]) == ""
+
+
 def test_suggests_nothing_if_no_name_is_near() -> None:
     assert suggest("colour", ["eta", "max_depth"]) == ""
 

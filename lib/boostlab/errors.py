@@ -12,6 +12,7 @@ from typing import Literal
 
 StoreFault = Literal["lost", "refused", "gone", "driver", "address"]
 
+MIN_LETTERS = 3  # of an abbreviation
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -87,14 +88,18 @@ def is_lab_error(name: str, traceback: Sequence[str]) -> bool:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return a question with the nearest name in `known`; empty if no name is near.
+    """Return a question with the first name in `known` that starts with these letters, else the nearest; empty if none is near.
 
     Examples
     --------
     >>> suggest("max_dept", ["eta", "max_depth"])
     " Did you mean 'max_depth'?"
+    >>> suggest("prod", ["production", "producao"])
+    " Did you mean 'production'?"
     """
-    nearest = difflib.get_close_matches(name, list(known), n=1)
+    names = list(known)
+    longer = [item for item in names if item.startswith(name)] if len(name) >= MIN_LETTERS else []
+    nearest = longer or difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 

@@ -15,6 +15,7 @@ from boostlab.registry.settings import read_stage
     ("values", "message"),
     [
         ({"model": "m", "version": 1, "stage": "prodution"}, "stage = 'prodution': no stage. Did you mean 'production'?"),
+        ({"model": "m", "version": 1, "stage": "Prod"}, "stage = 'Prod': no stage. Did you mean 'production'?"),
         ({"model": "m", "version": 1}, "version and stage go together"),
         ({"action": "rollback"}, "action rollback lacks model. Add -p model …."),
         ({"action": "promote", "model": "m"}, "action promote lacks version and stage. Add -p version … -p stage …."),

@@ -37,7 +37,14 @@ ui: $(READY) ## open MLflow's pages on PORT (5000)
 test: $(READY) ## run the tests: make test ARGS="tests/data -x"
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
+# What `rm -rf $(VENV)` may delete: nothing, an empty folder or an environment, which `venv` marks by a file.
+define CHECK_VENV
+@test -z "$$(ls -A $(VENV) 2>/dev/null)" || test -e $(VENV)/pyvenv.cfg || { echo "VENV=$(VENV) cannot be used: it holds files and is" \
+	"no environment of Python, and make would delete it. Name another folder, or delete this one yourself." >&2; exit 1; }
+endef
+
 clean: ## remove the environment, caches and builds; runs and the store stay
+	$(CHECK_VENV)
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache
 
 # Without the mark .ready, the set-up was cut off: make the environment anew. With it, bring it up to the lock.
@@ -61,6 +68,7 @@ environment:
 	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no module venv or ensurepip. Install them" \
 		"(on Debian and Ubuntu: apt install python3-venv), or name another Python: make train PYTHON=/path/to/python3.13" >&2; exit 1; }
 	@echo "Setting up $(VENV) with $(PYTHON) (once; less than a minute) …"
+	$(CHECK_VENV)
 	@rm -rf $(VENV)
 	@"$(PYTHON)" -m venv --without-pip $(VENV)
 	@awk '/^[^ ]/ {wanted = /^uv==/} wanted' requirements.txt >$(VENV)/uv.txt

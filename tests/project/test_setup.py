@@ -164,6 +164,18 @@ def test_refuses_an_environment_with_a_space_before_anything_is_deleted() -> Non
 
 
 @MAKE_IS_HERE
+@pytest.mark.parametrize("target", ["environment", "clean", "train"])
+def test_refuses_to_delete_a_folder_that_is_no_environment(target: str, tmp_path: Path) -> None:
+    kept = tmp_path / "thesis" / "chapter.txt"
+    kept.parent.mkdir()
+    kept.write_text("years of work")
+    command = ["make", target, f"VENV={kept.parent}", f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode and "holds files and is no environment of Python, and make would delete it" in done.stderr
+    assert kept.read_text() == "years of work"
+
+
+@MAKE_IS_HERE
 def test_commands_keep_bytecode_even_if_the_shell_forbids_it() -> None:
     command = ["make", "--eval", "show: ; @env", "show"]
     env = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}

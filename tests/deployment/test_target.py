@@ -31,6 +31,18 @@ def test_chooses_a_version_by_its_number_and_names_its_image(version_store: Any)
     assert (target.image_name, target.service_name) == ("my_homes", "my-homes")
 
 
+def test_refuses_a_name_that_images_of_another_model_have(version_store: Any) -> None:
+    twin = NAME.replace("-", " ").title()
+    version_store.create_registered_model(twin)
+    try:
+        words = rf"images of '{NAME}' would be named '{NAME}', as those of '{twin}'.*Name the images: -p image NAME"
+        with pytest.raises(LabError, match=words):
+            choose_target(version_store, deploy_settings())
+        assert choose_target(version_store, deploy_settings(image="homes")).reference == "homes:v2"
+    finally:
+        version_store.delete_registered_model(twin)
+
+
 def test_names_the_stages_that_have_a_version_if_the_wanted_one_has_none(version_store: Any) -> None:
     with pytest.raises(LabError, match=r"has no version in test \(production: version 2\)"):
         choose_target(version_store, deploy_settings(stage="teste"))

@@ -11,7 +11,7 @@ from boostlab.deployment.manifests import render_manifests
 from boostlab.deployment.settings import Deploy
 from boostlab.errors import LabError
 from boostlab.models.loading import TRUST, check_model, fetch_version
-from boostlab.registry.view import choose_version
+from boostlab.registry.view import choose_version, list_models
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,12 +55,13 @@ def choose_target(client: MlflowClient, settings: Deploy, *, commit: str = "") -
     Raises
     ------
     LabError
-        If there is no such version, its files are missing, or boostlab did not make it and its code is not trusted.
+        If there is no such version, its files are missing, boostlab did not make it and its code is not trusted, or the images
+        of another model would have the same name.
     """
     chosen = choose_version(client, settings.model, stage=settings.stage, number=settings.version)  # type: ignore[arg-type]
     folder = fetch_version(client, settings.model, chosen.number)
     check_model(folder, trust_code=settings.trust_code, option=f"-p builder mlflow {TRUST}")
-    repository = settings.image or name_repository(settings.model)
+    repository = settings.image or _name_own_repository(client, settings.model)
     labels = {
         "org.opencontainers.image.title": settings.model,
         "org.opencontainers.image.version": str(chosen.number),
@@ -79,6 +80,17 @@ def choose_target(client: MlflowClient, settings: Deploy, *, commit: str = "") -
         repository=f"{settings.push_to}/{repository}" if settings.push_to else repository,
         labels=labels,
     )
+
+
+def _name_own_repository(client: MlflowClient, model: str) -> str:
+    name = name_repository(model)
+    others = [str(other.name) for other in list_models(client) if other.name != model and name_repository(other.name) == name]
+    if others:
+        raise LabError(
+            f"The images of {model!r} would be named {name!r}, as those of {', '.join(map(repr, others))}. A version of one "
+            "would replace the same version of the other. Name the images: -p image NAME."
+        )
+    return name
 
 
 def write_output(target: Target, settings: Deploy) -> Path:

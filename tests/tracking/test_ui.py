@@ -26,7 +26,8 @@ from boostlab.tracking.ui import MlflowUI, build_command, find_ui
         ("http://me:abcd@host:5000/", MlflowUI("http://host:5000/")),
         ("sqlite:////else/runs.db", MlflowUI(command="mlflow ui --backend-store-uri sqlite:////else/runs.db")),
         ("/runs", MlflowUI(command="MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri file:///runs")),
-        ("postgresql://me:abcd@h/runs", MlflowUI(command="mlflow ui --backend-store-uri postgresql://me:***@h/runs")),
+        ("postgresql://me:abcd@h/runs", MlflowUI(command="mlflow ui --backend-store-uri 'postgresql://me:***@h/runs'")),
+        ("sqlite:////my runs/a.db", MlflowUI(command="mlflow ui --backend-store-uri 'sqlite:////my runs/a.db'")),
     ],
 )
 def test_is_the_server_itself_or_a_command_without_a_password(tmp_path: Path, address: str, ui: MlflowUI) -> None:

@@ -6,6 +6,7 @@ alias is right.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -229,8 +230,7 @@ def search_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
 def _unknown_model(client: MlflowClient, name: str) -> LabError:
     names = [str(model.name) for model in list_models(client)]
     if not names:
-        return LabError(
-            f"No model {name!r}: the registry is empty. Register one first: papermill train.ipynb out.ipynb -p register_as {name}"
-        )
+        command = f"papermill train.ipynb out.ipynb -p register_as {shlex.quote(name)}"
+        return LabError(f"No model {name!r}: the registry is empty. Register one first: {command}")
     more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
     return LabError(f"The registry has no model {name!r}.{suggest(name, names)} It has: {', '.join(names[:MAX_NAMES])}{more}.")

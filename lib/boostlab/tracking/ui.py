@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ def find_ui(store: Store) -> MlflowUI:
     if store.scheme == "sqlite" and store.path.name == "mlflow.db" and (store.path.parent / "Makefile").exists():
         return MlflowUI(command="make ui")  # the project's own store
     allow = "MLFLOW_ALLOW_FILE_STORE=true " if store.scheme == "file" else ""
-    return MlflowUI(command=f"{allow}mlflow ui --backend-store-uri {store.shown}")
+    return MlflowUI(command=f"{allow}mlflow ui --backend-store-uri {shlex.quote(store.shown)}")
 
 
 def build_command(store: Store) -> list[str]:

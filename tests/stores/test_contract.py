@@ -72,6 +72,28 @@ def test_a_model_lives_on_each_kind_of_store(
         deliver_late(client, address)
 
 
+@pytest.mark.xdist_group("postgresql")
+def test_a_database_keeps_its_artifacts_on_s3(
+    tmp_path: Path, new_store: NewStore, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with make_store("postgresql with S3 beside it", tmp_path, new_store, new_database) as (address, variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        monkeypatch.chdir(tmp_path)
+        client = open_store(find_store("", project=tmp_path)).client
+
+        run_notebook("train", **TINY, register_as="wine")
+        (trained,) = all_runs(client)
+        assert trained.info.artifact_uri == f"s3://artifacts/lab/train/{trained.info.run_id}/artifacts"
+        assert "notebook/train.html" in artifacts(client, trained.info.run_id)
+        load_wine(as_frame=True).data.head(9).to_csv("rows.csv", index=False)
+        run_notebook("score", model="wine", version=1, rows="rows.csv", output="scored.csv")
+        assert len(pd.read_csv("scored.csv")["prediction"]) == 9
+        assert not (tmp_path / "mlartifacts").exists()
+        deliver_late(client, address)
+
+
 def run_notebook(name: str, **parameters: object) -> None:
     """Execute a notebook by papermill's command."""
     options = [word for option, value in parameters.items() for word in ("-p", option, value)]

@@ -47,6 +47,9 @@ def make_store(kind: str, folder: Path, new_store: NewStore, new_database: NewDa
                 yield str(folder / "mlruns"), {}
             case "postgresql":
                 yield new_database(made=True), {}
+            case "postgresql with S3 beside it":
+                access = stack.enter_context(serve_s3("artifacts"))
+                yield new_database(made=True), access | {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://artifacts/lab"}
             case "server":
                 yield stack.enter_context(serve_database(new_database(made=True), *_keep(folder))), {}
             case "server with accounts":

@@ -277,3 +277,20 @@ def test_a_new_store_has_the_permissions_that_the_umask_gives(tmp_path: Path) ->
     code += "open_store(find_store('sqlite:///' + sys.argv[1], project=Path('.')))"
     subprocess.run([sys.executable, "-c", code, tmp_path / "mlflow.db"], check=True)
     assert stat.S_IMODE((tmp_path / "mlflow.db").stat().st_mode) == 0o664
+
+
+@pytest.mark.parametrize(
+    ("address", "given", "expected"),
+    [
+        ("postgresql://h/runs", "", "file:///lab/mlartifacts"),
+        ("postgresql://h/runs", "s3://bucket/lab/", "s3://bucket/lab"),
+        ("mysql://h/runs", "/shared/runs of us", "file:///shared/runs%20of%20us"),
+        ("sqlite:////lab/mlflow.db", "s3://bucket/lab", "file:///lab/mlartifacts"),  # they lie beside it, and move with it
+        ("http://h", "s3://bucket/lab", ""),  # the server decides
+    ],
+)
+def test_a_variable_says_where_a_database_keeps_artifacts(
+    address: str, given: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_DEFAULT_ARTIFACT_ROOT", given)
+    assert find_store(address, project=Path("/lab")).artifact_uri == expected

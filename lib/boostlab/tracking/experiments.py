@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from boostlab.errors import StoreError
 from boostlab.tracking.store import OpenStore
@@ -24,7 +25,7 @@ def find_experiment(name: str, store: OpenStore, *, tags: Mapping[str, str] = EX
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         slug = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)[:60].strip(".")
-        location = (store.artifact_root / (slug or "_")).as_uri() if store.artifact_root else None
+        location = f"{store.artifact_uri}/{quote(slug or '_')}" if store.artifact_uri else None
         try:
             return str(client.create_experiment(name, artifact_location=location, tags=dict(tags)))
         except MlflowException as error:

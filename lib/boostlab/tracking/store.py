@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ALLOWED = "sqlite:///FILE, a folder or file:FOLDER, http(s)://HOST, postgresql://, mysql:// or mssql://USER@HOST/NAME"
 HOST = re.compile(r"[\w.-]+:\d+/?")
 BARE_HOST = re.compile(r"localhost|[\w-]+(\.[\w-]+)+")  # a folder of this name would surprise
+DATABASES = ("postgresql", "mysql", "mssql")
+ROOT_VARIABLE = "MLFLOW_DEFAULT_ARTIFACT_ROOT"  # of `mlflow server`; here too, for databases without one
 DATABRICKS = ("databricks", "databricks-uc", "uc")
 MLFLOW_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -51,7 +53,8 @@ class Store:
     uri : str
         Absolute address for MLflow. It may hold a password: show `shown` instead.
     artifact_root : pathlib.Path or None
-        Folder of the runs' artifacts; None if MLflow or a server chooses it.
+        Folder of the runs' artifacts; None if MLflow or a server chooses it. For a database server, ``artifact_uri`` may be
+        another place.
     """
 
     uri: str
@@ -66,6 +69,14 @@ class Store:
     def shown(self) -> str:
         """The address without a password."""
         return str(redact(self.uri, ()))
+
+    @property
+    def artifact_uri(self) -> str:
+        """Where new experiments keep their artifacts, such as ``s3://bucket/lab``; empty if MLflow or a server chooses it."""
+        given = os.environ.get(ROOT_VARIABLE, "") if self.scheme in DATABASES else ""
+        if given:
+            return given.rstrip("/") if ":" in given else Path(given).expanduser().resolve().as_uri()
+        return self.artifact_root.as_uri() if self.artifact_root else ""
 
     @property
     def path(self) -> Path:
@@ -121,7 +132,7 @@ def find_store(address: str, *, project: Path, folder: Path | None = None) -> St
             return _folder(unquote(re.sub(r"^file:(//)?", "", address)), folder)
         case "http" | "https":
             return Store(address.rstrip("/"))
-        case "postgresql" | "mysql" | "mssql":
+        case name if name in DATABASES:
             return Store(_choose_driver(address), project / "mlartifacts")
     raise StoreError(f"The tracking address {redact(address, ())!r} has an unknown form. Allowed: {ALLOWED}.", kind="address")
 

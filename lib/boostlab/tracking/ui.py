@@ -64,7 +64,7 @@ def find_ui(store: Store) -> MlflowUI:
 
 def build_command(store: Store) -> list[str]:
     """Return the command that serves the UI of a local store or a database; the store's address is in STORE_VARIABLE."""
-    root = ["--default-artifact-root", store.artifact_root.as_uri()] if store.artifact_root else []
+    root = ["--default-artifact-root", store.artifact_uri] if store.artifact_uri else []
     return [sys.executable, "-P", "-m", "mlflow", "ui", *root]
 
 

@@ -31,7 +31,7 @@ from boostlab.serving.fast_path import to_matrix
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import GuardedProtocol
-from boostlab.serving.server import configure
+from boostlab.serving.worker import configure
 from boostlab.serving.settings import ServerSettings
 
 CALLS = 2_000

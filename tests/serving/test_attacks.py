@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
-from tests.support.serving import BODY, JSON, ROW, predict, run_server, serve, start_server
+from tests.support.serving import BODY, JSON, ROW, make_certificate, predict, run_server, serve, start_server
 from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.serving.settings import ServerSettings, ServingError, read_keys
@@ -87,6 +87,13 @@ def test_a_silent_connection_ends(folder: Path, first: bytes) -> None:
         connection.sendall(first)
         while connection.recv(65_536):
             pass
+
+
+def test_a_client_that_does_not_agree_on_tls_is_left(folder: Path, tmp_path: Path) -> None:
+    with serve(folder, workers=1, header_timeout_s=0.5, **make_certificate(tmp_path)) as address, connect(address) as connection:
+        connection.settimeout(20)  # asyncio's own limit is 60 s
+        connection.sendall(b"\x16\x03\x01")  # a part of the first message
+        assert not connection.recv(1)
 
 
 def test_trailers_take_no_memory(folder: Path) -> None:

@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-import trustme
 from backports import zstd
 from tests.support.servers import free_port
-from tests.support.serving import BODY, JSON, ROW, predict, run_server, serve, start_server
+from tests.support.serving import BODY, JSON, ROW, make_certificate, predict, run_server, serve, start_server
 from tests.support.waiting import wait_until
 
 MANY = json.dumps({"dataframe_records": [ROW] * 1000}).encode()
@@ -176,12 +175,7 @@ def test_does_not_start_without_the_protection_that_was_asked_for(folder: Path, 
 
 
 def test_speaks_https(folder: Path, tmp_path: Path) -> None:
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    with serve(folder, tls_certificate_file=tmp_path / "cert.pem", tls_key_file=tmp_path / "key.pem") as address:
+    with serve(folder, **make_certificate(tmp_path)) as address:
         https = address.replace("http:", "https:")
         answer = requests.post(
             f"{https}/invocations", data=BODY, headers={"Content-Type": JSON}, verify=str(tmp_path / "ca.pem"), timeout=60

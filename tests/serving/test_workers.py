@@ -18,18 +18,29 @@ RUN_POOL = """
 import os, signal, socket, sys, time
 from boostlab.serving.workers import WorkerPool
 
-def work(worker):
+def work(place, announce):
     if sys.argv[1] == "dies":
         os._exit(3)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")  # in one piece
+    time.sleep(600)
+
+def new_work(place, announce):
+    if sys.argv[1] == "new dies" and place == 2:
+        os._exit(3)
+    if sys.argv[1] != "new hangs":
+        announce()
     time.sleep(600)
 
 class Listener(socket.socket):
     def close(self):
         print("closed", flush=True)
 
-failed = WorkerPool(work, kill_after_s=0.2, listeners=[Listener()]).run(1)
+def report(reason):
+    print(reason or "replaced", flush=True)
+
+workers = 2 if sys.argv[1].startswith("new") else 1
+failed = WorkerPool(kill_after_s=0.5, listeners=[Listener()], load=lambda: new_work, report=report).run(work, workers)
 sys.exit(int(failed))
 """
 
@@ -55,6 +66,23 @@ def test_kills_a_worker_that_does_not_stop(number: int) -> None:
 
     assert pool.communicate(timeout=TIMEOUT_S)[0] == "closed\n"
     assert pool.returncode == 0 and not worker.is_running()
+
+
+@pytest.mark.parametrize("behaviour", ["new dies", "new hangs", "new serves"])
+def test_new_workers_replace_the_present_ones_only_if_all_are_ready(behaviour: str) -> None:
+    pool = start_pool(behaviour)
+    assert pool.stdout is not None
+    assert [pool.stdout.readline() for _ in range(2)] == ["ready\n"] * 2
+    old = psutil.Process(pool.pid).children()
+    pool.send_signal(signal.SIGHUP)
+    said = pool.stdout.readline()
+    wait_until(lambda: len(psutil.Process(pool.pid).children()) == 2)
+    kept = {child.pid for child in old} & {child.pid for child in psutil.Process(pool.pid).children()}
+    pool.terminate()
+    pool.communicate(timeout=TIMEOUT_S)
+
+    assert said == "replaced\n" if behaviour == "new serves" else said.startswith("a new worker ended before all were ready")
+    assert len(kept) == (0 if behaviour == "new serves" else 2) and pool.returncode == 0
 
 
 def test_restarts_a_worker_again_and_again_while_another_one_is_healthy(folder: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
+import trustme
 from tests.support.waiting import TIMEOUT_S
 
 JSON, CSV = "application/json", "text/csv"
@@ -56,6 +57,17 @@ def predict(address: str, body: bytes = BODY, *, request_id: str = "") -> reques
     """Send a request for predictions."""
     headers = {"Content-Type": JSON} | ({"X-Request-ID": request_id} if request_id else {})
     return requests.post(f"{address}/invocations", data=body, headers=headers, timeout=60)
+
+
+def make_certificate(folder: Path) -> dict[str, Path]:
+    """Write a certificate for loopback, its key, and its authority (``ca.pem``); return the settings of a server with them."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    files = {"tls_certificate_file": folder / "cert.pem", "tls_key_file": folder / "key.pem"}
+    issued.cert_chain_pems[0].write_to_path(files["tls_certificate_file"])
+    issued.private_key_pem.write_to_path(files["tls_key_file"])
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    return files
 
 
 def run_server(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

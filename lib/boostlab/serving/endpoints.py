@@ -75,7 +75,8 @@ class Endpoints:
 
     async def index(self, _: Request) -> Response:
         """Return a short page that says what answers here."""
-        name, version = html.escape(self._settings.model_name), html.escape(self._settings.model_version)
+        name = html.escape(self._settings.model_name)
+        version = html.escape(self._settings.model_version or self._model.info.version)
         links = '<a href="docs">Columns and a form</a> · <a href="openapi.json">OpenAPI</a> · <a href="metrics">metrics</a>'
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{name}</title>'
         return HTMLResponse(f"{head}<p>The model <b>{name}</b>, version {version}, served by boostlab.</p><p>{links}</p></html>")

@@ -38,7 +38,7 @@ class InferenceProtocol:
 
     def __init__(self, model: ServedModel, settings: ServerSettings, is_ready: Callable[[], bool]) -> None:
         self._model, self._settings, self._is_ready = model, settings, is_ready
-        self._name, self._version = settings.model_name, settings.model_version
+        self._name, self._version = settings.model_name, settings.model_version or model.info.version
         self._outputs = [PREDICTIONS, PROBABILITIES] if model.labels else [PREDICTIONS]
 
     def routes(self) -> list[Route]:

@@ -10,6 +10,7 @@ import mmap
 import time
 from bisect import bisect_left
 from collections.abc import Iterable
+from typing import Literal
 
 import numpy as np
 
@@ -20,23 +21,29 @@ CELLS = {(path, status): row * len(STATUSES) + column for row, path in enumerate
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, float("inf"))
 REQUESTS = len(PATHS) * len(STATUSES)  # cells of a worker: requests by path and status,
 LATENCY_SUM = REQUESTS + len(BUCKETS_S)  # latency by bucket, its sum,
-ROWS, IN_PROGRESS = LATENCY_SUM + 1, LATENCY_SUM + 2  # rows, and requests in progress
+ROWS, IN_PROGRESS = LATENCY_SUM + 1, LATENCY_SUM + 2  # rows, and requests in progress,
+RELOADS = LATENCY_SUM + 3  # and reloads by outcome
+OUTCOMES = ("done", "failed")
 
 
 class Metrics:
-    """What the workers of one server count. The labels identify the served model."""
+    """What the workers of one server count, each in a row of its own. The labels identify the served model."""
 
-    def __init__(self, workers: int, labels: dict[str, str]) -> None:
-        width = IN_PROGRESS + 1
-        self._memory, self._width = memoryview(mmap.mmap(-1, workers * width * 8)).cast("d"), width
+    def __init__(self, rows: int, labels: dict[str, str]) -> None:
+        width = RELOADS + len(OUTCOMES)
+        self._memory, self._width = memoryview(mmap.mmap(-1, rows * width * 8)).cast("d"), width
         self._own = self._memory[:width]
-        self._labels = ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items())
+        self.labels = labels
         self._started = time.time()
 
-    def use_row(self, worker: int) -> None:
-        """Count in this worker's row; the requests that a dead predecessor had in progress are gone."""
-        self._own = self._memory[worker * self._width : (worker + 1) * self._width]
+    def use_row(self, row: int) -> None:
+        """Count in this row; the requests that a dead predecessor had in progress are gone."""
+        self._own = self._memory[row * self._width : (row + 1) * self._width]
         self._own[IN_PROGRESS] = 0
+
+    def count_reload(self, outcome: Literal["done", "failed"]) -> None:
+        """Count that the workers' parent was asked to load the model anew. It alone writes to these cells."""
+        self._memory[RELOADS + OUTCOMES.index(outcome)] += 1
 
     def begin(self) -> None:
         """Count a request that arrived."""
@@ -63,9 +70,12 @@ class Metrics:
         limits = [*map(str, BUCKETS_S[:-1]), "+Inf"]
         latency = [(f'_bucket{{le="{limit}"}}', count) for limit, count in zip(limits, counts, strict=True)]
         latency += [("_sum", f"{totals[LATENCY_SUM]:.6f}"), ("_count", counts[-1])]
+        labels = ",".join(f'{name}="{_escape(value)}"' for name, value in self.labels.items())
+        reloads = [(f'{{outcome="{name}"}}', int(totals[RELOADS + place])) for place, name in enumerate(OUTCOMES)]
         return "".join(
             [
-                _render("model_info", "gauge", "The served model.", [(f"{{{self._labels}}}", 1)]),
+                _render("model_info", "gauge", "The served model.", [(f"{{{labels}}}", 1)]),
+                _render("model_reloads_total", "counter", "Requests to load the model anew, by SIGHUP.", reloads),
                 _render("start_time_seconds", "gauge", "Unix time of the server's start.", [("", f"{self._started:.3f}")]),
                 _render("requests_total", "counter", "Answered requests.", requests),
                 _render("request_seconds", "histogram", "Time from the head of a prediction request to its answer.", latency),

@@ -36,6 +36,8 @@ from boostlab.serving.fast_path import FastReader, to_matrix
 from boostlab.serving.parsing import Reader, Rows
 from boostlab.serving.settings import ServerSettings, ServingError
 
+REGISTERED = "registered_model_meta"  # MLflow writes it next to MLmodel when it downloads a version from a registry
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -44,6 +46,7 @@ class ModelInfo:
     mlflow_version: str  # the version that wrote the model; ``/version`` returns it
     model_id: str
     run_id: str
+    version: str  # in the registry, if MLflow has downloaded the folder from there
     example: dict[str, Any]  # a valid request
 
 
@@ -212,10 +215,11 @@ class ServedModel:
 
 
 def _read_info(folder: Path) -> ModelInfo:
-    """Read three top-level entries of MLmodel and the example, without a YAML parser: the image has none."""
-    text = (folder / "MLmodel").read_text(encoding="utf-8")
-    found = dict(re.findall(r"(?m)^(mlflow_version|model_id|run_id): (\S+)$", text))
+    """Read three top-level entries of MLmodel, the version and the example, without a YAML parser: the image has none."""
+    texts = [(folder / name).read_text(encoding="utf-8") for name in ("MLmodel", REGISTERED) if (folder / name).exists()]
+    found = dict(re.findall(r"(?m)^(mlflow_version|model_id|run_id|model_version): '?([^\s']+)'?$", "\n".join(texts)))
     entries = {name: "" if value == "null" else value for name, value in found.items()}
     written = (folder / "serving_input_example.json").read_text(encoding="utf-8")
     example = json.loads(written.replace('"NaT"', "null"), parse_constant=lambda _: None)  # MLflow writes NaN, which JSON lacks
-    return ModelInfo(entries["mlflow_version"], entries.get("model_id", ""), entries.get("run_id", ""), example)
+    ids = entries.get("model_id", ""), entries.get("run_id", "")
+    return ModelInfo(entries["mlflow_version"], *ids, entries.get("model_version", "1"), example)

@@ -19,11 +19,12 @@ from typing import Any
 from starlette.responses import Response
 
 from boostlab.serving.endpoints import create_endpoints, describe_failure, render_error
-from boostlab.serving.errors import RequestError
+from boostlab.serving.errors import RequestError, TooManyRequestsError
 from boostlab.serving.log import format_line, write_line, write_lines
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import SmallRequest
+from boostlab.serving.rate import RateLimiter, find_network
 from boostlab.serving.settings import ServerSettings
 
 Scope = dict[str, Any]
@@ -46,8 +47,15 @@ class App:
         Returns the number of open connections of this worker.
     """
 
-    def __init__(self, model: ServedModel, settings: ServerSettings, metrics: Metrics, keys: Sequence[bytes] = ()) -> None:
-        self._model, self._metrics, self._settings = model, metrics, settings
+    def __init__(
+        self,
+        model: ServedModel,
+        settings: ServerSettings,
+        metrics: Metrics,
+        keys: Sequence[bytes] = (),
+        limiter: RateLimiter | None = None,
+    ) -> None:
+        self._model, self._metrics, self._settings, self._limiter = model, metrics, settings, limiter
         self.draining = False
         self.count_connections: Callable[[], int] = lambda: 0
         self._endpoints = create_endpoints(
@@ -113,7 +121,8 @@ class App:
 
     def _answer_small(self) -> None:
         requests, self._small = self._small, []
-        refusals = {each: error for each in requests if (error := self._find_refusal("/invocations", each.headers))}
+        checked = [(each, self._find_refusal("/invocations", each.headers, each.connection.client)) for each in requests]
+        refusals = {each: error for each, error in checked if error}
         admitted = [each for each in requests if each not in refusals]
         answers = self._model.answer_together([(each.body, _content_type(each.headers)) for each in admitted])
         found = refusals | dict(zip(admitted, answers, strict=True))
@@ -149,7 +158,7 @@ class App:
         path = path.rstrip("/") or "/"
         return self._aliases.get(path, path)
 
-    def _find_refusal(self, path: str, headers: Mapping[bytes, bytes]) -> RequestError | None:
+    def _find_refusal(self, path: str, headers: Mapping[bytes, bytes], client: tuple[str, int] | None) -> RequestError | None:
         """Return the error with which to refuse a request before any work for it, or None."""
         if path in PROBES:
             return None
@@ -158,7 +167,10 @@ class App:
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         sent = token.strip() if scheme.lower() == b"bearer" else headers.get(b"x-api-key", b"")
         # all keys are compared: the time tells nothing about them
-        if self._keys and not sum(hmac.compare_digest(sent, key) for key in self._keys):
+        is_known = bool(self._keys) and bool(sum(hmac.compare_digest(sent, key) for key in self._keys))
+        if self._limiter and (wait_s := self._limiter.take(sent if is_known else find_network(client[0] if client else ""))):
+            return TooManyRequestsError(wait_s)
+        if self._keys and not is_known:
             message = "The request has no valid key. Send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
             return RequestError(message, code="UNAUTHENTICATED", status=401)
         return None

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from boostlab.serving.body import ENCODINGS, compute, read_body
-from boostlab.serving.errors import MediaTypeError, RequestError
+from boostlab.serving.errors import MediaTypeError, RequestError, TooManyRequestsError
 from boostlab.serving.inference import InferenceProtocol
 from boostlab.serving.metrics import Metrics
 from boostlab.serving.model import ServedModel
@@ -25,7 +25,7 @@ from boostlab.serving.openapi import describe_api, render_page
 from boostlab.serving.settings import ServerSettings
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-FindRefusal = Callable[[str, Mapping[bytes, bytes]], RequestError | None]
+FindRefusal = Callable[[str, Mapping[bytes, bytes], tuple[str, int] | None], RequestError | None]
 LEAST_COMPRESSED_BYTES = 4_096  # a smaller response is not worth it
 
 
@@ -96,7 +96,7 @@ class _Admission:
         self._app, self._find_refusal = app, find_refusal
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        refusal = self._find_refusal(scope["path"], dict(scope["headers"]))
+        refusal = self._find_refusal(scope["path"], dict(scope["headers"]), scope["client"])
         answer = render_error(refusal, scope["path"], scope["state"]["request_id"]) if refusal else self._app
         await answer(scope, receive, send)
 
@@ -116,7 +116,7 @@ def create_endpoints(
     is_ready : callable
         Tells whether new requests should come here.
     find_refusal : callable
-        Takes a path and headers, and returns the error with which to refuse the request, or None.
+        Takes a path, headers and the client's address, and returns the error with which to refuse the request, or None.
     """
     endpoints = Endpoints(model, settings, metrics, is_ready)
     routes = [*endpoints.routes(), *InferenceProtocol(model, settings, is_ready).routes()]
@@ -125,7 +125,7 @@ def create_endpoints(
         Middleware(_Admission, find_refusal=find_refusal),
     ]
     if origins := [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]:
-        exposed = ["x-request-id"]
+        exposed = ["x-request-id", "retry-after"]
         cors = Middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["*"], expose_headers=exposed
         )
@@ -137,6 +137,8 @@ def create_endpoints(
 def render_error(error: RequestError, path: str, request_id: str) -> Response:
     """Return an error as a response, with the field of the inference protocol."""
     headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
+    if isinstance(error, TooManyRequestsError):
+        headers |= {"retry-after": str(error.wait_s)}
     if isinstance(error, MediaTypeError):
         headers |= {"accept-encoding": ENCODINGS}
     more = {"error": error.body["message"]} if path.startswith("/v2") else {}

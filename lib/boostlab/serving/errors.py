@@ -6,6 +6,7 @@ The content type stays ``application/json``, as MLflow's server answers: clients
 from __future__ import annotations
 
 import json
+import math
 from http import HTTPStatus
 
 from boostlab.models.conversion import ConversionError
@@ -60,6 +61,15 @@ class MediaTypeError(RequestError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=415)
+
+
+class TooManyRequestsError(RequestError):
+    """A client has sent too many requests; it may send the next one after `wait_s` whole seconds."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = math.ceil(wait_s)
+        message = f"The client has sent too many requests. Send the next one after {self.wait_s} s."
+        super().__init__(message, code="REQUEST_LIMIT_EXCEEDED", status=429)
 
 
 def reject_value(error: ConversionError) -> RequestError:

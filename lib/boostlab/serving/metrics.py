@@ -16,7 +16,7 @@ import numpy as np
 
 PREDICTIONS = ("/invocations", "/v2/infer")  # the second for each name and version of a model
 PATHS = (*PREDICTIONS, "/ping", "/health", "/readyz", "/livez", "/version", "/metrics", "/openapi.json", "/docs", "/", "other")
-STATUSES = (200, 400, 401, 404, 405, 408, 413, 415, 431, 499, 500, 503)
+STATUSES = (200, 400, 401, 404, 405, 408, 413, 415, 429, 431, 499, 500, 503)
 CELLS = {(path, status): row * len(STATUSES) + column for row, path in enumerate(PATHS) for column, status in enumerate(STATUSES)}
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, float("inf"))
 REQUESTS = len(PATHS) * len(STATUSES)  # cells of a worker: requests by path and status,

@@ -19,6 +19,7 @@ MEANINGS = {
     "408": "The request arrived too slowly",
     "413": "The request is too large",
     "415": "The server does not read this content type",
+    "429": "The client has sent too many requests",
     "500": "The server failed",
     "503": "The server is busy or stopping",
 }

@@ -17,6 +17,7 @@ from pathlib import Path
 from boostlab.serving.app import App
 from boostlab.serving.log import write_line
 from boostlab.serving.metrics import Metrics
+from boostlab.serving.rate import RateLimiter
 from boostlab.serving.model import ServedModel
 from boostlab.serving.settings import (
     PREFIX,
@@ -89,6 +90,7 @@ def serve(folder: Path, settings: ServerSettings, keys: Sequence[bytes]) -> int:
         If the folder holds no model of boostlab, or the server cannot listen.
     """
     metrics = Metrics(2 * settings.workers, {})
+    limiter = RateLimiter(settings.rate_limit, burst=settings.rate_burst) if settings.rate_limit else None
     sockets: list[socket.socket] = []
 
     def load() -> Work:
@@ -99,7 +101,7 @@ def serve(folder: Path, settings: ServerSettings, keys: Sequence[bytes]) -> int:
         def make_app() -> App:
             model.warm_up()
             metrics.labels = {"model_id": model.info.model_id, "run_id": model.info.run_id}
-            return App(model, settings, metrics, keys)
+            return App(model, settings, metrics, keys, limiter)
 
         return lambda place, announce: run_worker(place, sockets, settings, make_app, metrics, announce)
 

@@ -54,6 +54,8 @@ class ServerSettings:
     header_timeout_s: float = _setting(10.0, "seconds for a request's head to arrive", least=0.1)
     body_timeout_s: float = _setting(30.0, "seconds for a request's body to arrive", least=0.1)
     write_timeout_s: float = _setting(30.0, "seconds in which a client must read some of its answer", least=0.1)
+    rate_limit: float = _setting(0.0, "requests per second of a client: of a key, else of an address; 0: no limit")
+    rate_burst: int = _setting(20, "requests that a client may send at once, if there is such a limit", least=1)
     keep_alive_s: int = _setting(75, "seconds that an idle connection stays open", least=1)
     drain_s: float = _setting(1.0, "seconds after SIGTERM in which clients are asked to reconnect elsewhere")
     stop_timeout_s: int = _setting(30, "seconds for running requests to finish after that", least=1)

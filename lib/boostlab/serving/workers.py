@@ -40,7 +40,7 @@ class WorkerPool:
     listeners : sequence of socket
         The parent's listening sockets; closed when no worker will be started again.
     load : callable or None
-        Returns the work of new workers, which replace the present ones, on SIGHUP. The pool notes the signal from its creation on.
+        Returns the work of new workers, which replace the present ones, on SIGHUP. The pool notes the signal from now on.
         None: SIGHUP ends the pool's process.
     report : callable
         Takes the reason why no new workers replaced the present ones; empty if they did.
@@ -76,8 +76,8 @@ class WorkerPool:
         Parameters
         ----------
         work : callable
-            Takes a worker's place and a function to call once it serves, and never returns. A place is a number below twice that of
-            the workers. A worker and the one that replaces it have different places, but the same modulo the number of workers.
+            Takes a worker's place and a function to call once it serves, and never returns. A place is a number below twice
+            the number of workers. A worker and the one that replaces it have places that differ by the number of workers.
         """
         self._work, self._count = work, workers
         react = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGALRM: self._kill, signal.SIGCHLD: self._reap}

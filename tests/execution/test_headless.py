@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 from tests.support.executions import NOTEBOOK, Look, Papermill, Write, run_here
 from tests.support.stores import all_runs, artifacts, only_run, read_artifact
@@ -92,6 +93,24 @@ def test_a_notebook_that_ends_itself_early_is_not_finished(
         "FAILED",
         "The notebook ended itself 1 cell(s) before its end.",
     )
+
+
+def test_skips_scratch_cells_and_says_so_in_the_notebook(
+    write_notebook: Write, papermill: Papermill, store: str, look: Look
+) -> None:
+    path = write_notebook("raise RuntimeError('tried by hand')", "print('after')")
+    document = nbformat.read(path, as_version=4)
+    document.cells[1].metadata.tags = ["scratch"]
+    nbformat.write(document, path)
+    done = papermill(path, "out.ipynb", "-p", "tracking_uri", store)
+    assert done.returncode == 0, done.stderr
+    run = only_run(look())
+    assert run.info.status == "FINISHED"
+    kept = nbformat.reads(read_artifact(look(), run.info.run_id, "notebook/tiny.ipynb"), as_version=4)
+    skipped, after = kept.cells[-2:]
+    assert skipped.outputs[0].text == "Skipped: this cell is tagged 'scratch', and a headless run skips such cells.\n"
+    assert (skipped.execution_count, after.outputs[0].text) == (None, "after\n")
+    assert "Skipped: this cell" in read_artifact(look(), run.info.run_id, "notebook/tiny.html")
 
 
 def test_relative_paths_start_at_the_folder_of_the_command(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from tests.support.executions import PARAMETERS, Look, Write
 from tests.support.stores import all_runs
@@ -18,6 +19,13 @@ from boostlab.execution import jobs as launch
 from boostlab.execution.jobs import Job
 
 SHOW = "from IPython.display import display\nh = display({'text/plain': 'begun'}, raw=True, display_id=True)\n"
+RECORD = """\
+from boostlab import start_run
+from boostlab.notebook.settings import Tracked
+run = start_run(Tracked.check(globals()))
+run.log_metrics({"best_valid_rmse": 2})
+run.log_tags({"boostlab.split": "d"})
+run.log_curves({"valid_rmse": [3, 2]})"""
 
 
 @pytest.fixture
@@ -51,9 +59,15 @@ def test_runs_in_the_background_and_reports(
 ) -> None:
     go_on = tmp_path / "go"
     wait = f"import time, pathlib\nwhile not pathlib.Path({str(go_on)!r}).exists(): time.sleep(0.05)"
-    job = started(write_notebook(f"{SHOW}h.update({{'text/plain': 'round 1 of 2'}}, raw=True)\n{wait}", "x"), x=5)
+    notebook = write_notebook(f"{SHOW}h.update({{'text/plain': 'round 1 of 2'}}, raw=True)\n{wait}", RECORD)
+    document = nbformat.read(notebook, as_version=4)
+    document.cells.insert(1, nbformat.v4.new_markdown_cell("## Training\n\nTrees."))
+    nbformat.write(document, notebook)
+    job = started(notebook, x=5)
+    assert job.progress.share is None
     wait_until(lambda: job.progress.note == "round 1 of 2")
-    assert (job.state, job.progress.cell, job.progress.cells) == ("running", 2, 4)  # papermill has put in a cell of its own
+    assert (job.state, job.progress.cell, job.progress.cells) == ("running", 3, 5)  # papermill has put in a cell of its own
+    assert job.progress.describe() == "Training, round 1 of 2" and job.progress.share == 3.5 / 5
 
     go_on.touch()
     assert job.wait(TIMEOUT_S) == "finished"
@@ -61,7 +75,9 @@ def test_runs_in_the_background_and_reports(
     facts = job.progress.run
     assert facts is not None
     assert (run.info.status, run.info.run_id, run.data.params["x"]) == ("FINISHED", facts.run_id, "5")
-    assert job.progress.cell == 4 and job.message == "" and job.output.exists()
+    assert job.progress.cell == 5 and job.message == "" and job.output.exists()
+    assert (job.progress.metrics, job.progress.tags) == ({"best_valid_rmse": 2.0}, {"boostlab.split": "d"})
+    assert any("FINISHED" in line for line in job.log) and 0 < job.duration_s == job.duration_s
 
 
 @pytest.mark.slow

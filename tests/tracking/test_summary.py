@@ -13,7 +13,7 @@ from tests.support.runs import make_facts
 from boostlab.errors import StoreError
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import find_store
-from boostlab.tracking.summary import describe_loss, describe_outcome, tabulate_run
+from boostlab.tracking.summary import describe_loss, describe_outcome, read_results, tabulate_run
 from boostlab.tracking.ui import MlflowUI
 
 Begin = Callable[..., Journal]
@@ -28,8 +28,8 @@ def test_says_how_a_run_ended_and_where_it_is(tmp_path: Path, begin: Begin) -> N
     journal.add("tags", {"boostlab.findings": "[]", "boostlab.task": "regression"})
     journal.add("tags", {"boostlab.findings": '["Few\\nrows."]'})
     journal.add_receipt(journal.add("model", {"name": "model", "register_as": "sugar"}), {"version": 3})
-    owner = Owned(journal=journal, store=find_store("", project=tmp_path), facts=journal.facts())
-    first, *lines = describe_outcome(owner, "FAILED", "A cell raised DataError.").splitlines()
+    text = describe_outcome(journal.facts(), read_results(journal), status="FAILED", reason="A cell raised DataError.")
+    first, *lines = text.splitlines()
     assert first.startswith("Run a run: FAILED after ") and first.endswith(" s. A cell raised DataError.")
     assert lines[:3] == [f"  {'test_rmse':<28}1.25", "  finding: Few rows.", "  registered as sugar version 3"]
     assert lines[-1] == "  see http://127.0.0.1:5000/#/experiments/1/runs/r while this runs: make ui"

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import nbformat
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 from papermill.log import logger
 
 from boostlab.execution.jobs import Status, write_status
+from boostlab.notebook.document import find_step, is_scratch
 from boostlab.redaction import redact
+
+SKIPPED = "Skipped: this cell is tagged 'scratch', and a headless run skips such cells.\n"
 
 
 class Record(NotebookExecutionManager):
@@ -29,6 +33,12 @@ class Record(NotebookExecutionManager):
             super().notebook_complete(**kwargs)
         else:  # it was stopped before the first cell: there is no output to save
             self.cleanup_pbar()
+
+    def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
+        if is_scratch(cell):
+            cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=SKIPPED)]
+        super().cell_start(cell, cell_index, **kwargs)
+        self.report(cells=len(self.nb.cells), step=find_step(self.nb.cells, cell_index or 0))
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
         super().cell_complete(cell, cell_index, **kwargs)
@@ -63,7 +73,10 @@ class Record(NotebookExecutionManager):
 
 
 class Client(PapermillNotebookClient):
-    """papermill's client of a kernel; it masks secrets in the log and reports the progress of a cell."""
+    """papermill's client of a kernel; it masks secrets in the log, reports the progress of a cell, and skips scratch cells."""
+
+    def execute_cell(self, cell: Any, *where: Any, **options: Any) -> Any:
+        return cell if is_scratch(cell) else super().execute_cell(cell, *where, **options)
 
     def process_message(self, msg: dict[str, Any], *where: Any, **kwargs: Any) -> Any:
         if msg["msg_type"] == "update_display_data":

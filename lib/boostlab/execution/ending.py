@@ -10,6 +10,7 @@ from papermill.exceptions import PapermillExecutionError
 from papermill.execute import raise_for_execution_errors
 
 from boostlab.errors import LabError, is_lab_error
+from boostlab.notebook.document import is_scratch
 from boostlab.tracking.facts import TAG_LENGTH
 
 
@@ -73,4 +74,5 @@ def to_papermill(error: BaseException, label: str) -> BaseException:
 
 
 def _should_have_run(cell: Any) -> bool:
-    return bool(cell.cell_type == "code" and cell.source.strip() and "skip-execution" not in cell.metadata.get("tags", []))
+    is_left_out = is_scratch(cell) or "skip-execution" in cell.metadata.get("tags", [])
+    return bool(cell.cell_type == "code" and cell.source.strip() and not is_left_out)

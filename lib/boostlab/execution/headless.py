@@ -29,7 +29,7 @@ from boostlab.tracking import environment
 from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import Owner, open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store
-from boostlab.tracking.summary import describe_loss, describe_outcome
+from boostlab.tracking.summary import describe_loss, describe_outcome, read_results
 
 PAPERMILL_STARTUP_TIMEOUT_S = 60  # papermill passes it on if the user gives no --start-timeout
 IOPUB_TIMEOUT_S = 600  # for the last outputs of a cell; nbclient's 4 seconds failed runs on a busy machine
@@ -111,7 +111,10 @@ class _Execution:
         notebook = self._record.shareable()
         if ending.error is None:
             ending = find_ending(notebook)
-        summary = describe_outcome(self._owner, ending.status, ending.tags.get("boostlab.reason", ""))
+        results = read_results(self._owner.journal)
+        self._record.report(metrics=results.metrics, tags=results.tags)
+        reason = ending.tags.get("boostlab.reason", "")
+        summary = describe_outcome(self._owner.facts, results, status=ending.status, reason=reason)
         self._owner.note_end(notebook, ending.status, ending.tags)  # from here on the courier may remove the journal
         signals.restore()  # the journal has the final status: a signal can no longer falsify it
         self._deliver(notebook, ending)

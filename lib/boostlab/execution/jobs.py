@@ -1,7 +1,7 @@
 """Headless executions in the background: papermill's command in a process of its own, with progress and a stop.
 
 The process has the same engine, the same checks and the same run as a papermill command in a terminal. It reports its status
-in a small file, which is replaced at each step.
+in a small file, which is replaced at each step of the notebook and at each update of a progress line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +34,7 @@ from boostlab.tracking.store import find_project
 
 State = Literal["starting", "running", "finished", "failed", "stopped"]
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+COUNTED = re.compile(r"\b([\d,]+) of ([\d,]+)\b")  # in a progress line: "round 812 of 1,000"
 STATUS_VARIABLE = "BOOSTLAB_STATUS"  # in the environment of an execution: the status file that its parent process reads
 
 
@@ -41,10 +42,26 @@ STATUS_VARIABLE = "BOOSTLAB_STATUS"  # in the environment of an execution: the s
 class Status:
     """Progress of an execution."""
 
-    cell: int = 0  # number of executed cells
-    cells: int = 0  # number of all cells
-    note: str = ""  # progress line of the running cell, such as the rounds of a training
-    run: RunFacts | None = None  # set once the run is made
+    cell: int = 0  #: number of executed cells
+    cells: int = 0  #: number of all cells
+    step: str = ""  #: heading above the running cell
+    note: str = ""  #: progress line of the running cell, such as the rounds of a training
+    run: RunFacts | None = None  #: set once the run is made
+    metrics: dict[str, float] = field(default_factory=dict)  #: final metrics, once all cells have run
+    tags: dict[str, str] = field(default_factory=dict)  #: what the run has recorded as tags, once all cells have run
+
+    @property
+    def share(self) -> float | None:
+        """The finished share of the cells, from 0 to 1; a progress line counts within its cell. None: no cell has begun."""
+        if not self.cells:
+            return None
+        counted = COUNTED.search(self.note)
+        done, most = (int(number.replace(",", "")) for number in counted.groups()) if counted else (0, 1)
+        return min(1.0, (self.cell + done / max(done, most, 1)) / self.cells)
+
+    def describe(self) -> str:
+        """Return the step and its progress line: ``Training, round 812 of 1000 · valid rmse 53.8``."""
+        return ", ".join(part for part in (self.step, self.note) if part)
 
 
 def write_status(status: Status) -> None:
@@ -72,6 +89,7 @@ class Job:
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._log, self._status_file = self._folder / "log", self._folder / "status.json"
         self._stopped = False
+        self._started, self._ended_s = time.monotonic(), 0.0
         command = [sys.executable, "-P", "-m", "papermill", str(notebook), str(output), "-f", "/dev/stdin", "--no-progress-bar"]
         env = environment.outside() | {STATUS_VARIABLE: str(self._status_file)}
         with self._log.open("w") as log:
@@ -100,11 +118,23 @@ class Job:
         return Status(**values | {"run": values["run"] and RunFacts.from_json(values["run"])})
 
     @property
+    def duration_s(self) -> float:
+        """Seconds since the start; of an ended execution, until its end was first noticed here."""
+        if self._process.poll() is not None and not self._ended_s:
+            self._ended_s = time.monotonic() - self._started
+        return self._ended_s or time.monotonic() - self._started
+
+    @property
+    def log(self) -> list[str]:
+        """Lines that the command has written so far."""
+        return ESCAPES.sub("", self._log.read_text(errors="replace")).strip().splitlines()
+
+    @property
     def message(self) -> str:
         """Error message of papermill's command; empty unless it failed."""
         if self._process.poll() in (None, 0) or self._stopped:
             return ""
-        lines = ESCAPES.sub("", self._log.read_text(errors="replace")).strip().splitlines()
+        lines = self.log
         starts = [number for number, line in enumerate(lines) if line.startswith("Error: ")]
         return "\n".join(lines[starts[-1] :]).removeprefix("Error: ") if starts else "\n".join(lines[-1:])
 

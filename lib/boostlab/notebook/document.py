@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 from boostlab.redaction import redact
 
 UNSAFE = re.compile(r"[^\w .,()+=@-]")  # an MLflow server takes a # or % in the name of an artifact as part of an address
-HEADING = re.compile(r"^#+ (.+)", re.MULTILINE)
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -27,20 +26,32 @@ def name_notebook(source: object) -> str:
     return Path(source).stem if isinstance(source, str | Path) and str(source) != "-" else "notebook"
 
 
-def map_headings(path: Path) -> dict[str, str]:
-    """Return the heading above each code cell of a notebook's file by the cell's id; nothing if the file cannot be read."""
+def is_scratch(cell: Mapping[str, Any]) -> bool:
+    """Tell whether a code cell is tagged ``scratch``: it is for trying things out, and headless runs skip it."""
+    return cell["cell_type"] == "code" and "scratch" in cell["metadata"].get("tags", [])
+
+
+def find_step(cells: Sequence[Any], position: int) -> str:
+    """Return the last Markdown heading above a cell: the step of the notebook to which the cell belongs.
+
+    Examples
+    --------
+    >>> cells = [{"cell_type": "markdown", "source": "## Training"}, {"cell_type": "code", "source": "fit()"}]
+    >>> find_step(cells, 1)
+    'Training'
+    """
+    sources = ["".join(cell["source"]) for cell in cells[: position + 1] if cell["cell_type"] == "markdown"]
+    headings = [line for source in sources for line in source.splitlines() if re.match("#+ ", line)]
+    return headings[-1].lstrip("# ").strip() if headings else ""
+
+
+def map_steps(path: Path) -> dict[str, str]:
+    """Return the step of each cell of a notebook's file by the cell's id; nothing if the file cannot be read."""
     try:
         cells = json.loads(path.read_bytes())["cells"]
-        headings, heading = {}, ""
-        for cell in cells:
-            if cell["cell_type"] == "markdown":
-                found = HEADING.search("".join(cell["source"]))
-                heading = found[1].strip() if found else heading
-            elif "id" in cell:
-                headings[cell["id"]] = heading
+        return {cell["id"]: find_step(cells, position) for position, cell in enumerate(cells) if "id" in cell}
     except (OSError, ValueError, LookupError, TypeError):
         return {}
-    return headings
 
 
 def stage_notebook(notebook: Any, name: str, folder: Path, *, secrets: frozenset[str] = frozenset()) -> Path:

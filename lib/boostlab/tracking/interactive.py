@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from boostlab.errors import LabError
-from boostlab.notebook.document import map_headings
+from boostlab.notebook.document import map_steps
 from boostlab.notebook.session import find_session, find_shell, save_notebook
 from boostlab.notebook.status import status_line
 from boostlab.signals import sigint_noted
@@ -38,7 +38,7 @@ class InteractiveRun:
         self._counts: dict[str, int] = {}  # by cell: the number of its last execution
         self._failing: set[str] = set()  # cells whose last execution failed
         self._shell = find_shell()
-        self._headings = map_headings(Path(owner.facts.output_path)) if owner.facts.output_path else {}
+        self._steps = map_steps(Path(owner.facts.output_path)) if owner.facts.output_path else {}
         if self._shell is not None:
             self._shell.events.register("pre_run_cell", self._show_step)
             self._shell.events.register("post_run_cell", self._note_cell)
@@ -58,7 +58,7 @@ class InteractiveRun:
         self._end("FAILED" if self._failing else "KILLED", f"{reason}: the notebook was run again from the top.")
 
     def _show_step(self, info: Any) -> None:
-        status_line.show(step=self._headings.get(str(getattr(info, "cell_id", "")), ""))
+        status_line.show(step=self._steps.get(str(getattr(info, "cell_id", "")), ""))
 
     def _note_cell(self, result: Any) -> None:
         """Count failed cells, and end the run after the last cell."""

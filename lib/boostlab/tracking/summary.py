@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from boostlab.display.markdown import escape, format_code, format_link, format_table
@@ -13,23 +14,41 @@ from boostlab.redaction import MASK
 from boostlab.tracking.facts import FINDINGS_TAG, RunFacts
 
 if TYPE_CHECKING:
+    from boostlab.tracking.journal import Journal
     from boostlab.tracking.owner import Owner
 
 
-def describe_outcome(owner: Owner, status: str, reason: str) -> str:
-    """Return a few lines on an ended run whose journal is still there, for papermill's log."""
-    facts, receipts, entries = owner.facts, owner.journal.receipts(), list(owner.journal.entries())
+@dataclass(frozen=True)
+class Results:
+    """What a run has recorded, as far as its journal is still there."""
+
+    metrics: dict[str, float]  #: final ones
+    tags: dict[str, str]
+    versions: list[tuple[str, int]]  #: name and number of each registered version
+
+
+def read_results(journal: Journal) -> Results:
+    """Return what a run has recorded so far."""
+    receipts, entries = journal.receipts(), list(journal.entries())
     metrics = [entry.content for entry in entries if entry.type == "metrics"]
-    final = {name: value for entry in metrics if entry["final"] for name, value, *_ in entry["points"]}
     tags = [entry.content for entry in entries if entry.type == "tags"]
-    findings = json.loads({name: value for entry in tags for name, value in entry.items()}.get(FINDINGS_TAG, "[]"))
     models = [(entry.content["register_as"], receipts.get(entry.start, {})) for entry in entries if entry.type == "model"]
+    return Results(
+        metrics={name: value for entry in metrics if entry["final"] for name, value, *_ in entry["points"]},
+        tags={name: value for entry in tags for name, value in entry.items()},
+        versions=[(name, receipt["version"]) for name, receipt in models if "version" in receipt],
+    )
+
+
+def describe_outcome(facts: RunFacts, results: Results, *, status: str, reason: str) -> str:
+    """Return a few lines on an ended run, for papermill's log."""
+    findings = json.loads(results.tags.get(FINDINGS_TAG, "[]"))
     start = f" while this runs: {facts.ui.command}" if facts.ui.command else ""
     lines = [
         f"Run {facts.run_name}: {status} after {time.time() - facts.start_time / 1000:.1f} s. {reason}".rstrip(),
-        *(f"  {name:<27} {value:.6g}" for name, value in final.items()),
+        *(f"  {name:<27} {value:.6g}" for name, value in results.metrics.items()),
         *(f"  finding: {' '.join(text.split())}" for text in findings),
-        *(f"  registered as {name} version {receipt['version']}" for name, receipt in models if "version" in receipt),
+        *(f"  registered as {name} version {version}" for name, version in results.versions),
         f"  experiment {facts.experiment}, run {facts.run_id}",
         f"  see {facts.run_url}{start}",
     ]

@@ -11,6 +11,7 @@ from tests.support.runs import make_facts
 from boostlab.comparison.paired import Difference
 from boostlab.comparison.search import find_named
 from boostlab.comparison.steps import Comparison, PairSummary
+from boostlab.display.tables import Link
 from boostlab.errors import LabError
 from boostlab.tracking.ui import MlflowUI
 
@@ -54,18 +55,29 @@ def test_shows_what_differs_between_runs_and_their_metrics(client: Any) -> None:
 
     table = comparison.tabulate_runs()
 
-    columns = ["rank", "run", "eta", "note", "best_valid_rmse", "best_iteration", "fit_time_s", "duration (s)", "data"]
-    assert table.columns == [*columns, "run id"]
-    assert table.rows[0] == [1, "a", 0.3, f"{long[:120]}…", 2.0, 7, 0.5, 2.5, "table d1 · d1", best]
-    assert {row[0]: row[1:] for row in comparison.tabulate_parameters(comparison.selection.runs).rows}["eta"] == [0.3, 0.1]
+    assert table.columns[3:] == ["best_valid_rmse", "best_iteration", "fit_time_s", "duration (s)", "runs"]
+    link = Link("a", f"http://127.0.0.1:5000/#/experiments/{comparison.selection.runs[0].info.experiment_id}/runs/{best}")
+    assert table.rows[0] == [1, link, f"eta 0.3 · note {long[:120]}…", 2.0, 7, 0.5, 2.5, "1"]
+    differing = {row[0]: row[1:] for row in comparison.tabulate_parameters(comparison.selection.runs).rows}
+    assert differing["eta"] == [0.3, 0.1] and differing["run"][0] == link
+
+
+def test_runs_of_one_configuration_are_one_row_with_a_count_and_links(client: Any) -> None:
+    for name, value, eta, seed in (("a", 2.0, 0.1, 0), ("b", 3.0, 0.3, 0), ("c", 4.0, 0.1, 1), ("d", 5.0, 0.1, 1)):
+        record_run(client, name, metrics=scores(value), eta=eta, seed=seed)
+
+    first, second = Comparison(client, compare_settings()).tabulate_runs().rows
+    assert [str(item) for item in (*first[:4], first[-1])] == ["1", "a", "eta 0.1", "2.0", "3 (c 4; d 5)"]
+    assert [str(item) for item in (*second[:4], second[-1])] == ["2", "b", "eta 0.3", "3.0", "1"]
 
 
 def test_shows_one_run_of_each_other_data_set(client: Any) -> None:
     record_run(client, "a", digest="d2", metrics=scores(1))
-    newest = record_run(client, "b", digest="d2", metrics=scores(2))
+    record_run(client, "b", digest="d2", metrics=scores(2))
     record_run(client, "c", metrics=scores(3))
 
-    assert Comparison(client, compare_settings()).tabulate_others().rows == [["table d2 · split d2", "b", newest]]
+    ((rows, run),) = Comparison(client, compare_settings()).tabulate_others().rows
+    assert (rows, str(run)) == ("table d2 · split d2", "b") and isinstance(run, Link)
 
 
 def test_chooses_the_best_run_and_the_best_of_another_configuration(client: Any) -> None:

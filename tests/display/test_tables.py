@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from bs4 import BeautifulSoup
 
-from boostlab.display.tables import Link, Table
+from boostlab.display.tables import Details, Link, Table
 
 TABLE = Table("Runs", ["name", "rmse"], [["<b>$x$</b>", 1.23456], [Link("a", "http://host/"), None]], marked=[1])
 
@@ -26,6 +26,15 @@ def test_shows_a_text_of_any_kind_as_text() -> None:
     assert page.find_all("img") == [] and evil in repr(table)
     assert [item.get_text() for item in page.find_all(["caption", "th", "td"])] == [evil, evil, "n", evil, "1", evil, ""]
     assert page.find_all("a")[0]["href"] == 'http://h/#/a"b'
+
+
+def test_details_open_on_demand_and_are_text() -> None:
+    table = Table("t", ["gate"], [[Details("overridden", ["<b>rule</b>: failed", Link("a", "http://host/")])]])
+    page = BeautifulSoup(table._repr_html_(), "html.parser")
+    assert [one.get_text() for one in page.select("details:not([open]) > summary")] == ["overridden"]
+    assert [one.get_text() for one in page.select("details > div")] == ["<b>rule</b>: failed", "a"]
+    assert [one["href"] for one in page.select("details a")] == ["http://host/"]
+    assert repr(table).splitlines()[-1] == "overridden (<b>rule</b>: failed; a)"
 
 
 def test_says_that_it_has_no_rows() -> None:

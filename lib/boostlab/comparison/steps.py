@@ -11,21 +11,25 @@ import lazy_loader
 from boostlab.comparison.candidates import compare_runs
 from boostlab.comparison.configurations import configure, find_differing, group_seeds, list_varying, to_value
 from boostlab.comparison.paired import Difference
-from boostlab.comparison.search import find_named, read_dataset
+from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import select_runs
 from boostlab.comparison.settings import Compare
 from boostlab.display.markdown import escape, format_code, format_link, format_table
-from boostlab.display.tables import Table
+from boostlab.display.tables import Details, Link, Table
 from boostlab.errors import LabError
 from boostlab.models.packaging import fetch_predictor
 from boostlab.models.registration import register_run
 from boostlab.tracking.facts import RunFacts
+from boostlab.tracking.store import Store
+from boostlab.tracking.ui import MlflowUI, find_ui
 
 if TYPE_CHECKING:
+    from IPython.display import Image
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+    from boostlab import tracking
     from boostlab.comparison import plots
 else:  # seaborn takes half a second to load: not before the first figure
     plots = lazy_loader.load("boostlab.comparison.plots", suppress_warning=True)
@@ -45,6 +49,7 @@ class PairSummary:
     runs: Sequence[Run] = ()
     difference: Difference | None = None
     reason: str = ""
+    ui: MlflowUI | None = None  #: has the pages of the runs
 
     @property
     def tags(self) -> dict[str, str]:
@@ -55,8 +60,12 @@ class PairSummary:
         """Return the difference as a sentence in Markdown, or the reason why there is none."""
         if self.difference is None:
             return escape(self.reason)
-        champion, challenger = (format_code(run.info.run_name) for run in self.runs)
+        champion, challenger = (self._name(run) for run in self.runs)
         return self.difference.describe(f"the champion {champion}", f"the challenger {challenger}")
+
+    def _name(self, run: Run) -> str:
+        name = str(run.info.run_name)
+        return format_link(name, self.ui.run_url(run.info.experiment_id, run.info.run_id)) if self.ui else format_code(name)
 
 
 class Comparison:
@@ -64,6 +73,8 @@ class Comparison:
 
     def __init__(self, client: MlflowClient, settings: Compare) -> None:
         self._client, self._settings = client, settings
+        self._ui = find_ui(Store(client.tracking_uri))
+        self._summaries: dict[tuple[str, ...], PairSummary] = {}  # by the ids of champion and challenger
         self.selection = select_runs(client, settings)
 
     def describe(self) -> str:
@@ -85,22 +96,27 @@ class Comparison:
         return said if count > 1 else f"{said} A comparison takes two runs: train another one, as {MORE}."
 
     def tabulate_runs(self) -> Table:
-        """Return the ranking: parameters that differ, metrics, duration, data and id of each run."""
-        runs = self.selection.runs
-        params, metrics = find_differing(runs), self._choose_metrics()
+        """Return the ranking of configurations by their best run: what differs, its metrics, and links to the other runs."""
+        runs, metrics = self.selection.runs, self._choose_metrics()
+        params = [name for name in find_differing(runs) if name != "seed"]
+        groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
+        for run in runs:
+            groups.setdefault(configure(run), []).append(run)
         rows = []
-        for rank, run in enumerate(runs, 1):
-            values = [_shorten(run.data.params.get(name)) for name in params] + [_read_metric(run, name) for name in metrics]
-            duration_s = round((run.info.end_time - run.info.start_time) / 1000, 1) if run.info.end_time else None
-            rows.append([rank, run.info.run_name, *values, duration_s, str(read_dataset(run)), run.info.run_id])
-        columns = ["rank", "run", *params, *metrics, "duration (s)", "data", "run id"]
-        return Table("Runs, the best first", columns, rows, marked=[0] if rows else [])
+        for rank, (best, *others) in enumerate(groups.values(), 1):
+            values = [f"{name} {_shorten(best.data.params[name])}" for name in params if name in best.data.params]
+            duration_s = round((best.info.end_time - best.info.start_time) / 1000, 1) if best.info.end_time else None
+            figures = [*(_read_metric(best, name) for name in metrics), duration_s]
+            more = [self._link(run, f" {run.data.metrics[self.selection.metric]:.5g}") for run in others]
+            count = Details(str(1 + len(more)), more) if more else "1"
+            rows.append([rank, self._link(best), " · ".join(values) or "one configuration", *figures, count])
+        columns = ["rank", "best run", "configuration", *metrics, "duration (s)", "runs"]
+        return Table("Configurations, the best first", columns, rows, marked=[0] if rows else [])
 
     def tabulate_others(self) -> Table:
         """Return one run on each other split or data set, without metrics, which cannot be compared."""
-        others = self.selection.others.items()
-        rows = [[str(judging), run.info.run_name, run.info.run_id] for judging, run in others]
-        return Table("Another split or other data: one recent run each, not comparable", ["rows", "run", "run id"], rows)
+        rows = [[str(judging), self._link(run)] for judging, run in self.selection.others.items()]
+        return Table("Another split or other data: one recent run each, not comparable", ["rows", "run"], rows)
 
     def plot_spread(self) -> Figure:
         """Draw the metric of each configuration over its seeds."""
@@ -157,18 +173,24 @@ class Comparison:
     def tabulate_parameters(self, pair: Sequence[Run]) -> Table:
         """Return the parameters in which champion and challenger differ."""
         rows = [[name, *(_shorten(run.data.params.get(name, "–")) for run in pair)] for name in find_differing(pair)]
+        rows = [["run", *map(self._link, pair)], *rows] if pair else []
         return Table("Parameters that differ", ["parameter", "champion", "challenger"], rows)
 
     def compare(self, pair: Sequence[Run]) -> PairSummary:
         """Compare the models of champion and challenger on rows that neither has learned from."""
         if len(pair) < 2:
             return PairSummary(reason="A comparison on the same rows takes two runs.")
-        champion, challenger = pair
-        metric = self.selection.metric if self.selection.metric.startswith("test_") else ""
-        try:
-            return PairSummary(pair, compare_runs(self._client, champion=champion, challenger=challenger, metric=metric))
-        except LabError as error:
-            return PairSummary(pair, reason=str(error))
+        key = tuple(run.info.run_id for run in pair)
+        if key not in self._summaries:
+            self._summaries[key] = self._compare(pair)
+        return self._summaries[key]
+
+    def log_difference(self, record: tracking.Run, pair: Sequence[Run]) -> Image:
+        """Compare champion and challenger, record the result, and return the figure of the difference."""
+        summary = self.compare(pair)
+        record.log_tags(summary.tags)
+        record.log_metrics(self.list_metrics(summary))
+        return record.log_figure(self.plot_difference(summary), "difference")
 
     def plot_difference(self, pair: PairSummary) -> Figure:
         """Draw the difference between champion and challenger."""
@@ -215,6 +237,18 @@ class Comparison:
         if facts.ui.command:
             rows["links"] = f"work while this runs: {format_code(facts.ui.command)}"
         return f"{format_table(rows)}\n\n{pair.describe()}"
+
+    def _compare(self, pair: Sequence[Run]) -> PairSummary:
+        champion, challenger = pair
+        metric = self.selection.metric if self.selection.metric.startswith("test_") else ""
+        try:
+            difference = compare_runs(self._client, champion=champion, challenger=challenger, metric=metric)
+        except LabError as error:
+            return PairSummary(pair, reason=str(error), ui=self._ui)
+        return PairSummary(pair, difference, ui=self._ui)
+
+    def _link(self, run: Run, more: str = "") -> Link:
+        return Link(f"{run.info.run_name}{more}", self._ui.run_url(run.info.experiment_id, run.info.run_id))
 
     def _choose_metrics(self) -> list[str]:
         """Return the metric of the comparison, and how long training took. Test metrics would tempt to choose by them."""

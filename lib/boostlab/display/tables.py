@@ -9,7 +9,7 @@ from typing import Any
 from boostlab.display.html import render_html
 from boostlab.errors import show_controls
 
-SHORT = 24  # characters: such a cell is one line
+SHORT, LONG = 18, 40  # characters: a shorter cell is one line, a longer one gets a wider column
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,17 @@ class Link:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class Details:
+    """A short text that opens to show more: a sentence or links."""
+
+    text: str
+    more: Sequence[Any]
+
+    def __str__(self) -> str:
+        return f"{self.text} ({'; '.join(map(str, self.more))})"
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class Table:
         """Return HTML in which neither a browser nor MathJax interprets the content of a cell."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.columns)
         figures = [all(isinstance(item, int | float | None) for item in column) for column in columns]
-        cells = [[(_plain(item), _class(item), _address(item)) for item in row] for row in self.rows]
+        cells = [[_Cell.of(item) for item in row] for row in self.rows]
         heads = list(zip(self.columns, figures, strict=True))
         return render_html("table.html.j2", table=self, heads=heads, cells=cells)
 
@@ -51,8 +62,25 @@ class Table:
         return "\n".join([self.title, *text])
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """What the template shows of an item: its text, how it is aligned, its address, and what opens below it."""
+
+    text: str
+    kind: str
+    address: str
+    more: Sequence[_Cell] = ()
+
+    @classmethod
+    def of(cls, item: Any) -> _Cell:
+        if isinstance(item, Details):
+            return cls(_plain(item.text), "details", "", [cls.of(each) for each in item.more])
+        return cls(_plain(item), _class(item), _address(item))
+
+
 def _class(item: Any) -> str:
-    return "number" if isinstance(item, int | float) else "short" if len(_plain(item)) < SHORT else ""
+    length = len(_plain(item))
+    return "number" if isinstance(item, int | float) else "short" if length < SHORT else "long" if length > LONG else ""
 
 
 def _address(item: Any) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from boostlab.comparison.search import read_rows
-from boostlab.display.tables import Link, Table
+from boostlab.display.tables import Details, Link, Table
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import ALIASES, INFERRED, Transition
 from boostlab.registry.view import ModelView, Version, describe_age, list_models, read_run
@@ -95,9 +95,9 @@ def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float],
     return str(run.info.run_name), dict(run.data.metrics), str(run.info.experiment_id), read_rows(run).digest
 
 
-def _show_gate(item: Transition) -> str:
-    """Return the gate's verdict and, if it was overridden, the failed rules with their evidence."""
+def _show_gate(item: Transition) -> str | Details:
+    """Return the gate's verdict, which opens to show the failed rules with their evidence if it was overridden."""
     rules: dict[str, Any] = item.gate.get("rules", {})
     evidence: dict[str, Any] = item.gate.get("evidence", {})
     failed = [f"{name.replace('_', ' ')}: {evidence.get(name, 'failed')}" for name, outcome in rules.items() if outcome == "fail"]
-    return f"{item.verdict} ({'; '.join(failed)})" if failed else item.verdict
+    return Details(item.verdict, failed) if failed else item.verdict

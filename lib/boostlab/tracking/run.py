@@ -80,8 +80,23 @@ class Run:
     ) -> None:
         self._journal, self._interactive = journal, interactive
         self._secrets = secrets | environment_secrets()
+        self._is_recording = True
         self.facts = journal.facts()
         self.findings: list[str] = []
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run takes no more records; a headless run ends after its kernel."""
+        return self._interactive is not None and self._interactive.ended
+
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """Record nothing in this context: for what is shown again after the run has ended."""
+        self._is_recording = False
+        try:
+            yield
+        finally:
+            self._is_recording = True
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Record final results, each a number."""
@@ -165,8 +180,8 @@ class Run:
             files = Path(temporary) / "files"
             write_model(predictor, example, files)
             entry = self._add("model", {"name": "model", "register_as": register_as}, files)
-        receipt = self._journal.wait(entry) or {}
-        if "refused" in receipt:
+        receipt = (entry and self._journal.wait(entry)) or {}
+        if entry and "refused" in receipt:
             self._journal.add_receipt(entry, {**receipt, "is_raised": True})
         _raise_refusal(receipt)
         return receipt
@@ -208,6 +223,8 @@ class Run:
             self._interactive.finish()
 
     def _log_file(self, path: str, write: Callable[[Path], object]) -> None:
+        if not self._is_recording:
+            return
         with self._make_folder() as temporary:
             files = Path(temporary) / "files"
             (files / path).parent.mkdir(parents=True)
@@ -231,8 +248,10 @@ class Run:
         numbers = [(name, _to_number(name, value), now, step) for name, value, step in points]
         self._add("metrics", {"points": numbers, "final": final})
 
-    def _add(self, entry_type: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry:
-        if self._interactive is not None and self._interactive.ended:
+    def _add(self, entry_type: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry | None:
+        if not self._is_recording:
+            return None
+        if self.has_ended:
             raise LabError("This run has ended. Run the notebook from the top to begin another.")
         return self._journal.add(entry_type, redact(dict(facts), self._secrets), files)
 

@@ -40,6 +40,13 @@ def test_reads_each_of_two_statements_on_a_line() -> None:
     assert [(p.name, p.default) for p in read_parameters(notebook("a: int = 1; b: str = ';'"))] == [("a", 1), ("b", ";")]
 
 
+def test_a_comment_line_with_two_signs_names_the_group_of_the_lines_below() -> None:
+    source = "a: int = 1  ## help\n## Data\n# not a heading\nb: int = 2\nc: int = 3  # ## help\n##  Tree\nd: int = 4"
+    found = read_parameters(notebook(source))
+
+    assert [(one.group, one.help) for one in found] == [("", "help"), ("Data", ""), ("Data", "help"), ("Tree", "")]
+
+
 def test_reads_a_source_that_is_kept_as_lines() -> None:
     expected = (Parameter("a", "int", int, 1, "one"), Parameter("b", "bool", bool, True, ""))
 

@@ -52,12 +52,87 @@ def test_refuses_values_that_the_settings_refuse_until_they_are_corrected(tiny: 
     names = tiny.fields["names"].control
     for wrong, words in (("[a, 1]", "takes text, not 1"), ("[a", "cannot be read"), ("a", "takes a list")):
         names.value = wrong
-        assert tiny.start_button.disabled and words in tiny.message.value
+        assert tiny.start_button.disabled and words in tiny.message.value and words in tiny.fields["names"].row.children[-1].value
         tiny.start()
         assert tiny.rows == []
     names.value = "[a, b]"
     assert not tiny.start_button.disabled and "names" in tiny.message.value
-    assert tiny.fields["maybe"].value is None
+    assert tiny.fields["maybe"].value is None and "cannot be read" not in tiny.fields["names"].row.children[-1].value
+
+
+def shown(form: Form) -> dict[str, list[str]]:
+    """Return the names that each section on the screen shows."""
+    return {
+        section.button.description: [
+            field.parameter.name
+            for field in section.fields
+            if field.row.layout.display != "none" and section._rows.layout.display != "none"
+        ]
+        for section in form.sections
+        if section.is_shown
+    }
+
+
+def test_shows_the_common_group_first_and_others_on_demand() -> None:
+    form = show_form(TRAIN)
+    assert list(shown(form))[1:] == ["▸ Data", "▸ Split", "▸ Objective", "▸ Tree", "▸ Sampling", "▸ Run"]
+    assert shown(form)["▾ Common"][:4] == ["dataset", "target", "eta", "max_depth"] and shown(form)["▸ Tree"] == []
+    form.sections[4].button.click()
+    assert "gamma" in shown(form)["▾ Tree"]
+    form.search.value = "penalty l1"
+    assert shown(form) == {"▾ Tree": ["reg_alpha"]}
+    form.search.value = "no such word"
+    assert shown(form) == {} and form.no_match.layout.display == ""
+    form.search.value = ""
+    form.fields["seed"].control.value = "7"
+    form.only_changed.value = True
+    assert shown(form) == {"▾ Sampling · 1 changed": ["seed"]}
+    form.reset_button.click()
+    assert shown(form) == {} and form.fields["seed"].value == 0
+    form.only_changed.value = False
+    assert shown(form)["▾ Common"] and form.no_match.layout.display == "none"
+
+
+def test_a_value_out_of_range_stays_as_typed_with_its_error() -> None:
+    form = show_form(TRAIN)
+    form.fields["eta"].control.value = "1.5"
+    assert form.fields["eta"].control.value == "1.5" and form.start_button.disabled
+    for text in (form.message.value, form.fields["eta"].row.children[-1].value):
+        assert "eta = 1.5 is out of range. Allowed: 0 &lt;= eta &lt;= 1." in text
+    assert "out of range" not in form.fields["max_depth"].row.children[-1].value
+
+
+def test_presets_fill_the_form_and_are_saved_under_new_names(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    folder = tmp_path / "parameters" / "train"
+    folder.mkdir(parents=True)
+    (folder / "shallow.yaml").write_text("eta: 0.3\nmax_depth: 2")
+    (folder / "wrong.yaml").write_text("eta: 3")
+    shutil.copy(TRAIN, tmp_path)
+    form = show_form(tmp_path / "train.ipynb")
+    form.fields["seed"].control.value = "7"
+    form.preset.value = "shallow"
+    assert "differs from the defaults: eta, max_depth" in form.message.value  # and no longer the seed
+    form.preset.value = "wrong"
+    assert "eta = 3 is out of range" in form.message.value and form.fields["eta"].value == 0.3
+    form.preset_name.value = "shallow"
+    form.save_button.click()
+    assert "exists, and no preset is overwritten" in form.message.value
+    form.preset_name.value = "mine"
+    form.save_button.click()
+    assert "mine" in dict(form.preset.options) and (folder / "mine.yaml").read_text().endswith("\neta: 0.3\nmax_depth: 2\n")
+    form.reset_button.click()
+    form.preset.value = "mine"
+    assert form.fields["max_depth"].value == 2
+
+
+def test_says_which_cells_a_headless_run_executes(write_notebook: Callable[..., Path]) -> None:
+    path = write_notebook("1", "2")
+    assert "executes all cells of the saved file, and would skip" in show_form(path).widget.children[0].value
+    document = nbformat.read(path, as_version=4)
+    document.cells[1].metadata.tags = ["scratch"]
+    nbformat.write(document, path)
+    assert "skips 1 tagged" in show_form(path).widget.children[0].value
 
 
 @pytest.mark.slow
@@ -65,16 +140,19 @@ def test_starts_headless_runs_and_stops_one(tiny: Form, look: Look) -> None:
     tiny.fields["names"].control.value = "[a, b]"
     tiny.fields["password"].control.value = "hunter22"
     tiny.start()
-    tiny.fields["x"].control.value = 9
+    tiny.fields["x"].control.value = "9"
     tiny.start()
     (row, other_row) = tiny.rows
     first, second = row.job, other_row.job
     assert first.wait(TIMEOUT_S) == "finished", first.message
-    wait_until(lambda: "✓" in row.text.value and "/runs/" in row.text.value)
+    wait_until(lambda: "✓" in row.title.value and "/runs/" in row.title.value)
+    assert "password = ***" in row.text.value and "hunter22" not in row.text.value
+    row.log_button.click()
+    assert "FINISHED" in row.log.value and "hunter22" not in row.log.value
     wait_until(lambda: second.state == "running")
     other_row.stop_button.click()
     assert second.wait(TIMEOUT_S) == "stopped"
-    wait_until(lambda: "■" in other_row.text.value)
+    wait_until(lambda: "■" in other_row.title.value)
 
     runs = {run.data.params["x"]: run for run in all_runs(look())}
     assert {x: run.info.status for x, run in runs.items()} == {"1": "FINISHED", "9": "KILLED"}

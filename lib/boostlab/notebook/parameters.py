@@ -44,6 +44,7 @@ class Parameter:
     type: Any  #: the type that `annotation` names
     default: Any  #: the literal after the equals sign
     help: str  #: the comment after the default
+    group: str = ""  #: the heading above it, a comment line such as ``## Data``; empty without one
 
 
 def read_parameters(notebook: Mapping[str, Any]) -> tuple[Parameter, ...]:
@@ -68,7 +69,9 @@ def read_parameters(notebook: Mapping[str, Any]) -> tuple[Parameter, ...]:
         comments = _comments(source)
     except (SyntaxError, tokenize.TokenError) as error:
         raise ParameterError(f"The parameters cell is not valid Python: {error}.") from None
-    return tuple(_read_statement(statement, comments) for statement in statements)
+    lines = source.splitlines()
+    headings = {line: lines[line - 1][3:].strip() for line in comments if lines[line - 1].startswith("## ")}
+    return tuple(_read_statement(statement, comments, headings) for statement in statements)
 
 
 def check_parameters(notebook: Mapping[str, Any], given: Mapping[str, Any]) -> Settings:
@@ -116,10 +119,10 @@ def to_text(value: Any) -> str:
 
 def _comments(source: str) -> dict[int, str]:
     tokens = tokenize.generate_tokens(StringIO(source).readline)
-    return {token.start[0]: token.string.lstrip("# ").rstrip() for token in tokens if token.type == tokenize.COMMENT}
+    return {token.start[0]: token.string for token in tokens if token.type == tokenize.COMMENT}
 
 
-def _read_statement(statement: ast.stmt, comments: Mapping[int, str]) -> Parameter:
+def _read_statement(statement: ast.stmt, comments: Mapping[int, str], headings: Mapping[int, str]) -> Parameter:
     text = ast.unparse(statement)
     if not (isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value):
         raise ParameterError(f"The parameters cell has {text!r}. Each line is `name: type = default  # help`.")
@@ -132,7 +135,8 @@ def _read_statement(statement: ast.stmt, comments: Mapping[int, str]) -> Paramet
         annotation=ast.unparse(statement.annotation),
         type=_read_type(statement.annotation),
         default=default,
-        help=comments.get(statement.end_lineno or statement.lineno, ""),
+        help=comments.get(statement.end_lineno or statement.lineno, "").lstrip("# ").rstrip(),
+        group=next((headings[line] for line in sorted(headings, reverse=True) if line < statement.lineno), ""),
     )
 
 

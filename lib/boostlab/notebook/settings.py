@@ -11,6 +11,7 @@ from pydantic import Field
 from boostlab.errors import ParameterError
 from boostlab.notebook.explanation import explain_errors
 
+LOG = {"scale": "log"}  # as a field's `json_schema_extra`: people choose its values by ratios, so that a slider is logarithmic
 Count = Annotated[int, Field(ge=0)]
 ModelName = Annotated[str, Field(pattern=r"^$|^[^/:]*[^/:\s][^/:]*$", max_length=256, description="a name without / and :")]
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from boostlab.data.settings import Dataset, Seed, SplitSettings, TableSettings
 from boostlab.models.contract import Task
-from boostlab.notebook.settings import Count, ModelName, Settings, Tracked
+from boostlab.notebook.settings import LOG, Count, ModelName, Settings, Tracked
 from boostlab.training.objectives import DEFAULTS, OBJECTIVES, MetricName, ObjectiveName
 
 ALIASES = {
@@ -26,7 +26,7 @@ ALIASES = {
     "quantile_alpha": "quantiles",
 }
 Fraction = Annotated[float, Field(gt=0, le=1)]
-NotNegative = Annotated[float, Field(ge=0)]
+NotNegative = Annotated[float, Field(ge=0, json_schema_extra=LOG)]
 
 
 class Hyperparameters(Settings):
@@ -38,7 +38,7 @@ class Hyperparameters(Settings):
     objective: Literal["auto", ObjectiveName]
     quantiles: list[float]
     metric: Literal["auto", MetricName]
-    eta: Annotated[float, Field(ge=0, le=1)]
+    eta: Annotated[float, Field(ge=0, le=1, json_schema_extra=LOG)]
     max_depth: Count
     min_child_weight: NotNegative
     max_delta_step: NotNegative

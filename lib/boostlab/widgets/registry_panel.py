@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +28,15 @@ from boostlab.registry.transition import TransitionRequest, request_transition
 from boostlab.registry.view import ModelView, list_models, view_model
 from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.store import Store, as_store_error
+from boostlab.widgets.status import render_status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 POLL_S = 0.3
 WIDE = {"width": "100%", "max_width": "60em"}
-WRAPPED = {"flex_flow": "row wrap"}
+WRAPPED = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
+FITTING = {"width": "auto", "flex": "0 0 auto"}  # as wide as its text, and never narrower
 HIDDEN = {"display": "none"}
 
 
@@ -80,17 +81,19 @@ class Panel(widgets.VBox):
         self.stage = widgets.Dropdown(description="Stage", options=TARGETS, style=style)
         self.reason = widgets.Text(description="Reason", placeholder="kept in the history", style=style, layout=WIDE)
         self.override = widgets.Checkbox(description="Override the gate (needs a reason)", indent=False)
-        self.promote = widgets.Button(description="Promote", button_style="primary")
-        self.rollback = widgets.Button(description="Roll back production", layout={"width": "auto"})
-        self.refresh = widgets.Button(description="Refresh")
+        self.promote = widgets.Button(description="Promote", button_style="primary", layout=FITTING)
+        self.rollback = widgets.Button(description="Roll back production", layout=FITTING)
+        self.refresh = widgets.Button(description="Refresh", layout=FITTING)
         self.confirm = widgets.Button(description="Confirm", button_style="primary")
         self.cancel = widgets.Button(description="Cancel")
         self.stop = widgets.Button(description="Stop", layout=HIDDEN)
-        self.versions, self.results, self.history, self.question, self.status = (widgets.HTML() for _ in range(5))
+        texts = (widgets.HTML(layout={"min_width": "0", "height": "auto"}) for _ in range(6))
+        self.versions, self.results, self.history, self.question, self.obstacle, self.status = texts
         self.confirmation = widgets.VBox([self.question, widgets.HBox([self.confirm, self.cancel])], layout=HIDDEN)
         choice = widgets.HBox([self.version, self.stage], layout=WRAPPED)
         buttons = widgets.HBox([self.promote, self.rollback, self.refresh], layout=WRAPPED)
-        decision = [self.reason, self.override, buttons, self.confirmation, widgets.HBox([self.status, self.stop])]
+        running = widgets.HBox([self.status, self.stop], layout=WRAPPED)
+        decision = [self.reason, self.override, buttons, self.obstacle, self.confirmation, running]
         return [self.model, self.versions, choice, self.results, *decision, self.history]
 
     def _listen(self) -> None:
@@ -142,12 +145,13 @@ class Panel(widgets.VBox):
         self._judge("archive" if self.stage.value == ARCHIVED else "promote")
 
     def _choose_rollback(self) -> None:
-        """Set the controls to the version that was in production before, and judge the rollback."""
+        """Set the controls to the version that was in production before, judge the rollback, and ask for the confirmation."""
         assert self._view is not None
         request = request_transition(self._view, "rollback")
         with self._silently():
             self.version.value, self.stage.value = request.version, request.to_stage
         self._judge("rollback")
+        self._ask_confirmation()
 
     def _judge(self, action: TransitionAction) -> None:
         self._request = None
@@ -158,16 +162,29 @@ class Panel(widgets.VBox):
                 self._request = judge(self._client, request, self._gate)
                 self.results.value = tabulate_results(self._request.results)._repr_html_()
             except LabError as error:
-                self.results.value = _write(str(error))
+                self.results.value = render_status(str(error))
         self._allow()
 
     def _allow(self) -> None:
-        """Enable the button unless a failed rule blocks, and close the confirmation: it was for another request."""
+        """Enable the button unless something is in the way, and close the confirmation: it was for another request."""
         self.confirmation.layout.display = "none"
-        is_overridden = self.override.value and self.reason.value.strip()
-        is_free = self._request is not None and (not self._request.failed or is_overridden)
-        self.promote.disabled = self._job is not None or not is_free
+        obstacle = self._find_obstacle()
+        self.obstacle.value = render_status(f"{self.promote.description} is off: {obstacle}" if obstacle else "")
+        self.promote.tooltip = obstacle
+        self.promote.disabled = bool(obstacle)
         self.rollback.disabled = self._job is not None
+
+    def _find_obstacle(self) -> str:
+        """Return why the requested transition cannot start; empty if it can."""
+        if self._job is not None:
+            return "another transition runs."
+        if self._request is None:
+            return "this transition is not possible, for the reason above." if self.version.value else "the model has no version."
+        if not self._request.failed or (self.override.value and self.reason.value.strip()):
+            return ""
+        rules = ", ".join(item.rule.replace("_", " ") for item in self._request.failed)
+        todo = "Write a reason." if self.override.value else "To apply it all the same, override the gate and write a reason."
+        return f"the gate's rules do not allow it ({rules}). {todo}"
 
     def _ask_confirmation(self) -> None:
         request = self._request
@@ -176,7 +193,7 @@ class Panel(widgets.VBox):
         previous = request.view.version_by_stage.get(request.to_stage)
         displaced = f" This archives version {previous}, which is there now." if previous else ""
         overridden = f" The gate is overridden: {self.reason.value.strip()}" if request.failed else ""
-        self.question.value = _write(f"Change {request.describe()}?{displaced}{overridden}")
+        self.question.value = render_status(f"Change {request.describe()}?{displaced}{overridden}")
         self._say("")
         self.confirmation.layout.display = ""
         self.confirm.focus()
@@ -197,8 +214,7 @@ class Panel(widgets.VBox):
         """Show the run's progress, then its outcome and the model after it."""
         self.stop.layout.display = ""
         while job.state in ("starting", "running"):
-            cells = f"cell {job.progress.cell} of {job.progress.cells}" if job.progress.cells else "starting"
-            self._say(f"Running {self._notebook.name}: {cells} …")
+            self._say(f"Running {self._notebook.name}: {job.progress.describe() or 'starting'} …")
             await asyncio.sleep(POLL_S)
         self._job = None
         self.stop.layout.display = "none"
@@ -212,7 +228,7 @@ class Panel(widgets.VBox):
         self._allow()
 
     def _say(self, text: str, *, is_error: bool = False) -> None:
-        self.status.value = _write(text, is_error=is_error)
+        self.status.value = render_status(text, is_error=is_error)
 
     @contextmanager
     def _silently(self) -> Iterator[None]:
@@ -222,10 +238,3 @@ class Panel(widgets.VBox):
             yield
         finally:
             self._is_filling = False
-
-
-def _write(text: str, *, is_error: bool = False) -> str:
-    """Return text as HTML that shows it unchanged, keeps its lines, and is announced by screen readers."""
-    colour = "var(--jp-error-color0, #b3261e)" if is_error else "var(--jp-content-font-color1, #222)"
-    style = f"color: {colour}; white-space: pre-wrap; line-height: 1.4; max-width: 60em; overflow-wrap: anywhere"
-    return f'<div class="mathjax_ignore tex2jax_ignore" role="status" aria-live="polite" style="{style}">{escape(text)}</div>'

@@ -64,7 +64,8 @@ def test_loads_versions_under_load_without_a_lost_or_wrong_answer(versions: list
             for number in range(1, 6):
                 point(link, versions[number % 2])
                 reload(process, address)
-                wait_until(lambda wanted=answers[number % 2]: all(predict(address).content == wanted for _ in range(5)))
+                wanted = answers[number % 2]
+                wait_until(lambda: all(predict(address).content == wanted for _ in range(5)))  # noqa: B023  # called at once
         assert find_version(address) == "8"
         assert 'boostlab_requests_total{path="/invocations",status="200"}' in requests.get(f"{address}/metrics", timeout=60).text
 

@@ -15,7 +15,7 @@ from IPython.display import display
 
 from boostlab.display.html import render_html
 from boostlab.notebook.session import is_headless
-from boostlab.notebook.status import status_line
+from boostlab.notebook.status_line import status_line
 
 INTERVAL_S = 0.5
 WIDTH, HEIGHT = 560, 220  # of the curves' area, in CSS pixels

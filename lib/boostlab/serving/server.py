@@ -17,8 +17,8 @@ from pathlib import Path
 from boostlab.serving.app import App
 from boostlab.serving.log import write_line
 from boostlab.serving.metrics import Metrics
-from boostlab.serving.rate import RateLimiter
 from boostlab.serving.model import ServedModel
+from boostlab.serving.rate import RateLimiter
 from boostlab.serving.settings import (
     PREFIX,
     ServerSettings,

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from boostlab.errors import LabError
 from boostlab.notebook.document import map_steps
 from boostlab.notebook.session import find_session, find_shell, save_notebook
-from boostlab.notebook.status import status_line
+from boostlab.notebook.status_line import status_line
 from boostlab.signals import sigint_noted
 from boostlab.tracking import environment
 from boostlab.tracking.courier import Courier

@@ -191,7 +191,8 @@ class Run:
 
         Empty if the store is lost or cannot tell.
         """
-        return self._journal.wait(self._add("rivals", {"tag": tag, "prefix": prefix, "is_higher": is_higher, "file": file})) or {}
+        entry = self._add("rivals", {"tag": tag, "prefix": prefix, "is_higher": is_higher, "file": file})
+        return (entry and self._journal.wait(entry)) or {}
 
     def describe(self, model: Mapping[str, Any], register_as: str) -> str:
         """Return a Markdown table with links to the run, its experiment and its model: see :meth:`log_model`."""

@@ -51,7 +51,7 @@ def _make_widget(text: str) -> Any:
     import traitlets
 
     class Line(anywidget.AnyWidget):
-        _esm = TEMPLATES / "status.js"
+        _esm = TEMPLATES / "status_line.js"
         text = traitlets.Unicode().tag(sync=True)
 
     return Line(text=text)

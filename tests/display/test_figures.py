@@ -3,15 +3,32 @@ from __future__ import annotations
 import io
 
 import pytest
+from tests.support.colours import contrast, luminance
 
-from boostlab.display.figures import COLOURS, LINE_STYLES, choose_line, make_figure, make_grid, make_message, shorten_label
+from boostlab.display.figures import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    GREY,
+    LINE_STYLES,
+    ORANGE,
+    PURPLE,
+    WIDTH_IN,
+    choose_line,
+    finish_axes,
+    make_axes,
+    make_message,
+    make_mosaic,
+    name_ticks,
+    scale_log,
+    shorten_label,
+)
 
 
 @pytest.mark.parametrize("text", ["$x_{$", "a$b$c", "🎉 漢字", "one\ntwo\tthree", "'" * 5000, "\\frac", ""])
 def test_draws_any_label(text: str) -> None:
-    figure, axes = make_figure(2.0)
-    axes.set_title(shorten_label(text))
-    figure.savefig(io.BytesIO(), format="png")
+    axes = make_axes(2.0)
+    finish_axes(axes, shorten_label(text)).savefig(io.BytesIO(), format="png")
 
     assert len(shorten_label(text, 10).replace("\\$", "$")) <= 10
 
@@ -22,12 +39,36 @@ def test_distinguishes_as_many_lines_as_there_are_colours_and_styles() -> None:
     assert choose_line(count) == choose_line(0)
 
 
-def test_makes_axes_without_a_box_on_a_grid_of_a_given_size() -> None:
-    figure, grid = make_grid(2, 3, height_in=4.0, width_in=9.0)
+def test_makes_axes_without_a_box_of_one_width() -> None:
+    figure, panels = make_mosaic([["a", "b"], ["c", ""]], height_in=4.0)
 
-    assert grid.shape == (2, 3)
-    assert tuple(figure.get_size_inches()) == (9.0, 4.0)
-    assert not any(axes.spines[side].get_visible() for axes in grid.flat for side in ("top", "right"))
+    assert list(panels) == ["a", "b", "c"]
+    assert tuple(figure.get_size_inches()) == (WIDTH_IN, 4.0)
+    assert not any(axes.spines[side].get_visible() for axes in panels.values() for side in ("top", "right"))
+
+
+@pytest.mark.parametrize("colour", [BLUE, ORANGE, GREEN, PURPLE, GREY])
+def test_a_colour_stands_out_on_white_and_on_black(colour: str) -> None:
+    assert min(contrast(luminance(colour), luminance(ground)) for ground in ("#ffffff", "#111111")) >= 3.0
+
+
+def test_labels_are_turned_only_where_they_would_overlap() -> None:
+    for labels, angle in ((["no", "yes"], 0), (["a label of some length"] * 8, 45)):
+        axes = make_axes(2.0)
+        name_ticks(axes, labels)
+        assert {text.get_rotation() for text in axes.get_xticklabels()} == {angle}
+
+
+@pytest.mark.parametrize(("low", "high", "labels"), [(0.4, 8.0, ["0.5", "1", "2", "5"]), (0.001, 0.3, ["0.001", "0.01", "0.1"])])
+def test_a_logarithmic_scale_has_plain_numbers(low: float, high: float, labels: list[str]) -> None:
+    axes = make_axes(2.0)
+    axes.plot([low, high], [0, 1])
+    scale_log(axes, low, high)
+    axes.figure.canvas.draw()
+    left, right = axes.get_xlim()
+    ticks = zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
+    shown = [label.get_text() for label, place in ticks if left <= place <= right]
+    assert shown == labels
 
 
 def test_a_message_is_a_figure() -> None:
@@ -35,7 +76,7 @@ def test_a_message_is_a_figure() -> None:
 
 
 def test_a_legend_shows_a_label_that_starts_with_an_underscore() -> None:
-    _, axes = make_figure(2.0)
+    axes = make_axes(2.0)
     axes.plot([0, 1], label=shorten_label("_run"))
     assert [text.get_text().strip() for text in axes.legend().get_texts()] == ["_run"]
 

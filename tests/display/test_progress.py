@@ -11,6 +11,7 @@ import pytest
 import xgboost as xgb
 
 from boostlab.display import progress
+from boostlab.display.figures import BLUE, ORANGE
 from boostlab.display.progress import RoundProgress, draw_progress
 
 CURVES = {"train": [3.0, 2.0, 1.0], "valid": [3.0, 2.5, 2.4]}
@@ -59,12 +60,22 @@ def test_draws_both_curves_with_axes_and_labels() -> None:
     page = draw_progress(CURVES, metric="rmse", line="round 3 <of> 9", share=1 / 3)
     tree = ElementTree.fromstring(page)
     lines = {line.get("points"): line for line in tree.iter("polyline")}
-    assert list(lines) == ["0.0,0.0 280.0,110.0 560.0,220.0", "0.0,0.0 280.0,55.0 560.0,66.0"]
+    assert list(lines) == ["0.0,0.0 353.0,130.0 706.0,260.0", "0.0,0.0 353.0,65.0 706.0,78.0"]
+    assert [(line.get("stroke"), bool(line.get("stroke-dasharray"))) for line in lines.values()] == [
+        (BLUE, True),
+        (ORANGE, False),
+    ]
     words = [text.text for text in tree.iter("text")]
     assert {"Learning curves", "boosting round", "rmse", "train", "valid", "1", "2", "3"} <= set(words)
     bar = next(part for part in tree.iter("div") if part.get("role") == "progressbar")
     assert bar.get("aria-valuenow") == "33"
     assert "round 3 &lt;of&gt; 9" in page
+
+
+def test_leaves_only_the_line_at_the_end_because_the_figure_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    *during, last = (bundle["text/html"] for bundle in train(monkeypatch))
+    assert all("<svg" in page for page in during) and "<svg" not in last
+    assert 'aria-valuenow="100"' in last and "round 5 of 5" in last
 
 
 @pytest.mark.parametrize(

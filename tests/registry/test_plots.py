@@ -21,4 +21,4 @@ def test_the_timeline_draws_the_versions_with_the_latest_transitions_and_the_nam
     figure.canvas.draw()
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [f"version {n}" for n in range(28, 40)]
-    assert axes.get_xlabel() == "local time" and "su" in axes.get_title()
+    assert axes.get_xlabel() == "local time" and "su" in axes.get_title(loc="left")

@@ -170,7 +170,7 @@ def test_draws_the_largest_drifts() -> None:
     axes = plot_drift(frame.rename(lambda place: f"column {place}")).axes[0]
 
     assert axes.get_yticklabels()[-1].get_text() == "column 0" and len(axes.get_yticklabels()) == MAX_BARS
-    assert axes.get_title() == "Drift against the holdout (largest 30 of 40)"
+    assert axes.get_title(loc="left") == "Drift against the holdout: the largest 30 of 40"
 
 
 def test_draws_the_name_of_any_column_as_text() -> None:

@@ -43,7 +43,7 @@ def test_scores_the_rows_and_sums_up(prepare: Any, tmp_path: Path) -> None:
     assert scoring.show_version().data == f"Version 2 of `{NAME}`, in stage production."
     assert scoring.score()["prediction"].tolist() == pd.read_csv(tmp_path / "rows-scored.csv")["prediction"].head(5).tolist()
     table, figure = scoring.log_drift()
-    assert figure.data.startswith(b"\x89PNG") and set(table.index) == set(pd.read_csv(tmp_path / "rows.csv").columns)
+    assert figure.png.startswith(b"\x89PNG") and set(table.index) == set(pd.read_csv(tmp_path / "rows.csv").columns)
     counts, sentence = scoring.summarize()
     assert counts["columns"].sum() == len(table)
     assert "Version 2 scored 40 rows" in sentence.data and "with the new columns `prediction`." in sentence.data

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Picture
 from tests.support.runs import make_facts
 
-from boostlab.display.figures import make_figure
+from boostlab.display.figures import finish_axes, make_axes
 from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Tracked
@@ -67,16 +67,14 @@ def test_refuses_what_is_no_metric(journal: Journal, metrics: dict[str, Any], wo
 
 def test_records_files_and_shows_the_figure_that_it_records(journal: Journal) -> None:
     run = Run(journal)
-    figure, axes = make_figure(2.0)
-    axes.set_title("Gain")
-    shown = run.log_figure(figure, "gain")
+    shown = run.log_figure(finish_axes(make_axes(2.0), "Gain"), "gain")
     run.log_text("é", "notes/a.txt")
     run.log_table(pa.table({"a": [1, 2]}), "tables/a.parquet")
     files = {str(path.relative_to(entry.files)): path for entry in journal.entries() for path in entry.files.rglob("*.*")}
     assert sorted(files) == ["notes/a.txt", "plots/gain.png", "tables/a.parquet"]
-    assert files["plots/gain.png"].read_bytes() == shown.data
+    assert files["plots/gain.png"].read_bytes() == shown.png
     with Picture.open(files["plots/gain.png"]) as picture:
-        assert (picture.width, shown.alt) == (2 * shown.width, "Gain")
+        assert (picture.width, shown.alt) == (1.5 * shown.width, "Gain")
     assert files["notes/a.txt"].read_text(encoding="utf-8") == "é"
     assert pq.read_table(files["tables/a.parquet"]).to_pydict() == {"a": [1, 2]}
 

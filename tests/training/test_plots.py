@@ -1,51 +1,33 @@
 from __future__ import annotations
 
 import io
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pyarrow as pa
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tests.support.colours import contrast, luminance
+from tests.support.figures import CURVES, make_evaluation, make_fit, make_table
 
-from boostlab.data.splits import Part
-from boostlab.data.table import Roles, Table
-from boostlab.models.contract import Contract, Label, Task
-from boostlab.training.fit import Fit
-from boostlab.training.metrics import Evaluation
+from boostlab.display.figures import make_axes
+from boostlab.models.contract import Label
+from boostlab.training import class_plots, plots
 from boostlab.training.plots import plot_importance, plot_learning_curves, plot_target, plot_test
-
-CURVES = {"train_rmse": [3.0, 2.0, 1.0, 0.5], "valid_rmse": [3.0, 2.0, 2.5, 2.75]}
-
-
-def make_table(target: list[Any], weight: list[float] | None = None) -> Table:
-    task: Task = "classification" if isinstance(target[0], str) else "regression"
-    columns = {"price": target} | ({"w": weight} if weight else {})
-    roles = Roles(target="price", weight="w" if weight else "")
-    return Table(pa.table(columns), roles, (), name="made", source="here", task=task)
 
 
 def learning_curves() -> Figure:
-    return plot_learning_curves(Fit(cast(Any, None), CURVES, "rmse", best_iteration=1, fit_time_s=1.0, ending=""))
+    return plot_learning_curves(make_fit(CURVES))
 
 
 def importance(count: int = 3) -> Figure:
     return plot_importance({f"f{n}": float(n) for n in range(count)})
 
 
-def evaluate(
-    target: list[Any],
-    answers: np.ndarray,
-    labels: tuple[Label, ...] = (),
-    *,
-    weight: list[float] | None = None,
-    quantiles: tuple[float, ...] = (),
-) -> Figure:
-    table = make_table(target, weight)
-    part = Part(table, np.arange(len(table)), table.target, None if weight is None else np.array(weight, np.float32))
-    return plot_test(Evaluation(part, Contract(table.task, labels, (), quantiles=quantiles), answers, {}, {}))
+def evaluate(target: list[Any], answers: np.ndarray, labels: tuple[Label, ...] = (), **options: Any) -> Figure:
+    return plot_test(make_evaluation(target, answers, labels, **options))
 
 
 def regression() -> Figure:
@@ -75,6 +57,10 @@ def target_classes() -> Figure:
     return plot_target(make_table(["no", "yes", "yes"]))
 
 
+def title(axes: Axes) -> str:
+    return axes.get_title(loc="left")
+
+
 def legend(axes: Axes) -> list[str]:
     return [str(text) for text in axes.get_legend_handles_labels()[1]]
 
@@ -89,7 +75,7 @@ def test_draws_a_picture_without_a_global_figure(draw: type[Figure]) -> None:
 
     assert picture.getvalue().startswith(b"\x89PNG")
     assert plt.get_fignums() == []
-    assert all(axes.get_title() and axes.get_xlabel() for axes in figure.axes if axes.get_label() != "<colorbar>")
+    assert all(axes.get_title(loc="left") and axes.get_xlabel() for axes in figure.axes if axes.axison)
 
 
 def test_draws_the_classes_of_a_target_in_order() -> None:
@@ -103,7 +89,7 @@ def test_draws_the_distribution_of_a_quantity_with_its_mean() -> None:
     (axes,) = target_quantity().axes
 
     assert sum(patch.get_height() for patch in axes.patches) == 3  # type: ignore[attr-defined]
-    assert legend(axes) == ["mean 1.833 ± 0.6236"]
+    assert title(axes) == "3 rows with price 1.833 ± 0.624"
 
 
 def test_marks_the_models_last_round_counted_from_one() -> None:
@@ -114,11 +100,12 @@ def test_marks_the_models_last_round_counted_from_one() -> None:
     assert list(np.asarray(valid.get_ydata())) == CURVES["valid_rmse"]
     assert np.asarray(line.get_xdata()).tolist() == [2, 2]
     assert np.asarray(point.get_data()).ravel().tolist() == [2, 2.0]
-    assert legend(axes) == ["train rmse", "valid rmse", "model of round 2: 2"]
+    assert legend(axes) == ["train", "valid", "the model's last round"]
+    assert title(axes) == "Learning curves: the model has 2 rounds, valid rmse 2"
 
 
 @pytest.mark.parametrize(
-    ("count", "bars", "title"), [(3, 3, "Feature importance"), (25, 20, "Feature importance (largest 20 of 25)")]
+    ("count", "bars", "title"), [(3, 3, "Feature importance"), (25, 20, "Feature importance: the largest 20 of 25")]
 )
 def test_draws_the_largest_gains_with_the_largest_on_top(count: int, bars: int, title: str) -> None:
     (axes,) = importance(count).axes
@@ -126,7 +113,7 @@ def test_draws_the_largest_gains_with_the_largest_on_top(count: int, bars: int, 
 
     assert names == [f"f{n}" for n in range(count - bars, count)]
     assert [patch.get_width() for patch in axes.patches] == [float(n) for n in range(count - bars, count)]  # type: ignore[attr-defined]
-    assert axes.get_title() == title
+    assert axes.get_title(loc="left") == title
 
 
 def test_draws_predictions_and_residuals() -> None:
@@ -135,7 +122,8 @@ def test_draws_predictions_and_residuals() -> None:
     assert np.asarray(scatter.collections[0].get_offsets()).tolist() == [[0.5, 1], [2.5, 2], [2.5, 3], [4.5, 4]]
     assert (scatter.get_xlabel(), scatter.get_ylabel()) == ("predicted price", "true price")
     assert sum(patch.get_height() for patch in histogram.patches) == 4  # type: ignore[attr-defined]
-    assert legend(histogram) == ["mean 0 ± 0.5"]
+    assert title(histogram) == "Residuals 0.000 ± 0.500"
+    assert legend(histogram) == ["mean", "no error"]
 
 
 def test_draws_quantiles_in_the_order_of_the_median_and_their_calibration() -> None:
@@ -144,7 +132,7 @@ def test_draws_quantiles_in_the_order_of_the_median_and_their_calibration() -> N
 
     assert np.asarray(middle.get_ydata()).tolist() == [1, 2, 4]
     assert np.asarray(true.get_offsets()).tolist() == [[0, 0.5], [1, 2.5], [2, 7]]
-    assert legend(band) == ["quantiles 0.1 to 0.9", "quantile 0.5", "true"]
+    assert legend(band) == ["0.1 to 0.9", "quantile 0.5", "true"]
     points = calibration.lines[1].get_xydata()
     assert np.asarray(points) == pytest.approx(np.array([[0.1, 0], [0.5, 1 / 3], [0.9, 2 / 3]]))
 
@@ -155,13 +143,13 @@ def test_a_figure_counts_each_row_by_its_weight() -> None:
     (classes,) = plot_target(make_table(["b", "a", "b", "a"], weight)).axes
     scatter, residuals = evaluate([1.0, 2.0, 3.0, 4.0], np.array([0.0, 2.0, 3.0, 2.0]), weight=weight).axes
 
-    assert legend(quantity) == ["mean 3 ± 1.095"]
+    assert title(quantity) == "4 rows with price 3.00 ± 1.10"
     assert sum(patch.get_height() for patch in quantity.patches) == pytest.approx(10)  # type: ignore[attr-defined]
     assert [patch.get_height() for patch in classes.patches] == [8, 2]  # type: ignore[attr-defined]
     assert {quantity.get_ylabel(), classes.get_ylabel()} == {"rows, by weight"}
     sizes = scatter.collections[0].get_sizes()  # type: ignore[attr-defined]
     assert np.asarray(sizes) == pytest.approx(16 * np.array(weight) / 2.5)
-    assert legend(residuals)[0].startswith("mean 1.1 ")  # (1 + 2 × 5) / 10
+    assert title(residuals).startswith("Residuals 1.100 ")  # (1 + 2 × 5) / 10
 
 
 def test_curves_and_confusion_count_each_row_by_its_weight() -> None:
@@ -172,8 +160,8 @@ def test_curves_and_confusion_count_each_row_by_its_weight() -> None:
 
     assert legend(roc)[0] == "yes (AUC 0.625)"  # of the pairs' weights, 1 + 4 of 8 are in order
     assert legend(recall) == ["yes (AP 0.700)"]  # (1 + 2 / 5) / 2
-    assert [text.get_text() for text in confusion.texts] == ["1", "3", "0", "2"]
-    assert confusion.get_title() == "Confusion (test rows, by weight)"
+    assert [text.get_text() for text in confusion.texts] == ["1", "3", "2"]
+    assert confusion.get_ylabel() == "true class, by weight"
 
 
 def test_draws_curves_of_the_second_of_two_classes() -> None:
@@ -183,8 +171,8 @@ def test_draws_curves_of_the_second_of_two_classes() -> None:
 
     assert legend(roc) == ["yes (AUC 0.667)", "chance"]
     assert legend(recall) == ["yes (AP 0.500)"]
-    assert [text.get_text() for text in confusion.texts] == ["2", "1", "0", "1"]
-    assert np.asarray(confusion.collections[0].get_array()).ravel() == pytest.approx([2 / 3, 1 / 3, 0, 1])
+    assert [text.get_text() for text in confusion.texts] == ["2", "1", "1"]
+    assert np.ma.getdata(np.ma.asarray(confusion.images[0].get_array())).ravel() == pytest.approx([2 / 3, 1 / 3, 0, 1])
     for ticks in (confusion.get_xticklabels(), confusion.get_yticklabels()):
         assert [text.get_text() for text in ticks] == ["no", "yes"]
 
@@ -195,9 +183,21 @@ def test_the_curves_of_many_classes_differ() -> None:
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 10
 
 
-@pytest.mark.parametrize(("count", "numbers"), [(20, 400), (21, 0)])
-def test_writes_counts_of_at_most_twenty_classes(count: int, numbers: int) -> None:
-    assert len(classification(count).axes[2].texts) == numbers
+@pytest.mark.parametrize(("count", "written"), [(20, True), (21, False)])
+def test_writes_counts_of_at_most_twenty_classes(count: int, written: bool) -> None:
+    assert bool(classification(count).axes[2].texts) == written
+
+
+def test_the_curves_of_many_classes_share_one_legend_beside_the_confusion() -> None:
+    roc, recall, _, shared = classification(3).axes
+    entry = shared.get_legend()
+
+    assert roc.get_legend() is None and recall.get_legend() is None and entry is not None
+    texts = [text.get_text() for text in entry.get_texts()]
+    areas = [
+        (one.split(" (")[1][:-1], other.split(" (")[1][:-1]) for one, other in zip(legend(roc), legend(recall), strict=False)
+    ]
+    assert texts == [*(f"class {n:02d}\n{roc}, {recall}" for n, (roc, recall) in enumerate(areas)), "chance"]
 
 
 def test_of_many_classes_the_curves_of_the_lowest_are_drawn_and_as_many_labels_as_fit() -> None:
@@ -205,11 +205,47 @@ def test_of_many_classes_the_curves_of_the_lowest_are_drawn_and_as_many_labels_a
     labels = tuple(f"class {number:03d}" for number in range(200))
     codes = np.arange(600) % 200
     answers = draw.random((600, 200)) + np.eye(200)[codes] * np.linspace(0, 1, 200)
-    roc, recall, confusion, *_ = evaluate(
+    roc, recall, confusion, shared = evaluate(
         [labels[code] for code in codes], answers / answers.sum(axis=1, keepdims=True), labels
     ).axes
-    for axes in (roc, recall):
-        legend = axes.get_legend()
-        assert legend is not None and len(legend.get_texts()) <= 11
-    assert roc.get_title() == "ROC, the 10 lowest of 200 classes"
+
+    assert len(legend(roc)) == len(legend(recall)) + 1 == 11
+    assert title(shared) == "The 10 lowest of\n200 classes"
     assert len(confusion.get_xticklabels()) < 60
+
+
+def test_a_class_that_no_test_row_has_or_all_have_has_no_curve() -> None:
+    answers = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1]])
+    roc, recall, *_ = evaluate(["a", "b"], answers, ("a", "b", "c")).axes
+    assert [text[:2] for text in legend(roc)] == ["a ", "b ", "ch"] and len(legend(recall)) == 2
+
+    roc, recall, *_ = evaluate(["no", "no"], np.array([[0.6, 0.4], [0.7, 0.3]]), ("no", "yes")).axes
+    assert (legend(roc), legend(recall)) == (["chance"], [])
+
+
+@pytest.mark.parametrize("share", np.linspace(0.02, 1, 50))
+def test_a_count_stands_out_from_its_cell(share: float) -> None:
+    cell = class_plots.SHARES(share)[:3]
+    text = 1.0 if share > class_plots.LIGHT_TEXT else 0.0
+    assert contrast(luminance(cell), text) >= 4.5
+
+
+BINARY = make_evaluation(["no", "yes"], np.array([[0.6, 0.4], [0.3, 0.7]]), ("no", "yes"))
+Draw = Callable[[Axes], Figure]
+PANELS: dict[str, Draw] = {
+    "target": lambda axes: plot_target(make_table([1.0, 2.0]), axes=axes),
+    "curves": lambda axes: plot_learning_curves(make_fit(CURVES), axes=axes),
+    "gain": lambda axes: plot_importance({"a": 1.0}, axes=axes),
+    "predictions": lambda axes: plots.plot_predictions(make_evaluation([1.0, 2.0], np.array([1.5, 2.0])), axes=axes),
+    "residuals": lambda axes: plots.plot_residuals(make_evaluation([1.0, 2.0], np.array([1.5, 2.0])), axes=axes),
+    "roc": lambda axes: class_plots.plot_roc(BINARY, axes=axes),
+    "recall": lambda axes: class_plots.plot_precision_recall(BINARY, axes=axes),
+    "confusion": lambda axes: class_plots.plot_confusion(BINARY, axes=axes),
+}
+
+
+@pytest.mark.parametrize("draw", PANELS.values(), ids=PANELS)
+def test_draws_into_axes_of_any_figure(draw: Draw) -> None:
+    axes = make_axes(4.0)
+    assert draw(axes) is axes.figure
+    assert title(axes) and axes.has_data()

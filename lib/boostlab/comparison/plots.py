@@ -7,73 +7,89 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from boostlab.comparison.paired import Difference
-from boostlab.display.figures import BLUE, GREEN, GREY, ORANGE, choose_line, make_figure, make_grid, make_message, shorten_label
+from boostlab.display.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    REFERENCE,
+    TYPE_PT,
+    choose_line,
+    finish_axes,
+    make_axes,
+    make_message,
+    make_mosaic,
+    name_ticks,
+    scale_log,
+    shorten_label,
+)
+from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
 from boostlab.training.metrics import UNITS, is_higher_better, strip_part
 
-MOST_AXES = 7  # parameters side by side
+MOST_PARAMETERS = 7  # in one figure of parallel coordinates
 MOST_FEATURES = 10
 COLUMNS = 3
 LOG_RATIO = 20  # a parameter whose largest and smallest value differ by a larger factor has a logarithmic axis
+LINE_CHARACTERS = 70  # beside each other on the axis of a parameter
+WORST_TO_BEST = LinearSegmentedColormap.from_list("worst_to_best", [BLUE, ORANGE])
 
 
-def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str) -> Figure:
+def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, axes: Axes | None = None) -> Figure:
     """Draw the metric of each configuration: its runs, and mean ± standard deviation if there are several."""
     if not configurations:
         return make_message("No runs to draw.")
-    figure, axes = make_figure(1.4 + 0.42 * len(configurations), width_in=9.0)
-    rows = [(place, value) for place, values in enumerate(configurations.values()) for value in values]
-    frame = pd.DataFrame(rows, columns=["place", "value"])
-    shared: dict[str, Any] = {"x": "value", "y": "place", "orient": "h", "order": range(len(configurations)), "ax": axes}
-    sns.stripplot(frame, **shared, color=BLUE, alpha=0.55, size=6, jitter=False, label="one run", legend=False)
-    several = frame[frame.groupby("place")["value"].transform("size") > 1]
-    if len(several):
-        mean = "mean ± standard deviation over seeds"
-        marks: dict[str, Any] = {"color": ORANGE, "marker": "D", "linestyle": "none", "capsize": 0.15, "markersize": 6}
-        sns.pointplot(several, **shared, **marks, errorbar="sd", err_kws={"linewidth": 1.5}, label=mean, legend=False)
-    labels = [f"{shorten_label(name, 110, line=48)} (n = {len(values)})" for name, values in configurations.items()]
-    axes.set_yticks(range(len(configurations)), labels, fontsize="small")
-    axes.set(title="Configurations, the best mean on top", xlabel=_name(metric), ylabel="", ylim=(len(labels) - 0.5, -0.5))
-    handles = dict(zip(*axes.get_legend_handles_labels()[::-1], strict=True))
-    figure.legend(handles.values(), handles, frameon=False, fontsize="small", loc="outside lower right", ncols=2)
-    return figure
+    labels = [shorten_label(name, 80, line=40) for name in configurations]
+    axes = axes or make_axes(1.4 + sum(0.18 + 0.18 * (1 + label.count("\n")) for label in labels))
+    runs = [(value, place) for place, values in enumerate(configurations.values()) for value in values]
+    axes.plot(*zip(*runs, strict=True), "o", color=BLUE, alpha=0.55, markersize=6, label="one run")
+    drawn = enumerate(configurations.values())
+    seeds = [(np.mean(values), place, np.std(values, ddof=1)) for place, values in drawn if len(values) > 1]
+    if seeds:
+        means, places, deviations = zip(*seeds, strict=True)
+        options: dict[str, Any] = {"fmt": "D", "color": ORANGE, "markersize": 6, "capsize": 4}
+        axes.errorbar(means, places, xerr=deviations, label="mean ± standard deviation over seeds", **options)
+    for place, values in enumerate(configurations.values()):
+        axes.text(1.01, place, f"n = {len(values)}", transform=axes.get_yaxis_transform(), va="center", fontsize=TYPE_PT)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(ylim=(len(labels) - 0.5, -0.5))
+    return finish_axes(axes, "Configurations, the best mean on top", x=_name(metric))
 
 
 def plot_parallel(
-    varying: Mapping[str, Sequence[Any]], values: Sequence[float], *, metric: str, higher_is_better: bool
+    varying: Mapping[str, Sequence[Any]], values: Sequence[float], *, metric: str, axes: Axes | None = None
 ) -> Figure:
-    """Draw each run as a line across the first seven hyperparameters that differ, coloured by its metric.
+    """Draw each run as a line across the first seven hyperparameters that differ and its metric, each a row of its own.
 
     The runs are ordered, the best first. The best run has a thick line.
     """
-    names = list(varying)[:MOST_AXES]
+    names = list(varying)[:MOST_PARAMETERS]
     if len(values) < 2 or not names:
         return make_message("Parallel coordinates take two runs whose parameters differ.")
-    figure, axes = make_figure(4.4, width_in=max(8.0, 1.7 * (len(names) + 2)))
-    columns = [_place(varying[name]) for name in names] + [_place(values)]
-    heights = np.column_stack([heights for heights, _ in columns])
-    segments = [np.column_stack([np.arange(len(columns)), row]) for row in heights]
-    lines = LineCollection(segments[::-1], array=np.asarray(values)[::-1], cmap="viridis_r" if higher_is_better else "viridis")
-    lines.set(alpha=0.75, linewidth=[1.5] * (len(values) - 1) + [4.0])
-    axes.add_collection(lines)
-    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1.0}
-    for place, (_, ticks) in enumerate(columns):
-        axes.axvline(place, color=GREY, linewidth=0.8)
-        for height, text in ticks:
-            axes.text(place + 0.03, height, shorten_label(text, 14), fontsize="small", va="center", color="black", bbox=box)
-    axes.set_xticks(range(len(columns)), [*map(shorten_label, names), metric])
-    axes.set(title="Hyperparameters and metric (thick: the best run)", xlim=(-0.1, len(columns) - 0.6), ylim=(-0.08, 1.08))
-    axes.set_yticks([])
-    figure.colorbar(lines, ax=axes, label=_name(metric))
-    axes.spines[["left", "bottom"]].set_visible(False)
-    return figure
+    axes = axes or make_axes(1.2 + 0.6 * (len(names) + 1))
+    rows = [_place(varying[name]) for name in names] + [_place(values)]
+    places = np.column_stack([places for places, _ in rows])
+    ranks = np.linspace(1, 0, len(values)) ** 2  # most colour for the best
+    lines = [np.column_stack([row, np.arange(len(rows))]) for row in places]
+    widths = [4.0] + [1.5] * (len(values) - 1)
+    axes.add_collection(LineCollection(lines[::-1], colors=WORST_TO_BEST(ranks[::-1]), linewidths=widths[::-1], alpha=0.75))
+    for row, (_, ticks) in enumerate(rows):
+        for place, text in ticks:
+            side = "left" if place < 0.02 else "right" if place > 0.98 else "center"
+            axes.text(place, row - 0.12, text, fontsize=TYPE_PT, ha=side, va="bottom")
+    axes.set_yticks(range(len(rows)), [*map(shorten_label, names), shorten_label(metric)])
+    axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.7, -0.7), xticks=[])
+    axes.grid(axis="y", color=INK, alpha=0.5)
+    axes.spines["bottom"].set_visible(False)
+    return finish_axes(axes, "Hyperparameters and metric: the more orange, the better; thick: the best run")
 
 
 def plot_parameters(varying: Mapping[str, Sequence[Any]], values: Sequence[float], *, metric: str) -> Figure:
@@ -81,98 +97,108 @@ def plot_parameters(varying: Mapping[str, Sequence[Any]], values: Sequence[float
     names = [name for name in varying if len(set(varying[name]) - {None}) > 1][: COLUMNS * 3]
     if len(values) < 2 or not names:
         return make_message("The metric against a hyperparameter takes two runs in which it differs.")
-    rows, width = -(-len(names) // COLUMNS), min(len(names), COLUMNS)
-    figure, grid = make_grid(rows, width, width_in=max(7.0, 3.6 * width), height_in=3.0 * rows + 0.3, share_y=True)
-    for axes, name in zip(grid.flat, names, strict=False):
-        _draw_parameter(axes, varying[name], values)
-        axes.set_xlabel(shorten_label(name))
-    for axes in grid.flat[len(names) :]:
-        axes.set_visible(False)
-    for axes in grid[:, 0]:
-        axes.set_ylabel(_name(metric))
-    figure.suptitle(f"{metric} against each hyperparameter (orange: the best run)", fontsize="large")
+    rows = [names[start : start + COLUMNS] for start in range(0, len(names), COLUMNS)]
+    width = min(len(names), COLUMNS)
+    layout = [row + [""] * (width - len(row)) for row in rows]
+    figure, panels = make_mosaic(layout, height_in=2.9 * len(rows) + 0.2, share_y=True)
+    for position, (name, axes) in enumerate(panels.items()):
+        side = "" if position % COLUMNS else metric
+        plot_parameter(varying[name], values, name=name, metric=side, axes=axes, legend=position == 0)
     return figure
+
+
+def plot_parameter(
+    given: Sequence[Any], values: Sequence[float], *, name: str, metric: str, axes: Axes | None = None, legend: bool = True
+) -> Figure:
+    """Draw the metric of runs against one hyperparameter; the first run is the best. Without `metric`, the side has no label."""
+    axes = axes or make_axes(3.2)
+    if all(isinstance(value, int | float) for value in given):
+        places = np.asarray(given, float)
+        if places.min() > 0 and places.max() / places.min() > LOG_RATIO:
+            scale_log(axes, places.min(), places.max())
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=all(isinstance(value, int) for value in given)))
+    else:
+        places, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
+        name_ticks(axes, [shorten_label(text, 14) for text in distinct])
+        axes.set_xlim(-0.5, len(distinct) - 0.5)
+    axes.plot(places, values, "o", color=BLUE, alpha=0.5, markersize=5, markeredgewidth=0, label="a run")
+    axes.plot(places[0], values[0], "o", color=ORANGE, markersize=7, label="the best")
+    return finish_axes(axes, shorten_label(name), y=_name(metric) if metric else "", labels=None if legend else ([], []))
 
 
 def plot_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
     """Draw the validation curves of some runs with their best rounds marked; one axes for each metric."""
     if not curves:
         return make_message("None of these runs recorded learning curves.")
-    figure, grid = make_grid(len(curves), 1, height_in=4.0 * len(curves))
-    for axes, (metric, lines) in zip(grid.flat, curves.items(), strict=True):
-        for place, (name, points) in enumerate(lines.items()):
-            best = int(np.argmax(points) if _is_higher_better(metric) else np.argmin(points))
-            axes.plot(np.arange(1, len(points) + 1), points, **choose_line(place), linewidth=1.6)
-            label = f"{shorten_label(name, 40)}: {points[best]:.4g} at round {best + 1}"
-            axes.plot(best + 1, points[best], "o", **choose_line(place), label=label)
-        axes.set(title="Learning curves on the validation part", xlabel="boosting round", ylabel=_name(metric))
-        axes.legend(frameon=False, fontsize="small")
+    figure, panels = make_mosaic([[metric] for metric in curves], height_in=4.0 * len(curves))
+    for metric, axes in panels.items():
+        plot_curve(curves[metric], metric=metric, axes=axes)
     return figure
 
 
-def plot_importances(shares: Mapping[str, Mapping[str, float]]) -> Figure:
+def plot_curve(lines: Mapping[str, Sequence[float]], *, metric: str, axes: Axes | None = None) -> Figure:
+    """Draw one metric per boosting round of each run, with the best round marked."""
+    axes = axes or make_axes(4.0)
+    for place, (name, points) in enumerate(lines.items()):
+        best = int(np.argmax(points) if _is_higher_better(metric) else np.argmin(points))
+        label = f"{shorten_label(name, 40)}: {format_number(points[best])} at round {best + 1:,}"
+        axes.plot(np.arange(1, len(points) + 1), points, **choose_line(place), linewidth=1.6, label=label)
+        axes.plot(best + 1, points[best], "o", **choose_line(place))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return finish_axes(axes, "Learning curves on the validation part", x="boosting round", y=_name(metric))
+
+
+def plot_importances(shares: Mapping[str, Mapping[str, float]], *, axes: Axes | None = None) -> Figure:
     """Draw each feature's share of the gain, one bar per run, for the ten features with the largest mean share."""
     if not shares:
         return make_message("None of these runs has a model whose features can be ranked.")
     frame = 100 * pd.DataFrame(shares).fillna(0.0)
     features = frame.loc[frame.mean(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_FEATURES]]
-    figure, axes = make_figure(1.6 + 0.16 * len(features) * (len(shares) + 1))
-    tidy = features.rename_axis("feature").reset_index().melt("feature", var_name="run", value_name="share")
-    palette = [choose_line(place)["color"] for place in range(len(shares))]
-    sns.barplot(tidy, x="share", y="feature", hue="run", orient="h", palette=palette, saturation=1, ax=axes)
+    axes, thickness = axes or make_axes(1.6 + 0.16 * len(features) * (len(shares) + 1)), 0.8 / len(shares)
+    for place, run in enumerate(shares):
+        rows = np.arange(len(features)) + (place - (len(shares) - 1) / 2) * thickness
+        axes.barh(rows, features[run], thickness, color=choose_line(place)["color"], label=shorten_label(run, 40))
     axes.set_yticks(range(len(features)), [shorten_label(name) for name in features.index])
-    left_out = f" (largest {len(features)} of {len(frame)})" if len(frame) > len(features) else ""
-    axes.set(title=f"Feature importance{left_out}", xlabel="share of the mean gain of all features (%)", ylabel="")
-    axes.legend(axes.get_legend_handles_labels()[0], [shorten_label(run, 40) for run in shares], frameon=False, fontsize="small")
-    return figure
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    left_out = f": the largest {len(features)} of {len(frame)}" if len(frame) > len(features) else ""
+    return finish_axes(axes, f"Feature importance{left_out}", x="share of the mean gain of all features (%)")
 
 
-def plot_difference(difference: Difference | None) -> Figure:
+def plot_difference(difference: Difference | None, *, axes: Axes | None = None) -> Figure:
     """Draw the difference of two models with its interval, and zero, which would be no difference."""
     if difference is None:
         return make_message("There is no difference to draw.")
     colour = {"better": GREEN, "worse": ORANGE}.get(difference.verdict, GREY)
-    figure, axes = make_figure(1.9)
-    axes.axvline(0, color="black", linewidth=1, linestyle="--")
+    axes = axes or make_axes(1.7)
+    axes.axvline(0, **REFERENCE)
     axes.plot([difference.low, difference.high], [0, 0], color=colour, linewidth=5, solid_capstyle="butt", alpha=0.6)
     axes.plot(difference.value, 0, "D", color=colour, markersize=9)
     reach = 1.15 * max(abs(difference.low), abs(difference.high), abs(difference.value)) or 1.0
-    axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[], title=f"Challenger against champion: {difference.verdict}")
+    axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[])
     side = "right" if _is_higher_better(difference.metric) else "left"
-    axes.set_xlabel(f"difference in {_name(difference.metric)}, with its {difference.level} interval; further {side} is better")
-    axes.spines["left"].set_visible(False)
-    return figure
-
-
-def _draw_parameter(axes: Axes, given: Sequence[Any], values: Sequence[float]) -> None:
-    if all(isinstance(value, int | float) for value in given):
-        places = np.asarray(given, float)
-        if places.min() > 0 and places.max() / places.min() > LOG_RATIO:
-            axes.set_xscale("log")
-        elif all(isinstance(value, int) for value in given):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    else:
-        places, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
-        axes.set_xticks(range(len(distinct)), [shorten_label(text, 14) for text in distinct], rotation=30, ha="right")
-        axes.set_xlim(-0.5, len(distinct) - 0.5)
-    axes.plot(places, values, "o", color=BLUE, alpha=0.5, markersize=5, markeredgewidth=0)
-    axes.plot(places[0], values[0], "o", color=ORANGE, markersize=7)
+    x = f"difference in {_name(difference.metric)}; further {side} is better"
+    numbers = f"{difference.value:+.4g} ({difference.level} interval {difference.low:+.4g} to {difference.high:+.4g})"
+    return finish_axes(axes, f"Challenger against champion: {difference.verdict}, {numbers}", x=x)
 
 
 def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float, str]]]:
-    """Return each value's height from 0 to 1, and the ticks of the axis."""
+    """Return each value's place from 0 to 1, and the ticks of the axis, as many as fit."""
     if not all(isinstance(value, int | float) for value in given):
-        places, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
-        step = max(1, len(distinct) - 1)
-        return places / step, [(place / step, text) for place, text in enumerate(distinct)]
-    numbers = np.asarray(given, float)
-    low, high = numbers.min(), numbers.max()
-    wide = low > 0 and high / low > LOG_RATIO
-    scaled = np.log(numbers / low) / np.log(high / low) if wide else (numbers - low) / ((high - low) or 1.0)
-    ticks = sorted(set(zip(scaled, numbers, strict=True)))
-    if len(ticks) > 6 or np.diff([height for height, _ in ticks]).min(initial=1.0) <= 0.05:  # their labels would overlap
-        ticks = [(0.0, low), (1.0, high)]
-    return scaled, [(height, f"{number:.4g}") for height, number in ticks]
+        codes, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
+        places, texts = codes / max(1, len(distinct) - 1), [shorten_label(text, 14) for text in distinct]
+        ticks = [(place / max(1, len(distinct) - 1), text) for place, text in enumerate(texts)]
+    else:
+        numbers = np.asarray(given, float)
+        low, high = numbers.min(), numbers.max()
+        wide = low > 0 and high / low > LOG_RATIO
+        places = np.log(numbers / low) / np.log(high / low) if wide else (numbers - low) / ((high - low) or 1.0)
+        ticks = [(place, format_number(number)) for place, number in sorted(set(zip(places, numbers, strict=True)))]
+    longest = max(len(text) for _, text in ticks) + 2
+    if np.diff([place for place, _ in ticks]).min(initial=1.0) * LINE_CHARACTERS < longest:  # they would overlap
+        ticks = [ticks[0], ticks[-1]]
+    return places, ticks
 
 
 def _is_higher_better(metric: str) -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from boostlab import tracking
     from boostlab.comparison import plots
-else:  # seaborn takes half a second to load: not before the first figure
+else:  # matplotlib takes a while to load: not before the first figure
     plots = lazy_loader.load("boostlab.comparison.plots", suppress_warning=True)
 
 MOST_CHARACTERS = 120  # of a parameter's text in a cell
@@ -124,8 +124,7 @@ class Comparison:
 
     def plot_parallel(self) -> Figure:
         """Draw each run as a line across the parameters that differ."""
-        metric, higher = self.selection.metric, self.selection.higher_is_better
-        return plots.plot_parallel(list_varying(self.selection), self.selection.values, metric=metric, higher_is_better=higher)
+        return plots.plot_parallel(list_varying(self.selection), self.selection.values, metric=self.selection.metric)
 
     def plot_parameters(self) -> Figure:
         """Draw the metric against each parameter that differs."""

@@ -17,7 +17,7 @@ from boostlab.deployment.service import Service, run_process
 from boostlab.deployment.settings import Deploy
 from boostlab.deployment.target import Target, choose_target, write_output
 from boostlab.deployment.verification import VerificationReport, verify
-from boostlab.display.figures import COLOURS, make_figure
+from boostlab.display.figures import COLOURS, finish_axes, make_axes, scale_log
 from boostlab.display.markdown import format_code
 from boostlab.models.loading import describe_code, is_ours, load_version
 from boostlab.registry.tables import tabulate_models
@@ -26,9 +26,10 @@ from boostlab.tracking.store import open_current
 from boostlab.training.holdout import fetch_holdout
 
 if TYPE_CHECKING:
-    import IPython.display
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from boostlab.display.pictures import Picture
     from boostlab.display.tables import Table
 
 NOTHING_RELEASED = "Nothing is released."
@@ -90,7 +91,7 @@ class Deployment:
             self.run.log_text(json.dumps([vars(check) for check in self.report.checks], indent=1), "verification/checks.json")
         return tabulate_checks(self.report)
 
-    def plot_latency(self) -> IPython.display.Image | None:
+    def plot_latency(self) -> Picture | None:
         """Record and return the plot of the load tests, if there were any."""
         return self.run.log_figure(plot_latency(self.report), "latency") if self.report else None
 
@@ -149,19 +150,19 @@ def tabulate_checks(report: VerificationReport | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["check", "", "found"]).set_index("check")
 
 
-def plot_latency(report: VerificationReport) -> Figure:
+def plot_latency(report: VerificationReport, *, axes: Axes | None = None) -> Figure:
     """Draw the share of requests that were answered within a time, for each number of clients, with p50 and p99."""
-    figure, axes = make_figure(3.6)
+    axes = axes or make_axes(3.6)
     for colour, (clients, load) in zip(COLOURS, report.loads.items(), strict=False):
         ordered = np.sort(load.latencies_s) * 1000
         p50, p99 = np.quantile(ordered, [0.5, 0.99])
         label = f"{_name_clients(clients)}: p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         axes.plot(ordered, np.arange(1, len(ordered) + 1) / len(ordered), color=colour, label=label)
         axes.plot([p50, p99], [0.5, 0.99], "o", color=colour)
-    axes.set(title="Latency of one row", xlabel="time to the answer (ms)", ylabel="share of requests")
-    axes.set(xscale="log", ylim=(0, 1.02))
-    axes.legend(frameon=False, loc="lower right")
-    return figure
+    every = [latency * 1000 for load in report.loads.values() for latency in load.latencies_s]
+    scale_log(axes, min(every), max(every))
+    axes.set_ylim(0, 1.02)
+    return finish_axes(axes, "Latency of one row", x="time to the answer (ms)", y="share of requests")
 
 
 def describe_release(released: str, service: Service | None, target: Target) -> str:

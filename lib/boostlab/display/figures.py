@@ -1,47 +1,103 @@
-"""What all figures share: colours, size, axes without a box, labels that are plain text.
+"""What all figures share: width, colours, type size, the place of title and legend, labels that are plain text.
 
-A figure here is never on matplotlib's global canvas: it is made, drawn on and returned.
+A figure here is never on matplotlib's global canvas: it is made, drawn on and returned. Its ground is transparent and its text
+black: :mod:`boostlab.display.pictures` gives both the colours of the page.
 """
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from math import ceil
+from typing import Any, cast
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ticker import LogLocator, NullLocator
 
-# Okabe and Ito's colours, which people with colour blindness can tell apart (jfly.uni-koeln.de/color).
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#000000")
+from boostlab.display.numbers import format_number
+
+# Those of Okabe and Ito's colours that stand out on white and on black; people with colour blindness can tell them apart
+# (jfly.uni-koeln.de/color).
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#777777"
+INK = "black"  # the colour of text
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, INK)
+REFERENCE: dict[str, Any] = {"color": GREY, "linewidth": 1.2, "linestyle": "--"}  # a line to compare with
 LINE_STYLES = ("-", "--", ":", "-.")
-WIDTH_IN = 8.0
+WIDTH_IN = 8.0  # 768 pixels in a page
+TYPE_PT = 10.0
+CHARACTER_PT = 6.2  # mean width
+LINE_PT = 14.5
+MOST_POINTS = 500  # a figure in a notebook holds more points as one image, which is smaller
 
 
-def make_figure(height_in: float, *, width_in: float = WIDTH_IN) -> tuple[Figure, Axes]:
-    """Return a figure and its only axes."""
-    figure, axes = make_grid(1, 1, height_in=height_in, width_in=width_in)
-    return figure, axes[0, 0]
+def make_axes(height_in: float) -> Axes:
+    """Return the only axes of a new figure."""
+    return make_mosaic([["axes"]], height_in=height_in)[1]["axes"]
 
 
-def make_grid(
-    rows: int, columns: int, *, height_in: float, width_in: float = WIDTH_IN, share_y: bool = False
-) -> tuple[Figure, Any]:
-    """Return a figure and its axes, an ndarray of shape (rows, columns)."""
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
-    grid = figure.subplots(rows, columns, sharey=share_y, squeeze=False)
-    for axes in grid.flat:
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure, grid
+def make_mosaic(layout: Sequence[Sequence[str]], *, height_in: float, share_y: bool = False) -> tuple[Figure, dict[str, Axes]]:
+    """Return a new figure and its axes by their names; `layout` names the axes at each place, an empty text none."""
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained", facecolor="none")
+    rows: Any = [list(row) for row in layout]
+    mosaic = figure.subplot_mosaic(rows, sharey=share_y, empty_sentinel="", subplot_kw={"facecolor": "none"})
+    for axes in mosaic.values():
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(length=0, labelsize=TYPE_PT)
+        axes.grid(color=INK, alpha=0.15, linewidth=0.8)
+        axes.set_axisbelow(True)
+        if len(rows[0]) > 1:
+            axes.locator_params(axis="x", nbins=4)  # numbers of six digits fit
+    return figure, mosaic
 
 
 def make_message(text: str) -> Figure:
     """Return a figure that shows one sentence, for data that cannot be drawn."""
-    figure = Figure(figsize=(WIDTH_IN, 0.6), layout="constrained")
-    figure.text(0.01, 0.5, text, va="center", color=GREY)
+    figure = Figure(figsize=(WIDTH_IN, 0.6), layout="constrained", facecolor="none")
+    figure.text(0.01, 0.5, text, va="center", fontsize=TYPE_PT)
     return figure
+
+
+def finish_axes(axes: Axes, title: str, *, x: str = "", y: str = "", labels: tuple[list[Any], list[str]] | None = None) -> Figure:
+    """Write the title, the names of both axes and, between title and data, the legend; return the figure.
+
+    Parameters
+    ----------
+    labels : tuple of list and list of str, optional
+        The handles and texts of the legend; without it, all that have a label.
+    """
+    room, height = _find_room(axes)
+    handles, texts = labels or axes.get_legend_handles_labels()
+    rows = 0
+    if texts:
+        is_line = sum(map(len, texts)) + 6 * len(texts) <= room
+        columns = len(texts) if is_line else max(1, room // (max(map(len, texts)) + 6))
+        rows = ceil(len(texts) / columns)
+        above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3, "borderpad": 0}
+        axes.legend(handles, texts, ncols=columns, frameon=False, fontsize=TYPE_PT, columnspacing=1.5, labelspacing=0.3, **above)
+    lines = textwrap.fill(title, int(0.85 * room), break_long_words=False)
+    axes.set_title(lines, loc="left", fontsize=TYPE_PT, fontweight="bold", pad=6 + rows * LINE_PT)
+    axes.set_xlabel(textwrap.fill(x, room, break_long_words=False), fontsize=TYPE_PT)
+    axes.set_ylabel(textwrap.fill(y, max(height, 16), break_long_words=False), fontsize=TYPE_PT)
+    return cast(Figure, axes.figure)
+
+
+def name_ticks(axes: Axes, labels: Sequence[str]) -> None:
+    """Write labels below the places 0, 1, 2 …, turned by 45 degrees where they would overlap."""
+    axes.set_xticks(range(len(labels)), labels)
+    if (max(map(len, labels), default=0) + 2) * len(labels) > _find_room(axes)[0]:
+        for text in axes.get_xticklabels():
+            text.set(rotation=45, ha="right", rotation_mode="anchor")
+
+
+def scale_log(axes: Axes, low: float, high: float) -> None:
+    """Give the axes a logarithmic scale for positive numbers from `low` to `high`, with plain numbers as labels."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 50 else (1,), numticks=5))
+    axes.xaxis.set_major_formatter(lambda value, _: format_number(value))
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def shorten_label(text: object, most: int = 30, *, line: int = 0) -> str:
@@ -61,10 +117,17 @@ def shorten_label(text: object, most: int = 30, *, line: int = 0) -> str:
     return f"{' ' if short.startswith('_') else ''}{lines}".replace("$", r"\$")
 
 
-def choose_line(position: int) -> dict[str, str]:
-    """Return the colour and the line style of the line at a position; 28 lines differ."""
+def choose_line(position: int) -> dict[str, Any]:
+    """Return the colour and the line style of the line at a position; 20 lines differ."""
     style = LINE_STYLES[position // len(COLOURS) % len(LINE_STYLES)]
     return {"color": COLOURS[position % len(COLOURS)], "linestyle": style}
+
+
+def _find_room(axes: Axes) -> tuple[int, int]:
+    """Return how many characters fit beside the width and the height of the axes, before the figure is laid out."""
+    width, height = cast(Figure, axes.figure).get_size_inches()
+    place = axes.get_position()
+    return int(72 * width * place.width / CHARACTER_PT), int(72 * height * place.height / CHARACTER_PT)
 
 
 @cache

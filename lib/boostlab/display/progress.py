@@ -14,17 +14,21 @@ import xgboost as xgb
 from IPython.display import display
 
 from boostlab.display.html import render_html
+from boostlab.display.numbers import format_number
 from boostlab.notebook.session import is_headless
 from boostlab.notebook.status_line import status_line
 
 INTERVAL_S = 0.5
-WIDTH, HEIGHT = 560, 220  # of the curves' area, in CSS pixels
-MOST_POINTS = 280  # per curve: one for each two pixels
-TICKS = 4
+WIDTH, HEIGHT = 706, 260  # of the curves' area, in CSS pixels: as large as in the figure of the finished training
+MOST_POINTS = 353  # per curve: one for each two pixels
+TICKS = 7
 
 
 class RoundProgress(xgb.callback.TrainingCallback):
-    """Shows rounds done, the time left and the validation metric, with its curve, at most twice a second."""
+    """Shows rounds done, the time left and the validation metric, with its curve, at most twice a second.
+
+    At the end the line and the full bar stay; the notebook draws the curves as a figure.
+    """
 
     def __init__(self, num_boost_round: int) -> None:
         super().__init__()
@@ -56,12 +60,12 @@ class RoundProgress(xgb.callback.TrainingCallback):
             return
         epoch, log = self._last
         metric, values = list(log["valid"].items())[-1]
-        line = f"round {epoch + 1} of {self._total} · valid {metric} {values[-1]:.5g} · {duration}"
+        line = f"round {epoch + 1} of {self._total} · valid {metric} {format_number(values[-1])} · {duration}"
         shown = {"text/plain": line}
         status_line.show(detail=line)
         if self._watched:
-            share = 1.0 if done else (epoch + 1) / self._total
-            shown["text/html"] = draw_progress({part: log[part][metric] for part in log}, metric=metric, line=line, share=share)
+            share, curves = (1.0, {}) if done else ((epoch + 1) / self._total, {part: log[part][metric] for part in log})
+            shown["text/html"] = draw_progress(curves, metric=metric, line=line, share=share)
         self._handle.update(shown, raw=True)
 
 
@@ -91,9 +95,10 @@ class RowProgress:
 
 
 def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: str, share: float) -> str:
-    """Return a bar and curves as HTML in the colours of the page around it.
+    """Return a bar and curves as HTML in the colours of the page around it; only the bar if there are no curves.
 
-    A template draws them: a matplotlib figure for each update would slow the training.
+    A template draws them: a matplotlib figure for each update would slow the training. They look like those of
+    :func:`boostlab.training.plots.plot_learning_curves`.
 
     Parameters
     ----------
@@ -102,7 +107,11 @@ def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: s
     share : float
         The finished share, from 0 to 1.
     """
+    if not curves:
+        return render_html("progress.html.j2", line=line, share=share)
     from matplotlib.ticker import MaxNLocator
+
+    from boostlab.display.figures import BLUE, ORANGE
 
     everything = [value for values in curves.values() for value in values if isfinite(value)] or [0.0]
     low, high, last = min(everything), max(everything), max(len(values) for values in curves.values())
@@ -116,13 +125,14 @@ def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: s
     return render_html(
         "progress.html.j2",
         lines=lines,
+        colours={"train": BLUE, "valid": ORANGE},
         metric=metric,
         line=line,
         share=share,
         width=WIDTH,
         height=HEIGHT,
-        rounds=[((mark - 1) * across, f"{mark:.0f}") for mark in rounds],
-        values=[((high - mark) * down, f"{mark:.4g}") for mark in values],
+        rounds=[((mark - 1) * across, f"{mark:,.0f}") for mark in rounds],
+        values=[((high - mark) * down, format_number(mark)) for mark in values],
     )
 
 

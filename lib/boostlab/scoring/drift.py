@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from boostlab.display.figures import BLUE, GREY, ORANGE, make_figure, shorten_label
+from boostlab.display.figures import BLUE, GREY, ORANGE, REFERENCE, finish_axes, make_axes, shorten_label
 from boostlab.models.contract import Feature
 from boostlab.models.predictor import ENCODERS, encode_category
 
@@ -151,19 +152,18 @@ def judge(index: float, p: float) -> str:
     return "worth a look" if index < LARGE else "drifted"
 
 
-def plot_drift(table: pd.DataFrame) -> Figure:
+def plot_drift(table: pd.DataFrame, *, axes: Axes | None = None) -> Figure:
     """Draw a bar for each column's drift, the largest on top, at most 30, with the customary thresholds."""
     shown = table.head(MAX_BARS)[::-1]
-    figure, axes = make_figure(1.4 + 0.26 * len(shown))
+    axes = axes or make_axes(1.4 + 0.26 * len(shown))
     for verdict, colour in COLOURS.items():
         axes.barh(range(len(shown)), shown["drift"].where(shown["verdict"] == verdict, 0), color=colour, label=verdict)
     for threshold in (WORTH_A_LOOK, LARGE):
-        axes.axvline(threshold, color="black", linewidth=0.8, linestyle=":")
+        axes.axvline(threshold, **REFERENCE)
     axes.set_yticks(range(len(shown)), [shorten_label(name) for name in shown.index])
-    title = "Drift against the holdout" + (f" (largest {len(shown)} of {len(table)})" if len(shown) < len(table) else "")
-    axes.set(title=title, xlabel="population stability index, less its mean by chance")
-    axes.legend(frameon=False, loc="lower right")
-    return figure
+    axes.grid(visible=False, axis="y")
+    title = "Drift against the holdout" + (f": the largest {len(shown)} of {len(table)}" if len(shown) < len(table) else "")
+    return finish_axes(axes, title, x="population stability index, less its mean by chance")
 
 
 def _find_edges(values: pd.Series, item: Feature) -> Array:

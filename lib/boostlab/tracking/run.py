@@ -7,7 +7,6 @@ papermill's process in a headless execution (:mod:`boostlab.execution.headless`)
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import os
@@ -32,15 +31,14 @@ from boostlab.tracking.summary import describe_findings, list_next_steps, tabula
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-    from IPython.display import Image, Markdown
+    from IPython.display import Markdown
     from matplotlib.figure import Figure
 
+    from boostlab.display.pictures import Picture
     from boostlab.models.predictor import Predictor
     from boostlab.tracking.interactive import InteractiveRun
 
 METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}")
-DPI = 144
-DISPLAY_SCALE = 0.5  # pictures are drawn at twice the size at which they are shown, for sharp screens
 
 
 def start_run(settings: Settings) -> Run:
@@ -133,16 +131,13 @@ class Run:
         """Record the data set; the keys are the fields of :class:`mlflow.entities.Dataset`."""
         self._add("dataset", {**dataset, "context": "training"})
 
-    def log_figure(self, figure: Figure, name: str) -> Image:
-        """Record a figure as ``plots/<name>.png`` and return the same picture for display."""
-        from IPython.display import Image
+    def log_figure(self, figure: Figure, name: str) -> Picture:
+        """Record a figure as ``plots/<name>.png``, and return it for display in the colours of the page."""
+        from boostlab.display.pictures import draw_picture  # loads matplotlib
 
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=DPI)
-        self._log_file(f"plots/{name}.png", lambda file: file.write_bytes(buffer.getvalue()))
-        width = int.from_bytes(buffer.getvalue()[16:20], "big")  # a PNG's header states its width there
-        title = "; ".join(axes.get_title() for axes in figure.axes if axes.get_title())
-        return Image(buffer.getvalue(), format="png", width=round(width * DISPLAY_SCALE), alt=title)
+        picture = draw_picture(figure)
+        self._log_file(f"plots/{name}.png", lambda file: file.write_bytes(picture.png))
+        return picture
 
     def log_text(self, text: str, path: str) -> None:
         """Record a text as the file `path` among the run's artifacts."""

@@ -1,0 +1,163 @@
+"""Figures of a classification's answers to the test part: ROC, precision and recall, and confusion.
+
+Each function draws into `axes`, or into a new figure, and returns the figure. Rows count by their weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import auc, average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
+
+from boostlab.data.table import encode_labels
+from boostlab.display.figures import (
+    BLUE,
+    REFERENCE,
+    TYPE_PT,
+    choose_line,
+    finish_axes,
+    make_axes,
+    make_mosaic,
+    name_ticks,
+    shorten_label,
+)
+from boostlab.display.numbers import format_number
+from boostlab.training.metrics import Evaluation
+
+Array = np.ndarray[Any, Any]
+Curves = dict[int, tuple[Array, Array, float]]  # of a class, by its position: x, y, and the area under the curve
+MOST_POINTS = 2_000  # of a curve, which is less than 1,000 pixels wide
+MOST_CURVES = 10
+MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix do not fit
+LABEL = 16  # characters of a class
+SHARES = LinearSegmentedColormap.from_list("shares", ["white", BLUE])
+LIGHT_TEXT = 0.9  # the share above which white text stands out from a cell more than black
+ON_LIGHT, ON_DARK = "#010101", "white"  # text on a coloured cell: black would take the colour of the page
+
+
+def plot_classification(evaluation: Evaluation) -> Figure:
+    """Draw ROC, precision and recall, and confusion; of many classes the curves of the ten with the lowest area under the ROC."""
+    labels = evaluation.contract.labels
+    if len(labels) == 2:
+        figure, panels = make_mosaic(["rpc"], height_in=3.4)
+    else:
+        figure, panels = make_mosaic(["rrrppp", "ccccll"], height_in=3.6 + max(4.0, 0.25 * min(len(labels), MOST_COUNTS)))
+    curves = find_roc(evaluation)
+    plot_roc(evaluation, curves=curves, axes=panels["r"], legend=False)
+    plot_precision_recall(evaluation, classes=list(curves), axes=panels["p"], legend=False)
+    plot_confusion(evaluation, axes=panels["c"])
+    if len(labels) > 2:
+        title = f"The {len(curves)} lowest of {len(labels)} classes" if len(curves) < len(labels) else "Classes"
+        _draw_legend(panels["l"], panels["r"], panels["p"], title=title)
+    return figure
+
+
+def find_roc(evaluation: Evaluation) -> Curves:
+    """Return the ROC of the ten classes with the lowest area under it, of two classes that of the second one.
+
+    Classes that all test rows have, or none, have no curve.
+    """
+    true, labels, answers = _encode(evaluation), evaluation.contract.labels, evaluation.answers
+    curves: Curves = {}
+    for position in range(len(labels))[1 if len(labels) == 2 else 0 :]:
+        is_class = true == position
+        if is_class.any() and not is_class.all():
+            x, y, _ = roc_curve(is_class, answers[:, position], sample_weight=evaluation.part.weight)
+            curves[position] = x, y, float(auc(x, y))
+    lowest = sorted(curves, key=lambda position: curves[position][2])[:MOST_CURVES]
+    return {position: curves[position] for position in sorted(lowest)}
+
+
+def plot_roc(evaluation: Evaluation, *, curves: Curves | None = None, axes: Axes | None = None, legend: bool = True) -> Figure:
+    """Draw the ROC of each class in `curves`, else of those of :func:`find_roc`."""
+    axes, curves = axes or make_axes(4.4), find_roc(evaluation) if curves is None else curves
+    for place, (position, (x, y, area)) in enumerate(curves.items()):
+        _draw_curve(axes, x, y, place, f"{_name(evaluation, position)} (AUC {area:.3f})")
+    axes.plot([0, 1], [0, 1], **REFERENCE, label="chance")
+    return _finish(axes, "ROC", "false positive rate", "true positive rate", legend=legend)
+
+
+def plot_precision_recall(
+    evaluation: Evaluation, *, classes: Sequence[int] | None = None, axes: Axes | None = None, legend: bool = True
+) -> Figure:
+    """Draw precision by recall of the classes at these positions, else of those of :func:`find_roc`."""
+    axes, true, weight = axes or make_axes(4.4), _encode(evaluation), evaluation.part.weight
+    for place, position in enumerate(find_roc(evaluation) if classes is None else classes):
+        is_class, answers = true == position, evaluation.answers[:, position]
+        precision, recall, _ = precision_recall_curve(is_class, answers, sample_weight=weight, drop_intermediate=True)
+        area = average_precision_score(is_class, answers, sample_weight=weight)
+        _draw_curve(axes, recall, precision, place, f"{_name(evaluation, position)} (AP {area:.3f})", drawstyle="steps-post")
+    return _finish(axes, "Precision and recall", "recall", "precision", legend=legend)
+
+
+def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figure:
+    """Draw counts of true and predicted classes, coloured by their share of the true class."""
+    axes, weight, labels = axes or make_axes(4.4), evaluation.part.weight, evaluation.contract.labels
+    predicted, every = evaluation.answers.argmax(axis=1), range(len(labels))
+    counts = confusion_matrix(_encode(evaluation), predicted, labels=every, sample_weight=weight)
+    total = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.where(total, total, 1)
+    axes.imshow(np.ma.masked_equal(shares, 0), cmap=SHARES, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+    if len(labels) <= MOST_COUNTS:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            text, colour = format_number(counts[row, column].item()), ON_DARK if shares[row, column] > LIGHT_TEXT else ON_LIGHT
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TYPE_PT)
+        names = [_name(evaluation, position) for position in every]
+        name_ticks(axes, names)
+        axes.set_yticks(every, names)
+    else:  # as many labels as fit
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(12, integer=True))
+            axis.set_tick_params(labelrotation=90 if axis is axes.xaxis else 0)
+            axis.set_major_formatter(lambda place, _: _name(evaluation, int(place)) if 0 <= place < len(labels) else "")
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    right = np.trace(counts) / counts.sum()
+    return finish_axes(axes, f"Confusion: {right:.1%} right", x="predicted class", y=count_unit(weight, "true class"))
+
+
+def count_unit(weight: Array | None, rows: str = "rows") -> str:
+    """Return what a count counts."""
+    return rows if weight is None else f"{rows}, by weight"
+
+
+def _draw_curve(axes: Axes, x: Array, y: Array, place: int, label: str, **options: Any) -> None:
+    """Draw at most 2,000 points of a curve: one of 200,000 rows takes a long time to draw."""
+    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int))
+    axes.plot(x[kept], y[kept], **choose_line(place), label=label, **options)
+
+
+def _finish(axes: Axes, title: str, x: str, y: str, *, legend: bool) -> Figure:
+    """Finish the axes of curves; the title names a single curve."""
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    named = [str(line.get_label()) for line in axes.lines if line.get_label() != "chance"]
+    if len(named) == 1:
+        return finish_axes(axes, f"{title}: {named[0]}", x=x, y=y, labels=([], []))
+    return finish_axes(axes, title, x=x, y=y, labels=None if legend else ([], []))
+
+
+def _draw_legend(axes: Axes, roc: Axes, recall: Axes, *, title: str) -> None:
+    """Fill axes with the legend that two others share: ``yes (AUC 0.9)`` and ``yes (AP 0.8)`` become one entry."""
+    handles, texts = roc.get_legend_handles_labels()
+    precisions = [text.rpartition(" (")[2] for text in recall.get_legend_handles_labels()[1]]
+    for place, precision in enumerate(precisions):
+        name, _, area = texts[place].rpartition(" (")
+        texts[place] = f"{name}\n{area[:-1]}, {precision[:-1]}"
+    small: dict[str, Any] = {"borderpad": 0, "borderaxespad": 0, "handlelength": 1.5, "labelspacing": 0.3}
+    axes.legend(handles, texts, loc="upper left", frameon=False, fontsize=TYPE_PT, **small)
+    axes.axis("off")
+    finish_axes(axes, title, labels=([], []))
+
+
+def _name(evaluation: Evaluation, position: int) -> str:
+    return shorten_label(evaluation.contract.labels[position], LABEL)
+
+
+def _encode(evaluation: Evaluation) -> Array:
+    return encode_labels(evaluation.part.target, evaluation.contract.labels)

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from pathlib import Path
+from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image as Picture
+from tests.support.colours import contrast, luminance
 
+from boostlab.display.figures import finish_axes, make_axes
+from boostlab.display.pictures import draw_picture
 from boostlab.notebook.document import is_lab_notebook, name_notebook, stage_notebook, to_html
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
@@ -76,6 +83,25 @@ def test_shows_pictures_inside_the_page_with_their_description() -> None:
     assert f'src="data:image/png;base64,{PIXEL}"' in page
     assert 'alt="A &lt;dot&gt;"' in page
     assert 'width="7"' in page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_has_the_colours_that_the_browser_asks_for(browser: Any, scheme: str) -> None:
+    figure = draw_picture(finish_axes(make_axes(2.0), "Gain"))
+    bundle, metadata = figure._repr_mimebundle_()
+    bundle["image/png"] = PIXEL
+    cell = nbformat.v4.new_code_cell("x = 1", outputs=[nbformat.v4.new_output("display_data", bundle, metadata=metadata)])
+    page = browser.new_page(color_scheme=scheme)
+    page.set_content(to_html(nbformat.v4.new_notebook(cells=[cell, nbformat.v4.new_markdown_cell("words")])))
+    image = page.locator("img")
+    assert (image.count(), image.get_attribute("alt")) == (1, "Gain")
+    picture = np.asarray(Picture.open(io.BytesIO(image.screenshot())).convert("RGB"))
+    whole = np.asarray(Picture.open(io.BytesIO(page.screenshot())).convert("RGB"))
+    words = page.evaluate("getComputedStyle(document.querySelector('.jp-RenderedMarkdown')).color")
+    page.close()
+    assert tuple(picture[0, 0]) == tuple(whole[-1, -1]) == ((0x11,) * 3 if scheme == "dark" else (0xFF,) * 3)  # no slab
+    text = [int(part) / 255 for part in re.findall(r"\d+", words)[:3]]
+    assert contrast(luminance(text), luminance(whole[-1, -1] / 255)) >= 4.5
 
 
 def test_keeps_a_notebook_whose_page_cannot_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

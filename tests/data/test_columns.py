@@ -58,6 +58,11 @@ def by_name(columns: Columns) -> dict[str, ColumnProfile]:
     return {column.name: column for column in columns.profiles}
 
 
+def test_an_example_has_few_digits() -> None:
+    columns, _ = profile(make_frame())
+    assert all(len(column.example) <= 10 for column in columns.profiles if column.arrow_type == "double")
+
+
 def test_finds_types_missing_values_and_examples() -> None:
     columns, split = profile(make_frame())
     profiles = by_name(columns)

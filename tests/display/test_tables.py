@@ -47,6 +47,11 @@ def test_links_only_to_web_pages() -> None:
     assert "<a" not in Table("t", ["x"], [[Link("a", "javascript:alert(1)")]])._repr_html_()
 
 
+def test_numbers_have_sensible_digits() -> None:
+    cells = repr(Table("t", ["x", "y", "z"], [[61.283088, 123456.78, 20260101]])).splitlines()[-1].split()
+    assert cells == ["61.28", "123,457", "20260101"]
+
+
 def test_is_plain_text_in_a_terminal() -> None:
     assert repr(TABLE) == "Runs\nname        rmse\n<b>$x$</b>  1.235\na"
     assert repr(Table("Runs", ["name"], [])) == "Runs: none"

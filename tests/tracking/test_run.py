@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -35,6 +36,15 @@ def test_attaches_to_the_run_that_the_engine_made(journal: Journal, monkeypatch:
     monkeypatch.setenv(JOURNAL_VARIABLE, str(journal.path))
     run = start_run(Tracked(experiment="train", run_name="", tracking_uri=""))
     assert run.facts == journal.facts()
+
+
+def test_from_the_start_of_a_run_tables_have_sensible_digits(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(JOURNAL_VARIABLE, str(journal.path))
+    with pd.option_context("display.float_format", None):
+        start_run(Tracked(experiment="train", run_name="", tracking_uri=""))
+        shown = pd.DataFrame({"x": [61.283088, 0.0380759064334241, 123456.78], "n": [1, 20260101, 3]}).to_html()
+    numbers = ["61.28", "0.03808", "123,457", "20260101"]
+    assert [text for text in numbers if f">{text}<" in shown] == numbers
 
 
 def test_records_final_metrics_and_curves(journal: Journal) -> None:

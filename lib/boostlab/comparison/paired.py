@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from boostlab.comparison.jackknife import CLASSIFICATION, REGRESSION, score_without
+from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
 from boostlab.models.contract import Task
 from boostlab.training.metrics import is_higher_better, strip_part
@@ -72,7 +73,7 @@ class Difference:
         """Return the verdict, the metric of each and the interval in words."""
         interval = f"a difference of {self.value:+.3g} ({self.level} interval {self.low:+.3g} to {self.high:+.3g})"
         rows = f"{self.rows} rows" + (f" in {self.groups} groups" if self.groups else "")
-        metrics = f"{self.metric} {self.challenger:.4g} against {self.champion:.4g} on {rows}, {interval}"
+        metrics = f"{self.metric} {format_number(self.challenger)} against {format_number(self.champion)} on {rows}, {interval}"
         said = f"{challenger[0].upper()}{challenger[1:]} is {self.verdict} than {champion}"
         if self.verdict == "no significant difference":
             said = f"No significant difference between {challenger} and {champion}"

@@ -15,6 +15,7 @@ from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import select_runs
 from boostlab.comparison.settings import Compare
 from boostlab.display.markdown import escape, format_code, format_link, format_table
+from boostlab.display.numbers import format_number
 from boostlab.display.tables import Details, Link, Table
 from boostlab.errors import LabError
 from boostlab.models.packaging import fetch_predictor
@@ -228,7 +229,7 @@ class Comparison:
             "rows": format_code(str(self.selection.rows)),
             "runs compared": str(len(self.selection.runs)),
             "best run": f"{format_link(best.info.run_name, page)} ({format_code(best.info.run_id)})",
-            self.selection.metric: f"{self.selection.values[0]:.5g}",
+            self.selection.metric: format_number(self.selection.values[0]),
         }
         if version:
             rows["registered as"] = format_link(f"{name} version {version}", facts.ui.version_url(name, version))

@@ -22,6 +22,7 @@ from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.data.types import find_type
 from boostlab.display import tables
+from boostlab.display.numbers import shorten_float
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS, NUMERIC_DATES, Feature, FeatureType, MLflowType
 from boostlab.models.dates import DATE_PARTS
@@ -141,7 +142,8 @@ def _profile(table: Table, name: str, train: Part) -> ColumnProfile:
     assert column_type != "other", "the table holds no such column"
     known = values.filter(pc.invert(pc.is_null(values, nan_is_null=True)))
     missing = 1 - len(known) / max(len(values), 1)
-    example = str(known[0].as_py())[:40] if len(known) else ""
+    first = known[0].as_py() if len(known) else ""
+    example = shorten_float(first) if isinstance(first, float) else str(first)[:40]
     profile = ColumnProfile(name, str(whole.type), column_type, missing, _count_distinct(known), example)
     left_out = _find_reason(profile, known, kept=name in table.kept)
     if left_out:

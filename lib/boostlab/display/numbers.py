@@ -20,6 +20,17 @@ def format_number(value: float) -> str:
     return f"{value:.{DIGITS}g}"
 
 
+def shorten_float(value: float) -> str:
+    """Return a value of a table as it is, or with four significant digits if it is long.
+
+    Examples
+    --------
+    >>> [shorten_float(value) for value in (0.0380759064334241, 20230101.0, 0.5)]
+    ['0.03808', '20230101.0', '0.5']
+    """
+    return text if len(text := str(value)) <= 10 else f"{value:.{DIGITS}g}"
+
+
 def format_spread(mean: float, deviation: float) -> str:
     """Return a mean and its standard deviation with equal decimals, three digits of the deviation.
 

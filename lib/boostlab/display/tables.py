@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boostlab.display.html import render_html
+from boostlab.display.numbers import format_number
 from boostlab.errors import show_controls
 
 SHORT, LONG = 18, 40  # characters: a shorter cell is one line, a longer one gets a wider column
@@ -88,4 +89,4 @@ def _address(item: Any) -> str:
 
 
 def _plain(item: Any) -> str:
-    return "" if item is None else f"{item:.4g}" if isinstance(item, float) else show_controls(" ".join(str(item).split()))
+    return "" if item is None else format_number(item) if isinstance(item, float) else show_controls(" ".join(str(item).split()))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.display.markdown import format_code
+from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
@@ -44,13 +45,17 @@ METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}")
 def start_run(settings: Settings) -> Run:
     """Attach to the run that papermill's engine made for this notebook; without an engine, begin an interactive run.
 
-    The notebook's checked parameters become the run's parameters.
+    The notebook's checked parameters become the run's parameters. From here on, pandas shows numbers with four significant digits
+    (``pandas.reset_option("display.float_format")`` shows more).
 
     Raises
     ------
     StoreError
         If a new run is needed and the tracking store cannot be opened.
     """
+    import pandas as pd  # an option of tables that a notebook shows
+
+    pd.set_option("display.float_format", format_number)
     values = settings.model_dump()
     if given := os.environ.get(JOURNAL_VARIABLE):
         return Run(Journal(Path(given)), secrets=find_secrets(values))

@@ -12,6 +12,7 @@ from sklearn import metrics
 
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
+from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
@@ -65,7 +66,8 @@ class Evaluation:
             verdict = "as good as"
         else:
             return []
-        return [f"The model is {verdict} the best constant: {name} {score:.4g} against {constant:.4g} on the test rows."]
+        numbers = f"{name} {format_number(score)} against {format_number(constant)}"
+        return [f"The model is {verdict} the best constant: {numbers} on the test rows."]
 
     def describe(self) -> str:
         """Return the result in a sentence: the model's metric, compared with the constant predictor's."""
@@ -73,8 +75,8 @@ class Evaluation:
         change = 1 - score / constant if constant else 0.0
         side = "below" if change >= 0 else "above"
         return (
-            f"On {len(self.part)} held-out rows the model's {name} is {score:.4g}: "
-            f"{abs(change):.0%} {side} the constant predictor's {constant:.4g}."
+            f"On {len(self.part)} held-out rows the model's {name} is {format_number(score)}: "
+            f"{abs(change):.0%} {side} the constant predictor's {format_number(constant)}."
         )
 
     def _compare(self) -> tuple[str, float, float]:

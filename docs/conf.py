@@ -114,6 +114,19 @@ class Conversions(SphinxDirective):
         return self.parse_text_to_nodes(tabulate(["value", *names], rows))
 
 
+class Pictures(SphinxDirective):
+    """The figures of a notebook of the gallery, in its order: ``{pictures} train``."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        path = ROOT / "docs" / "gallery" / f"{self.arguments[0]}.ipynb"
+        self.env.note_dependency(str(path))
+        outputs = [output for cell in nbformat.read(path, as_version=4).cells for output in cell.get("outputs", [])]
+        pages = [output.get("data", {}).get("text/html", "") for output in outputs]
+        return [nodes.raw("", f"<p>{page}</p>", format="html") for page in pages if 'class="boostlab-picture"' in page]
+
+
 def code(text: str) -> str:
     """Return a value as code; a refusal is no value."""
     return text if text in ("refused", "missing") else f"`` {text} ``"
@@ -160,5 +173,6 @@ def setup(app: Any) -> None:
     app.add_directive("parameters", Parameters)
     app.add_directive("server-settings", ServerSettings)
     app.add_directive("conversions", Conversions)
+    app.add_directive("pictures", Pictures)
     app.connect("autodoc-process-docstring", join_names, priority=400)  # before napoleon
     app.connect("missing-reference", keep_private)

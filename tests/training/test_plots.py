@@ -172,7 +172,7 @@ def test_draws_curves_of_the_second_of_two_classes() -> None:
     assert legend(roc) == ["yes (AUC 0.667)", "chance"]
     assert legend(recall) == ["yes (AP 0.500)"]
     assert [text.get_text() for text in confusion.texts] == ["2", "1", "1"]
-    assert np.ma.getdata(np.ma.asarray(confusion.images[0].get_array())).ravel() == pytest.approx([2 / 3, 1 / 3, 0, 1])
+    assert np.ma.getdata(np.ma.asarray(confusion.collections[0].get_array())).ravel() == pytest.approx([2 / 3, 1 / 3, 0, 1])
     for ticks in (confusion.get_xticklabels(), confusion.get_yticklabels()):
         assert [text.get_text() for text in ticks] == ["no", "yes"]
 

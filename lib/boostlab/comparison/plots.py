@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap
@@ -50,13 +51,15 @@ def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, a
     labels = [shorten_label(name, 80, line=40) for name in configurations]
     axes = axes or make_axes(1.4 + sum(0.18 + 0.18 * (1 + label.count("\n")) for label in labels))
     runs = [(value, place) for place, values in enumerate(configurations.values()) for value in values]
-    axes.plot(*zip(*runs, strict=True), "o", color=BLUE, alpha=0.55, markersize=6, label="one run")
+    every, places = zip(*runs, strict=True)
+    points: dict[str, Any] = {"color": BLUE, "alpha": 0.55, "size": 6, "label": "one run"}
+    sns.stripplot(x=every, y=places, orient="h", native_scale=True, jitter=False, ax=axes, **points)
     drawn = enumerate(configurations.values())
     seeds = [(np.mean(values), place, np.std(values, ddof=1)) for place, values in drawn if len(values) > 1]
     if seeds:
-        means, places, deviations = zip(*seeds, strict=True)
+        means, at, deviations = zip(*seeds, strict=True)
         options: dict[str, Any] = {"fmt": "D", "color": ORANGE, "markersize": 6, "capsize": 4}
-        axes.errorbar(means, places, xerr=deviations, label="mean ± standard deviation over seeds", **options)
+        axes.errorbar(means, at, xerr=deviations, label="mean ± standard deviation over seeds", **options)
     for place, values in enumerate(configurations.values()):
         axes.text(1.01, place, f"n = {len(values)}", transform=axes.get_yaxis_transform(), va="center", fontsize=TYPE_PT)
     axes.set_yticks(range(len(labels)), labels)

@@ -84,9 +84,9 @@ def finish_axes(axes: Axes, title: str, *, x: str = "", y: str = "", labels: tup
     return cast(Figure, axes.figure)
 
 
-def name_ticks(axes: Axes, labels: Sequence[str]) -> None:
-    """Write labels below the places 0, 1, 2 …, turned by 45 degrees where they would overlap."""
-    axes.set_xticks(range(len(labels)), labels)
+def name_ticks(axes: Axes, labels: Sequence[str], *, shift: float = 0.0) -> None:
+    """Write labels below the places 0, 1, 2 …, each plus `shift`, turned by 45 degrees where they would overlap."""
+    axes.set_xticks([place + shift for place in range(len(labels))], labels)
     if (max(map(len, labels), default=0) + 2) * len(labels) > _find_room(axes)[0]:
         for text in axes.get_xticklabels():
             text.set(rotation=45, ha="right", rotation_mode="anchor")

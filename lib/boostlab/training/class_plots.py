@@ -9,11 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import auc, average_precision_score, confusion_matrix, precision_recall_curve, roc_curve
+from sklearn.metrics import (
+    PrecisionRecallDisplay,
+    RocCurveDisplay,
+    auc,
+    average_precision_score,
+    confusion_matrix,
+    precision_recall_curve,
+    roc_curve,
+)
 
 from boostlab.data.table import encode_labels
 from boostlab.display.figures import (
@@ -34,11 +43,11 @@ Array = np.ndarray[Any, Any]
 Curves = dict[int, tuple[Array, Array, float]]  # of a class, by its position: x, y, and the area under the curve
 MOST_POINTS = 2_000  # of a curve, which is less than 1,000 pixels wide
 MOST_CURVES = 10
+LIGHT_TEXT = 0.9  # the share above which white text stands out from a cell more than black
+ON_LIGHT, ON_DARK = "#010101", "white"  # text on a coloured cell: black would take the colour of the page
 MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix do not fit
 LABEL = 16  # characters of a class
 SHARES = LinearSegmentedColormap.from_list("shares", ["white", BLUE])
-LIGHT_TEXT = 0.9  # the share above which white text stands out from a cell more than black
-ON_LIGHT, ON_DARK = "#010101", "white"  # text on a coloured cell: black would take the colour of the page
 
 
 def plot_classification(evaluation: Evaluation) -> Figure:
@@ -78,7 +87,8 @@ def plot_roc(evaluation: Evaluation, *, curves: Curves | None = None, axes: Axes
     """Draw the ROC of each class in `curves`, else of those of :func:`find_roc`."""
     axes, curves = axes or make_axes(4.4), find_roc(evaluation) if curves is None else curves
     for place, (position, (x, y, area)) in enumerate(curves.items()):
-        _draw_curve(axes, x, y, place, f"{_name(evaluation, position)} (AUC {area:.3f})")
+        style = _style(place, f"{_name(evaluation, position)} (AUC {area:.3f})")
+        RocCurveDisplay(fpr=_thin(x), tpr=_thin(y)).plot(axes, curve_kwargs=style)
     axes.plot([0, 1], [0, 1], **REFERENCE, label="chance")
     return _finish(axes, "ROC", "false positive rate", "true positive rate", legend=legend)
 
@@ -92,7 +102,8 @@ def plot_precision_recall(
         is_class, answers = true == position, evaluation.answers[:, position]
         precision, recall, _ = precision_recall_curve(is_class, answers, sample_weight=weight, drop_intermediate=True)
         area = average_precision_score(is_class, answers, sample_weight=weight)
-        _draw_curve(axes, recall, precision, place, f"{_name(evaluation, position)} (AP {area:.3f})", drawstyle="steps-post")
+        style = _style(place, f"{_name(evaluation, position)} (AP {area:.3f})")
+        PrecisionRecallDisplay(_thin(precision), _thin(recall)).plot(axes, curve_kwargs=style)
     return _finish(axes, "Precision and recall", "recall", "precision", legend=legend)
 
 
@@ -103,14 +114,18 @@ def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figur
     counts = confusion_matrix(_encode(evaluation), predicted, labels=every, sample_weight=weight)
     total = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(total, total, 1)
-    axes.imshow(np.ma.masked_equal(shares, 0), cmap=SHARES, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-    if len(labels) <= MOST_COUNTS:
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            text, colour = format_number(counts[row, column].item()), ON_DARK if shares[row, column] > LIGHT_TEXT else ON_LIGHT
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=TYPE_PT)
+    texts = [[format_number(count) if count else "" for count in row] for row in counts.tolist()]
+    has_counts = len(labels) <= MOST_COUNTS
+    shown: dict[str, Any] = {"annot": texts, "fmt": "", "annot_kws": {"size": TYPE_PT}} if has_counts else {}
+    bare: dict[str, Any] = {"cbar": False, "xticklabels": False, "yticklabels": False}
+    sns.heatmap(shares, mask=shares == 0, ax=axes, cmap=SHARES, vmin=0, vmax=1, rasterized=not has_counts, **bare, **shown)
+    for text in axes.texts:  # seaborn's own choice is hard to read on half of the cells
+        column, row = (int(place) for place in text.get_position())
+        text.set_color(ON_DARK if shares[row, column] > LIGHT_TEXT else ON_LIGHT)
+    if has_counts:
         names = [_name(evaluation, position) for position in every]
-        name_ticks(axes, names)
-        axes.set_yticks(every, names)
+        name_ticks(axes, names, shift=0.5)
+        axes.set_yticks(np.arange(len(names)) + 0.5, names)
     else:  # as many labels as fit
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(12, integer=True))
@@ -127,15 +142,22 @@ def count_unit(weight: Array | None, rows: str = "rows") -> str:
     return rows if weight is None else f"{rows}, by weight"
 
 
-def _draw_curve(axes: Axes, x: Array, y: Array, place: int, label: str, **options: Any) -> None:
-    """Draw at most 2,000 points of a curve: one of 200,000 rows takes a long time to draw."""
-    kept = np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS)).round().astype(int))
-    axes.plot(x[kept], y[kept], **choose_line(place), label=label, **options)
+def _thin(values: Array) -> Array:
+    """Return at most 2,000 points of a curve: one of 200,000 rows takes a long time to draw."""
+    kept = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_POINTS)).round().astype(int))
+    thinned: Array = values[kept]
+    return thinned
+
+
+def _style(place: int, label: str) -> dict[str, Any]:
+    return {**choose_line(place), "label": label}
 
 
 def _finish(axes: Axes, title: str, x: str, y: str, *, legend: bool) -> Figure:
     """Finish the axes of curves; the title names a single curve."""
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="auto")
+    if (theirs := axes.get_legend()) is not None:  # that of the displays lies over the data
+        theirs.remove()
     named = [str(line.get_label()) for line in axes.lines if line.get_label() != "chance"]
     if len(named) == 1:
         return finish_axes(axes, f"{title}: {named[0]}", x=x, y=y, labels=([], []))

@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.metrics import PredictionErrorDisplay
 
 from boostlab.data.splits import read_weights
 from boostlab.data.table import Table, encode_labels, find_labels
@@ -97,9 +99,13 @@ def plot_predictions(evaluation: Evaluation, *, axes: Axes | None = None) -> Fig
     """Draw the true values of a regression against the predicted ones."""
     axes, target, predicted = axes or make_axes(4.4), evaluation.part.target, evaluation.answers
     true, name = target.to_numpy(float), shorten_label(target.name)
-    _draw_points(axes, predicted, true, evaluation.part.weight, color=BLUE, label="test rows")
-    ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
-    axes.plot(ends, ends, **REFERENCE, label="perfect")
+    points = _style_points(len(true), evaluation.part.weight, color=BLUE, label="test rows")
+    PredictionErrorDisplay(y_true=true, y_pred=predicted).plot(
+        axes, kind="actual_vs_predicted", scatter_kwargs=points, line_kwargs={**REFERENCE, "alpha": 1, "label": "perfect"}
+    )
+    axes.set_aspect("auto")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(5))  # round numbers, unlike those of the display
     return finish_axes(axes, f"Predicted against true{_name_score(evaluation)}", x=f"predicted {name}", y=f"true {name}")
 
 
@@ -123,7 +129,8 @@ def plot_quantiles(evaluation: Evaluation, *, axes: Axes | None = None) -> Figur
         low, high = quantiles[order, 0], quantiles[order, -1]
         axes.fill_between(rows, low, high, color=BLUE, alpha=0.25, linewidth=0, label=label, rasterized=many)
     axes.plot(rows, quantiles[order, middle], color=BLUE, label=f"quantile {levels[middle]}")
-    _draw_points(axes, rows, true[order], None if weight is None else weight[order], color=ORANGE, label="true")
+    sizes = None if weight is None else weight[order]
+    axes.scatter(rows, true[order], **_style_points(len(rows), sizes, color=ORANGE, label="true"))
     title = f"Quantiles and truth{_name_score(evaluation)}"
     return finish_axes(axes, title, x=f"test rows, by quantile {levels[middle]}", y=shorten_label(target.name))
 
@@ -139,11 +146,10 @@ def plot_calibration(evaluation: Evaluation, *, axes: Axes | None = None) -> Fig
     return finish_axes(axes, "Calibration", x="quantile", y="share of the truth up to the quantile")
 
 
-def _draw_points(axes: Axes, x: Array, y: Array, weight: Array | None, *, color: str, label: str) -> None:
-    """Draw a point for each row, of an area that is proportional to its weight."""
+def _style_points(count: int, weight: Array | None, *, color: str, label: str) -> dict[str, Any]:
+    """Return the style of a point for each row, of an area that is proportional to its weight."""
     sizes: Any = POINT_SIZE if weight is None else POINT_SIZE * weight / weight.mean()
-    many = len(x) > MOST_POINTS
-    axes.scatter(x, y, color=color, alpha=0.5, linewidths=0, s=sizes, label=label, rasterized=many)
+    return {"color": color, "alpha": 0.5, "linewidths": 0, "s": sizes, "label": label, "rasterized": count > MOST_POINTS}
 
 
 def _draw_histogram(axes: Axes, values: Array, weight: Array | None) -> str:
@@ -151,7 +157,7 @@ def _draw_histogram(axes: Axes, values: Array, weight: Array | None) -> str:
     mean = np.average(values, weights=weight)
     deviation = np.average((values - mean) ** 2, weights=weight) ** 0.5
     bins = min(MOST_BINS, max(10, round(len(values) ** 0.5)))
-    axes.hist(values, bins, weights=weight, color=BLUE, rwidth=0.94)
+    sns.histplot(x=values, bins=bins, weights=weight, ax=axes, color=BLUE, alpha=1, shrink=0.94, linewidth=0)
     _count_whole(axes, weight)
     axes.axvline(mean, color=ORANGE, linewidth=2, label="mean")
     return format_spread(mean, deviation)

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from boostlab.errors import StoreError
+from boostlab.tracking import probe
 from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.store import configure_mlflow, find_project, find_store, open_store
 
@@ -277,6 +280,16 @@ def test_a_new_store_has_the_permissions_that_the_umask_gives(tmp_path: Path) ->
     code += "open_store(find_store('sqlite:///' + sys.argv[1], project=Path('.')))"
     subprocess.run([sys.executable, "-c", code, tmp_path / "mlflow.db"], check=True)
     assert stat.S_IMODE((tmp_path / "mlflow.db").stat().st_mode) == 0o664
+
+
+def test_waits_for_a_locked_database_as_long_as_for_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert probe.ANSWER_TIMEOUT_S >= 60
+    monkeypatch.setattr(probe, "ANSWER_TIMEOUT_S", 0.1)
+    with closing(sqlite3.connect(tmp_path / "runs.db")) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match=r"other processes have kept it locked for 0\.1 s\. Try again later") as caught:
+            check_reachable(find_store("sqlite:///runs.db", project=tmp_path))
+    assert caught.value.kind == "lost"
 
 
 @pytest.mark.parametrize(

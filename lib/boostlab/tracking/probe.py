@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from boostlab.tracking.store import Store
 
 CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 120.0  # as MLflow's own, for a server under load
+ANSWER_TIMEOUT_S = 120.0  # as MLflow's own, for a store under load
 
 
 def check_reachable(store: Store, *, fresh: bool = False) -> None:
@@ -42,10 +42,12 @@ def _check_local(store: Store, *, fresh: bool) -> None:
         if path.is_dir():
             raise _unusable(store, f"{path} is a folder", kind="address")
         try:
-            with closing(sqlite3.connect(path)) as connection:
+            with closing(sqlite3.connect(path, timeout=ANSWER_TIMEOUT_S)) as connection:
                 connection.execute("PRAGMA schema_version")
         except sqlite3.DatabaseError as error:
-            raise _unusable(store, str(error)) from None
+            is_busy = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY
+            reason = f"other processes have kept it locked for {ANSWER_TIMEOUT_S:g} s. Try again later" if is_busy else str(error)
+            raise _unusable(store, reason) from None
 
 
 def _check_server(store: Store) -> None:

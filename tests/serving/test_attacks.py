@@ -163,12 +163,29 @@ def test_a_line_is_a_key(tmp_path: Path, content: bytes, found: object) -> None:
         ("DRAIN_S", "inf", "out of range"),
         ("MAX_BODY_MB", "inf", "out of range"),
         ("STOP_TIMEOUT_S", "100000000000000000000", "out of range"),
+        ("MODEL_NAME", "a/b", "BOOSTLAB_MODEL_NAME='a/b' has a slash"),
+        ("MODEL_VERSION", "1/2", "has a slash"),
+        ("PREDICT_ROUTE", "/ping", "BOOSTLAB_PREDICT_ROUTE='/ping' is a path of the server for something else"),
+        ("PREDICT_ROUTE", "/v2/models/model", "for something else"),
+        ("HEALTH_ROUTE", "/invocations", "for something else. Choose another one, such as /healthy"),
+        ("PATH_PREFIX", "/v2", "for something else"),
+        ("PATH_PREFIX", "/metrics/a", "for something else"),
     ],
 )
 def test_a_setting_without_effect_or_sense_is_refused(folder: Path, name: str, value: str, message: str) -> None:
     done = run_server(str(folder), **{f"BOOSTLAB_{name}": value})
 
     assert done.returncode == 1 and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_key_with_a_passphrase_is_refused_without_a_question(folder: Path, tmp_path: Path) -> None:
+    files = make_certificate(tmp_path)
+    key, locked = files["tls_key_file"], tmp_path / "locked.pem"
+    subprocess.run(["openssl", "pkey", "-in", key, "-aes256", "-passout", "pass:secret", "-out", locked], check=True)
+    settings = {"BOOSTLAB_TLS_CERTIFICATE_FILE": str(files["tls_certificate_file"]), "BOOSTLAB_TLS_KEY_FILE": str(locked)}
+    done = run_server(str(folder), **settings)
+
+    assert done.returncode == 1 and f"{locked} needs a passphrase" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_log_that_nobody_reads_does_not_stop_the_server(folder: Path) -> None:

@@ -64,6 +64,18 @@ def test_reads_a_matrix_and_nested_lists(numbers_address: str) -> None:
         assert answer["model_version"] == "7"
 
 
+def test_reads_what_the_other_path_reads_beyond_json(address: str, as_tensors: Tensors) -> None:
+    tensors = as_tensors()
+    place = [each["name"] for each in tensors].index("rooms_gap")
+    for value in (20.0, float("nan")):
+        row = ROW | {"rooms_gap": value}
+        expected = predict(address, json.dumps({"dataframe_records": [row]}).encode()).json()["predictions"]
+        tensors[place]["data"] = [value]
+        body = b"\xef\xbb\xbf" + json.dumps({"inputs": tensors}).encode()
+        answer = requests.post(f"{address}/v2/models/model/infer", data=body, timeout=60)
+        assert answer.status_code == 200 and answer.json()["outputs"][0]["data"] == expected
+
+
 def change(**parts: object) -> Callable[[list[dict[str, Any]]], Any]:
     return lambda tensors: [tensors[0] | parts, *tensors[1:]]
 

@@ -58,6 +58,31 @@ def test_vertex_ai(folder: Path) -> None:
     assert [shares.keys() for shares in answer.json()["predictions"]] == [{"cheap", "dear"}] * 2
 
 
+ONE = json.dumps({"instances": [{name: value for name, value in ROW.items() if value is not None}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"predict_route": "/", "health_route": "/"},
+        {"predict_route": "/", "health_route": "/ping"},
+        {"path_prefix": "/models/wine", "predict_route": "/models/wine/predict", "health_route": "/models/wine/healthy"},
+        {"path_prefix": "/models/wine", "predict_route": "/predict", "health_route": "/healthy"},
+        {"predict_route": "/one/path", "health_route": "/one/path"},
+        {"predict_route": "/invocations", "health_route": "/v2/health/ready"},
+    ],
+    ids=str,
+)
+def test_a_platforms_routes_are_whole_paths(folder: Path, settings: dict[str, str]) -> None:
+    environment = {"AIP_PREDICT_ROUTE": settings["predict_route"], "AIP_HEALTH_ROUTE": settings["health_route"]}
+    with start_server(folder, environment=environment, path_prefix=settings.get("path_prefix", "")) as (_, address):
+        for body in (ONE, MANY):
+            assert post(address + settings["predict_route"], body).status_code == 200
+        assert requests.get(address + settings["health_route"], timeout=60).status_code == 200
+        assert requests.get(f"{address}/", timeout=60).status_code == 200
+        assert post(f"{address}/invocations").status_code == 200
+
+
 def test_azure_ml_and_cloud_run(address: str) -> None:
     """Azure ML asks the paths that its configuration names for liveness, readiness and scoring; Cloud Run asks / or a probe."""
     for path in ("/", "/livez", "/readyz", "/ping", "/health"):
@@ -77,7 +102,7 @@ def test_answers_head_as_get_without_the_body(address: str, path: str) -> None:
 
 
 def test_the_first_page_names_the_model_as_text(folder: Path) -> None:
-    with serve(folder, model_name="<script>wine</script>") as address:
+    with serve(folder, model_name="<script>wine") as address:
         page = requests.get(f"{address}/", timeout=60).text
     assert "&lt;script&gt;wine" in page and "<script>" not in page
 
@@ -89,6 +114,7 @@ def test_answers_behind_a_prefix_and_with_a_slash_at_the_end(folder: Path) -> No
             assert post(address + path).json() == expected
         assert requests.get(f"{address}/models/wine", timeout=60).status_code == 200
         assert post(f"{address}/models/winery/invocations").status_code == 404
+        assert post(f"{address}/models/wine").status_code == 405
 
 
 @pytest.mark.parametrize("body", [BODY, MANY], ids=["one row", "1,000 rows"])

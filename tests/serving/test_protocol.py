@@ -51,7 +51,14 @@ def test_rejects_slow_and_malformed_requests(strict_address: str, sent: bytes, s
         connection.sendall(sent)
         answer = read_all(connection)
 
-    assert answer.split()[1] == status
+    head, _, body = answer.partition(b"\r\n\r\n")
+    error = json.loads(body)
+    assert head.split()[1] == status == str(error["status"]).encode() and b"content-type: application/json" in head
+    assert (
+        error["error_code"]
+        and error["message"] == error["detail"]
+        and len(body) == int(head.partition(b"length: ")[2].split()[0])
+    )
     assert predict(strict_address).status_code == 200
 
 
@@ -91,6 +98,38 @@ REQUESTS = {  # and the statuses of their answers
 }
 
 
+SINGLE = [[name] for name in sorted(REQUESTS)]
+BROKEN_CHUNK = HEAD + b"Transfer-Encoding: chunked\r\n\r\nno size\r\n"
+
+
+def find_statuses(answers: bytes) -> list[int]:
+    return [int(status) for status in re.findall(rb"(?:^|[}\n])HTTP/1\.1 (\d+)", answers)]
+
+
+@pytest.mark.parametrize("names", [*SINGLE, ["small", "large"], ["probe", "small", "chunked"]], ids=str)
+def test_answers_a_client_that_has_shut_its_writing_side(address: str, names: list[str]) -> None:
+    with connect(address) as connection:
+        connection.sendall(b"".join(REQUESTS[name][0] for name in names))
+        connection.shutdown(socket.SHUT_WR)
+        assert find_statuses(read_all(connection)) == [REQUESTS[name][1] for name in names]
+
+
+def test_leaves_a_client_that_shuts_its_writing_side_within_a_request(address: str) -> None:
+    for sent in (b"GET /pi", WHOLE_HEAD + BODY[:9], BROKEN_CHUNK.replace(b"no size", b"3")):
+        with connect(address) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            assert read_all(connection) == b""
+
+
+@pytest.mark.parametrize("garbage", [b"\0\1\2\r\n\r\n", b"no HTTP\r\n\r\n", BROKEN_CHUNK], ids=["bytes", "text", "a chunk"])
+@pytest.mark.parametrize("names", [*SINGLE, ["large", "small"], ["chunked", "probe"]], ids=str)
+def test_what_follows_a_request_does_not_take_its_answer(address: str, names: list[str], garbage: bytes) -> None:
+    with connect(address) as connection:
+        connection.sendall(b"".join(REQUESTS[name][0] for name in names) + garbage + REQUESTS["probe"][0])
+        assert find_statuses(read_all(connection)) == [*(REQUESTS[name][1] for name in names), 400]
+
+
 @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.sampled_from(sorted(set(REQUESTS) - {"upgrade"})), max_size=6),
@@ -110,8 +149,7 @@ def test_answers_a_connections_requests_in_their_order(address: str, names: list
             time.sleep(0.002)
         answers = read_all(connection)
 
-    statuses = [int(status) for status in re.findall(rb"(?:^|[}\n])HTTP/1\.1 (\d+)", answers)]
-    assert statuses == [*(status for _, status in chosen), 200]
+    assert find_statuses(answers) == [*(status for _, status in chosen), 200]
 
 
 def test_ignores_the_offer_of_an_upgrade_however_it_arrives(address: str) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,6 +51,10 @@ def reload(process: subprocess.Popen[str], address: str, outcome: str = "done") 
     wait_until(lambda: count_reloads(address, outcome) > before)
 
 
+def answers_with(address: str, body: bytes) -> bool:
+    return all(predict(address).content == body for _ in range(5))
+
+
 def find_version(address: str) -> str:
     (found,) = requests.get(f"{address}/v2/models/model", timeout=60).json()["versions"]
     return str(found)
@@ -64,8 +69,7 @@ def test_loads_versions_under_load_without_a_lost_or_wrong_answer(versions: list
             for number in range(1, 6):
                 point(link, versions[number % 2])
                 reload(process, address)
-                wanted = answers[number % 2]
-                wait_until(lambda: all(predict(address).content == wanted for _ in range(5)))  # noqa: B023  # called at once
+                wait_until(partial(answers_with, address, answers[number % 2]))
         assert find_version(address) == "8"
         assert 'boostlab_requests_total{path="/invocations",status="200"}' in requests.get(f"{address}/metrics", timeout=60).text
 

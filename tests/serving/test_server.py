@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 from tests.support.serving import BODY, predict, run_server, serve, start_server
-from tests.support.waiting import TIMEOUT_S
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.deployment.load_test import LoadResult, run_load_test
 
@@ -77,6 +78,29 @@ def test_says_that_a_port_is_in_use(folder: Path) -> None:
         done = run_server(str(folder), "--port", str(taken.getsockname()[1]))
 
     assert "Address already in use. Choose another port" in done.stderr
+
+
+def may_unshare() -> bool:
+    return subprocess.run(["unshare", "--pid", "--fork", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not may_unshare(), reason="This user may not make a PID namespace.")
+@pytest.mark.parametrize("library", ["numpy", "xgboost", ""], ids=["imports", "loads the model", "serves"])
+def test_the_first_process_of_a_container_stops_at_any_time(folder: Path, library: str) -> None:
+    command = ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-m", "boostlab.serving", str(folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        (first,) = wait_until(psutil.Process(process.pid).children)
+        if library:
+            maps = Path(f"/proc/{first.pid}/maps")
+            while library not in maps.read_text():
+                pass
+        else:
+            assert process.stdout is not None and "serving" in process.stdout.readline()
+        first.terminate()
+        try:
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.load import under_load
 from tests.support.servers import free_port, listens
-from tests.support.serving import BODY, predict, start_server
+from tests.support.serving import BODY, predict, run_server, start_server
 from tests.support.waiting import wait_until
 
 from boostlab.serving.shared_port import LISTENERS, join
@@ -78,13 +79,31 @@ def test_a_server_joins_again_after_its_holder_died(folder: Path, tmp_path: Path
             assert predict(address).ok
 
 
+def test_says_that_it_waits_for_a_holder(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "port.sock"
+    with start_server(folder, shared_port=path, workers=1) as (process, _):
+        assert process.stdout is not None
+        line = json.loads(process.stdout.readline())
+        assert line["message"] == "a worker waits for the process that holds the port" and line["path"] == str(path)
+        with hold(path, free_port()) as address:
+            assert predict(address).ok
+
+
+@pytest.mark.parametrize("place", ["nowhere/port.sock", "file"])
+def test_refuses_a_path_where_no_holder_can_be(folder: Path, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = run_server(str(folder), "--port", "0", BOOSTLAB_SHARED_PORT=str(tmp_path / place))
+
+    assert done.returncode == 1 and f"BOOSTLAB_SHARED_PORT={tmp_path / place} is no Unix socket" in done.stderr
+
+
 def test_more_workers_than_sockets_share_them(tmp_path: Path) -> None:
     path = tmp_path / "port.sock"
     with hold(path, free_port()):
         for workers in (1, 3, LISTENERS + 3):
             found = []
             for worker in range(workers):
-                holder, sockets = join(str(path), worker=worker, workers=workers)
+                holder, sockets = join(str(path), worker=worker, workers=workers, say_waiting=lambda: None)
                 found.append(len(sockets))
                 for one in [holder, *sockets]:
                     one.close()

@@ -61,10 +61,10 @@ class App:
         self._endpoints = create_endpoints(
             model, settings, metrics, is_ready=lambda: not self.draining, find_refusal=self._find_refusal
         )
-        aliases = {settings.predict_route: "/invocations", settings.health_route: "/ping"}
-        self._aliases = {route: path for route, path in aliases.items() if route}
-        predictions = {"/invocations", *(route for route, path in self._aliases.items() if path == "/invocations")}
-        self.small_paths = frozenset((settings.path_prefix + path).encode() for path in predictions)
+        predict, health = {settings.predict_route: "/invocations"}, {settings.health_route: "/ping"}
+        self._posted, self._read = health | predict, predict | {"/": "/"} | health  # if both routes are one, the method decides
+        routes = {"/invocations", settings.predict_route} - {""}
+        self.small_paths = frozenset(start.encode() + route.encode() for route in routes for start in ("", settings.path_prefix))
         self._keys = keys
         self._id_start, self._id_numbers = os.urandom(4).hex(), itertools.count(int.from_bytes(os.urandom(3)))
         self._small: list[SmallRequest] = []
@@ -79,7 +79,7 @@ class App:
         started = time.perf_counter()
         headers = dict(scope["headers"])
         request_id = self._choose_id(headers)
-        path = self._find_path(scope["path"])
+        path = self._find_path(scope["path"], scope["method"])
         scope |= {"path": path, "raw_path": path.encode(), "root_path": ""}
         state: dict[str, Any] = scope.setdefault("state", {})
         state |= {"rows": 0, "request_id": request_id}
@@ -150,13 +150,13 @@ class App:
         if lines:
             write_lines(b"".join(lines))
 
-    def _find_path(self, path: str) -> str:
-        """Return the path of an endpoint: without the prefix and a slash at the end."""
-        prefix = self._settings.path_prefix
-        if prefix and (path + "/").startswith(prefix + "/"):
-            path = path[len(prefix) :]
+    def _find_path(self, path: str, method: str) -> str:
+        """Return the path of an endpoint, without a slash at the end, for a platform's route or what follows the prefix."""
+        routes, prefix = self._posted if method == "POST" else self._read, self._settings.path_prefix
         path = path.rstrip("/") or "/"
-        return self._aliases.get(path, path)
+        if prefix and path not in routes and (path + "/").startswith(prefix + "/"):
+            path = path[len(prefix) :] or "/"
+        return routes.get(path, path)
 
     def _find_refusal(self, path: str, headers: Mapping[bytes, bytes], client: tuple[str, int] | None) -> RequestError | None:
         """Return the error with which to refuse a request before any work for it, or None."""

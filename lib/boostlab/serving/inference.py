@@ -98,7 +98,9 @@ class InferenceProtocol:
             raise RequestError(reason, code="RESOURCE_DOES_NOT_EXIST", status=404)
 
     def _infer(self, body: bytes) -> tuple[bytes, int]:
-        content = _read_object(body)
+        content = self._model.reader.decode(body)
+        if not isinstance(content, dict):
+            raise RequestError("The body is not a JSON object. It needs `inputs`: a list of tensors.")
         wanted = self._read_outputs(content.get("outputs"))
         rows = self._model.reader.read_columns(_read_inputs(content.get("inputs"), self._model.features))
         answers = self._model.score(self._model.encode(rows))
@@ -131,16 +133,6 @@ class InferenceProtocol:
         """Return the length of an output's second axis, if it has one."""
         columns = self._model.labels if output == PROBABILITIES else self._model.contract.answer_names
         return [len(columns)] if columns else []
-
-
-def _read_object(body: bytes) -> dict[str, Any]:
-    try:
-        content = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"The body is not JSON: {str(error)[:200]}.") from None
-    if not isinstance(content, dict):
-        raise RequestError("The body is not a JSON object. It needs `inputs`: a list of tensors.")
-    return content
 
 
 def _read_inputs(inputs: Any, features: Sequence[Feature]) -> dict[str, list[Any]]:

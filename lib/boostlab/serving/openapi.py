@@ -44,7 +44,6 @@ def describe_api(model: ServedModel) -> dict[str, Any]:
         },
     }
     answers = {status: _answer(meaning, "Error") for status, meaning in MEANINGS.items()}
-    answers["503"]["content"] = {"text/plain": {"schema": {"type": "string"}}}
     answers = {"200": _answer("A prediction for each row", "Predictions"), **answers}
     predict = {"summary": "Predict", "operationId": "predict", "requestBody": request, "responses": answers}
     paths: dict[str, Any] = {"/invocations": {"post": predict}}

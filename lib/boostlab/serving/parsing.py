@@ -59,7 +59,10 @@ class Reader:
         """
         if _check_type(content_type) == CSV:
             return self._read_csv(body), None
-        content = self._decode(body)
+        content = self.decode(body)
+        if not isinstance(content, dict):
+            received = "a list" if isinstance(content, list) else f"unexpected input type '{type(content).__name__}'"
+            raise RequestError(f"Invalid input. {ONE_FORMAT}. Received {received}.")
         found = [name for name in FORMATS if name in content]
         if len(found) != 1:
             raise RequestError(f"{ONE_FORMAT}. Received dictionary with input fields: {found}.")
@@ -89,18 +92,21 @@ class Reader:
                 status=413,
             )
 
-    def _decode(self, body: bytes) -> dict[str, Any]:
+    def decode(self, body: bytes) -> Any:
+        """Return what a body of JSON holds.
+
+        Raises
+        ------
+        RequestError
+            If the body is not JSON, or has too many rows.
+        """
         most = 2 * self.max_rows + 100  # objects and lists: an object takes 24 times its bytes, so too many are not even decoded
         if _count_brackets(body) > most and _count_brackets(TEXT.sub(b"", body)) > most:
             self.check_count(self.max_rows + 1)
         try:
-            content = msgspec.json.decode(body)
+            return msgspec.json.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            content = _decode_slowly(body, error)
-        if not isinstance(content, dict):
-            received = "a list" if isinstance(content, list) else f"unexpected input type '{type(content).__name__}'"
-            raise RequestError(f"Invalid input. {ONE_FORMAT}. Received {received}.")
-        return content
+            return _decode_slowly(body, error)
 
     def _read_records(self, records: Any) -> Rows:
         if not isinstance(records, list):

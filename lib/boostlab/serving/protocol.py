@@ -17,6 +17,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from boostlab.serving.body import CLIENT_GONE
+from boostlab.serving.errors import RequestError
 
 MAX_HEADER_BYTES = 65_536
 SMALL_BODY_BYTES = 16_384
@@ -80,24 +81,29 @@ class GuardedProtocol(HttpToolsProtocol):
         self._small_body: list[bytes] = []
         self._is_waiting = False  # for the answer on the short way, which one request at a time takes
         self._closes_after = False
+        self._started: Any = None  # the last request that uvicorn has begun to answer
+        self._last: bytes | None = None  # what ends the connection, once the requests before are answered
 
     def connection_made(self, transport: Any) -> None:
         """Start the timer for the first head, or refuse the connection."""
         super().connection_made(transport)
         self.transport = _BufferedTransport(transport, self.loop)  # type: ignore[assignment]
         if len(self.connections) > self._settings.connections + SPARE_CONNECTIONS:
-            self._reject(503, "Service Unavailable", "The server has too many connections.")
+            self._reject(503, "RESOURCE_EXHAUSTED", "The server has too many connections. Try again soon.")
         else:
             self._await("head")
 
     def data_received(self, data: bytes) -> None:
         """Give bytes to the parser, a head when it is complete: the parser drops the body of a request that offers an upgrade."""
+        if self._last is not None:
+            return
         if self._in_head and not self._has_begun:
             data, self._head = (self._head + data).lstrip(b"\r\n"), b""  # empty lines before a request mean nothing
             end = HEAD_END.search(data)
             size = end.start() if end else len(data)
             if size > MAX_HEADER_BYTES:
-                self._reject(431, "Request Header Fields Too Large", "The request's head is too large.")
+                message = f"The request's head has more than {MAX_HEADER_BYTES:,} bytes."
+                self._reject(431, "REQUEST_LIMIT_EXCEEDED", message)
                 return
             if not end and data[:1].isalpha():  # all else is no request: the parser says so
                 self._head = data
@@ -177,10 +183,26 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()
         elif self._is_idle():
             self._start_keep_alive()
+            if self._last is not None:
+                self._end_if_asked()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer the whole requests of a client that sends no more, then close. With TLS, it would not read the answers."""
+        self._end_with(b"")
+        return self.scheme != "https"
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._started = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._end_if_asked()
 
     def _is_idle(self) -> bool:
-        """Tell whether each request that has arrived is answered."""
-        return not self._is_waiting and (self.cycle is None or self.cycle.response_complete)
+        """Tell whether each whole request that has arrived is answered."""
+        started = self._started
+        return not self._is_waiting and not self.pipeline and (not started or started.response_complete or started.disconnected)
 
     def _start_keep_alive(self) -> None:
         self._unset_keepalive_if_required()
@@ -188,7 +210,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _unsupported_upgrade_warning(self) -> None:
         """End a connection whose pipelined request offers an upgrade: the parser has dropped its body."""
-        self._reject(400, "Bad Request", "The server reads an offer to upgrade only in a request that is not pipelined.")
+        self._reject(400, "BAD_REQUEST", "The server reads an offer to upgrade only in a request that is not pipelined.")
 
     def shutdown(self) -> None:
         """Close the connection, after the response if a request is on the short way."""
@@ -215,8 +237,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
-        self._application.count_refused(400)
-        super().send_400_response(msg)
+        self._reject(400, "BAD_REQUEST", "This is not a request of HTTP/1.1.")
 
     def _await(self, part: Literal["", "head", "body", "rest"]) -> None:
         """Limit the time until a part of a request is complete. A timer that runs for this part goes on."""
@@ -231,7 +252,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif part:
             seconds = self._settings.header_timeout_s if part == "head" else self._settings.body_timeout_s
             message = f"The request's {part} did not arrive within {seconds:g} s."
-            self._timer = self.loop.call_later(seconds, self._reject, 408, "Request Timeout", message)
+            self._timer = self.loop.call_later(seconds, self._reject, 408, "DEADLINE_EXCEEDED", message)
 
     def _leave(self) -> None:
         if self._is_idle():
@@ -250,12 +271,28 @@ class GuardedProtocol(HttpToolsProtocol):
             self._write_timer.cancel()
             self._write_timer = None
 
-    def _reject(self, status: int, reason: str, message: str) -> None:
-        self._await("")
+    def _reject(self, status: int, code: str, message: str) -> None:
+        """End the connection with an error."""
         self._application.count_refused(status)
-        if not self.transport.is_closing():
-            head = f"HTTP/1.1 {status} {reason}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(message)}\r\n"
-            self.transport.write(f"{head}connection: close\r\n\r\n{message}".encode())
+        body = RequestError(message, code=code, status=status).to_json()
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body)
+        self._end_with(STATUS_LINE[status] + head + body)
+
+    def _end_with(self, last: bytes) -> None:
+        """Send this and close, after the answers to the whole requests before."""
+        self._await("")
+        if not self._in_head and self.cycle is not None and not self.cycle.response_complete:  # its body will not be whole
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if self.pipeline and self.pipeline[0][0] is self.cycle:
+                self.pipeline.popleft()
+        self._last = last if self._last is None else self._last
+        self._end_if_asked()
+
+    def _end_if_asked(self) -> None:
+        if self._last is not None and self._is_idle() and not self.transport.is_closing():
+            if self._last:
+                self.transport.write(self._last)
             self.transport.close()
 
 

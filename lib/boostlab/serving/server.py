@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import gc
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from boostlab.serving.settings import (
     ServerSettings,
     ServingError,
     check_certificate,
+    check_shared_port,
     read_keys,
     read_settings,
     tabulate_settings,
@@ -47,12 +47,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", help="port to listen on; 0: any free one")
     args = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # the first process of a container has no default
     given = {f"{PREFIX}{name.upper()}": getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     try:
         settings = read_settings({**os.environ, **given})
         keys = read_keys(settings)
         check_certificate(settings)
+        check_shared_port(settings)
         sys.exit(serve(args.folder, settings, keys))
     except ServingError as error:
         sys.exit(f"{type(error).__name__}: {error}")

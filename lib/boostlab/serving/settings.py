@@ -16,6 +16,11 @@ from typing import Any
 from boostlab.errors import LabError
 
 PREFIX = "BOOSTLAB_"
+ROUTES = {  # settings, and how the server's own paths of this kind end
+    "predict_route": ("invocations", "infer"),
+    "health_route": ("ping", "health", "readyz", "livez", "ready", "live"),
+}
+OWN = ("invocations", "ping", "health", "readyz", "livez", "version", "metrics", "openapi.json", "docs", "v2")
 SIMILAR = 0.92  # of two names, from 0 to 1
 
 
@@ -49,13 +54,13 @@ class ServerSettings:
     reload: int = _setting(0, "1: SIGHUP loads the model anew, without a lost request; 0: SIGHUP ends the server", most=1)
     threads: int = _setting(2, "most threads that predict for one large request", least=1, most=256)
     connections: int = _setting(512, "open connections per worker; requests on further ones are answered with 503", least=1)
+    rate_limit: float = _setting(0.0, "requests per second of a client: of a key, else of an address; 0: no limit")
+    rate_burst: int = _setting(20, "requests that a client may send at once, if there is such a limit", least=1)
     max_body_mb: float = _setting(16.0, "largest request body, in MB; a larger one is answered with 413", least=0.001)
     max_cells: int = _setting(10_000_000, "most cells (rows times features) in a request; more are answered with 413", least=1)
     header_timeout_s: float = _setting(10.0, "seconds for a request's head to arrive", least=0.1)
     body_timeout_s: float = _setting(30.0, "seconds for a request's body to arrive", least=0.1)
     write_timeout_s: float = _setting(30.0, "seconds in which a client must read some of its answer", least=0.1)
-    rate_limit: float = _setting(0.0, "requests per second of a client: of a key, else of an address; 0: no limit")
-    rate_burst: int = _setting(20, "requests that a client may send at once, if there is such a limit", least=1)
     keep_alive_s: int = _setting(75, "seconds that an idle connection stays open", least=1)
     drain_s: float = _setting(1.0, "seconds after SIGTERM in which clients are asked to reconnect elsewhere")
     stop_timeout_s: int = _setting(30, "seconds for running requests to finish after that", least=1)
@@ -83,8 +88,10 @@ def read_settings(environment: Mapping[str, str]) -> ServerSettings:
             if not text or (name == PREFIX + "PORT" and text.startswith("tcp://")):
                 continue  # Kubernetes sets BOOSTLAB_PORT=tcp://… if a service is called boostlab
             values[item.name] = text if item.type == "str" else _read_number(name, text, item.type == "int", item.metadata)
-            if item.name in ("path_prefix", "predict_route", "health_route"):
-                values[item.name] = _read_path(name, text)
+            if item.name in ("path_prefix", *ROUTES):
+                values[item.name] = _read_path(name, text, item.name)
+            if item.name in ("model_name", "model_version") and "/" in text:
+                raise ServingError(f"{name}={text!r} has a slash, which a path such as /v2/models/NAME does not take in a name.")
             break
     if bool(values.get("tls_certificate_file")) != bool(values.get("tls_key_file")):
         raise ServingError("TLS needs two files: set both BOOSTLAB_TLS_CERTIFICATE_FILE and BOOSTLAB_TLS_KEY_FILE.")
@@ -120,12 +127,27 @@ def read_keys(settings: ServerSettings) -> list[bytes]:
 
 def check_certificate(settings: ServerSettings) -> None:
     """Raise a ServingError if there are TLS files, and they cannot be used."""
+
+    def refuse() -> str:  # otherwise the library asks for it at the terminal
+        name = f"{PREFIX}TLS_KEY_FILE={settings.tls_key_file}"
+        raise ServingError(f"{name} needs a passphrase. Write the key without one: openssl pkey -in KEY -out NEW, and name NEW.")
+
     if settings.tls_certificate_file:
         try:
-            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_certificate_file, settings.tls_key_file)
+            files = settings.tls_certificate_file, settings.tls_key_file
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*files, password=refuse)
         except OSError as error:
-            files = f"{settings.tls_certificate_file} and {settings.tls_key_file}"
-            raise ServingError(f"The TLS files {files} cannot be used: {error.strerror or error}.") from None
+            raise ServingError(f"The TLS files {' and '.join(files)} cannot be used: {error.strerror or error}.") from None
+
+
+def check_shared_port(settings: ServerSettings) -> None:
+    """Raise a ServingError if there never will be a holder of a shared port at its path."""
+    path = Path(settings.shared_port)
+    if settings.shared_port and (not path.parent.is_dir() or (path.exists() and not path.is_socket())):
+        raise ServingError(
+            f"{PREFIX}SHARED_PORT={path} is no Unix socket, and none can be made there. Name the socket of the process that "
+            "holds the port: python -m boostlab.serving.shared_port PATH HOST PORT."
+        )
 
 
 def tabulate_settings() -> list[tuple[str, str, str]]:
@@ -145,10 +167,18 @@ def _check_names(environment: Mapping[str, str]) -> None:
             raise ServingError(f"{name} is no setting of the server. Did you mean {meant[0]}?")
 
 
-def _read_path(name: str, text: str) -> str:
-    if not text.startswith("/") or any(sign in text for sign in "?# "):
-        raise ServingError(f"{name}={text!r} is not a path. A path starts with / and has no blank, ? or #.")
-    return text.rstrip("/")
+def _read_path(name: str, text: str, setting: str) -> str:
+    """Return a path without a slash at the end; empty for a route where the server answers anyway."""
+    if not text.startswith("/") or any(sign in text for sign in "?#% "):
+        raise ServingError(f"{name}={text!r} is not a path. A path starts with / and has no blank, ?, # or %.")
+    path = text.rstrip("/")
+    _, first, *more = (path + "/").split("/")
+    if first not in OWN or (setting in ROUTES and any(more) and first != "v2"):
+        return path or ("/" if setting in ROUTES else "")
+    if path.rpartition("/")[2] in ROUTES.get(setting, ()):
+        return ""
+    example = {"path_prefix": "/models/wine", "predict_route": "/predict", "health_route": "/healthy"}[setting]
+    raise ServingError(f"{name}={text!r} is a path of the server for something else. Choose another one, such as {example}.")
 
 
 def _read_number(name: str, text: str, whole: bool, limits: Mapping[str, Any]) -> float:

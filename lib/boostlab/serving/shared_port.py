@@ -12,7 +12,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 LISTENERS = 16  # more than one, so that the kernel distributes connections over the workers of a server
@@ -45,12 +47,13 @@ def hold(path: Path, host: str, port: int) -> None:
             servers = [server, *(one for one in servers if not is_closed(one))]  # open as long as the holder lives
 
 
-def join(path: str, *, worker: int, workers: int) -> tuple[socket.socket, list[socket.socket]]:
+def join(path: str, *, worker: int, workers: int, say_waiting: Callable[[], object]) -> tuple[socket.socket, list[socket.socket]]:
     """Wait for a holder, and return the connection to it and the listening sockets that a worker accepts from.
 
-    The workers of a server divide the sockets; with more workers than sockets, some share one.
+    The workers of a server divide the sockets; with more workers than sockets, some share one. `say_waiting` is called once if
+    there is no holder yet.
     """
-    while True:
+    for attempt in count():
         holder = socket.socket(socket.AF_UNIX)
         with suppress(OSError):
             holder.connect(path)
@@ -61,7 +64,10 @@ def join(path: str, *, worker: int, workers: int) -> tuple[socket.socket, list[s
                     os.close(number)
                 return holder, [socket.socket(fileno=number) for number in own]
         holder.close()
+        if not attempt:
+            say_waiting()
         time.sleep(RETRY_S)
+    raise AssertionError
 
 
 def is_closed(peer: socket.socket) -> bool:

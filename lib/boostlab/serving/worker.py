@@ -43,7 +43,8 @@ def run_worker(
         metrics.use_row(place)
         logging.basicConfig(handlers=[_JsonLines()], level=logging.WARNING, force=True)
         app, path = make_app(), settings.shared_port
-        holder, shared = join(path, worker=worker, workers=settings.workers) if path else (None, [])
+        say = partial(write_line, "warning", message="a worker waits for the process that holds the port", path=path)
+        holder, shared = join(path, worker=worker, workers=settings.workers, say_waiting=say) if path else (None, [])
         WorkerServer(configure(app, settings), app, settings, announce, holder).run(sockets=[listener, *shared])
         code = 0
     except Exception:

@@ -26,6 +26,7 @@ from boostlab.serving.model import ServedModel
 from boostlab.serving.protocol import SmallRequest
 from boostlab.serving.rate import RateLimiter, find_network
 from boostlab.serving.settings import ServerSettings
+from boostlab.serving.tracing import Span, SpanExporter, begin_span
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -68,6 +69,8 @@ class App:
         self._keys = keys
         self._id_start, self._id_numbers = os.urandom(4).hex(), itertools.count(int.from_bytes(os.urandom(3)))
         self._small: list[SmallRequest] = []
+        self._exporter = SpanExporter(settings) if settings.otlp_endpoint else None
+        self._trace_share = settings.trace_share if self._exporter else 0.0
 
     @property
     def takes_small(self) -> bool:
@@ -80,6 +83,7 @@ class App:
         headers = dict(scope["headers"])
         request_id = self._choose_id(headers)
         path = self._find_path(scope["path"], scope["method"])
+        span = begin_span(headers, 0 if path in PROBES else self._trace_share)
         scope |= {"path": path, "raw_path": path.encode(), "root_path": ""}
         state: dict[str, Any] = scope.setdefault("state", {})
         state |= {"rows": 0, "request_id": request_id}
@@ -91,6 +95,8 @@ class App:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if span:
+                    message["headers"].append((b"traceparent", span.header))
                 if self.draining or status in CLOSING:
                     message["headers"].append((b"connection", b"close"))
             await send(message)
@@ -103,9 +109,11 @@ class App:
         finally:
             seconds = time.perf_counter() - started
             counted = "/v2/infer" if path.startswith("/v2/") and path.endswith("/infer") else path
-            self._metrics.end(counted, status, seconds, state["rows"])
+            self._metrics.end(counted, status, seconds, state["rows"], span)
+            if span:
+                self._export(span, scope["method"], path, status, seconds, state["rows"])
             if failure or status >= 500 or (self._settings.log_requests and path not in PROBES):
-                write_line(**_describe(request_id, scope["method"], path, status, seconds, state["rows"], failure))
+                write_line(**_describe(request_id, span, scope["method"], path, status, seconds, state["rows"], failure))
 
     def add_small(self, request: SmallRequest) -> None:
         """Answer a small prediction at the end of this turn of the event loop, together with those that also arrived."""
@@ -140,15 +148,29 @@ class App:
             except Exception as error:
                 failure = "".join(traceback.format_exception(error))
                 response = render_error(describe_failure(request_id), "/invocations", request_id)
+            span, status = None, response.status_code
+            if self._trace_share or b"traceparent" in request.headers:
+                span = begin_span(request.headers, self._trace_share)
+            if span:
+                response.raw_headers.append((b"traceparent", span.header))
             request.connection.answer(response, request_id)
             seconds = time.perf_counter() - request.started
-            self._metrics.end("/invocations", response.status_code, seconds, rows)
+            self._metrics.end("/invocations", status, seconds, rows, span)
+            if span:
+                self._export(span, "POST", "/invocations", status, seconds, rows)
             if self._settings.log_requests or failure:
-                lines.append(
-                    format_line(**_describe(request_id, "POST", "/invocations", response.status_code, seconds, rows, failure))
-                )
+                lines.append(format_line(**_describe(request_id, span, "POST", "/invocations", status, seconds, rows, failure)))
         if lines:
             write_lines(b"".join(lines))
+
+    def close(self) -> None:
+        """Send what a collector has not got yet."""
+        if self._exporter:
+            self._exporter.flush()
+
+    def _export(self, span: Span, method: str, path: str, status: int, seconds: float, rows: int) -> None:
+        if span.is_sampled and self._exporter:
+            self._exporter.add(span, method=method, path=path, status=status, seconds=seconds, rows=rows)
 
     def _find_path(self, path: str, method: str) -> str:
         """Return the path of an endpoint, without a slash at the end, for a platform's route or what follows the prefix."""
@@ -188,7 +210,9 @@ def _content_type(headers: Mapping[bytes, bytes]) -> str | None:
     return None if sent is None else sent.decode("latin-1")
 
 
-def _describe(request_id: str, method: str, path: str, status: int, seconds: float, rows: int, failure: str) -> dict[str, Any]:
+def _describe(
+    request_id: str, span: Span | None, method: str, path: str, status: int, seconds: float, rows: int, failure: str
+) -> dict[str, Any]:
     fields = {
         "level": "error" if status >= 500 else "info",
         "request_id": request_id,
@@ -198,4 +222,5 @@ def _describe(request_id: str, method: str, path: str, status: int, seconds: flo
         "ms": round(seconds * 1000, 2),
         "rows": rows,
     }
-    return fields | ({"traceback": failure} if failure else {})
+    trace = {"trace_id": span.trace_id, "span_id": span.span_id} if span else {}
+    return fields | trace | ({"traceback": failure} if failure else {})

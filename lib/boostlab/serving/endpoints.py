@@ -61,8 +61,11 @@ class Endpoints:
         """Return the version of MLflow that wrote the model."""
         return Response(self._model.info.mlflow_version, media_type="application/json")
 
-    async def metrics(self, _: Request) -> Response:
-        """Return what Prometheus reads."""
+    async def metrics(self, request: Request) -> Response:
+        """Return what Prometheus reads, in the form of OpenMetrics for those who ask for it."""
+        if "application/openmetrics-text" in request.headers.get("accept", ""):
+            media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+            return Response(self._metrics.render(openmetrics=True), media_type=media_type)
         return Response(self._metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def description(self, _: Request) -> Response:

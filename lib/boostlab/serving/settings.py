@@ -49,6 +49,21 @@ class ServerSettings:
     api_key_file: str = _setting("", "a file with one key per line; a request needs one of them. Empty: no key")
     tls_certificate_file: str = _setting("", "a certificate chain in PEM; with it the server speaks HTTPS only")
     tls_key_file: str = _setting("", "the private key of the certificate, in PEM")
+    otlp_endpoint: str = _setting(
+        "",
+        "address of an OpenTelemetry collector, which gets a span for each request as OTLP over HTTP; empty: none",
+        platforms=("OTEL_EXPORTER_OTLP_ENDPOINT",),
+    )
+    otlp_headers: str = _setting(
+        "", "headers for it: name=value, with commas between them", platforms=("OTEL_EXPORTER_OTLP_HEADERS",)
+    )
+    service_name: str = _setting("boostlab", "the server's name in traces", platforms=("OTEL_SERVICE_NAME",))
+    trace_share: float = _setting(
+        1.0,
+        "share of the requests without traceparent that begin a trace, if there is a collector",
+        most=1,
+        platforms=("OTEL_TRACES_SAMPLER_ARG",),
+    )
     shared_port: str = _setting("", "Unix socket of a process that holds a port for several servers; empty: none")
     workers: int = _setting(2, "worker processes", least=1, most=256)
     reload: int = _setting(0, "1: SIGHUP loads the model anew, without a lost request; 0: SIGHUP ends the server", most=1)
@@ -90,6 +105,8 @@ def read_settings(environment: Mapping[str, str]) -> ServerSettings:
             values[item.name] = text if item.type == "str" else _read_number(name, text, item.type == "int", item.metadata)
             if item.name in ("path_prefix", *ROUTES):
                 values[item.name] = _read_path(name, text, item.name)
+            if item.name == "otlp_endpoint" and not text.startswith(("http://", "https://")):
+                raise ServingError(f"{name}={text!r} is no address: write one such as http://collector:4318.")
             if item.name in ("model_name", "model_version") and "/" in text:
                 raise ServingError(f"{name}={text!r} has a slash, which a path such as /v2/models/NAME does not take in a name.")
             break

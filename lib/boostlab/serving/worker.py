@@ -46,6 +46,7 @@ def run_worker(
         say = partial(write_line, "warning", message="a worker waits for the process that holds the port", path=path)
         holder, shared = join(path, worker=worker, workers=settings.workers, say_waiting=say) if path else (None, [])
         WorkerServer(configure(app, settings), app, settings, announce, holder).run(sockets=[listener, *shared])
+        app.close()
         code = 0
     except Exception:
         logging.getLogger("boostlab").exception("the worker failed")

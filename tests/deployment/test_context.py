@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from tests.support.servers import free_port
+from tests.support.waiting import wait_until
 
 from boostlab.deployment.context import name_repository, write_context
+from boostlab.deployment.service import is_healthy
 from boostlab.errors import LabError
 from boostlab.models.contract import CONTRACT_FILE, MODEL_DATA
 
@@ -55,6 +62,29 @@ def test_pins_each_package_that_the_server_needs_and_no_other_server(model: Path
     assert {"numpy", "uvicorn", "h11", "click", "anyio", "idna", "xgboost-cpu"} <= pins.keys()
     assert not {"mlflow", "pandas", "scipy", "xgboost", "watchfiles"} & pins.keys()
     assert {name: version(name) for name in pins if name != "xgboost-cpu"} | {"xgboost-cpu": version("xgboost")} == pins
+
+
+def test_the_stock_server_logs_lines_of_json(model: Path, tmp_path: Path) -> None:
+    """Its variables are those of the Dockerfile, and its command that of the image."""
+    write_context("mlflow", model, tmp_path / "context", labels={})
+    dockerfile = (tmp_path / "context" / "Dockerfile").read_text()
+    found = dict(re.findall(r"(UVICORN_LOG_CONFIG|MLFLOW_CONFIGURE_LOGGING|PYTHONPATH)=(\S+)", dockerfile))
+    variables = {name: value.replace("/opt/boostlab", str(tmp_path / "context")) for name, value in found.items()}
+    assert len(variables) == 3
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--port", str(port), "mlflow.pyfunc.scoring_server.app:app"]
+    env = os.environ | {"__pyfunc_model_path__": str(model), "PYTHONWARNINGS": "default"} | variables
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        wait_until(lambda: process.poll() is not None or is_healthy(f"http://127.0.0.1:{port}"))
+        url, headers = f"http://127.0.0.1:{port}/invocations", {"Content-Type": "application/json"}
+        answer = requests.post(url, data="{", headers=headers, timeout=60)
+        process.terminate()
+        lines = [json.loads(line) for line in process.communicate()[0].splitlines()]
+
+    assert answer.status_code == 400
+    (request,) = [line for line in lines if line.get("path") == "/invocations"]
+    assert (request["method"], request["status"], request["level"], request["logger"]) == ("POST", 400, "info", "uvicorn.access")
+    assert all(line.keys() >= {"time", "level", "logger"} and ("message" in line or "path" in line) for line in lines)
 
 
 @pytest.mark.parametrize("builder", ["lean", "mlflow"])

@@ -133,6 +133,8 @@ def test_platforms_choose_the_port_the_user_and_an_argument(builder: str, engine
         container.reload()
         address = f"http://127.0.0.1:{container.ports['9000/tcp'][0]['HostPort']}"
         wait_until(lambda: is_healthy(address))
+        lines = [json.loads(line) for line in container.logs().splitlines()]
+        assert lines and all(line.keys() >= {"time", "level"} for line in lines)
         wait_until(lambda: container.reload() or container.attrs["State"]["Health"]["Status"] == "healthy")
         container.remove(force=True)
 

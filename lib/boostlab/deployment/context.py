@@ -35,7 +35,7 @@ SBOM_LABEL = "boostlab.sbom"
 SBOM = "/app/sbom.cdx.json"  # in a lean image
 EPOCH_S = 315_532_800  # 1980: the time of each file of a context, and of each file that a build of a lean image makes
 SHARED_PORT_LABEL = "boostlab.shared-port"  # marks images whose server can share a port with its successor
-PACKAGE = Path(__file__).parents[1]
+PACKAGE, TEMPLATES = Path(__file__).parents[1], Path(__file__).with_name("templates")
 STAGE_LABEL = "boostlab.stage"  # marks the images of a build's first stage, which the build leaves behind
 
 
@@ -68,7 +68,9 @@ def write_context(
     else:
         values |= {"stock": write_stock(model, folder, base, trust_code=trust_code).partition("ENTRYPOINT")[0]}
         values |= {"packages": _pin(FAST_PACKAGES)}
-        shutil.copy(PACKAGE / "serving" / "health.py", folder)
+        for file in (PACKAGE / "serving" / "health.py", *(TEMPLATES / "stock").iterdir()):
+            if file.is_file():  # no compiled modules
+                shutil.copy(file, folder)
     dockerfile = render_template(f"{builder}.Dockerfile", labels=labels, **values)
     (folder / "Dockerfile").write_text(dockerfile, encoding="utf-8")
     for path in (folder, *folder.rglob("*")):  # the engine takes times and modes over
@@ -129,7 +131,7 @@ def _write_lean(model: Path, folder: Path) -> None:
     # loaded, so scipy, which its Python code imports, is left out.
     pins = [*_pin(_add_dependencies(LEAN_PACKAGES)), f"xgboost-cpu=={version('xgboost')}"]
     _describe_boostlab(folder / "lib", pins)
-    shutil.copytree(Path(__file__).with_name("templates") / "lean", folder / "build")
+    shutil.copytree(TEMPLATES / "lean", folder / "build")
     (folder / "build" / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
     (folder / "build" / "tools.txt").write_text("\n".join(SBOM_TOOLS) + "\n", encoding="utf-8")
 

@@ -8,11 +8,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
+import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import requests
 from tests.serving.test_metrics import read
@@ -90,6 +95,51 @@ def test_a_request_in_flight_gets_the_answer_of_the_model_that_took_it(versions:
             wait_until(lambda: predict(address).content == new)
             connection.sendall(BODY[9:])
             assert connection.recv(65_536).endswith(old)
+
+
+def ask_slowly(address: str, ends: float, found: Counter[bytes]) -> None:
+    """Send requests in small parts and read their answers in small parts; an empty answer is one that was lost."""
+    where = urlsplit(address)
+    while time.monotonic() < ends:
+        answer = b""
+        with suppress(OSError), socket.create_connection((where.hostname, where.port), timeout=60) as connection:
+            head = f"POST /invocations HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: {JSON}\r\n"
+            sent = f"{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY
+            for start in range(0, len(sent), 30):
+                connection.sendall(sent[start : start + 30])
+                time.sleep(0.1)
+            while part := connection.recv(20):
+                answer += part
+        found[answer.partition(b"\r\n\r\n")[2]] += 1
+
+
+@pytest.mark.slow
+def test_swaps_killed_workers_and_slow_clients_lose_only_what_a_killed_worker_had(
+    versions: list[Path], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    answers = [ServedModel(version).answer(BODY, JSON)[0] for version in versions]
+    seconds, clients, slow_clients, swaps = float(os.environ.get("BOOSTLAB_SOAK_SECONDS", "20")), 4, 3, 0
+    pause_s, ends, slow = min(seconds / 4, 30) / 2, time.monotonic() + seconds, Counter[bytes]()
+    point(link := tmp_path / "model", versions[0])
+    with start_server(link, reload=1, log_requests=0) as (process, address):
+        threads = [threading.Thread(target=ask_slowly, args=(address, ends, slow)) for _ in range(slow_clients)]
+        for thread in threads:
+            thread.start()
+        with under_load(address, BODY, clients=clients) as load:
+            while time.monotonic() < ends:
+                point(link, versions[(swaps := swaps + 1) % 2])
+                reload(process, address)
+                time.sleep(pause_s)
+                psutil.Process(process.pid).children()[-1].kill()
+                time.sleep(pause_s)
+        for thread in threads:
+            thread.join()
+    counts = {"swaps": swaps, "answered": load.statuses.total(), "lost": load.lost + load.refused, "slow": slow.total()}
+    record_property("counts", counts | {"slow lost": slow[b""]})  # in the file of --junitxml
+
+    assert set(load.statuses) == {200} and set(load.bodies) == set(answers)
+    assert load.lost + load.refused <= swaps * clients
+    assert slow.keys() <= {*answers, b""} and slow[b""] <= swaps * slow_clients and slow.total() > slow[b""]
 
 
 @pytest.mark.parametrize("spoil", ["absent", "empty", "damaged"])

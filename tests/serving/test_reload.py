@@ -168,6 +168,26 @@ def test_a_broken_model_leaves_the_old_one_and_says_why(versions: list[Path], tm
     assert "does not hold a model made by boostlab" in lines[0]["reason"] and lines[0]["level"] == "error"
 
 
+def test_reads_the_keys_anew(folder: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("old\n")
+
+    def is_known(key: str) -> bool:
+        headers = {"Content-Type": JSON, "X-API-Key": key}
+        return requests.post(f"{address}/invocations", data=BODY, headers=headers, timeout=60).ok
+
+    with start_server(folder, reload=1, api_key_file=keys, log_requests=0) as (process, address):
+        assert is_known("old") and not is_known("new")
+        keys.write_text("new\n")
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: is_known("new") and not is_known("old"))
+        keys.write_text("")
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        assert [json.loads(process.stdout.readline())["level"] for _ in range(2)] == ["info", "error"]
+        assert is_known("new")
+
+
 def test_signals_that_arrive_together_load_the_last_version(versions: list[Path], tmp_path: Path) -> None:
     point(link := tmp_path / "model", versions[0])
     with start_server(link, reload=1, log_requests=0) as (process, address):

@@ -40,7 +40,9 @@ def report(reason):
     print(reason or "replaced", flush=True)
 
 workers = 2 if sys.argv[1].startswith("new") else 1
-failed = WorkerPool(kill_after_s=0.5, listeners=[Listener()], load=lambda: new_work, report=report).run(work, workers)
+pool = WorkerPool(kill_after_s=0.5, listeners=[Listener()], load=lambda: new_work, report=report)
+pool.work = work
+failed = pool.run(workers)
 sys.exit(int(failed))
 """
 

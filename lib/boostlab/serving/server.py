@@ -10,7 +10,6 @@ import gc
 import os
 import socket
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from boostlab.serving.app import App
@@ -50,10 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = {f"{PREFIX}{name.upper()}": getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     try:
         settings = read_settings({**os.environ, **given})
-        keys = read_keys(settings)
-        check_certificate(settings)
         check_shared_port(settings)
-        sys.exit(serve(args.folder, settings, keys))
+        sys.exit(serve(args.folder, settings))
     except ServingError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 
@@ -81,19 +78,21 @@ def open_sockets(settings: ServerSettings) -> list[socket.socket]:
         raise ServingError(f"{reason} Choose another port with BOOSTLAB_PORT or --port; 0 takes any free one.") from None
 
 
-def serve(folder: Path, settings: ServerSettings, keys: Sequence[bytes]) -> int:
+def serve(folder: Path, settings: ServerSettings) -> int:
     """Run workers until a signal arrives. Return the exit code: 1 if no worker stays alive.
 
     Raises
     ------
     ServingError
-        If the folder holds no model of boostlab, or the server cannot listen.
+        If the folder holds no model of boostlab, the files of keys or of TLS cannot be used, or the server cannot listen.
     """
     metrics = Metrics(2 * settings.workers, {})
     limiter = RateLimiter(settings.rate_limit, burst=settings.rate_burst) if settings.rate_limit else None
     sockets: list[socket.socket] = []
 
     def load() -> Work:
+        keys = read_keys(settings)
+        check_certificate(settings)  # each worker reads it
         whole = folder.resolve()  # if it is a link that is changed meanwhile, all files are those of one model
         model = ServedModel(whole, threads=settings.threads, max_cells=settings.max_cells)
         gc.freeze()  # existing objects stay: workers need not scan them, and so do not copy their pages
@@ -114,10 +113,10 @@ def serve(folder: Path, settings: ServerSettings, keys: Sequence[bytes]) -> int:
 
     kill_after_s = settings.drain_s + settings.stop_timeout_s + 5
     pool = WorkerPool(kill_after_s=kill_after_s, listeners=sockets, load=load if settings.reload else None, report=report)
-    work = load()
+    pool.work = load()
     sockets += open_sockets(settings)
     host, port = sockets[0].getsockname()[:2]
     write_line("info", message="serving", host=host, port=port)
-    failed = pool.run(work, settings.workers)
+    failed = pool.run(settings.workers)
     write_line("info", message="stopped")
     return int(failed)

@@ -44,6 +44,13 @@ class WorkerPool:
         None: SIGHUP ends the pool's process.
     report : callable
         Takes the reason why no new workers replaced the present ones; empty if they did.
+
+    Attributes
+    ----------
+    work : callable
+        What the workers do. It takes a worker's place and a function to call once it serves, and never returns. A place is a
+        number below twice the number of workers. A worker and the one that replaces it have places that differ by that number.
+        The pool alone should keep it: with it goes the model that is replaced.
     """
 
     def __init__(
@@ -59,7 +66,7 @@ class WorkerPool:
         self._running: dict[int, _Worker] = {}
         self._early: Counter[int] = Counter()  # early deaths of each worker, one after another
         self._count = self._generation = self._attempt = self._ready = 0
-        self._work: Work
+        self.work: Work
         self._next: Work | None = None  # while its workers start
         self._stopping = self._failed = self._wants_reload = False
         self._events, self._wakeup = os.pipe()
@@ -68,18 +75,12 @@ class WorkerPool:
         if load:
             signal.signal(signal.SIGHUP, lambda *_: None)  # Python writes the number into the pipe
 
-    def run(self, work: Work, workers: int) -> bool:
+    def run(self, workers: int) -> bool:
         """Keep workers running until a signal arrives; return True if none stays alive instead.
 
         A request that ends a worker twice must not take down the healthy ones.
-
-        Parameters
-        ----------
-        work : callable
-            Takes a worker's place and a function to call once it serves, and never returns. A place is a number below twice
-            the number of workers. A worker and the one that replaces it have places that differ by the number of workers.
         """
-        self._work, self._count = work, workers
+        self._count = workers
         react = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGALRM: self._kill, signal.SIGCHLD: self._reap}
         if self._load:
             react[signal.SIGHUP] = self._reload
@@ -111,7 +112,7 @@ class WorkerPool:
             if self._early[worker]:
                 time.sleep(min(0.1 * 2 ** self._early[worker], LONGEST_PAUSE_S))
             event = bytes([READY + self._attempt]) if new else b""
-            (new or self._work)(place, lambda: os.write(self._wakeup, event))
+            (new or self.work)(place, lambda: os.write(self._wakeup, event))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
     def _reap(self) -> None:
@@ -166,7 +167,7 @@ class WorkerPool:
         self._retire("serves")
         for each in self._running.values():
             each.role = "serves" if each.role == "comes" else each.role
-        self._work, self._next = self._next, None
+        self.work, self._next = self._next, None
         self._generation += 1
         self._early.clear()
         self._report("")

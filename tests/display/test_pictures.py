@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from typing import Any
@@ -9,6 +10,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
@@ -116,3 +118,17 @@ def test_a_browser_shows_it_in_the_colours_of_the_page(browser: Any, theme: str,
     assert tuple(shot[1, 1]) == ((0x11,) * 3 if dark else (0xFF,) * 3)
     text = shot.reshape(-1, 3).max(axis=0) if dark else shot.reshape(-1, 3).min(axis=0)
     assert contrast(luminance(text / 255), luminance(shot[1, 1] / 255)) >= 4.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_jupyterlab_shows_it_in_its_theme_even_where_a_notebook_is_not_trusted(lab: Any, dark: bool) -> None:
+    bundle, metadata = draw()._repr_mimebundle_()
+    bundle["image/png"] = base64.b64encode(bundle["image/png"]).decode()
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cell = nbformat.v4.new_code_cell("x", outputs=[nbformat.v4.new_output("display_data", bundle, metadata=metadata)])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata=kernel), lab.folder / "shown.ipynb")
+    image = lab.open("shown.ipynb", dark=dark).page.locator(".jp-OutputArea img")
+    assert (image.count(), image.get_attribute("alt")) == (1, "Gain (round)")
+    shot = np.asarray(Image.open(io.BytesIO(image.screenshot())).convert("RGB"))
+    assert tuple(shot[0, 0]) == ((0x11,) * 3 if dark else (0xFF,) * 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from tests.support.accessibility import check_everywhere
 from tests.support.jupyterlab import Lab
 from tests.support.paths import PROJECT
 from tests.support.stores import all_runs
@@ -201,20 +201,37 @@ def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     page.replace_text(1, "num_boost_round: int = 500", "num_boost_round: int = 20")  # not saved yet: the form must save it
     page.run_code("from boostlab.widgets.form import show_form\nshow_form()")
     browser_page = page.page
-    name = browser_page.locator(".widget-html-content", has_text=re.compile(r"^max_depth( \*)?$"))
-    row = browser_page.locator(".widget-hbox", has=name).last
-    row.locator("input").fill("-1")
-    row.locator("input").press("Tab")
+    depth_box, start = browser_page.get_by_label("max_depth"), browser_page.get_by_role("button", name="Start a headless run")
+    depth_box.fill("-1")
+    depth_box.press("Tab")
     browser_page.wait_for_selector("text=max_depth = -1 is out of range")
-    assert browser_page.locator("button", has_text="Start a headless run").is_disabled()
+    assert start.is_disabled() and depth_box.input_value() == "-1"
+    slider, eta = browser_page.get_by_role("slider", name="eta slider"), browser_page.get_by_role("textbox", name="eta")
+    slider.press("ArrowRight")  # by keyboard: one stop further
+    wait_until(lambda: eta.input_value() == "0.15", 60)
+    slider.press("ArrowLeft")
+    wait_until(lambda: eta.input_value() == "0.1", 60)
+    browser_page.get_by_role("button", name="▸ Tree").press("Enter")
+    browser_page.get_by_role("textbox", name="reg_alpha").wait_for()
+    width = start.bounding_box()["width"]
+    check_everywhere(page, ".boostlab-form")
     page.replace_text(1, "eta: float = 0.1", "eta: float = 0.7")  # after the form was made: the form shows 0.1, and runs 0.1
     for depth in (2, 3):
-        row.locator("input").fill(str(depth))
-        row.locator("input").press("Tab")
+        depth_box.fill(str(depth))
+        depth_box.press("Tab")
         browser_page.wait_for_selector("text=differs from the defaults: max_depth")
-        browser_page.locator("button", has_text="Start a headless run").click()
-        browser_page.locator(".widget-hprogress").nth(depth - 2).wait_for()
+        start.click()
+        bar = browser_page.get_by_role("progressbar").nth(depth - 2)
+        bar.wait_for()
+        assert bar.get_attribute("value") is None  # moves although no cell has begun
+    assert start.bounding_box()["width"] == width
+    browser_page.wait_for_selector("text=/^(Train|Run|Data|Split|Columns|Training|Features|Test|Model), |^(Run|Data|Test) ·/")
     browser_page.wait_for_function("() => document.body.innerText.split(' finished').length === 3")
+    browser_page.wait_for_selector("text=/valid rmse .*, the best of 2/")
+    browser_page.wait_for_selector("text=/valid rmse .* against the best of 2/")
+    browser_page.get_by_role("button", name="Show log").first.click()
+    browser_page.wait_for_selector("text=/Run train-.*: FINISHED/")
+    check_everywhere(page, ".boostlab-form")
 
     runs = all_runs(look())
     assert sorted((run.info.status, run.data.params["max_depth"]) for run in runs) == [("FINISHED", "2"), ("FINISHED", "3")]

@@ -42,6 +42,11 @@ def test_offers_the_newest_version_for_its_next_stage_and_shows_the_gates_result
     panel.stage.value = "production"
     assert "none to production is not allowed" in panel.results.value
     assert panel.promote.disabled
+    assert "Promote is off: the gate&#x27;s rules do not allow it (allowed transitions" in panel.obstacle.value
+    panel.override.value = True
+    assert "Write a reason." in panel.obstacle.value
+    panel.reason.value = "now"
+    assert "is off" not in panel.obstacle.value and not panel.promote.disabled
 
 
 def test_an_override_needs_a_written_reason(client: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.accessibility import check_everywhere
 from tests.support.paths import PROJECT
 from tests.support.registry import STRONG, WEAK, add_version
 from tests.support.waiting import wait_until
@@ -92,8 +93,9 @@ def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Lo
     wait_for_text(panel, "none to production is not allowed")
     button = panel.page.locator(".boostlab-panel").get_by_role("button", name="Promote", exact=True)
     assert button.is_disabled()
+    wait_for_text(panel, "Promote is off: the gate's rules do not allow it (allowed transitions")
     panel.page.locator(".boostlab-panel").get_by_role("checkbox").check()
-    panel.page.wait_for_timeout(500)
+    wait_for_text(panel, "Write a reason.")
     assert button.is_disabled()
     reason = panel.page.locator(".boostlab-panel").get_by_role("textbox", name="Reason")
     reason.fill(EVIL)
@@ -110,6 +112,11 @@ def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Lo
     assert transition["gate"]["verdict"] == "overridden" and transition["gate"]["rules"]["allowed_transitions"] == "fail"
     history = panel.page.locator(".boostlab-panel table", has_text="history")
     assert EVIL in history.inner_text()
+    gate = history.locator("details")
+    assert gate.inner_text() == "overridden"
+    gate.locator("summary").press("Enter")
+    assert "none to production is not allowed" in gate.inner_text()
+    check_everywhere(panel, ".boostlab-panel")
     assert history.locator("img, mjx-container, .MathJax").count() == 0
     assert panel.page.evaluate("window.hurt") is None
 
@@ -122,8 +129,10 @@ def test_rolls_back_to_the_previous_version(panel: Any, look: Look) -> None:
         wait_for_text(panel, f"Done: version {version} is now in production")
     press(panel, "Roll back production")
     wait_for_text(panel, "a rollback to a version that was in production before")
-    press(panel, "Roll back")
+    wait_for_text(panel, "Change version 1 of sugar from archived to production?")
+    check_everywhere(panel, ".boostlab-panel")
     press(panel, "Confirm")
+    wait_for_text(panel, "Running registry.ipynb: Transition")
     wait_for_text(panel, "Done: version 1 is now in production")
     assert look().get_model_version_by_alias("sugar", "production").version == 1
     assert [item["action"] for item in transitions(look(), 1)] == ["promote", "promote", "rollback"]

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from tests.support.accessibility import CUT, check_everywhere, find_violations
 from tests.support.jupyterlab import Lab
 from tests.support.paths import PROJECT
 from tests.support.stores import NewStore, all_runs
 
 from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import Selection
+from boostlab.display.markdown import escape
+from boostlab.errors import LabError
 from boostlab.tracking.store import find_store, open_store
 from boostlab.widgets.run_picker import RunPicker
 
@@ -73,26 +76,52 @@ def test_with_fewer_than_two_runs_there_is_no_choice() -> None:
     assert (picker.inspected, picker.pair, picker.describe()) == ([], [], "inspect: no run")
 
 
+def test_what_is_shown_is_drawn_again_for_another_choice(selection: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
+    updates: list[Any] = []
+    monkeypatch.setattr("IPython.display.DisplayHandle.update", lambda _, shown: updates.append(shown))
+    picker = RunPicker(selection, pair=selection.runs[1::-1], top=3)
+    _inspected, champion, *_ = picker.make_widget().children
+    picker.show(lambda: chosen(picker))
+    champion.value = selection.runs[3].info.run_id
+    assert updates == [("abc", "da")]
+
+    def refuse() -> None:
+        if chosen(picker)[1] == "ca":
+            raise LabError("The run *c* was deleted.")
+
+    picker.show(refuse)
+    champion.value = selection.runs[2].info.run_id
+    assert updates[1] == ("abc", "ca") and "was deleted" in updates[2].data
+
+
 @pytest.mark.slow
-def test_in_jupyterlab_the_cells_below_follow_the_choice(
+def test_in_jupyterlab_what_stands_below_follows_the_choice(
     lab: Lab, papermill: Callable[..., Any], store: str, look: Callable[..., Any]
 ) -> None:
     for eta in (0.1, 0.2, 0.3):
         papermill(TRAIN, "train.ipynb", "-p", "tracking_uri", store, "-p", "num_boost_round", 20, "-p", "eta", eta)
     shutil.copy(COMPARE, lab.folder)
-    shown = lab.open("compare.ipynb")
+    shown = lab.open("compare.ipynb", width=1000)
     shown.run_all()
+    check_everywhere(shown, ".boostlab-picker")
+    assert find_violations(shown.page, ".boostlab-table") == []
+    assert shown.page.evaluate(CUT, ".boostlab-table") == []
     first = all_runs(look())[0]
     others = {run.info.run_id for run in all_runs(look()) if run.data.tags["boostlab.notebook"] == "train"}
     (third,) = others - {first.data.tags["boostlab.champion"], first.data.tags["boostlab.challenger"]}
     name = look().get_run(third).info.run_name
+    before = shown.outputs()
 
-    champion = shown.page.locator(".widget-dropdown select").first
-    champion.scroll_into_view_if_needed()
+    champion = shown.page.get_by_label("champion")
     (option,) = [text for text in champion.locator("option").all_inner_texts() if text.startswith(name)]
     champion.select_option(label=option)
-    shown.run_all()
+    shown.page.wait_for_selector("text=The run has ended and keeps those of before")
+    after = shown.outputs()
+    assert [old != new for old, new in zip(before, after, strict=True)][-3:] == [True, True, True]
+    assert f"champion [{escape(name)}]" in after[-1][0]["data"]["text/markdown"]
+    assert all_runs(look())[0].data.tags == first.data.tags  # what the ended run recorded stays
 
+    shown.run_all()
     second = all_runs(look())[0]
     assert second.info.run_id != first.info.run_id
     assert second.data.tags["boostlab.champion"] == third

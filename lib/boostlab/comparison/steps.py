@@ -106,12 +106,11 @@ class Comparison:
         rows = []
         for rank, (best, *others) in enumerate(groups.values(), 1):
             values = [f"{name} {_shorten(best.data.params[name])}" for name in params if name in best.data.params]
-            duration_s = round((best.info.end_time - best.info.start_time) / 1000, 1) if best.info.end_time else None
-            figures = [*(_read_metric(best, name) for name in metrics), duration_s]
+            figures = [_read_metric(best, name) for name in metrics]
             more = [self._link(run, f" {run.data.metrics[self.selection.metric]:.5g}") for run in others]
             count = Details(str(1 + len(more)), more) if more else "1"
             rows.append([rank, self._link(best), " · ".join(values) or "one configuration", *figures, count])
-        columns = ["rank", "best run", "configuration", *metrics, "duration (s)", "runs"]
+        columns = ["rank", "best run", "configuration", *metrics, "runs"]
         return Table("Configurations, the best first", columns, rows, marked=[0] if rows else [])
 
     def tabulate_others(self) -> Table:

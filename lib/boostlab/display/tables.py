@@ -10,7 +10,7 @@ from boostlab.display.html import render_html
 from boostlab.display.numbers import format_number
 from boostlab.errors import show_controls
 
-SHORT, LONG = 18, 40  # characters: a shorter cell is one line, a longer one gets a wider column
+SHORT, LONG = 24, 40  # characters: a shorter word stays whole, a longer text gets a wider column
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ class _Cell:
 
 
 def _class(item: Any) -> str:
-    length = len(_plain(item))
-    return "number" if isinstance(item, int | float) else "short" if length < SHORT else "long" if length > LONG else ""
+    text = _plain(item)
+    longest = max(map(len, text.split()), default=0)
+    is_long = longest >= SHORT or len(text) > LONG
+    return "number" if isinstance(item, int | float) else "long" if is_long else "short" if longest == len(text) else ""
 
 
 def _address(item: Any) -> str:

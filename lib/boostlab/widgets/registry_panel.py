@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 POLL_S = 0.3
-WIDE = {"width": "100%", "max_width": "60em"}
+WIDE = {"width": "auto", "max_width": "60em"}  # as wide as the panel, margins included
 WRAPPED = {"flex_flow": "row wrap", "align_items": "center", "overflow": "visible"}
 FITTING = {"width": "auto", "flex": "0 0 auto"}  # as wide as its text, and never narrower
 HIDDEN = {"display": "none"}

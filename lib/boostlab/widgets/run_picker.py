@@ -105,7 +105,7 @@ class RunPicker:
         """Return the widget; from now on its state is the choice."""
         import ipywidgets as widgets
 
-        wide = {"width": "100%", "max_width": "42em"}
+        wide = {"width": "auto", "max_width": "42em"}
         shared = {"options": self._labels, "style": {"description_width": "6em"}, "layout": wide}
         rows = min(SHOWN_ROWS, len(self._labels))
         inspected = widgets.SelectMultiple(value=self._inspected, rows=rows, description="inspect", **shared)

@@ -212,6 +212,13 @@ def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     slider.press("ArrowLeft")
     wait_until(lambda: eta.input_value() == "0.1", 60)
     browser_page.get_by_role("button", name="▸ Tree").press("Enter")
+    method = browser_page.get_by_label("tree_method")
+    method.press("ArrowDown")  # JupyterLab would take this key, and D twice
+    wait_until(lambda: method.input_value() == "approx", 60)
+    method.press("ArrowUp")
+    browser_page.get_by_role("button", name="Reset").focus()
+    for _ in range(2):
+        browser_page.keyboard.press("d")
     browser_page.get_by_role("textbox", name="reg_alpha").wait_for()
     width = start.bounding_box()["width"]
     check_everywhere(page, ".boostlab-form")

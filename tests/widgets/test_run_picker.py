@@ -9,6 +9,7 @@ from tests.support.accessibility import CUT, check_everywhere, find_violations
 from tests.support.jupyterlab import Lab
 from tests.support.paths import PROJECT
 from tests.support.stores import NewStore, all_runs
+from tests.support.waiting import wait_until
 
 from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import Selection
@@ -112,12 +113,15 @@ def test_in_jupyterlab_what_stands_below_follows_the_choice(
     name = look().get_run(third).info.run_name
     before = shown.outputs()
 
-    champion = shown.page.get_by_label("champion")
+    inspected, champion = (shown.page.get_by_label(name) for name in ("inspect", "champion"))
+    inspected.press("ArrowDown")  # by keyboard: JupyterLab would take this key
+    shown.page.wait_for_selector("text=The run has ended and keeps those of before")
+    (curves,) = [new for old, new in zip(before, shown.outputs(), strict=True) if old != new][:1]
+    assert "image/png" in curves[0]["data"]
     (option,) = [text for text in champion.locator("option").all_inner_texts() if text.startswith(name)]
     champion.select_option(label=option)
-    shown.page.wait_for_selector("text=The run has ended and keeps those of before")
-    after = shown.outputs()
-    assert [old != new for old, new in zip(before, after, strict=True)][-3:] == [True, True, True]
+    after = wait_until(lambda: name in str(shown.outputs()[-1]) and shown.outputs())
+    assert [old != new for old, new in zip(before, after, strict=True)][-5:] == [True] * 5
     assert f"champion [{escape(name)}]" in after[-1][0]["data"]["text/markdown"]
     assert all_runs(look())[0].data.tags == first.data.tags  # what the ended run recorded stays
 

@@ -27,6 +27,7 @@ from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import find_project
 from boostlab.widgets.fields import Field
 from boostlab.widgets.job_row import JobRow
+from boostlab.widgets.keyboard import KeyboardGuard
 from boostlab.widgets.presets import find_folder, list_presets, read_preset, save_preset
 from boostlab.widgets.section import Section
 from boostlab.widgets.status import render_status
@@ -98,7 +99,16 @@ class Form:
             [self.start_button, self.message],
         ]
         find, presets, start = (ipywidgets.HBox(row, layout=WRAPPED) for row in rows)
-        return [title, find, presets, *(section.widget for section in self.sections), self.no_match, start, self._jobs_box]
+        return [
+            title,
+            find,
+            presets,
+            *(section.widget for section in self.sections),
+            self.no_match,
+            start,
+            self._jobs_box,
+            KeyboardGuard(),
+        ]
 
     def _listen(self) -> None:
         for field in self.fields.values():

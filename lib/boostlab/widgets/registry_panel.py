@@ -28,6 +28,7 @@ from boostlab.registry.transition import TransitionRequest, request_transition
 from boostlab.registry.view import ModelView, list_models, view_model
 from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.store import Store, as_store_error
+from boostlab.widgets.keyboard import KeyboardGuard
 from boostlab.widgets.status import render_status
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class Panel(widgets.VBox):
         buttons = widgets.HBox([self.promote, self.rollback, self.refresh], layout=WRAPPED)
         running = widgets.HBox([self.status, self.stop], layout=WRAPPED)
         decision = [self.reason, self.override, buttons, self.obstacle, self.confirmation, running]
-        return [self.model, self.versions, choice, self.results, *decision, self.history]
+        return [self.model, self.versions, choice, self.results, *decision, self.history, KeyboardGuard()]
 
     def _listen(self) -> None:
         self.model.observe(lambda _: self._safely(self._view_model), "value")

@@ -105,6 +105,8 @@ class RunPicker:
         """Return the widget; from now on its state is the choice."""
         import ipywidgets as widgets
 
+        from boostlab.widgets.keyboard import KeyboardGuard
+
         wide = {"width": "auto", "max_width": "42em"}
         shared = {"options": self._labels, "style": {"description_width": "6em"}, "layout": wide}
         rows = min(SHOWN_ROWS, len(self._labels))
@@ -114,7 +116,7 @@ class RunPicker:
         self._hint = widgets.HTML(render_status(HINT))
         for box in self._boxes:
             box.observe(lambda _: self._show_again(), "value")
-        widget = widgets.VBox([*self._boxes, self._hint], layout={"overflow": "visible"})
+        widget = widgets.VBox([*self._boxes, self._hint, KeyboardGuard()], layout={"overflow": "visible"})
         widget.add_class("boostlab-picker")
         return widget
 

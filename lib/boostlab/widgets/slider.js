@@ -10,7 +10,6 @@ export default {
       input.setAttribute("aria-valuetext", stops[model.get("position")]);
     };
     input.type = "range";
-    input.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys
     input.style.cssText = "width: 100%; accent-color: var(--jp-brand-color1)";
     input.addEventListener("input", () => {
       model.set("position", Number(input.value));

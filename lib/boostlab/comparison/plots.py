@@ -52,7 +52,7 @@ def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, a
     axes = axes or make_axes(1.4 + sum(0.18 + 0.18 * (1 + label.count("\n")) for label in labels))
     runs = [(value, place) for place, values in enumerate(configurations.values()) for value in values]
     every, places = zip(*runs, strict=True)
-    points: dict[str, Any] = {"color": BLUE, "alpha": 0.55, "size": 6, "label": "one run"}
+    points: dict[str, Any] = {"color": BLUE, "alpha": 0.8, "size": 6, "label": "one run"}
     sns.stripplot(x=every, y=places, orient="h", native_scale=True, jitter=False, ax=axes, **points)
     drawn = enumerate(configurations.values())
     seeds = [(np.mean(values), place, np.std(values, ddof=1)) for place, values in drawn if len(values) > 1]
@@ -83,7 +83,7 @@ def plot_parallel(
     ranks = np.linspace(1, 0, len(values)) ** 2  # most colour for the best
     lines = [np.column_stack([row, np.arange(len(rows))]) for row in places]
     widths = [4.0] + [1.5] * (len(values) - 1)
-    axes.add_collection(LineCollection(lines[::-1], colors=WORST_TO_BEST(ranks[::-1]), linewidths=widths[::-1], alpha=0.75))
+    axes.add_collection(LineCollection(lines[::-1], colors=WORST_TO_BEST(ranks[::-1]), linewidths=widths[::-1], alpha=0.9))
     for row, (_, ticks) in enumerate(rows):
         for place, text in ticks:
             side = "left" if place < 0.02 else "right" if place > 0.98 else "center"
@@ -125,7 +125,7 @@ def plot_parameter(
         places, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
         name_ticks(axes, [shorten_label(text, 14) for text in distinct])
         axes.set_xlim(-0.5, len(distinct) - 0.5)
-    axes.plot(places, values, "o", color=BLUE, alpha=0.5, markersize=5, markeredgewidth=0, label="a run")
+    axes.plot(places, values, "o", color=BLUE, alpha=0.8, markersize=5, markeredgewidth=0, label="a run")
     axes.plot(places[0], values[0], "o", color=ORANGE, markersize=7, label="the best")
     return finish_axes(axes, shorten_label(name), y=_name(metric) if metric else "", labels=None if legend else ([], []))
 

@@ -149,7 +149,7 @@ def plot_calibration(evaluation: Evaluation, *, axes: Axes | None = None) -> Fig
 def _style_points(count: int, weight: Array | None, *, color: str, label: str) -> dict[str, Any]:
     """Return the style of a point for each row, of an area that is proportional to its weight."""
     sizes: Any = POINT_SIZE if weight is None else POINT_SIZE * weight / weight.mean()
-    return {"color": color, "alpha": 0.5, "linewidths": 0, "s": sizes, "label": label, "rasterized": count > MOST_POINTS}
+    return {"color": color, "alpha": 0.6, "linewidths": 0, "s": sizes, "label": label, "rasterized": count > MOST_POINTS}
 
 
 def _draw_histogram(axes: Axes, values: Array, weight: Array | None) -> str:

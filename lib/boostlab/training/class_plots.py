@@ -118,7 +118,7 @@ def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figur
     has_counts = len(labels) <= MOST_COUNTS
     shown: dict[str, Any] = {"annot": texts, "fmt": "", "annot_kws": {"size": TYPE_PT}} if has_counts else {}
     bare: dict[str, Any] = {"cbar": False, "xticklabels": False, "yticklabels": False}
-    sns.heatmap(shares, mask=shares == 0, ax=axes, cmap=SHARES, vmin=0, vmax=1, rasterized=not has_counts, **bare, **shown)
+    sns.heatmap(shares, mask=shares == 0, ax=axes, cmap=SHARES, vmin=0, vmax=1, rasterized=True, **bare, **shown)
     for text in axes.texts:  # seaborn's own choice is hard to read on half of the cells
         column, row = (int(place) for place in text.get_position())
         text.set_color(ON_DARK if shares[row, column] > LIGHT_TEXT else ON_LIGHT)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+import cloudpickle  # type: ignore[import-untyped]
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
@@ -54,6 +56,7 @@ def save(folder: Path, answer: Any, columns: list[str] | None = None, **given: A
         "signature": ModelSignature(inputs=Schema(columns_of)),
         "pip_requirements": ["mlflow"],
     }
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # an image has no tests
     mlflow.pyfunc.save_model(str(folder / "model"), python_model=Foreign(answer), **options | given)
     return folder / "model"
 

@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import mlflow.pyfunc
 import pytest
 import requests
 import yaml
+from tests.deployment.test_parity import save as save_foreign
 from tests.support.docker import BASE, NAME, NEEDS_ENGINE, Built, deploy_settings, list_containers, list_images, start_recording
 from tests.support.servers import free_port, listens
 from tests.support.waiting import wait_until
@@ -21,7 +23,7 @@ from boostlab.deployment.context import write_context
 from boostlab.deployment.docker_containers import create_container, run_image
 from boostlab.deployment.docker_images import read_file
 from boostlab.deployment.load_test import LoadResult
-from boostlab.deployment.parity import ParityCase, make_parity_case
+from boostlab.deployment.parity import ParityCase, make_example_case, make_parity_case
 from boostlab.deployment.release import Image, make_image, release_image, serve_image
 from boostlab.deployment.service import is_healthy
 from boostlab.deployment.target import Target, choose_target
@@ -223,3 +225,16 @@ def test_an_image_that_the_registry_refuses_loses_its_names(engine: Any, version
         release_image(target, image, GOOD, run=start_recording(), client=version_store, push=True)
 
     assert not [name for name in list_images(engine) if name.startswith(repository)]
+
+
+def test_an_image_of_a_trusted_model_of_another_tool_answers_as_its_code(engine: Any, built: Built, tmp_path: Path) -> None:
+    target, _ = built("mlflow")
+    settings = deploy_settings(image=f"{NAME}-foreign", trust_code=True)
+    model = save_foreign(tmp_path, lambda rows: rows["count"].to_numpy() / 3)
+    other = replace(target, folder=model, repository=f"{NAME}-foreign")
+    image = make_image(other, start_recording(), settings)
+    with serve_image(other, image) as service:
+        report = verify(service, make_example_case(mlflow.pyfunc.load_model(str(model)), model), load_test_s=0.1)
+
+    assert report.failed == [] and len(report.checks) == 11
+    engine.images.remove(image.reference)

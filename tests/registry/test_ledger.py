@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ from tests.support.transitions import check_history, run_processes
 
 from boostlab.registry.view import view_model
 from boostlab.tracking.store import find_store, open_store
+
+TRANSITIONS = int(os.environ.get("BOOSTLAB_TRANSITIONS", "24"))  # in each store; docs/faults.md has the result of many
+SEED = int(os.environ.get("BOOSTLAB_SEED", "0"))  # the first of a range as long
+ROUND = 300  # of one model: reading a model takes longer, the longer its history is
+HOSTS = 3
 
 
 @pytest.mark.slow
@@ -26,8 +32,12 @@ def test_random_transitions_of_several_hosts_leave_one_history_in_postgresql(
 
 
 def _check(client: Any, address: str, name: str, folder: Path) -> None:
-    for _ in range(3):
-        copy_version(client, name)
-    reports = run_processes(address, name, folder, seeds=range(3), count=8)
-    assert len(reports) == 24
-    check_history(view_model(client, name), reports)
+    for start in range(0, TRANSITIONS, ROUND):
+        model = f"{name}-{start}"
+        for _ in range(3):
+            copy_version(client, model)
+        each = min(ROUND, TRANSITIONS - start) // HOSTS
+        reports = run_processes(address, model, folder, seeds=range(SEED + start, SEED + start + HOSTS), count=each)
+        assert len(reports) == HOSTS * each
+        check_history(view_model(client, model), reports)
+        print(f"{start + len(reports)} transitions judged")  # noqa: T201  # with -s: the progress of hours

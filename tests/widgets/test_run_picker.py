@@ -79,6 +79,7 @@ def test_with_fewer_than_two_runs_there_is_no_choice() -> None:
 
 def test_what_is_shown_is_drawn_again_for_another_choice(selection: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
     updates: list[Any] = []
+    monkeypatch.setattr("IPython.display.DisplayHandle.display", lambda *_: None)
     monkeypatch.setattr("IPython.display.DisplayHandle.update", lambda _, shown: updates.append(shown))
     picker = RunPicker(selection, pair=selection.runs[1::-1], top=3)
     _inspected, champion, *_ = picker.make_widget().children

@@ -81,9 +81,11 @@ class RunPicker:
 
         A text is shown as Markdown.
         """
-        from IPython.display import display
+        from IPython.display import DisplayHandle
 
-        self._shown.append((display(_view(draw()), display_id=True), draw))
+        handle = DisplayHandle()
+        handle.display(_view(draw()))
+        self._shown.append((handle, draw))
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

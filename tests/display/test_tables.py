@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from bs4 import BeautifulSoup
+from tests.support.accessibility import CUT, find_violations
 
 from boostlab.display.tables import Details, Link, Table
 
@@ -59,3 +63,26 @@ def test_is_plain_text_in_a_terminal() -> None:
 
 def test_does_not_steer_a_terminal() -> None:
     assert repr(Table("Runs", ["name"], [["\x1b[31mred\x07"]])).splitlines()[-1] == r"\x1b[31mred\x07"
+
+
+@pytest.mark.slow
+def test_fits_a_narrow_window_and_keeps_words_whole_in_a_wide_one(browser: Any) -> None:
+    run, day = Link("train-64d05859", "http://h/"), "2026-11-28 22:30:32"
+    versions = ["version", "stage", "test_rmse", "test_r2", "test rows", "age", "run", "image"]
+    history = ["when", "version", "from", "to", "how", "who", "why", "gate", "run"]
+    ranking = ["rank", "best run", "configuration", "best_valid_rmse", "best_iteration", "fit_time_s", "runs"]
+    rows = {
+        "versions": (versions, [3, "★ production", 60.26, 0.09686, "a90d1ab7", "48 minutes ago", run, "–"]),
+        "history": (
+            history,
+            [day, 1, "staging", "production", "promote", "ana", "it is " * 30, Details("overridden", [day]), "64d05859"],
+        ),
+        "ranking": (ranking, [1, run, "eta 0.1 · max_depth 4 · " * 4, 55.7, 18, 1.642, Details("3", [run])]),
+    }
+    page = browser.new_page()
+    for title, (columns, row) in rows.items():
+        for width in (468, 548):  # of an output in a window of 900 and of 1000 pixels
+            page.set_content(f"<div style='width: {width}px'>{Table(title, columns, [row])._repr_html_()}</div>")
+            assert (title, width, page.evaluate(CUT, ".boostlab-table")) == (title, width, [])
+    assert page.get_by_role("link").first.bounding_box()["height"] < 30  # one line
+    assert find_violations(page, ".boostlab-table") == []

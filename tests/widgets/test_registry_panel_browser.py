@@ -20,7 +20,7 @@ from boostlab.tracking.store import find_store, open_store
 pytestmark = pytest.mark.slow
 
 Look = Callable[..., Any]
-PANEL_CELLS = (1, 2, 4, 6)  # parameters, imports, run, panel
+PANEL_CELLS = (1, 3, 5, 7)  # parameters, run, libraries, panel
 STEP = re.compile("Running registry.ipynb: (Registry|Run|Panel|Versions before|Gate|Transition|History|Result)")
 EVIL = 'because <img src=x onerror="window.hurt=1"> $\\href{javascript:alert(1)}{x}$ **bold**'
 

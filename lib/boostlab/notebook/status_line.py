@@ -7,9 +7,9 @@ headless execution, there is no such line.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
-from boostlab.notebook.document import TEMPLATES
 from boostlab.notebook.session import find_shell, is_headless
 
 SEPARATOR = " · "
@@ -51,7 +51,7 @@ def _make_widget(text: str) -> Any:
     import traitlets
 
     class Line(anywidget.AnyWidget):
-        _esm = TEMPLATES / "status_line.js"
+        _esm = Path(__file__).with_name("status_line.js")
         text = traitlets.Unicode().tag(sync=True)
 
     return Line(text=text)

@@ -121,7 +121,7 @@ def test_in_jupyterlab_what_stands_below_follows_the_choice(
     assert changed[-5:-3] == [True, True] and not any(changed[:-5])  # curves and importances, and nothing above the picker
     (option,) = [text for text in champion.locator("option").all_inner_texts() if text.startswith(name)]
     champion.select_option(label=option)
-    after = wait_until(lambda: name in str(shown.outputs()[-1]) and shown.outputs())
+    after = wait_until(lambda: escape(name) in shown.outputs()[-1][0]["data"]["text/markdown"] and shown.outputs())
     assert [old != new for old, new in zip(before, after, strict=True)][-5:] == [True] * 5
     assert f"champion [{escape(name)}]" in after[-1][0]["data"]["text/markdown"]
     assert all_runs(look())[0].data.tags == first.data.tags  # what the ended run recorded stays

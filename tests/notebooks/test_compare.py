@@ -97,7 +97,7 @@ def test_compares_two_models_on_the_same_rows_and_registers_the_better(
 
     assert done.returncode == 0, done.stderr
     said = words(tmp_path / "out.ipynb")
-    assert f"challenger `{first.info.run_name}`" in said and f"the champion `{second.info.run_name}`" in said
+    assert f"challenger [{first.info.run_name}](" in said and f"the champion [{second.info.run_name}](" in said
     assert "The rows are all 88 of the test part, which both runs held out." in said
     assert "Runs on another split or on other data are listed apart" in said
     assert client.get_model_version("sugar", "1").run_id == first.info.run_id

@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.support.registry import WEAK, add_version
 
+from boostlab.display.tables import Details
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.tables import choose_versions, tabulate_history, tabulate_models, tabulate_results, tabulate_versions
 from boostlab.registry.transition import apply_transition, request_transition
@@ -31,7 +32,16 @@ def test_tables_show_stage_metrics_run_image_and_history(local_client: Any, name
     ]
     assert list(table.marked) == [0]
     (row,) = tabulate_history(view).rows
-    assert row[1:] == [2, "none", "production", "promote", "ana", "so", "overridden (beats champion: worse by 3)", "abcdefgh"]
+    assert row[1:] == [
+        2,
+        "none",
+        "production",
+        "promote",
+        "ana",
+        "so",
+        Details("overridden", ["beats champion: worse by 3"]),
+        "abcdefgh",
+    ]
     assert "✗ fail" in repr(tabulate_results([result]))
 
 

@@ -213,6 +213,8 @@ def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     wait_until(lambda: eta.input_value() == "0.1", 60)
     browser_page.get_by_role("button", name="▸ Tree").press("Enter")
     method = browser_page.get_by_label("tree_method")
+    method.wait_for()
+    page.wait_idle()  # the kernel has answered: its answer must not undo the next key
     method.press("ArrowDown")  # JupyterLab would take this key, and D twice
     wait_until(lambda: method.input_value() == "approx", 60)
     method.press("ArrowUp")

@@ -218,7 +218,7 @@ def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     method.press("ArrowDown")  # JupyterLab would take this key, and D twice
     wait_until(lambda: method.input_value() == "approx", 60)
     method.press("ArrowUp")
-    browser_page.get_by_role("button", name="Reset").focus()
+    browser_page.get_by_role("button", name="Reset", exact=True).focus()
     for _ in range(2):
         browser_page.keyboard.press("d")
     browser_page.get_by_role("textbox", name="reg_alpha").wait_for()

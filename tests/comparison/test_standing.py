@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.support.comparison import record_run
+from tests.support.figures import make_evaluation
 
+from boostlab.comparison.standing import describe_rivals
 from boostlab.tracking import rivals
-from boostlab.tracking.rivals import find_rivals
+from boostlab.tracking.rivals import MOST_RIVALS, find_rivals
+from boostlab.tracking.ui import MlflowUI
 
 
 def ask(client: Any, run_id: str, folder: Path, *, is_higher: bool = False) -> dict[str, Any]:
@@ -57,3 +61,29 @@ def test_asks_for_a_bounded_number_of_runs(client: Any, tmp_path: Path, monkeypa
         record_run(client, "other", metrics={"best_valid_rmse": value})
     found = ask(client, own, tmp_path)
     assert (found["better"], found["others"], found["best"]["value"]) == (2, 2, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("better", "others", "words"),
+    [
+        (0, 0, "It is the first finished run on this split: there is nothing yet to compare it with."),
+        (
+            0,
+            1,
+            "Number 1 of 2 runs on this split by valid rmse: 2.5. The next is [best](http://h/#/experiments/1/runs/r) with 1.",
+        ),
+        (3, MOST_RIVALS, f"Number 4 of at least {MOST_RIVALS + 1} runs on this split by valid rmse: 2.5. The best is [best]("),
+        (
+            MOST_RIVALS,
+            MOST_RIVALS,
+            f"It is not among the best {MOST_RIVALS} runs on this split by valid rmse: 2.5. The best is",
+        ),
+    ],
+)
+def test_says_only_what_the_store_could_tell(better: int, others: int, words: str) -> None:
+    best = {"run_id": "r", "experiment_id": "1", "name": "best", "value": 1.0, "file": ""}
+    found = {"metric": "best_valid_rmse", "value": 2.5, "better": better, "others": others, "best": best}
+    text = describe_rivals(found, make_evaluation([1.0], np.array([1.0])), MlflowUI("http://h/"))
+    assert text.startswith(words)
+    assert ("kept no test rows" in text) == (others > 0 and better < MOST_RIVALS)
+    assert "could not tell" in describe_rivals({}, make_evaluation([1.0], np.array([1.0])), MlflowUI("http://h/"))

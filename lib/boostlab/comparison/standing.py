@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from boostlab.comparison.candidates import Choice
+from boostlab.comparison.candidates import MOST_COUNTED, Choice
 from boostlab.comparison.paired import compare_pair
 from boostlab.comparison.rows import check_same_target, pair_rows
 from boostlab.comparison.selection import BEST_VALID
 from boostlab.display.markdown import escape, format_link
+from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
 from boostlab.tracking.rivals import MOST_RIVALS
 from boostlab.tracking.run import Run
+from boostlab.tracking.ui import MlflowUI
 from boostlab.training.holdout import HOLDOUT_PATH, make_holdout, read_holdout, to_holdout
 from boostlab.training.metrics import Evaluation, is_higher_better, strip_part
 from boostlab.training.training_rows import SPLIT_TAG
@@ -21,21 +23,28 @@ from boostlab.training.training_rows import SPLIT_TAG
 def describe_standing(run: Run, evaluation: Evaluation) -> str:
     """Return in Markdown a run's rank by its validation metric, and its difference to the best other run on the test rows.
 
-    The run must have recorded its metrics and its holdout. Its rank widens the interval, as in ``compare.ipynb``.
+    The run must have recorded its metrics and its holdout. The interval allows for a choice among the runs with its metric.
     """
     is_higher = is_higher_better(evaluation.contract.metric)
     found = run.find_rivals(tag=SPLIT_TAG, prefix=BEST_VALID, is_higher=is_higher, file=HOLDOUT_PATH)
+    return describe_rivals(found, evaluation, run.facts.ui)
+
+
+def describe_rivals(found: dict[str, Any], evaluation: Evaluation, ui: MlflowUI) -> str:
+    """Return in words what :func:`boostlab.tracking.rivals.find_rivals` found."""
     if not found:
         return "The store could not tell how the run stands among others."
     if not found["others"]:
         return "It is the first finished run on this split: there is nothing yet to compare it with."
     best, metric = found["best"], f"valid {escape(strip_part(found['metric']))}"
-    rank, count = found["better"] + 1, found["others"] + 1
-    more = "at least " if found["others"] == MOST_RIVALS else ""
-    name = format_link(best["name"], run.facts.ui.run_url(best["experiment_id"], best["run_id"]))
-    other = "best" if rank > 1 else "next"
-    standing = f"Number {rank} of {more}{count} runs on this split by {metric}: {found['value']:.4g}. The {other} is {name}"
-    return f"{standing} with {best['value']:.4g}. {_compare(best, evaluation, Choice(found['metric'], rank, count))}"
+    name = format_link(best["name"], ui.run_url(best["experiment_id"], best["run_id"]))
+    value, other = format_number(found["value"]), f"is {name} with {format_number(best['value'])}."
+    if found["better"] == MOST_RIVALS:  # the rank is not known, and so not how wide the interval must be
+        return f"It is not among the best {MOST_RIVALS} runs on this split by {metric}: {value}. The best {other}"
+    rank, count, is_cut = found["better"] + 1, found["others"] + 1, found["others"] == MOST_RIVALS
+    choice = Choice(found["metric"], rank, MOST_COUNTED if is_cut else count)
+    standing = f"Number {rank} of {'at least ' if is_cut else ''}{count} runs on this split by {metric}: {value}."
+    return f"{standing} The {'best' if rank > 1 else 'next'} {other} {_compare(best, evaluation, choice)}"
 
 
 def _compare(best: dict[str, Any], evaluation: Evaluation, choice: Choice) -> str:

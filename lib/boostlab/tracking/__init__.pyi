@@ -1,3 +1,2 @@
 from .run import Run as Run, start_run as start_run
 from .store import Store as Store, find_store as find_store, open_current as open_current, open_store as open_store
-from .summary import tabulate_run as tabulate_run

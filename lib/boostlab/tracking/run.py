@@ -53,16 +53,18 @@ def start_run(settings: Settings) -> Run:
     StoreError
         If a new run is needed and the tracking store cannot be opened.
     """
-    import pandas as pd  # an option of tables that a notebook shows
-
-    pd.set_option("display.float_format", format_number)
     values = settings.model_dump()
     if given := os.environ.get(JOURNAL_VARIABLE):
-        return Run(Journal(Path(given)), secrets=find_secrets(values))
-    from boostlab.tracking.interactive import begin_interactive  # a headless kernel does not need it
+        run = Run(Journal(Path(given)), secrets=find_secrets(values))
+    else:
+        from boostlab.tracking.interactive import begin_interactive  # a headless kernel does not need it
 
-    interactive = begin_interactive(values)
-    return Run(interactive.owner.journal, interactive=interactive, secrets=interactive.owner.secrets)
+        interactive = begin_interactive(values)
+        run = Run(interactive.owner.journal, interactive=interactive, secrets=interactive.owner.secrets)
+    import pandas as pd  # it takes a while to load: not before the run is open and the status line tells so
+
+    pd.set_option("display.float_format", format_number)  # in the tables that the notebook shows
+    return run
 
 
 class Run:

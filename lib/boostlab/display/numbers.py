@@ -12,10 +12,10 @@ def format_number(value: float) -> str:
 
     Examples
     --------
-    >>> [format_number(value) for value in (61.283088, 0.00123456, 123456.7, 250, 1e-9, 3e30)]
-    ['61.28', '0.001235', '123,457', '250', '1e-09', '3e+30']
+    >>> [format_number(value) for value in (61.283088, 0.00123456, 9999.6, 123456.7, 250, 1e-9, 3e30)]
+    ['61.28', '0.001235', '10,000', '123,457', '250', '1e-09', '3e+30']
     """
-    if isinstance(value, int) or 10**DIGITS <= abs(value) < 1e15:
+    if isinstance(value, int) or 10**DIGITS - 0.5 <= abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:.{DIGITS}g}"
 

@@ -9,6 +9,7 @@ from html import escape
 import ipywidgets
 
 from boostlab.comparison.selection import BEST_VALID
+from boostlab.display.numbers import format_number
 from boostlab.execution import jobs
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import to_text
@@ -89,7 +90,7 @@ class JobRow:
         same = [
             row for row in self._rows if row.score and row.score[0] == metric and row.job.progress.tags.get(SPLIT_TAG) == split
         ]
-        said = f"valid {metric.removeprefix(BEST_VALID)} {value:.5g}"
+        said = f"valid {metric.removeprefix(BEST_VALID)} {format_number(value)}"
         if not split or len(same) < 2:
             return said
         values = [row.score[1] for row in same if row.score]

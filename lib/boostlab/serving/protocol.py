@@ -7,7 +7,6 @@ the ASGI application.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from boostlab.serving.body import CLIENT_GONE
 from boostlab.serving.errors import RequestError
+from boostlab.serving.transport import BufferedTransport
 
 MAX_HEADER_BYTES = 65_536
 SMALL_BODY_BYTES = 16_384
@@ -87,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Start the timer for the first head, or refuse the connection."""
         super().connection_made(transport)
-        self.transport = _BufferedTransport(transport, self.loop)  # type: ignore[assignment]
+        self.transport = BufferedTransport(transport, self.loop)  # type: ignore[assignment]
         if len(self.connections) > self._settings.connections + SPARE_CONNECTIONS:
             self._reject(503, "RESOURCE_EXHAUSTED", "The server has too many connections. Try again soon.")
         else:
@@ -294,35 +294,3 @@ class GuardedProtocol(HttpToolsProtocol):
             if self._last:
                 self.transport.write(self._last)
             self.transport.close()
-
-
-class _BufferedTransport:
-    """A transport that joins the writes of one turn of the event loop: a response's head and its body.
-
-    uvicorn writes them separately. Each write costs a system call and may wake the client.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._waiting: list[bytes] = []
-        self.is_closing, self.abort = transport.is_closing, transport.abort
-        self.get_write_buffer_size = transport.get_write_buffer_size
-
-    def write(self, data: bytes) -> None:
-        if not self._waiting:
-            self._loop.call_soon(self._send)
-        self._waiting.append(data)
-
-    def write_now(self, data: bytes) -> None:
-        self._waiting.append(data)
-        self._send()
-
-    def close(self) -> None:
-        self._send()
-        self._transport.close()
-
-    def _send(self) -> None:
-        if self._waiting:
-            data = b"".join(self._waiting)
-            self._waiting.clear()
-            self._transport.write(data)

@@ -31,17 +31,20 @@ NOTEBOOKS = PROJECT / "notebooks"
 TINY = {"dataset": "wine", "num_boost_round": 3, "max_depth": 2, "nthread": 1}
 
 
+def work_with(address: str, variables: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Make a store the default of the commands in a folder, go there, and return a client of the store."""
+    for name, value in (variables | {"MLFLOW_TRACKING_URI": address}).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(folder)
+    return open_store(find_store("", project=folder)).client
+
+
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
 def test_a_model_lives_on_each_kind_of_store(
     kind: str, tmp_path: Path, new_store: NewStore, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with make_store(kind, tmp_path, new_store, new_database) as (address, variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        monkeypatch.chdir(tmp_path)
-        client = open_store(find_store("", project=tmp_path)).client
-
+        client = work_with(address, variables, tmp_path, monkeypatch)
         run_notebook("train", **TINY, register_as="wine")
         (trained,) = all_runs(client)
         (curve,) = (name for name in trained.data.metrics if name.startswith("valid_"))
@@ -77,12 +80,7 @@ def test_a_database_keeps_its_artifacts_on_s3(
     tmp_path: Path, new_store: NewStore, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with make_store("postgresql with S3 beside it", tmp_path, new_store, new_database) as (address, variables):
-        for name, value in variables.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        monkeypatch.chdir(tmp_path)
-        client = open_store(find_store("", project=tmp_path)).client
-
+        client = work_with(address, variables, tmp_path, monkeypatch)
         run_notebook("train", **TINY, register_as="wine")
         (trained,) = all_runs(client)
         assert trained.info.artifact_uri == f"s3://artifacts/lab/train/{trained.info.run_id}/artifacts"

@@ -25,13 +25,13 @@ from boostlab.tracking.store import Store
 from boostlab.tracking.ui import MlflowUI, find_ui
 
 if TYPE_CHECKING:
-    from IPython.display import Image
     from matplotlib.figure import Figure
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
     from boostlab import tracking
     from boostlab.comparison import plots
+    from boostlab.display.pictures import Picture
 else:  # matplotlib takes a while to load: not before the first figure
     plots = lazy_loader.load("boostlab.comparison.plots", suppress_warning=True)
 
@@ -184,7 +184,7 @@ class Comparison:
             self._summaries[key] = self._compare(pair)
         return self._summaries[key]
 
-    def log_difference(self, record: tracking.Run, pair: Sequence[Run]) -> Image:
+    def log_difference(self, record: tracking.Run, pair: Sequence[Run]) -> Picture:
         """Compare champion and challenger, record the result, and return the figure of the difference."""
         summary = self.compare(pair)
         record.log_tags(summary.tags)

@@ -46,7 +46,10 @@ def make_store(kind: str, folder: Path, new_store: NewStore, new_database: NewDa
             case "file":
                 yield str(folder / "mlruns"), {}
             case "postgresql":
-                yield new_database(made=True), {}
+                yield (
+                    new_database(made=True),
+                    {"MLFLOW_DEFAULT_ARTIFACT_ROOT": str(folder / "mlartifacts")},
+                )
             case "postgresql with S3 beside it":
                 access = stack.enter_context(serve_s3("artifacts"))
                 yield new_database(made=True), access | {"MLFLOW_DEFAULT_ARTIFACT_ROOT": "s3://artifacts/lab"}

@@ -8,10 +8,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from tests.support.colours import contrast, luminance
 from tests.support.figures import CURVES, make_evaluation, make_fit, make_table
 
+from boostlab.display import pictures
 from boostlab.display.figures import make_axes
 from boostlab.models.contract import Label
 from boostlab.training import class_plots, plots
@@ -224,10 +226,12 @@ def test_a_class_that_no_test_row_has_or_all_have_has_no_curve() -> None:
 
 
 @pytest.mark.parametrize("share", np.linspace(0.02, 1, 50))
-def test_a_count_stands_out_from_its_cell(share: float) -> None:
-    cell = class_plots.SHARES(share)[:3]
-    text = 1.0 if share > class_plots.LIGHT_TEXT else 0.0
-    assert contrast(luminance(cell), text) >= 4.5
+@pytest.mark.parametrize(("ground", "ink"), [("#fff", "#222"), ("#111", "#ddd"), ("#fff", "#000")])  # of a page, and of the PNG
+def test_a_count_stands_out_from_its_cell(share: float, ground: str, ink: str) -> None:
+    assert f"color: {ink}" in pictures.STYLE or ink == "#000"
+    *colour, alpha = class_plots.SHARES(share)
+    cell = alpha * np.array(colour) + (1 - alpha) * np.array(to_rgb(ground))
+    assert contrast(luminance(cell), luminance(ink)) >= 4.5
 
 
 BINARY = make_evaluation(["no", "yes"], np.array([[0.6, 0.4], [0.3, 0.7]]), ("no", "yes"))

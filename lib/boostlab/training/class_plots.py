@@ -27,6 +27,7 @@ from sklearn.metrics import (
 from boostlab.data.table import encode_labels
 from boostlab.display.figures import (
     BLUE,
+    INK,
     REFERENCE,
     TYPE_PT,
     choose_line,
@@ -43,11 +44,10 @@ Array = np.ndarray[Any, Any]
 Curves = dict[int, tuple[Array, Array, float]]  # of a class, by its position: x, y, and the area under the curve
 MOST_POINTS = 2_000  # of a curve, which is less than 1,000 pixels wide
 MOST_CURVES = 10
-LIGHT_TEXT = 0.9  # the share above which white text stands out from a cell more than black
-ON_LIGHT, ON_DARK = "#010101", "white"  # text on a coloured cell: black would take the colour of the page
 MOST_COUNTS = 20  # classes: with more, the numbers in a confusion matrix do not fit
 LABEL = 16  # characters of a class
-SHARES = LinearSegmentedColormap.from_list("shares", ["white", BLUE])
+DENSEST = 0.75  # text stands out from it on a light and on a dark page
+SHARES = LinearSegmentedColormap.from_list("shares", [(BLUE, 0.0), (BLUE, DENSEST)])  # the page shines through
 
 
 def plot_classification(evaluation: Evaluation) -> Figure:
@@ -116,12 +116,9 @@ def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figur
     shares = counts / np.where(total, total, 1)
     texts = [[format_number(count) if count else "" for count in row] for row in counts.tolist()]
     has_counts = len(labels) <= MOST_COUNTS
-    shown: dict[str, Any] = {"annot": texts, "fmt": "", "annot_kws": {"size": TYPE_PT}} if has_counts else {}
+    shown: dict[str, Any] = {"annot": texts, "fmt": "", "annot_kws": {"size": TYPE_PT, "color": INK}} if has_counts else {}
     bare: dict[str, Any] = {"cbar": False, "xticklabels": False, "yticklabels": False}
     sns.heatmap(shares, mask=shares == 0, ax=axes, cmap=SHARES, vmin=0, vmax=1, rasterized=True, **bare, **shown)
-    for text in axes.texts:  # seaborn's own choice is hard to read on half of the cells
-        column, row = (int(place) for place in text.get_position())
-        text.set_color(ON_DARK if shares[row, column] > LIGHT_TEXT else ON_LIGHT)
     if has_counts:
         names = [_name(evaluation, position) for position in every]
         name_ticks(axes, names, shift=0.5)

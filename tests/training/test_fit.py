@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xgboost as xgb
+from tests.support.figures import make_fit
 from tests.support.settings import make_settings
 
 from boostlab.data.columns import ColumnProfile, Columns, profile_columns
@@ -174,7 +175,34 @@ def test_quantiles_do_not_cross() -> None:
     assert (np.diff(raw, axis=1) < 0).any()  # the booster's own output crosses
     assert list(answers.columns) == ["quantile 0.4", "quantile 0.5", "quantile 0.6"]
     assert (np.diff(answers.to_numpy(), axis=1) >= 0).all()
-    assert list(done.answer(split.train.head(2))) == list(answers.columns)
+    assert list(done.answer(split.train.head(2))) == [*answers.columns, *split.train.head(2)]
+
+
+def test_answers_stand_before_the_rows_whatever_their_columns_are_called() -> None:
+    split = make_split(prediction=[float(n) for n in range(60)], y=[float(n % 7) for n in range(60)])
+    rows = split.train.head(3).set_axis([7, 8, 9])
+    shown = fit(split).answer(rows)
+    assert list(shown) == ["prediction", "prediction"] and list(shown.index) == [7, 8, 9]
+    assert shown.iloc[:, 1].tolist() == rows["prediction"].tolist() != shown.iloc[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("valid", "train", "words"),
+    [
+        (np.linspace(2, 1, 100), np.linspace(2, 1, 100), "`num_boost_round` 200 looks promising"),
+        (
+            np.r_[2, 1, np.full(30, 1.5)],
+            np.r_[2, 1, np.full(30, 1.0)],
+            "`eta` 0.05 looks promising: the best round was number 2",
+        ),
+        (np.r_[np.linspace(2, 1.8, 60), np.full(30, 1.9)], np.linspace(2, 0.1, 90), "`max_depth` 3 looks promising"),
+        (np.r_[np.linspace(2, 1, 60), np.full(30, 1.1)], np.linspace(2, 0.9, 90), ""),
+    ],
+)
+def test_suggests_what_the_curves_tell(valid: np.ndarray, train: np.ndarray, words: str) -> None:
+    done = make_fit({"train_rmse": train.tolist(), "valid_rmse": valid.tolist()})
+    said = done.suggest_next(make_settings(num_boost_round=100, eta=0.1, max_depth=4))
+    assert said.startswith(words) and bool(said) == bool(words)
 
 
 @pytest.mark.parametrize("stop", [0, 5])

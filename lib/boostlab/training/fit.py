@@ -73,10 +73,13 @@ class Fit:
             return f"`max_depth` {settings.max_depth - 1} looks promising: the model is much better on the rows that it knows."
         return ""
 
-    def answer(self, rows: pd.DataFrame) -> dict[str, Any]:
-        """Return the model's answers to rows by name: ``prediction``, or one for each quantile."""
+    def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows behind the model's answers to them: ``prediction``, or a column for each quantile."""
+        import pandas as pd
+
         answers: Any = self.predictor.predict(rows)
-        return dict(answers) if self.predictor.contract.answer_names else {"prediction": answers}
+        named = dict(answers) if self.predictor.contract.answer_names else {"prediction": answers}
+        return pd.concat([pd.DataFrame(named).set_index(rows.index), rows], axis="columns")
 
 
 def fit_booster(

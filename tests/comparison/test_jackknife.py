@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from boostlab.comparison.jackknife import CLASSIFICATION, MOST_UNITS, REGRESSION, score_without
-from boostlab.training.metrics import score_metric
+from boostlab.evaluation.metrics import score_metric
 
 DRAW = np.random.default_rng(3)
 

@@ -14,10 +14,10 @@ import xgboost as xgb
 from boostlab.comparison.rows import check_same_target, have_same_rows, pair_predictor, pair_rows
 from boostlab.data.digest import hash_table
 from boostlab.errors import ColumnsError, LabError
+from boostlab.evaluation.holdout import Holdout
+from boostlab.evaluation.training_rows import TrainingRows
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import Predictor
-from boostlab.training.holdout import Holdout
-from boostlab.training.training_rows import TrainingRows
 
 
 def rows(positions: Any, *, digest: str = "d", target: str = "y", labels: tuple[str, ...] = (), test_rows: int = 0) -> Holdout:

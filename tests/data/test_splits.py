@@ -14,8 +14,8 @@ from boostlab.data.columns import profile_columns
 from boostlab.data.splits import Part, Split, split_table
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
+from boostlab.evaluation.metrics import evaluate_test
 from boostlab.training.fit import fit_booster
-from boostlab.training.metrics import evaluate_test
 
 ROWS = 300
 PARTS = ("train", "valid", "test")

@@ -29,8 +29,8 @@ from boostlab.deployment.service import is_healthy
 from boostlab.deployment.target import Target, choose_target
 from boostlab.deployment.verification import CheckResult, VerificationReport, check_answers, verify
 from boostlab.errors import DeploymentError
+from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.loading import load_version
-from boostlab.training.holdout import fetch_holdout
 
 pytestmark = NEEDS_ENGINE
 LIST_PACKAGES = """

@@ -15,9 +15,9 @@ from tests.support.stores import NewStore
 from tests.support.team import serve_s3
 
 from boostlab.errors import StoreError
+from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.loading import fetch_version
 from boostlab.tracking.store import find_store, open_store
-from boostlab.training.holdout import fetch_holdout
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from boostlab.comparison import Comparison
 from boostlab.comparison.configurations import MOST_CONFIGURATIONS
 from boostlab.comparison.rows import pair_runs
 from boostlab.comparison.selection import SPARE_RUNS
+from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.packaging import fetch_predictor
-from boostlab.training.holdout import fetch_holdout
 
 pytestmark = pytest.mark.slow
 

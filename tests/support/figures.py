@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from typing import Any, cast
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from boostlab.comparison import plots as comparison
@@ -18,14 +21,15 @@ from boostlab.data.table import Roles, Table
 from boostlab.deployment.load_test import LoadResult
 from boostlab.deployment.steps import plot_latency
 from boostlab.deployment.verification import VerificationReport
+from boostlab.evaluation.metrics import Evaluation
+from boostlab.evaluation.plots import plot_test
 from boostlab.models.contract import Contract, Label, Task
 from boostlab.registry.history import Transition, replay
 from boostlab.registry.plots import plot_timeline
 from boostlab.registry.view import ModelView
 from boostlab.scoring.drift import plot_drift
 from boostlab.training.fit import Fit
-from boostlab.training.metrics import Evaluation
-from boostlab.training.plots import plot_importance, plot_learning_curves, plot_target, plot_test
+from boostlab.training.plots import plot_importance, plot_learning_curves, plot_target
 
 LONG = "an uncommonly long name of a column or class $x_{$ "
 CURVES = {"train_rmse": [3.0, 2.0, 1.0, 0.5], "valid_rmse": [3.0, 2.0, 2.5, 2.75]}
@@ -137,3 +141,20 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "latency": plot_loads,
     "message": lambda: comparison.plot_curves({}),
 }
+
+
+def title(axes: Axes) -> str:
+    return axes.get_title(loc="left")
+
+
+def legend(axes: Axes) -> list[str]:
+    return [str(text) for text in axes.get_legend_handles_labels()[1]]
+
+
+def check_picture(figure: Figure) -> None:
+    """Check that a figure becomes a PNG, is not a global one, and that its axes say what they show."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=50)
+    assert picture.getvalue().startswith(b"\x89PNG")
+    assert plt.get_fignums() == []
+    assert all(title(axes) and axes.get_xlabel() for axes in figure.axes if axes.axison)

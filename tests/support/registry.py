@@ -17,6 +17,9 @@ from tests.support.settings import make_settings
 from boostlab.data.columns import profile_columns
 from boostlab.data.splits import split_table
 from boostlab.data.table import load_table
+from boostlab.evaluation.holdout import HOLDOUT_PATH, make_holdout
+from boostlab.evaluation.metrics import evaluate_test
+from boostlab.evaluation.training_rows import SPLIT_TAG, TRAINING_ROWS_PATH, digest_split, make_training_rows
 from boostlab.models.packaging import write_model
 from boostlab.models.registration import register_model
 from boostlab.notebook.parameters import check_parameters
@@ -25,9 +28,6 @@ from boostlab.tracking.delivery import Delivery, add_end
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store
 from boostlab.training.fit import fit_booster
-from boostlab.training.holdout import HOLDOUT_PATH, make_holdout
-from boostlab.training.metrics import evaluate_test
-from boostlab.training.training_rows import SPLIT_TAG, TRAINING_ROWS_PATH, digest_split, make_training_rows
 
 STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
 

@@ -19,9 +19,9 @@ from boostlab.data.columns import ColumnProfile, Columns, profile_columns
 from boostlab.data.splits import Part, Split, split_table
 from boostlab.data.table import Roles, Table, load_table
 from boostlab.errors import DataError, TrainingError
+from boostlab.evaluation.metrics import evaluate_test
 from boostlab.models.contract import Feature, Task
 from boostlab.training.fit import Fit, fit_booster
-from boostlab.training.metrics import evaluate_test
 from boostlab.training.objectives import OBJECTIVES, MetricName, ObjectiveName
 from boostlab.training.settings import Hyperparameters
 

@@ -16,8 +16,8 @@ from boostlab.comparison.rows import pair_runs
 from boostlab.comparison.search import search_experiments
 from boostlab.comparison.selection import BEST_VALID, choose_test_metric, find_valid_metric
 from boostlab.errors import LabError
-from boostlab.training.metrics import is_higher_better
-from boostlab.training.training_rows import SPLIT_TAG
+from boostlab.evaluation.metrics import is_higher_better
+from boostlab.evaluation.training_rows import SPLIT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,7 +1,7 @@
 """Metrics of several models on the same rows, on all of them and without each row or group: the jackknife.
 
 Which rows are in a sample is a column of counts. Thousands of samples are then a few matrix products.
-The metrics are those of :mod:`boostlab.training.metrics`; on all rows, both modules return the same values.
+The metrics are those of :mod:`boostlab.evaluation.metrics`; on all rows, both modules return the same values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from boostlab.training.losses import LOSSES, find_loss
+from boostlab.evaluation.losses import LOSSES, find_loss
 
 Array = np.ndarray[Any, Any]
 Score = Callable[[Array], Array]  # counts of shape (n_rows, n_samples) in, a value per sample out

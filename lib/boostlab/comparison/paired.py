@@ -14,8 +14,8 @@ import numpy as np
 from boostlab.comparison.jackknife import CLASSIFICATION, REGRESSION, score_without
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
+from boostlab.evaluation.metrics import is_higher_better, strip_part
 from boostlab.models.contract import Task
-from boostlab.training.metrics import is_higher_better, strip_part
 
 ALPHA = 0.025  # how often a challenger that is as good as the champion may be called better
 FEWEST_ROWS = 20  # with fewer, a few rows decide

@@ -34,7 +34,7 @@ from boostlab.display.figures import (
 )
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
-from boostlab.training.metrics import UNITS, is_higher_better, strip_part
+from boostlab.evaluation.metrics import UNITS, is_higher_better, strip_part
 
 MOST_PARAMETERS = 7  # in one figure of parallel coordinates
 MOST_FEATURES = 10

@@ -12,10 +12,10 @@ import numpy as np
 
 from boostlab.comparison.paired import Pair
 from boostlab.errors import ColumnsError, LabError
+from boostlab.evaluation.holdout import Holdout, count_wrong_answers, fetch_holdout
+from boostlab.evaluation.training_rows import TrainingRows, fetch_training_rows
 from boostlab.models.contract import Contract, Task
 from boostlab.models.packaging import fetch_predictor
-from boostlab.training.holdout import Holdout, count_wrong_answers, fetch_holdout
-from boostlab.training.training_rows import TrainingRows, fetch_training_rows
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from boostlab.data.digest import DIGITS
 from boostlab.errors import LabError, suggest
-from boostlab.training.training_rows import SPLIT_TAG
+from boostlab.evaluation.training_rows import SPLIT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

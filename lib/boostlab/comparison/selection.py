@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from boostlab.comparison.search import HAS_VALUE, NO_ROWS, Rows, RunSearch, find_named, read_rows, search_experiments
 from boostlab.comparison.settings import Compare
 from boostlab.errors import LabError, suggest
+from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Task
-from boostlab.training.metrics import is_higher_better
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,12 +12,12 @@ from boostlab.comparison.selection import BEST_VALID
 from boostlab.display.markdown import escape, format_link
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
+from boostlab.evaluation.holdout import HOLDOUT_PATH, make_holdout, read_holdout, to_holdout
+from boostlab.evaluation.metrics import Evaluation, is_higher_better, strip_part
+from boostlab.evaluation.training_rows import SPLIT_TAG
 from boostlab.tracking.rivals import MOST_RIVALS
 from boostlab.tracking.run import Run
 from boostlab.tracking.ui import MlflowUI
-from boostlab.training.holdout import HOLDOUT_PATH, make_holdout, read_holdout, to_holdout
-from boostlab.training.metrics import Evaluation, is_higher_better, strip_part
-from boostlab.training.training_rows import SPLIT_TAG
 
 
 def describe_standing(run: Run, evaluation: Evaluation) -> str:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from boostlab.errors import LabError
+from boostlab.evaluation.holdout import Holdout
 from boostlab.models.contract import Contract
 from boostlab.models.loading import describe_failure
 from boostlab.models.packaging import as_sent
-from boostlab.training.holdout import Holdout
 
 MIN_ROWS = 200
 MAX_ROWS = 1000

@@ -19,11 +19,11 @@ from boostlab.deployment.target import Target, choose_target, write_output
 from boostlab.deployment.verification import VerificationReport, verify
 from boostlab.display.figures import COLOURS, finish_axes, make_axes, scale_log
 from boostlab.display.markdown import format_code
+from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.loading import describe_code, is_ours, load_version
 from boostlab.registry.tables import tabulate_models
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
-from boostlab.training.holdout import fetch_holdout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,11 +14,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from boostlab.comparison.candidates import compare_runs
 from boostlab.comparison.paired import ALPHA
 from boostlab.errors import LabError, suggest
+from boostlab.evaluation.holdout import count_wrong_answers, fetch_holdout
 from boostlab.models.loading import describe_failure, describe_version, fetch_version, load_version, open_predictor
 from boostlab.registry.gate import BOUND, Champion, Gate, Rule, RuleResult, Thresholds, Transitions
 from boostlab.registry.transition import TransitionRequest
 from boostlab.registry.view import read_run
-from boostlab.training.holdout import count_wrong_answers, fetch_holdout
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -13,6 +13,7 @@ from boostlab.display.markdown import escape, format_code
 from boostlab.display.progress import RowProgress
 from boostlab.display.tables import Table
 from boostlab.errors import DataError
+from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.contract import Contract
 from boostlab.models.loading import describe_code, fetch_version, is_ours, load_version, read_contract
 from boostlab.registry.tables import tabulate_models
@@ -22,7 +23,6 @@ from boostlab.scoring.scorer import Scored, name_output, score_file
 from boostlab.scoring.settings import Score
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
-from boostlab.training.holdout import fetch_holdout
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

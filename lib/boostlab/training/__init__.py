@@ -1,4 +1,4 @@
-"""Training a booster and measuring it on rows that it has not seen."""
+"""Training a booster."""
 
 import lazy_loader
 

@@ -11,9 +11,9 @@ from typing import Any
 import xgboost as xgb
 
 from boostlab.errors import TrainingError
+from boostlab.evaluation.metrics import score_metric
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import to_answers
-from boostlab.training.metrics import score_metric
 
 
 class Scorer(xgb.callback.TrainingCallback):

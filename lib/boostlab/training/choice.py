@@ -9,7 +9,7 @@ import numpy as np
 from boostlab.data.splits import Split
 from boostlab.data.task import SHOWN_ROWS, format_rows
 from boostlab.errors import DataError, TrainingError
-from boostlab.training.losses import name_metric
+from boostlab.evaluation.losses import name_metric
 from boostlab.training.objectives import DEFAULTS, METRIC_DOMAINS, OBJECTIVES, Kind, ObjectiveName
 from boostlab.training.settings import Hyperparameters
 

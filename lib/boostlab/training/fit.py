@@ -19,12 +19,12 @@ from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels, find_labels
 from boostlab.errors import DataError, TrainingError
+from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
 from boostlab.signals import sigint_noted
 from boostlab.training.callbacks import Refuser, Scorer, Stopper
 from boostlab.training.choice import NATIVE_METRICS, check_targets, choose_metric, choose_objective
-from boostlab.training.metrics import is_higher_better
 from boostlab.training.objectives import Kind, ObjectiveName
 from boostlab.training.settings import Hyperparameters
 

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from boostlab.data.table import encode_labels, to_series
 from boostlab.errors import LabError
+from boostlab.evaluation.metrics import Evaluation
 from boostlab.models.artifacts import check_place, explain_unreadable
 from boostlab.models.contract import Task
-from boostlab.training.metrics import Evaluation
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,11 +14,11 @@ from tests.support.settings import make_settings
 
 from boostlab.data.splits import Split, split_table
 from boostlab.data.table import load_table
+from boostlab.evaluation import training_rows
+from boostlab.evaluation.holdout import Holdout, make_holdout, read_holdout
+from boostlab.evaluation.metrics import Evaluation
+from boostlab.evaluation.training_rows import digest_split, make_training_rows, read_training_rows
 from boostlab.models.contract import Contract, Feature
-from boostlab.training import training_rows
-from boostlab.training.holdout import Holdout, make_holdout, read_holdout
-from boostlab.training.metrics import Evaluation
-from boostlab.training.training_rows import digest_split, make_training_rows, read_training_rows
 
 DRAW = np.random.default_rng(0)
 FRAME = pd.DataFrame(

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from boostlab.data.digest import DIGITS, hash_table
 from boostlab.data.splits import Split
-from boostlab.training.holdout import HOLDOUT_PATH, Holdout, fetch_artifact, make_holdout
-from boostlab.training.metrics import Evaluation
+from boostlab.evaluation.holdout import HOLDOUT_PATH, Holdout, fetch_artifact, make_holdout
+from boostlab.evaluation.metrics import Evaluation
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

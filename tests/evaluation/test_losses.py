@@ -10,7 +10,7 @@ import pytest
 from sklearn import metrics
 
 from boostlab.errors import LabError
-from boostlab.training.losses import LOSSES, find_loss, name_metric
+from boostlab.evaluation.losses import LOSSES, find_loss, name_metric
 
 DRAW = np.random.default_rng(0)
 TRUE, ANSWERS, WEIGHT = DRAW.gamma(2, 2, 301), DRAW.gamma(2, 2, 301), DRAW.gamma(1, 1, 301)

@@ -11,14 +11,14 @@ import xgboost as xgb
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Roles, Table
 from boostlab.errors import LabError
-from boostlab.models.contract import Contract, Feature, Task
-from boostlab.models.predictor import Predictor
-from boostlab.training.metrics import (
+from boostlab.evaluation.metrics import (
     Evaluation,
     evaluate_test,
     is_higher_better,
     score_metric,
 )
+from boostlab.models.contract import Contract, Feature, Task
+from boostlab.models.predictor import Predictor
 
 CLASSES = "log_loss accuracy balanced_accuracy f1 roc_auc"
 

@@ -37,8 +37,9 @@ from boostlab.display.figures import (
     name_ticks,
     shorten_label,
 )
+from boostlab.display.histogram import count_unit
 from boostlab.display.numbers import format_number
-from boostlab.training.metrics import Evaluation
+from boostlab.evaluation.metrics import Evaluation
 
 Array = np.ndarray[Any, Any]
 Curves = dict[int, tuple[Array, Array, float]]  # of a class, by its position: x, y, and the area under the curve
@@ -132,11 +133,6 @@ def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figur
     axes.spines["bottom"].set_visible(False)
     right = np.trace(counts) / counts.sum()
     return finish_axes(axes, f"Confusion: {right:.1%} right", x="predicted class", y=count_unit(weight, "true class"))
-
-
-def count_unit(weight: Array | None, rows: str = "rows") -> str:
-    """Return what a count counts."""
-    return rows if weight is None else f"{rows}, by weight"
 
 
 def _thin(values: Array) -> Array:

@@ -12,9 +12,9 @@ import pytest
 from boostlab.data.splits import Part
 from boostlab.data.table import Roles, Table
 from boostlab.errors import LabError
+from boostlab.evaluation.holdout import MOST_ROWS, Holdout, make_holdout, read_holdout
+from boostlab.evaluation.metrics import Evaluation
 from boostlab.models.contract import Contract, Feature, Task
-from boostlab.training.holdout import MOST_ROWS, Holdout, make_holdout, read_holdout
-from boostlab.training.metrics import Evaluation
 
 WORDS = ["lamp", "chair", "desk"]
 

@@ -14,9 +14,9 @@ from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
+from boostlab.evaluation.losses import LOSSES, find_loss
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
-from boostlab.training.losses import LOSSES, find_loss
 
 Array = np.ndarray[Any, Any]
 Weight = Array | None
@@ -103,7 +103,7 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
     Parameters
     ----------
     metric : str
-        A name of this module or of :mod:`boostlab.training.losses`, such as ``rmse`` or ``pinball:0.1-0.9``.
+        A name of this module or of :mod:`boostlab.evaluation.losses`, such as ``rmse`` or ``pinball:0.1-0.9``.
     true : ndarray of shape (n_rows,)
         Numbers, or positions of classes.
     answers : ndarray of shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)

@@ -1,0 +1,3 @@
+from .metrics import evaluate_test as evaluate_test
+from .plots import plot_test as plot_test
+from .training_rows import log_holdout as log_holdout

@@ -17,6 +17,13 @@ from tests.support.servers import serve_mlflow
 from tests.support.stores import NewStore, all_runs, artifacts, read_artifact
 from tests.support.waiting import TIMEOUT_S, wait_until
 
+from boostlab.comparison.candidates import compare_runs
+from boostlab.evaluation.training_rows import fetch_training_rows
+from boostlab.registry.gate import load_gate
+from boostlab.registry.rules import judge
+from boostlab.registry.transition import request_transition
+from boostlab.registry.view import view_model
+
 pytestmark = pytest.mark.slow
 
 TRAIN = PROJECT / "notebooks" / "train.ipynb"
@@ -116,6 +123,35 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
         str(output) for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for output in cell.get("outputs", [])
     ]
     assert sum(reason.partition("'n'")[2].strip() in output.replace("\\", "") for output in shown) == 2  # in Data and in Result
+
+
+def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+    own = ["-p", "tracking_uri", store, "-p", "folds", 3, "-p", "dataset", "wine", "-p", "num_boost_round", 20]
+    for number, final in enumerate(("all_rows", "folds"), 1):
+        done = papermill(
+            TRAIN, f"{final}.ipynb", *own, "-p", "final_model", final, "-p", "eta", 0.1 * number, "-p", "register_as", "w"
+        )
+        assert done.returncode == 0, done.stderr
+    new, old = all_runs(look())
+
+    recorded = {"cv_log_loss", "cv_log_loss_std", "cv_log_loss_low", "cv_log_loss_high"}
+    assert recorded <= set(new.data.metrics) and "fold_log_loss" in new.data.metrics
+    assert [point.step for point in look().get_metric_history(new.info.run_id, "fold_log_loss")] == [0, 1, 2]
+    assert {"evaluation/out_of_fold_rows.parquet", "plots/folds.png"} <= set(artifacts(look(), new.info.run_id))
+    assert "cv_log_loss " in done.stderr and "cv_log_loss_low" not in done.stderr
+    shown = "".join(str(output) for output in read_outputs(tmp_path / "folds.ipynb"))
+    assert "Over 3 folds the log_loss is" in shown and "The model is the average of the 3 models of the folds." in shown
+    for run in (old, new):
+        known = fetch_training_rows(look(), run.info.run_id)
+        assert known is not None and known.rows == 178
+        (output,) = run.outputs.model_outputs
+        assert look().get_logged_model(output.model_id)
+    difference = compare_runs(look(), champion=old, challenger=new)
+    assert difference.rows == 178 and difference.basis.startswith("The rows are all 178 of the cross-validation")
+    request = request_transition(view_model(look(), "w"), "promote", version=2, stage="staging")
+    judged = judge(look(), request, load_gate(PROJECT / "parameters" / "registry" / "gate.yaml"))
+    (answers,) = [result for result in judged.results if result.rule == "model_answers"]
+    assert answers.outcome == "pass" and "learned from all rows" in answers.evidence
 
 
 def test_says_how_the_run_stands_and_what_comes_next(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:

@@ -121,6 +121,9 @@ class TableSettings(Settings):
         return self
 
 
+Folds = Annotated[int, Field(ge=0, le=1000)]
+
+
 class SplitSettings(Settings):
     """How rows are divided into the training, validation and test parts."""
 
@@ -144,5 +147,24 @@ class SplitSettings(Settings):
             raise ValueError(
                 f"test_size = {self.test_size:g} and valid_size = {self.valid_size:g} leave no rows for training. "
                 "Both are fractions of all rows: choose them so that their sum is below 1."
+            )
+        return self
+
+
+class FoldSettings(SplitSettings):
+    """How rows are divided into folds for cross-validation."""
+
+    folds: Folds = 0
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+
+    @model_validator(mode="after")
+    def _folds_can_be_drawn(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds = 1 leaves no rows to learn from. Allowed: 0 (no cross-validation), or 2 and more.")
+        if self.repeats > 1 and not self.folds:
+            raise ValueError(f"repeats = {self.repeats} is for cross-validation: set folds too, as -p folds 5.")
+        if self.repeats > 1 and self.split == "time":
+            raise ValueError(
+                f"repeats = {self.repeats} does not fit split: time, whose folds are cut and not drawn. Set it to 1."
             )
         return self

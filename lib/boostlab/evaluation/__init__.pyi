@@ -1,3 +1,3 @@
 from .metrics import evaluate_test as evaluate_test
 from .plots import plot_test as plot_test
-from .training_rows import log_holdout as log_holdout
+from .training_rows import log_holdout as log_holdout, log_out_of_fold as log_out_of_fold

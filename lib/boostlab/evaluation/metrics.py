@@ -26,7 +26,7 @@ REPORTED = {
 }
 HIGHER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "f1", "roc_auc", "auc", "aucpr")
 LOWER_IS_BETTER = (*LOSSES, "log_loss", "logloss", "mlogloss", "error", "merror")  # four of XGBoost's, in older runs' curves
-PARTS = ("train", "valid", "test", "baseline")
+PARTS = ("train", "valid", "test", "cv", "baseline")
 UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe"), "unit of the target") | {
     "r2": "1 is perfect",
     "log_loss": "nats",

@@ -100,6 +100,11 @@ def _check_recorded(client: MlflowClient, request: TransitionRequest) -> Verdict
         holdout = fetch_holdout(client, version.run_id)
     except LabError as error:
         return "pass", f"The answers that its run recorded cannot be checked: {error}"
+    if not holdout.is_of_model:
+        return (
+            "pass",
+            "The model has learned from all rows, so its run recorded the answers of models that had learned from fewer.",
+        )
     wrong = count_wrong_answers(holdout, open_predictor(fetch_version(client, name, version.number)))
     if wrong:
         what = f"In {wrong} of {len(holdout)} test rows its answer is not the one that its run recorded"

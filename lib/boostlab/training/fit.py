@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,7 @@ from boostlab.errors import DataError, TrainingError
 from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
-from boostlab.signals import sigint_noted
-from boostlab.training.callbacks import Refuser, Scorer, Stopper
+from boostlab.training.callbacks import Refuser, Scorer, Stopper, Watch, watched
 from boostlab.training.choice import NATIVE_METRICS, check_targets, choose_metric, choose_objective
 from boostlab.training.objectives import Kind, ObjectiveName
 from boostlab.training.settings import Hyperparameters
@@ -88,6 +88,7 @@ def fit_booster(
     settings: Hyperparameters,
     *,
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
+    watch: Watch | None = None,
 ) -> Fit:
     """Train on the training part and watch the validation part; the test part is not used.
 
@@ -100,6 +101,8 @@ def fit_booster(
         Profiles of the columns; their features are the model's.
     callbacks : sequence of xgboost.callback.TrainingCallback
         Called after each round.
+    watch : Watch, optional
+        Given where several trainings run at once, after one with the same parameters.
 
     Raises
     ------
@@ -109,40 +112,45 @@ def fit_booster(
     DataError
         If the target has a value that the objective or the metric does not take.
     """
-    objective, contract = _make_contract(split, columns, settings)
+    objective, contract = make_contract(split.train, columns, settings)
     check_targets(split, objective, contract.metric)
-    params = _make_params(settings, objective, contract)
-    try:
-        train = _to_matrix(split.train, contract, params)
-        _configure(params, train)
-        valid = _to_matrix(split.valid, contract, params, like=train)
+    params = make_params(settings, objective, contract)
+    with nullcontext(watch) if watch else watched() as noted, refusals():
+        train = make_matrix(split.train, contract, params)
+        if not watch:  # else these parameters were read before
+            _configure(params, train)
+        valid = make_matrix(split.valid, contract, params, like=train)
         scorer = Scorer({"train": train, "valid": valid}, contract, params.get("eval_metric"))
         patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
         enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
-        with warnings.catch_warnings(record=True) as warned, sigint_noted() as stop:
-            warnings.simplefilter("always")
-            booster = xgb.train(
-                params,
-                train,
-                num_boost_round=settings.num_boost_round,
-                evals=[(train, "train"), (valid, "valid")],
-                evals_result=history,
-                verbose_eval=False,
-                # after one that stops, no other is called
-                callbacks=[Refuser(warned), scorer, *callbacks, *enough, Stopper(stop)],
-            )
+        booster = xgb.train(
+            params,
+            train,
+            num_boost_round=settings.num_boost_round,
+            evals=[(train, "train"), (valid, "valid")],
+            evals_result=history,
+            verbose_eval=False,
+            # after one that stops, no other is called
+            callbacks=[Refuser(noted.warned), scorer, *callbacks, *enough, Stopper(noted.stop)],
+        )
         fit_time_s = time.perf_counter() - started
-        for warning in warned:  # pass on the warnings that are not errors
-            warnings.warn(warning.message, warning.category, stacklevel=2)
-    except xgb.core.XGBoostError as error:
-        raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
     done, is_dart = booster.num_boosted_rounds(), params.get("booster") == "dart"
     best = booster.best_iteration if patience and not is_dart else done - 1
     curves = {f"{part}_{contract.metric}": lines[contract.metric] for part, lines in history.items()}
-    ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < settings.num_boost_round, is_dart=is_dart)
+    by_hand = noted.stop.is_set()
+    ending = _describe_ending(done, best, by_hand=by_hand, early=done < settings.num_boost_round, is_dart=is_dart)
     return Fit(Predictor(booster[: best + 1], contract), curves, contract.metric, best, fit_time_s, ending, objective)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn an error of XGBoost into a TrainingError with its first line."""
+    try:
+        yield
+    except xgb.core.XGBoostError as error:
+        raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
 
 
 def rank_features(predictor: Predictor) -> dict[str, float]:
@@ -154,16 +162,17 @@ def rank_features(predictor: Predictor) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
-def _make_contract(split: Split, columns: Columns, settings: Hyperparameters) -> tuple[ObjectiveName, Contract]:
-    task = split.train.table.task
-    labels = find_labels(split.train.target) if task == "classification" else []
+def make_contract(train: Part, columns: Columns, settings: Hyperparameters) -> tuple[ObjectiveName, Contract]:
+    """Return the objective, and the contract of a model that learns from a part."""
+    task = train.table.task
+    labels = find_labels(train.target) if task == "classification" else []
     kind: Kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
     objective = choose_objective(settings, kind)
     metric, quantiles = choose_metric(settings, objective), tuple(sorted(settings.quantiles))
     return objective, Contract(task, tuple(labels), columns.features, settings.device, metric, quantiles)
 
 
-def _make_params(settings: Hyperparameters, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
+def make_params(settings: Hyperparameters, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
     """Return the parameters of XGBoost; `eval_metric` is absent if XGBoost does not have the metric."""
     params = settings.booster_params() | {"objective": objective}
     booster = params.get("booster", "gbtree")
@@ -178,7 +187,7 @@ def _make_params(settings: Hyperparameters, objective: ObjectiveName, contract: 
     return params | ({"eval_metric": native} if native else {"disable_default_eval_metric": 1})
 
 
-def _to_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
+def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
     """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others."""
     features, labels = contract.features, contract.labels
     facts: dict[str, Any] = {

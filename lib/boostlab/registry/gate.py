@@ -63,6 +63,12 @@ class Champion(Rule):
     demand: Literal["better", "not worse"] = "better"
 
 
+class CrossValidated(Rule):
+    """The cross-validation of the version's run."""
+
+    folds: int = Field(default=5, ge=2)  #: the fewest folds that count
+
+
 class Gate(BaseModel):
     """The rules; a rule that is None is skipped."""
 
@@ -72,6 +78,7 @@ class Gate(BaseModel):
     model_answers: Rule | None = None
     pinned_requirements: Rule | None = None
     metric_thresholds: Thresholds | None = None
+    cross_validated: CrossValidated | None = None
     beats_champion: Champion | None = None
 
 

@@ -287,7 +287,7 @@ def test_several_first_uses_at_once_work(tmp_path: Path, look: Look, monkeypatch
         (["-p", "max_depth", -1], "max_depth = -1 is out of range. Allowed: 0 <= max_depth."),
         (["-p", "subsample", 1.5], "subsample = 1.5 is out of range. Allowed: 0 < subsample <= 1."),
         (["-p", "test_size", 0.6, "-p", "valid_size", 0.4], "leave no rows for training"),
-        (["-p", "dataset", "iriss"], "dataset = 'iriss': neither a data set of scikit-learn nor a file. Did you mean 'iris'?"),
+        (["-p", "dataset", "iriss"], "/iriss. Did you mean 'iris'?"),
         (["-p", "dataset", "nothing.csv", "-p", "target", "y"], "dataset = 'nothing.csv': neither a data set"),
         (["-y", "xgb_params: {eta: 0.2}"], "xgb_params names eta"),
         (["-y", "xgb_params: {lambda: 2}"], "xgb_params names lambda: set it by its own parameter, as -p reg_lambda"),

@@ -52,5 +52,5 @@ def test_finds_the_projects_own_gate_before_the_kits(tmp_path: Path) -> None:
     own.parent.mkdir(parents=True)
     own.touch()
     assert find_gate("", notebook=str(tmp_path / "registry.ipynb")) == own
-    with pytest.raises(LabError, match=r"There is no gate file nowhere\.yaml"):
+    with pytest.raises(LabError, match=rf"There is no gate file at {Path.cwd()}/nowhere\.yaml\. Correct"):
         find_gate("nowhere.yaml", notebook="")

@@ -164,7 +164,7 @@ def test_starts_headless_runs_and_stops_one(tiny: Form, look: Look) -> None:
     ("name", "words"),
     [
         ("", "The path of this notebook is unknown"),
-        ("trian.ipynb", "There is no notebook 'trian.ipynb'"),
+        ("trian.ipynb", "There is no notebook at /.*/trian.ipynb or at /.*/notebooks/trian.ipynb"),
         ("other.ipynb", "is not a boostlab notebook"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from boostlab.errors import suggest
+from boostlab.errors import locate, suggest
 from boostlab.models.contract import FeatureType
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.settings import Settings
@@ -28,8 +28,8 @@ def _find_dataset(name: str) -> str:
     path = Path(name).expanduser()
     if name not in known and not path.exists() and not glob.glob(str(path), recursive=True):
         raise ValueError(
-            f"neither a data set of scikit-learn nor a file.{suggest(name, known)} It takes: {', '.join(known)}, or the path "
-            "of a .csv, .csv.gz or .parquet file, a folder or a glob."
+            f"neither a data set of scikit-learn nor a file {locate(name)}.{suggest(name, known)} It takes: "
+            f"{', '.join(known)}, or the path of a .csv, .csv.gz or .parquet file, a folder or a glob."
         )
     return name
 

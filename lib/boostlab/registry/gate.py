@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from boostlab.errors import LabError
+from boostlab.errors import LabError, locate
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.kit import KIT
 from boostlab.registry.history import Stage
@@ -102,7 +102,7 @@ def find_gate(given: str, *, notebook: str) -> Path:
     if given:
         path = Path(given).expanduser()
         if not path.is_file():
-            raise LabError(f"There is no gate file {given}. Paths start at the working directory. Empty means {FILE}.")
+            raise LabError(f"There is no gate file {locate(given)}. Correct the path, or leave it empty: this means {FILE}.")
         return path.resolve()
     project = find_project(Path(notebook))
     found = [(folder / FILE).resolve() for folder in (project, KIT) if (folder / FILE).is_file()]

@@ -9,13 +9,14 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from boostlab.data.settings import Read
+from boostlab.errors import locate
 from boostlab.registry.settings import Versioned
 
 
 def _check_rows(name: str) -> str:
     """Check that the file exists before anything runs."""
     if name and not Path(name).expanduser().exists() and not glob.glob(str(Path(name).expanduser()), recursive=True):
-        raise ValueError("there is no such file. A relative path starts at the folder in which the command runs.")
+        raise ValueError(f"there is no file {locate(name)}. Correct the path.")
     return name
 
 

@@ -105,7 +105,11 @@ def test_answers_with_probabilities_where_asked(package: Callable[[str], Package
 
 @pytest.mark.parametrize(
     ("dataset", "output", "params"),
-    [("diabetes", "double", []), ("breast_cancer", "string", ["probabilities"]), ("digits", "long", ["probabilities"])],
+    [
+        ("diabetes", "double", ["contributions"]),
+        ("breast_cancer", "string", ["probabilities", "contributions"]),
+        ("digits", "long", ["probabilities", "contributions"]),
+    ],
 )
 def test_states_its_signature(package: Callable[[str], Packaged], dataset: str, output: str, params: list[str]) -> None:
     folder, predictor, _ = package(dataset)

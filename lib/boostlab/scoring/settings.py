@@ -26,6 +26,7 @@ class Score(Versioned):
     rows: Annotated[str, AfterValidator(_check_rows)]
     output: Annotated[str, Field(pattern=r"^$|\.(csv|parquet)$", description="a file that ends in .csv or .parquet")]
     probabilities: bool
+    reasons: Annotated[int, Field(ge=0, le=1000)] = 0
     chunk_rows: Annotated[int, Field(ge=1, le=10_000_000)]
     read: Read = Field(default_factory=dict)
     trust_code: bool = False

@@ -39,7 +39,11 @@ def make_table(folder: Path) -> Path:
     score = frame["x"] + 2 * (frame.kind == "a") + frame.when.dt.month / 4
     gaps = frame.where(draw.random(frame.shape) > 0.1)
     odds = np.exp(score / 3 + draw.normal(size=rows) / 9)
-    targets = {"share": odds / (1 + odds), "two": np.where(score > 2, "yes", "no"), "three": pd.qcut(score, 3, labels=list("lmh"))}
+    targets = {
+        "share": odds / (1 + odds),
+        "two": np.where(score > 2, "yes", "no"),
+        "three": pd.qcut(score, 3, labels=list("lmh")),
+    }
     gaps.assign(**targets, w=draw.random(rows)).astype({"three": str}).to_csv(folder / "table.csv", index=False)
     return folder / "table.csv"
 
@@ -109,7 +113,7 @@ def expect(tree: dict[str, Any], row: np.ndarray[Any, Any], known: frozenset[int
         return float(tree["split_conditions"][node])
     if (split := tree["split_indices"][node]) not in known:
         shares = [tree["sum_hessian"][child] / tree["sum_hessian"][node] for child in (left, right)]
-        return shares[0] * expect(tree, row, known, left) + shares[1] * expect(tree, row, known, right)
+        return float(shares[0] * expect(tree, row, known, left) + shares[1] * expect(tree, row, known, right))
     value = row[split]
     if np.isnan(value):
         goes_left = bool(tree["default_left"][node])
@@ -141,7 +145,12 @@ def find_shapley(booster: xgb.Booster, row: np.ndarray[Any, Any], outputs: int) 
 
 @pytest.mark.parametrize(
     ("target", "settings"),
-    [("share", {}), ("two", {"sample_weight": "w"}), ("three", {}), ("share", {"xgb_params": {"booster": "dart", "rate_drop": 0.5}})],
+    [
+        ("share", {}),
+        ("two", {"sample_weight": "w"}),
+        ("three", {}),
+        ("share", {"xgb_params": {"booster": "dart", "rate_drop": 0.5}}),
+    ],
     ids=["regression", "weights", "classes", "dart"],
 )
 def test_are_shapley_values_of_each_column(target: str, settings: dict[str, Any], tmp_path: Path) -> None:
@@ -166,7 +175,8 @@ def test_dates_are_one_column() -> None:
 
 def test_an_explanation_has_the_prediction_the_bias_and_each_column(tmp_path: Path) -> None:
     predictor, rows = fit(tmp_path, "two")
-    plain, likely = predictor.predict(rows), predictor.predict(rows, {"probabilities": True})
+    plain: Any = predictor.predict(rows)
+    likely: Any = predictor.predict(rows, {"probabilities": True})
     explained: Any = predictor.predict(rows, {"contributions": True})
     both: Any = predictor.predict(rows, {"contributions": True, "probabilities": True})
     found = predictor.contributions(rows)
@@ -189,8 +199,8 @@ def test_a_regression_has_no_name_of_an_output_and_each_quantile_has_one(tmp_pat
     assert list(quantiles.prediction[0]) == list(quantiles.bias[0]) == ["quantile 0.1", "quantile 0.9"]
 
     (tmp_path / "plain").mkdir()
-    plain: Any = fit(tmp_path / "plain", "share")[0].predict(rows, {"contributions": True})
-    assert list(plain.contributions[0]) == ["x", "kind", "when"] and isinstance(plain.bias[0], float)
+    regression: Any = fit(tmp_path / "plain", "share")[0].predict(rows, {"contributions": True})
+    assert list(regression.contributions[0]) == ["x", "kind", "when"] and isinstance(regression.bias[0], float)
 
 
 @pytest.mark.parametrize(
@@ -211,9 +221,9 @@ def test_vector_leaves_have_none_which_is_one_clear_error() -> None:
     rows = pd.DataFrame({"x": np.arange(30.0), "z": np.arange(30.0)[::-1]})
     params = {"objective": "multi:softprob", "num_class": 3, **VECTORS}
     booster = xgb.train(params, xgb.DMatrix(rows, np.arange(30) % 3), 2)
-    features = tuple(Feature(name, "number", "double") for name in rows)
+    features = tuple(Feature(name, "number", "double") for name in ("x", "z"))
     predictor = Predictor(booster, Contract("classification", ("a", "b", "c"), features))
-    with pytest.raises(ValueError, match=r"^contributions: XGBoost has none for this model \(.*multi-target.*\)\. Train it without"):
+    with pytest.raises(ValueError, match=r"^contributions: XGBoost has none for this model \(.*multi-target.*\)\. Train it with"):
         predictor.predict(rows, {"contributions": True})
     assert len(predictor.predict(rows)) == 30
 

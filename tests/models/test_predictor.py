@@ -198,7 +198,23 @@ def test_answers_alike_after_it_was_loaded(regressor: Predictor, tmp_path: Path)
 @pytest.mark.parametrize(
     ("module", "packages"),
     [
-        ("predictor", {"collections.abc", "functools", "pathlib", "typing", "numpy", "pandas", "xgboost", *OWN, "booster"}),
+        (
+            "predictor",
+            {
+                "collections.abc",
+                "functools",
+                "json",
+                "pathlib",
+                "typing",
+                "numpy",
+                "pandas",
+                "xgboost",
+                *OWN,
+                "booster",
+                "contributions",
+            },
+        ),
+        ("contributions", {"collections.abc", "typing", "numpy", "contract", "conversion"}),
         ("booster", {"collections.abc", "importlib.util", "pathlib", "re", "typing", "numpy", "xgboost", "contract", "ubjson"}),
         ("ubjson", {"struct", "typing", "numpy"}),
         ("conversion", {"collections.abc", "contextlib", "decimal", "functools", "reprlib", "typing", "numpy", "contract"}),

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import requests
 import xgboost as xgb
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.scoring_server import invocations
 from tests.support.packages import Packaged
@@ -138,7 +138,7 @@ def test_a_model_that_xgboost_cannot_explain_is_one_clear_error(package: Callabl
     made = xgb.train(params, xgb.DMatrix(rows.to_numpy(np.float32), np.arange(9) % 3), 2)
     made.save_model(data / "model.ubj")
     labels = Contract.read(data).labels
-    Contract("classification", labels, tuple(Feature(name, "number", "double") for name in rows)).write(data)
+    Contract("classification", labels, tuple(Feature(str(name), "number", "double") for name in rows)).write(data)
     served = ServedModel(tmp_path / "model")
 
     assert served.answer(make_body(rows, contributions=False), JSON)[1] == 9

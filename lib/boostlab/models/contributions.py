@@ -1,7 +1,7 @@
 """Contributions: how much each column moves a row's prediction away from the mean prediction (SHAP values, by XGBoost itself).
 
-They are in the unit of the booster's margin, its output before any transformation, such as log-odds. The contributions of a row and
-the bias sum to its margin. XGBoost computes them exactly, with the rows that reached each node as the reference
+They are in the unit of the booster's margin, its output before any transformation, such as log-odds. The contributions of a row
+and the bias sum to its margin. XGBoost computes them exactly, with the training rows that reached each node as the reference
 (Lundberg, Erion and Lee 2018, arXiv:1802.03888). This module travels with the predictor, and imports only numpy.
 """
 

@@ -1,9 +1,9 @@
 """The predictor: it takes raw rows and returns predictions in the user's terms.
 
 This file and ``contributions.py``, ``conversion.py``, ``dates.py``, ``contract.py``, ``booster.py`` and ``ubjson.py`` are copied
-into each logged model, so that loading the model does not need boostlab. They import only numpy, pandas and xgboost, and read only the model's own
-folder (``model.ubj`` and ``contract.json``). Training encodes its rows with the same functions and so sees the same numbers.
-:mod:`boostlab.serving` works without pandas: it calls only the functions that take arrays and plain values.
+into each logged model, so that loading the model does not need boostlab. They import only numpy, pandas and xgboost, and read
+only the model's own folder (``model.ubj`` and ``contract.json``). Training encodes its rows with the same functions and so sees
+the same numbers. :mod:`boostlab.serving` works without pandas: it calls only the functions that take arrays and plain values.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ from .dates import split_dates, to_dates
 if TYPE_CHECKING:
     import pandas as pd
     import xgboost as xgb
+
+FEW_CELLS = 1_000_000  # one thread copies fewer in less time than it takes to start others
 
 
 class Predictor:
@@ -80,7 +82,11 @@ class Predictor:
 
     def answers(self, rows: pd.DataFrame) -> Array:
         """Return the numbers that metrics judge, as :func:`to_answers` makes them."""
-        return to_answers(self._raw(rows), self.contract)
+        return self.answer_inputs(encode_rows(rows, self.contract.features))
+
+    def answer_inputs(self, inputs: Array) -> Array:
+        """Return what :meth:`answers` returns, of rows that :func:`encode_rows` has encoded."""
+        return to_answers(self._ask(inputs), self.contract)
 
     @property
     def margin_unit(self) -> str:
@@ -102,7 +108,8 @@ class Predictor:
         import xgboost as xgb
 
         try:
-            return sum_by_column(self._raw(rows, pred_contribs=True, strict_shape=True), self.contract)
+            inputs = encode_rows(rows, self.contract.features)
+            return sum_by_column(self._ask(inputs, pred_contribs=True, strict_shape=True), self.contract)
         except xgb.core.XGBoostError as error:
             raise ValueError(explain_refusal(error)) from None
 
@@ -114,16 +121,12 @@ class Predictor:
         explained = list_explanations(self.contributions(rows), listed, self.contract)
         return pd.DataFrame(explained, columns=[PREDICTION, BIAS, CONTRIBUTIONS])
 
-    def _raw(self, rows: pd.DataFrame, **options: bool) -> Array:
+    def _ask(self, inputs: Array, **options: bool) -> Array:
         import xgboost as xgb
 
-        features = self.contract.features
-        matrix = xgb.DMatrix(
-            encode_rows(rows, features),
-            feature_names=safe_names(features),
-            feature_types=input_types(features),
-            enable_categorical=True,
-        )
+        names, types = safe_names(self.contract.features), input_types(self.contract.features)
+        threads = 1 if inputs.size < FEW_CELLS else None
+        matrix = xgb.DMatrix(inputs, feature_names=names, feature_types=types, enable_categorical=True, nthread=threads)
         return np.asarray(self.booster.predict(matrix, **options))
 
 

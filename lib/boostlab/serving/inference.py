@@ -1,7 +1,8 @@
 """The Open Inference Protocol, version 2, as KServe, Triton and Seldon speak it: health, metadata and inference as JSON.
 
 A request has one tensor per column, or one tensor of all columns in the model's order. The output ``predictions`` is a number or
-a label for each row. Those who ask for them in ``outputs`` get ``contributions`` and ``bias``, and of classifiers ``probabilities``.
+a label for each row. Those who ask for them in ``outputs`` also get ``contributions`` and ``bias``, and ``probabilities`` of
+classifiers.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from boostlab.models.contract import Feature
-from boostlab.models.conversion import quote
 from boostlab.models.contributions import BIAS, CONTRIBUTIONS, name_outputs
+from boostlab.models.conversion import quote
 from boostlab.models.predictor import choose_labels
 from boostlab.serving.body import compute, read_body
 from boostlab.serving.errors import RequestError
@@ -133,7 +134,7 @@ class InferenceProtocol:
         return "FP64" if not kinds or float in kinds else "BOOL" if kinds == {bool} else "INT64" if kinds == {int} else "BYTES"
 
     def _widths(self, output: str) -> list[int]:
-        """Return the lengths of an output's further axes: of contributions, the booster's outputs if it names them, and columns."""
+        """Return the lengths of an output's further axes: of contributions, the number of named outputs and that of columns."""
         if output in (CONTRIBUTIONS, BIAS):
             named = name_outputs(self._model.contract)
             return [*([len(named)] if named else []), *([len(self._model.features)] if output == CONTRIBUTIONS else [])]

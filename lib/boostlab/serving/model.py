@@ -16,6 +16,7 @@ import numpy as np
 
 from boostlab.models.booster import read_booster
 from boostlab.models.contract import MODEL_DATA, Contract, Feature
+from boostlab.models.contributions import explain_refusal, list_explanations, name_outputs, sum_by_column
 from boostlab.models.conversion import (
     Array,
     ConversionError,
@@ -28,7 +29,6 @@ from boostlab.models.conversion import (
     to_codes,
     to_numbers,
 )
-from boostlab.models.contributions import explain_refusal, list_explanations, name_outputs, sum_by_column
 from boostlab.models.dates import split_dates, to_dates
 from boostlab.models.predictor import choose_labels, to_answers
 from boostlab.serving.booster import Booster, BoosterError

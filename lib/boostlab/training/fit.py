@@ -22,7 +22,7 @@ from boostlab.data.table import encode_labels, find_labels
 from boostlab.errors import DataError, TrainingError
 from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Contract
-from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
+from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
 from boostlab.training.callbacks import Refuser, Scorer, Stopper, Watch, watched
 from boostlab.training.choice import NATIVE_METRICS, check_targets, choose_metric, choose_objective
 from boostlab.training.objectives import Kind, ObjectiveName
@@ -51,10 +51,6 @@ class Fit:
         """Return the final metrics that the run records; ``best_valid_<metric>`` is the model's own, and ranks runs."""
         best_valid = self.curves[f"valid_{self.metric}"][self.best_iteration]
         return {"best_iteration": self.best_iteration, "fit_time_s": self.fit_time_s, f"best_valid_{self.metric}": best_valid}
-
-    def rank_features(self) -> dict[str, float]:
-        """Return the mean gain of each feature's splits: see :func:`rank_features`."""
-        return rank_features(self.predictor)
 
     def tags(self) -> dict[str, str]:
         """Return the objective, the metric and the ending as tags of the run."""
@@ -153,15 +149,6 @@ def refusals() -> Iterator[None]:
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
 
 
-def rank_features(predictor: Predictor) -> dict[str, float]:
-    """Return the mean gain of each feature's splits, largest first; 0 for a feature without splits."""
-    gain = predictor.booster.get_score(importance_type="gain")
-    features = predictor.contract.features
-    names = zip(input_names(features), safe_names(features), strict=True)
-    scores = {name: float(_average(gain.get(safe, 0.0))) for name, safe in names}
-    return dict(sorted(scores.items(), key=lambda item: -item[1]))
-
-
 def make_contract(train: Part, columns: Columns, settings: Hyperparameters) -> tuple[ObjectiveName, Contract]:
     """Return the objective, and the contract of a model that learns from a part."""
     task = train.table.task
@@ -233,10 +220,6 @@ def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool, is_dar
     if by_hand:
         return f"Stopped by hand after round {done}: the rounds so far are kept. {kept}"
     return f"Stopped early after round {done}. {kept}" if early else f"All {done} rounds are done. {kept}"
-
-
-def _average(value: float | list[float]) -> float:
-    return sum(value) / len(value) if isinstance(value, list) else value
 
 
 def _first_line(error: Exception) -> str:

@@ -69,6 +69,17 @@ class Evaluation:
         numbers = f"{name} {format_number(score)} against {format_number(constant)}"
         return [f"The model is {verdict} the best constant: {numbers} on the test rows."]
 
+    def tabulate_worst(self, count: int = 5) -> pd.DataFrame:
+        """Return the test rows with the largest errors, as :func:`find_errors` defines them, with the model's columns."""
+        errors = find_errors(find_true(self.part, self.contract), self.answers, self.contract)
+        worst = np.argsort(-errors, kind="stable")[:count]
+        order = np.argsort(self.part.rows[worst])  # a table is read in the order of its rows
+        frame = pd.concat(list(self.part.table.batches(self.contract.names, self.part.rows[worst][order])), ignore_index=True)
+        true = self.part.target.iloc[worst].to_numpy()
+        facts = pd.DataFrame({"row": self.part.rows[worst] + 1, "true": true, "error": errors[worst]})
+        table = pd.concat([facts, frame.iloc[np.argsort(order)].reset_index(drop=True)], axis="columns")
+        return table.set_index("row").rename_axis(f"largest errors, of {len(errors):,} rows")
+
     def describe(self) -> str:
         """Return the result in a sentence: the model's metric, compared with the constant predictor's."""
         name, score, constant = self._compare()
@@ -95,6 +106,23 @@ def evaluate_test(predictor: Predictor, split: Split) -> Evaluation:
     constant = _find_constant(split.train, contract)
     constants = np.broadcast_to(constant, (len(part), *constant.shape))
     return Evaluation(part, contract, answers, _score(answers, part, contract), _score(constants, part, contract))
+
+
+def find_true(part: Part, contract: Contract) -> Array:
+    """Return the target of a part as metrics take it: numbers, or positions of classes; shape (n_rows,)."""
+    return encode_labels(part.target, contract.labels) if contract.labels else part.target.to_numpy(float)
+
+
+def find_errors(true: Array, answers: Array, contract: Contract) -> Array:
+    """Return the error of each answer, its distance from the truth or the probability of the wrong classes; shape (n_rows,).
+
+    Of several quantiles, the one nearest to the median counts.
+    """
+    if contract.labels:
+        return np.asarray(1 - answers[np.arange(len(true)), true])
+    levels = contract.quantiles
+    middle = min(range(len(levels)), key=lambda place: abs(levels[place] - 0.5)) if contract.answer_names else 0
+    return np.asarray(np.abs(answers.reshape(len(true), -1)[:, middle] - true))
 
 
 def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None) -> float:
@@ -170,8 +198,7 @@ def _find_constant(part: Part, contract: Contract) -> Array:
 
 def _score(answers: Array, part: Part, contract: Contract) -> dict[str, float]:
     """Return the metric of the training, and the others that are reported for the task, where the part defines them."""
-    is_class = contract.task == "classification"
-    true = encode_labels(part.target, contract.labels) if is_class else part.target.to_numpy(float)
+    true = find_true(part, contract)
     others = () if contract.quantiles else REPORTED[contract.task]
     names = dict.fromkeys(([contract.metric] if contract.metric else []) + list(others))
     scores = {name: score_metric(name, true, answers, part.weight) for name in names}

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics
+from sklearn.metrics import r2_score
 
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
+from boostlab.evaluation.class_metrics import score_classes
 from boostlab.evaluation.losses import LOSSES, find_loss
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
@@ -22,14 +22,23 @@ Array = np.ndarray[Any, Any]
 Weight = Array | None
 REPORTED = {
     "regression": ("rmse", "mae", "r2"),
-    "classification": ("log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"),
+    "classification": (
+        *("log_loss", "brier", "roc_auc", "average_precision"),
+        *("accuracy", "balanced_accuracy", "f1", "mcc"),
+    ),
 }
-HIGHER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "f1", "roc_auc", "auc", "aucpr")
-LOWER_IS_BETTER = (*LOSSES, "log_loss", "logloss", "mlogloss", "error", "merror")  # four of XGBoost's, in older runs' curves
+HIGHER_IS_BETTER = (
+    *("r2", "accuracy", "balanced_accuracy", "f1", "mcc", "roc_auc", "average_precision"),
+    *("recall_at_precision", "precision_at_recall", "auc", "aucpr"),
+)
+XGBOOST = ("logloss", "mlogloss", "error", "merror")  # in older runs' curves
+LOWER_IS_BETTER = (*LOSSES, "log_loss", "brier", "cost", *XGBOOST)
 PARTS = ("train", "valid", "test", "baseline")
 UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe"), "unit of the target") | {
     "r2": "1 is perfect",
     "log_loss": "nats",
+    "mcc": "−1 to 1",
+    "cost": "cost of a row",
     "mape": "fraction of the target",
     **dict.fromkeys(("rmsle", "poisson_deviance", "gamma_deviance", "tweedie_deviance"), "0 is perfect"),
 }
@@ -103,7 +112,8 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
     Parameters
     ----------
     metric : str
-        A name of this module or of :mod:`boostlab.evaluation.losses`, such as ``rmse`` or ``pinball:0.1-0.9``.
+        ``r2``, or a name of :mod:`boostlab.evaluation.losses` or :mod:`boostlab.evaluation.class_metrics`, such as
+        ``pinball:0.1-0.9``.
     true : ndarray of shape (n_rows,)
         Numbers, or positions of classes.
     answers : ndarray of shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
@@ -113,8 +123,7 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
     Returns
     -------
     float
-        With two classes, F1 and ROC AUC are those of the second one; with more, the unweighted mean over classes (ROC AUC: one
-        against the rest). NaN if the rows do not define the metric, such as the ROC AUC of a single class.
+        NaN if the rows do not define the metric, such as the ROC AUC of a single class.
 
     Examples
     --------
@@ -124,9 +133,9 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
     loss = find_loss(metric)
     if loss:
         return loss.score(true, answers, weight)
-    if answers.ndim > 1:
-        answers = answers / answers.sum(axis=1, keepdims=True)  # float32 probabilities do not sum to 1 exactly
-    return float(SCORES[metric](true, answers, weight))
+    if metric == "r2":
+        return float(r2_score(true, answers, sample_weight=weight))
+    return score_classes(metric, true, answers, weight, predicted=answers.argmax(axis=1))
 
 
 def is_higher_better(metric: str) -> bool:
@@ -176,31 +185,3 @@ def _score(answers: Array, part: Part, contract: Contract) -> dict[str, float]:
     names = dict.fromkeys(([contract.metric] if contract.metric else []) + list(others))
     scores = {name: score_metric(name, true, answers, part.weight) for name in names}
     return {name: score for name, score in scores.items() if np.isfinite(score)}
-
-
-def _balanced_accuracy(true: Array, probabilities: Array, weight: Weight) -> float:
-    present, predicted = np.unique(true if weight is None else true[weight > 0]), probabilities.argmax(axis=1)
-    return float(metrics.recall_score(true, predicted, labels=present, average="macro", sample_weight=weight, zero_division=0))
-
-
-def _f1(true: Array, probabilities: Array, weight: Weight) -> float:
-    average = "binary" if probabilities.shape[1] == 2 else "macro"
-    return float(metrics.f1_score(true, probabilities.argmax(axis=1), average=average, sample_weight=weight, zero_division=0))
-
-
-def _roc_auc(true: Array, probabilities: Array, weight: Weight) -> float:
-    shares = [np.average(true == position, weights=weight) for position in range(probabilities.shape[1])]
-    present = [position for position, share in enumerate(shares) if 0 < share < 1]
-    ranked = present[-1:] if len(shares) == 2 else present
-    areas = [metrics.roc_auc_score(true == position, probabilities[:, position], sample_weight=weight) for position in ranked]
-    return float(np.mean(areas)) if areas else np.nan
-
-
-SCORES: dict[str, Callable[[Array, Array, Weight], float]] = {
-    "r2": lambda true, predicted, weight: metrics.r2_score(true, predicted, sample_weight=weight),
-    "log_loss": lambda true, likely, weight: metrics.log_loss(true, likely, sample_weight=weight, labels=range(likely.shape[1])),
-    "accuracy": lambda true, likely, weight: metrics.accuracy_score(true, likely.argmax(axis=1), sample_weight=weight),
-    "balanced_accuracy": _balanced_accuracy,
-    "f1": _f1,
-    "roc_auc": _roc_auc,
-}

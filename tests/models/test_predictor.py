@@ -198,7 +198,11 @@ def test_answers_alike_after_it_was_loaded(regressor: Predictor, tmp_path: Path)
 @pytest.mark.parametrize(
     ("module", "packages"),
     [
-        ("predictor", {"collections.abc", "functools", "pathlib", "typing", "numpy", "pandas", "xgboost", *OWN, "booster"}),
+        (
+            "predictor",
+            {"collections.abc", "functools", "pathlib", "typing", "numpy", "pandas", "xgboost", *OWN, "answers", "booster"},
+        ),
+        ("answers", {"typing", "numpy", "contract"}),
         ("booster", {"collections.abc", "importlib.util", "pathlib", "re", "typing", "numpy", "xgboost", "contract", "ubjson"}),
         ("ubjson", {"struct", "typing", "numpy"}),
         ("conversion", {"collections.abc", "contextlib", "decimal", "functools", "reprlib", "typing", "numpy", "contract"}),

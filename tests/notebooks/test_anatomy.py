@@ -49,7 +49,7 @@ def test_is_valid_names_its_settings_and_holds_no_outputs(notebook: Any) -> None
 
 
 def test_has_the_anatomy_of_a_lab_notebook(notebook: Any) -> None:
-    assert 12 <= len(notebook.cells) <= 26
+    assert 12 <= len(notebook.cells) <= 28
     first, second, third, fourth, fifth, sixth = notebook.cells[:6]
     assert first.source.startswith("# ")
     assert "?" in first.source

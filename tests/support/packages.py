@@ -74,7 +74,7 @@ def make_package(settings: Train, folder: Path) -> Packaged:
     from mlflow.models import Model
 
     split = split_table(load_table(settings), settings)
-    fit = fit_booster(split, profile_columns(split), settings)
+    fit = fit_booster(split, profile_columns(split), settings).decide(split, settings)
     write_model(fit.predictor, split.train.head(5), folder / "parts")
     package_model(folder / "parts", folder / "model", mlflow_model=Model())
     return folder / "model", fit.predictor, split

@@ -40,6 +40,7 @@ from boostlab.display.figures import (
 from boostlab.display.histogram import count_unit
 from boostlab.display.numbers import format_number
 from boostlab.evaluation.metrics import Evaluation
+from boostlab.models.answers import choose_classes
 
 Array = np.ndarray[Any, Any]
 Curves = dict[int, tuple[Array, Array, float]]  # of a class, by its position: x, y, and the area under the curve
@@ -111,7 +112,7 @@ def plot_precision_recall(
 def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figure:
     """Draw counts of true and predicted classes, coloured by their share of the true class."""
     axes, weight, labels = axes or make_axes(4.4), evaluation.part.weight, evaluation.contract.labels
-    predicted, every = evaluation.answers.argmax(axis=1), range(len(labels))
+    predicted, every = choose_classes(evaluation.answers, evaluation.contract.threshold), range(len(labels))
     counts = confusion_matrix(_encode(evaluation), predicted, labels=every, sample_weight=weight)
     total = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(total, total, 1)

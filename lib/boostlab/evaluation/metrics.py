@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.class_metrics import score_classes
 from boostlab.evaluation.losses import LOSSES, find_loss
+from boostlab.models.answers import choose_classes
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
 
@@ -93,20 +95,26 @@ class Evaluation:
         return name, self.scores[name], self.baseline[name]
 
 
-def evaluate_test(predictor: Predictor, split: Split) -> Evaluation:
+def evaluate_test(predictor: Predictor, split: Split, *, reported: Sequence[str] = ()) -> Evaluation:
     """Return a model's answers to the test part and their metrics, next to those of the best constant.
 
     Rows count by their weights. The constant has the best value of the training's metric on the training part: the mean for
     ``rmse``, the median for ``mae``, the quantiles for ``pinball``, the share of each class for classes.
+
+    Parameters
+    ----------
+    reported : sequence of str
+        Metrics to report besides that of the training and the usual ones of the task.
     """
     contract, part = predictor.contract, split.test
     answers = np.concatenate([predictor.answers(frame) for frame in part.batches(contract.names)])
     constant = _find_constant(split.train, contract)
     constants = np.broadcast_to(constant, (len(part), *constant.shape))
-    return Evaluation(part, contract, answers, _score(answers, part, contract), _score(constants, part, contract))
+    scores, baseline = (_score(each, part, contract, reported) for each in (answers, constants))
+    return Evaluation(part, contract, answers, scores, baseline)
 
 
-def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None) -> float:
+def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None, *, threshold: float | None = None) -> float:
     """Return one metric of answers.
 
     Parameters
@@ -119,6 +127,8 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
     answers : ndarray of shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
         Predictions, quantiles or probabilities.
     weight : ndarray of shape (n_rows,), optional
+    threshold : float, optional
+        The probability of the second of two classes from which on it is the answer.
 
     Returns
     -------
@@ -135,7 +145,7 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
         return loss.score(true, answers, weight)
     if metric == "r2":
         return float(r2_score(true, answers, sample_weight=weight))
-    return score_classes(metric, true, answers, weight, predicted=answers.argmax(axis=1))
+    return score_classes(metric, true, answers, weight, predicted=choose_classes(answers, threshold))
 
 
 def is_higher_better(metric: str) -> bool:
@@ -177,11 +187,11 @@ def _find_constant(part: Part, contract: Contract) -> Array:
     return loss.constant(part.target.to_numpy(float), part.weight)
 
 
-def _score(answers: Array, part: Part, contract: Contract) -> dict[str, float]:
+def _score(answers: Array, part: Part, contract: Contract, reported: Sequence[str]) -> dict[str, float]:
     """Return the metric of the training, and the others that are reported for the task, where the part defines them."""
     is_class = contract.task == "classification"
     true = encode_labels(part.target, contract.labels) if is_class else part.target.to_numpy(float)
     others = () if contract.quantiles else REPORTED[contract.task]
-    names = dict.fromkeys(([contract.metric] if contract.metric else []) + list(others))
-    scores = {name: score_metric(name, true, answers, part.weight) for name in names}
+    names = dict.fromkeys(([contract.metric] if contract.metric else []) + [*others, *reported])
+    scores = {name: score_metric(name, true, answers, part.weight, threshold=contract.threshold) for name in names}
     return {name: score for name, score in scores.items() if np.isfinite(score)}

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
     from boostlab.models.predictor import Predictor
 
-PREDICTOR_FILES = ("predictor.py", "conversion.py", "dates.py", "contract.py", "booster.py", "ubjson.py")  # a model's own code
+PREDICTOR_FILES = tuple(  # a model's own code
+    f"{name}.py" for name in ("predictor", "answers", "conversion", "dates", "contract", "booster", "ubjson")
+)
 EXAMPLE_ROWS = 5
 EXAMPLE_FILE = "example.json"
 

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Feature
 from boostlab.models.conversion import quote
-from boostlab.models.predictor import choose_labels
 from boostlab.serving.body import compute, read_body
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
@@ -106,7 +106,7 @@ class InferenceProtocol:
         answers = self._model.score(self._model.encode(rows))
         outputs = []
         for name in wanted:
-            values = choose_labels(answers, self._model.labels) if name == PREDICTIONS and self._model.labels else answers
+            values = choose_labels(answers, self._model.contract) if name == PREDICTIONS and self._model.labels else answers
             datatype = "FP64" if name == PROBABILITIES else self._datatype()
             data = values.ravel().tolist()
             outputs.append(_tensor(name, datatype, [rows.count, *self._widths(name)]) | {"data": data})

@@ -9,7 +9,7 @@ import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,16 +17,24 @@ import xgboost as xgb
 
 from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
-from boostlab.data.table import encode_labels, find_labels
+from boostlab.data.table import encode_labels
 from boostlab.errors import DataError, TrainingError
 from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
 from boostlab.signals import sigint_noted
 from boostlab.training.callbacks import Refuser, Scorer, Stopper
-from boostlab.training.choice import NATIVE_METRICS, check_targets, choose_metric, choose_objective
+from boostlab.training.choice import (
+    NATIVE_METRICS,
+    check_targets,
+    choose_metric,
+    choose_objective,
+    order_classes,
+    weigh_classes,
+)
+from boostlab.training.decision import NO_DECISION, Decision, decide
 from boostlab.training.objectives import Kind, ObjectiveName
-from boostlab.training.settings import Hyperparameters
+from boostlab.training.settings import Train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +54,7 @@ class Fit:
     fit_time_s: float  #: wall time of the boosting, in seconds
     ending: str  #: why boosting ended, in a sentence: all rounds done, stopped early, or interrupted
     objective: str = ""  #: what the booster minimised, as XGBoost names it
+    decision: Decision = NO_DECISION  #: what the model does with the booster's probabilities
 
     def metrics(self) -> dict[str, float]:
         """Return the final metrics that the run records; ``best_valid_<metric>`` is the model's own, and ranks runs."""
@@ -60,7 +69,7 @@ class Fit:
         """Return the objective, the metric and the ending as tags of the run."""
         return {"boostlab.objective": self.objective, "boostlab.metric": self.metric, "boostlab.training": self.ending}
 
-    def suggest_next(self, settings: Hyperparameters) -> str:
+    def suggest_next(self, settings: Train) -> str:
         """Return in Markdown which value to try next and why, as far as the curves tell; empty otherwise."""
         train, valid = (self.curves[f"{part}_{self.metric}"] for part in ("train", "valid"))
         rounds, best = len(valid), valid.index((max if is_higher_better(self.metric) else min)(valid)) + 1
@@ -69,9 +78,25 @@ class Fit:
         if rounds < settings.num_boost_round and best < FEW_ROUNDS:
             return f"`eta` {settings.eta / 2:g} looks promising: the best round was number {best}: small steps may go further."
         start, gap = abs(valid[0] - valid[best - 1]), abs(valid[best - 1] - train[best - 1])
-        if settings.max_depth > 1 and gap > start:
+        comparable = settings.class_weight == "none"  # else the rows of both parts count by other weights
+        if settings.max_depth > 1 and gap > start and comparable:
             return f"`max_depth` {settings.max_depth - 1} looks promising: the model is much better on the rows that it knows."
         return ""
+
+    def decide(self, split: Split, settings: Train) -> Fit:
+        """Return the fit whose model calibrates and decides as the settings ask, chosen on the validation part.
+
+        Raises
+        ------
+        TrainingError
+            If that part has too few rows, or no threshold meets the floor.
+        """
+        contract, part = self.predictor.contract, split.valid
+        if not settings.has_decision:
+            return self
+        raw = np.concatenate([self.predictor.answers(frame) for frame in part.batches(contract.names)])
+        contract, decision = decide(contract, encode_labels(part.target, contract.labels), raw, part.weight, settings=settings)
+        return replace(self, predictor=Predictor(self.predictor.booster, contract), decision=decision)
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return rows behind the model's answers to them: ``prediction``, or a column for each quantile."""
@@ -85,7 +110,7 @@ class Fit:
 def fit_booster(
     split: Split,
     columns: Columns,
-    settings: Hyperparameters,
+    settings: Train,
     *,
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
 ) -> Fit:
@@ -104,8 +129,8 @@ def fit_booster(
     Raises
     ------
     TrainingError
-        If objective or metric do not fit the target's kind, or XGBoost does not know a parameter, refuses a value, or has no
-        such device.
+        If objective, metric or a decision do not fit the target's kind, or XGBoost does not know a parameter, refuses a value, or
+        has no such device.
     DataError
         If the target has a value that the objective or the metric does not take.
     """
@@ -113,7 +138,8 @@ def fit_booster(
     check_targets(split, objective, contract.metric)
     params = _make_params(settings, objective, contract)
     try:
-        train = _to_matrix(split.train, contract, params)
+        learned = weigh_classes(split.train, contract.labels) if settings.class_weight == "balanced" else split.train
+        train = _to_matrix(learned, contract, params)
         _configure(params, train)
         valid = _to_matrix(split.valid, contract, params, like=train)
         scorer = Scorer({"train": train, "valid": valid}, contract, params.get("eval_metric"))
@@ -154,16 +180,19 @@ def rank_features(predictor: Predictor) -> dict[str, float]:
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
-def _make_contract(split: Split, columns: Columns, settings: Hyperparameters) -> tuple[ObjectiveName, Contract]:
+def _make_contract(split: Split, columns: Columns, settings: Train) -> tuple[ObjectiveName, Contract]:
     task = split.train.table.task
-    labels = find_labels(split.train.target) if task == "classification" else []
+    if task == "regression" and settings.requested_decisions:
+        name, value = next(iter(settings.requested_decisions.items()))
+        raise TrainingError(f"{name} = {value!r} is for classification, and the target is a quantity. Leave it out.")
+    labels = order_classes(split.train.target, settings) if task == "classification" else []
     kind: Kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
     objective = choose_objective(settings, kind)
     metric, quantiles = choose_metric(settings, objective), tuple(sorted(settings.quantiles))
     return objective, Contract(task, tuple(labels), columns.features, settings.device, metric, quantiles)
 
 
-def _make_params(settings: Hyperparameters, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
+def _make_params(settings: Train, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
     """Return the parameters of XGBoost; `eval_metric` is absent if XGBoost does not have the metric."""
     params = settings.booster_params() | {"objective": objective}
     booster = params.get("booster", "gbtree")

@@ -222,7 +222,7 @@ def test_a_model_that_knows_the_answers_has_perfect_scores(
 def test_leaves_the_area_out_where_all_rows_are_of_one_class() -> None:
     evaluation = evaluate(["a", "b"], ["a", "a"])
 
-    assert set(evaluation.scores) == {"log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "mcc"}
+    assert set(evaluation.scores) == {"log_loss", "brier", "calibration_error", "accuracy", "balanced_accuracy", "f1", "mcc"}
 
 
 def test_tabulates_model_and_constant_with_units() -> None:

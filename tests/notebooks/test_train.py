@@ -22,7 +22,9 @@ pytestmark = pytest.mark.slow
 TRAIN = PROJECT / "notebooks" / "train.ipynb"
 SETS = PROJECT / "parameters" / "train"
 REGRESSION = {"rmse", "mae", "r2"}
-CLASSIFICATION = {"log_loss", "brier", "accuracy", "balanced_accuracy", "f1", "mcc", "roc_auc", "average_precision"}
+CLASSIFICATION = {"log_loss", "brier", "calibration_error", "roc_auc", "average_precision"} | {
+    *("accuracy", "balanced_accuracy", "f1", "mcc"),
+}
 FILES = {"notebook/train.ipynb", "notebook/train.html"}
 ROWS = {"evaluation/test_rows.parquet", "evaluation/training_rows.parquet", "columns.json"}
 PROCESSES = 4
@@ -65,6 +67,7 @@ def test_trains_and_records_each_data_set(
     assert run.info.status == "FINISHED"
     assert run.data.params["eta"] and run.data.params["num_boost_round"] == "40"
     expected = {f"{part}_{name}" for part in ("test", "baseline") for name in metrics}
+    expected |= {f"test_calibration_error_{end}" for end in ("low", "high") if metrics == CLASSIFICATION}
     always = {"best_iteration", "fit_time_s", "rows", "rows_without_target"}
     assert set(run.data.metrics) == expected | always | {f"train_{curve}", f"valid_{curve}", f"best_valid_{curve}"}
     first = "rmse" if "rmse" in metrics else "log_loss"

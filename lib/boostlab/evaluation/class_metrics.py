@@ -13,6 +13,7 @@ import numpy as np
 from sklearn import metrics
 
 from boostlab.evaluation.losses import read_name
+from boostlab.evaluation.reliability import measure_reliability
 
 Array = np.ndarray[Any, Any]
 Weight = Array | None
@@ -81,6 +82,10 @@ def _brier(true: Array, likely: Array, weight: Weight) -> float:
     return float(np.average(squares, weights=weight)) / (2 if likely.shape[1] == 2 else 1)
 
 
+def _calibration_error(true: Array, likely: Array, weight: Weight) -> float:
+    return measure_reliability(true, likely, weight).value
+
+
 def _roc_auc(true: Array, likely: Array, weight: Weight) -> float:
     areas = [
         metrics.roc_auc_score(is_class, score, sample_weight=weight)
@@ -132,6 +137,7 @@ LABEL_SCORES: dict[str, Callable[..., float]] = {
 PROBABILITY_SCORES: dict[str, Callable[..., float]] = {
     "log_loss": _log_loss,
     "brier": _brier,
+    "calibration_error": _calibration_error,
     "roc_auc": _roc_auc,
     "average_precision": _average_precision,
     "recall_at_precision": _recall_at_precision,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,12 @@ import pandas as pd
 from sklearn.metrics import r2_score
 
 from boostlab.data.splits import Part, Split
-from boostlab.data.table import encode_labels
+from boostlab.data.table import encode_labels, to_series
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.class_metrics import score_classes
 from boostlab.evaluation.losses import LOSSES, find_loss
+from boostlab.evaluation.reliability import Reliability, measure_reliability
 from boostlab.models.answers import choose_classes
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
@@ -25,7 +27,7 @@ Weight = Array | None
 REPORTED = {
     "regression": ("rmse", "mae", "r2"),
     "classification": (
-        *("log_loss", "brier", "roc_auc", "average_precision"),
+        *("log_loss", "brier", "calibration_error", "roc_auc", "average_precision"),
         *("accuracy", "balanced_accuracy", "f1", "mcc"),
     ),
 }
@@ -34,7 +36,7 @@ HIGHER_IS_BETTER = (
     *("recall_at_precision", "precision_at_recall", "auc", "aucpr"),
 )
 XGBOOST = ("logloss", "mlogloss", "error", "merror")  # in older runs' curves
-LOWER_IS_BETTER = (*LOSSES, "log_loss", "brier", "cost", *XGBOOST)
+LOWER_IS_BETTER = (*LOSSES, "log_loss", "brier", "calibration_error", "cost", *XGBOOST)
 PARTS = ("train", "valid", "test", "baseline")
 UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe"), "unit of the target") | {
     "r2": "1 is perfect",
@@ -56,15 +58,27 @@ class Evaluation:
     scores: dict[str, float]  #: the metrics of the model, that of the training first
     baseline: dict[str, float]  #: the metrics of the constant with the best value of that metric on the training part
 
+    @cached_property
+    def reliability(self) -> Reliability:
+        """How well the probabilities of a classification are calibrated."""
+        table, true = self.part.table, encode_labels(self.part.target, self.contract.labels)
+        name = table.roles.group
+        groups = pd.factorize(to_series(table.take([name], self.part.rows), name))[0] if name else None
+        return measure_reliability(true, self.answers, self.part.weight, groups)
+
     def metrics(self) -> dict[str, float]:
         """Return all metrics by the names that the run records, such as ``test_rmse`` and ``baseline_rmse``."""
         named = {"test": self.scores, "baseline": self.baseline}
-        return {f"{part}_{name}": value for part, scores in named.items() for name, value in scores.items()}
+        found = {f"{part}_{name}": value for part, scores in named.items() for name, value in scores.items()}
+        if not self.contract.labels:
+            return found
+        ends = {"low": self.reliability.low, "high": self.reliability.high}
+        return found | {f"test_calibration_error_{end}": value for end, value in ends.items()}
 
     def tabulate(self) -> pd.DataFrame:
         """Return the metrics as a table for people."""
         table = pd.DataFrame({"model": self.scores, "constant predictor": self.baseline})
-        table["unit"] = [UNITS.get(name.partition(":")[0], "0 to 1") for name in table.index]
+        table["unit"] = [self._describe_unit(name) for name in table.index]
         return table.rename_axis("metric on the test part")
 
     @property
@@ -89,6 +103,11 @@ class Evaluation:
             f"On {len(self.part)} held-out rows the model's {name} is {format_number(score)}: "
             f"{abs(change):.0%} {side} the constant predictor's {format_number(constant)}."
         )
+
+    def _describe_unit(self, name: str) -> str:
+        if name == "calibration_error":
+            return f"0 to 1; 95 % interval {self.reliability.low:.4f} to {self.reliability.high:.4f}"
+        return UNITS.get(name.partition(":")[0], "0 to 1")
 
     def _compare(self) -> tuple[str, float, float]:
         name = next(iter(self.scores))

@@ -73,21 +73,25 @@ def plot_learning_curves(fit: Fit, *, axes: Axes | None = None) -> Figure:
 def plot_threshold(curve: ThresholdCurve, *, positive: str) -> Figure:
     """Draw what each threshold would do on the validation rows, with the chosen one marked; costs have a panel of their own."""
     _, panels = make_mosaic(["rc"] if "cost" in curve.rates else ["r"], height_in=3.6)
-    kept = np.unique(np.append(np.linspace(0, len(curve.thresholds) - 1, MOST_POINTS).astype(int), curve.place))
+    low, high = curve.thresholds[[0, -1]]
+    evenly = np.searchsorted(curve.thresholds, np.linspace(low, high, MOST_POINTS))
+    kept = np.unique([*evenly, *np.linspace(0, len(curve.thresholds) - 1, MOST_POINTS).astype(int), curve.place])
+    kept = kept[(curve.rates["recall"][kept] > 0) | (kept == curve.place)]  # without a positive answer there is no precision
     x, name = curve.thresholds[kept], shorten_label(positive)
     for place, (rate, values) in enumerate(curve.rates.items()):
         axes = panels["c" if rate == "cost" else "r"]
-        axes.plot(x, values[kept], **choose_line(place), label=rate)
+        axes.plot(x, values[kept], **choose_line(place), label=rate, drawstyle="steps-mid")
         axes.plot(curve.threshold, values[curve.place], "o", color=choose_line(place)["color"])
     for axes in panels.values():
         axes.axvline(curve.threshold, **REFERENCE)
-        axes.set(xlim=(-0.02, 1.02))
     chosen = ", ".join(f"{rate} {format_number(value)}" for rate, value in curve.chosen.items() if rate != "cost")
     title = f"Threshold {format_number(curve.threshold)}: {chosen}"
     if "c" in panels:
         cost = format_number(curve.chosen["cost"])
-        finish_axes(panels["c"], f"Cost {cost} per row", x="threshold", y="mean cost of a row", labels=([], []))
-    return finish_axes(panels["r"], title, x=f"threshold: least probability of {name}", y="share of the validation rows")
+        finish_axes(
+            panels["c"], f"Cost {cost} per row", x=f"least probability of {name}", y="mean cost of a row", labels=([], [])
+        )
+    return finish_axes(panels["r"], title, x=f"least probability of {name}", y="rate on the validation rows")
 
 
 def plot_importance(gain: Mapping[str, float], *, axes: Axes | None = None) -> Figure:

@@ -16,6 +16,7 @@ from boostlab.evaluation.metrics import (
     Evaluation,
     evaluate_test,
     is_higher_better,
+    score_intervals,
     score_metric,
 )
 from boostlab.models.contract import Contract, Feature, Task
@@ -223,6 +224,47 @@ def test_leaves_the_area_out_where_all_rows_are_of_one_class() -> None:
     evaluation = evaluate(["a", "b"], ["a", "a"])
 
     assert set(evaluation.scores) == {"log_loss", "brier", "calibration_error", "accuracy", "balanced_accuracy", "f1", "mcc"}
+
+
+def test_reports_how_often_the_truth_lies_between_symmetric_quantiles() -> None:
+    draw = np.random.default_rng(0)
+    true, weight = draw.normal(size=200), draw.integers(0, 3, 200).astype(float)
+    levels = (0.05, 0.1, 0.5, 0.9, 0.95, 0.97)
+    answers = np.sort(draw.normal(size=(200, 6)), axis=1)
+    found = score_intervals(true, answers, weight, quantiles=levels)
+    inside = [low <= value <= high for value, low, high in zip(true, answers[:, 1], answers[:, 3], strict=True)]
+
+    assert list(found) == ["coverage:0.05-0.95", "width:0.05-0.95", "coverage:0.1-0.9", "width:0.1-0.9"]
+    assert found["coverage:0.1-0.9"] == pytest.approx(np.average(inside, weights=weight))
+    assert found["width:0.1-0.9"] == pytest.approx(np.average(answers[:, 3] - answers[:, 1], weights=weight))
+    assert score_intervals(true, true, quantiles=(0.5,)) == score_intervals(true, answers[:, :2], quantiles=(0.1, 0.8)) == {}
+
+
+def test_shows_the_coverage_next_to_the_nominal_one() -> None:
+    answers = np.array([[0.0, 2.0], [3.0, 5.0]])
+    names = score_intervals(np.array([1.0, 2.0]), answers, quantiles=(0.1, 0.9))
+    contract = Contract("regression", (), (), metric="pinball:0.1-0.9", quantiles=(0.1, 0.9))
+    table = Evaluation(part([1.0, 2.0]), contract, answers, names, names).tabulate()
+
+    assert (table.loc["coverage:0.1-0.9", "model"], table.loc["coverage:0.1-0.9", "unit"]) == (0.5, "0 to 1; nominal 0.8")
+    assert table.loc["width:0.1-0.9", "unit"] == "unit of the target"
+
+
+def test_shows_the_calibration_error_with_its_interval() -> None:
+    evaluation = evaluate(["a", "b"] * 20, ["a", "b"] * 20)
+    found, recorded = evaluation.reliability, evaluation.metrics()
+
+    assert [recorded[f"test_calibration_error{end}"] for end in ("", "_low", "_high")] == [found.value, found.low, found.high]
+    unit = evaluation.tabulate().loc["calibration_error", "unit"]
+    assert unit == f"0 to 1; 95 % interval {found.low:.4f} to {found.high:.4f}"
+
+
+def test_a_threshold_decides_in_the_metrics_of_labels_alone() -> None:
+    second = np.array([0.1, 0.4, 0.6, 0.9])
+    answers, true = np.column_stack([1 - second, second]), np.array([0, 1, 1, 1])
+
+    assert [score_metric("accuracy", true, answers, threshold=value) for value in (None, 0.4, 0.95)] == [0.75, 1.0, 0.25]
+    assert score_metric("brier", true, answers, threshold=0.4) == score_metric("brier", true, answers)
 
 
 def test_tabulates_model_and_constant_with_units() -> None:

@@ -16,7 +16,7 @@ from boostlab.data.table import encode_labels, to_series
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.class_metrics import score_classes
-from boostlab.evaluation.losses import LOSSES, find_loss
+from boostlab.evaluation.losses import LOSSES, find_loss, name_metric, read_name
 from boostlab.evaluation.reliability import Reliability, measure_reliability
 from boostlab.models.answers import choose_classes
 from boostlab.models.contract import Contract
@@ -38,7 +38,7 @@ HIGHER_IS_BETTER = (
 XGBOOST = ("logloss", "mlogloss", "error", "merror")  # in older runs' curves
 LOWER_IS_BETTER = (*LOSSES, "log_loss", "brier", "calibration_error", "cost", *XGBOOST)
 PARTS = ("train", "valid", "test", "baseline")
-UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe"), "unit of the target") | {
+UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe", "width"), "unit of the target") | {
     "r2": "1 is perfect",
     "log_loss": "nats",
     "mcc": "−1 to 1",
@@ -107,6 +107,9 @@ class Evaluation:
     def _describe_unit(self, name: str) -> str:
         if name == "calibration_error":
             return f"0 to 1; 95 % interval {self.reliability.low:.4f} to {self.reliability.high:.4f}"
+        if name.startswith("coverage:"):
+            low, high = read_name(name)[1]
+            return f"0 to 1; nominal {high - low:.4g}"
         return UNITS.get(name.partition(":")[0], "0 to 1")
 
     def _compare(self) -> tuple[str, float, float]:
@@ -167,6 +170,25 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
     return score_classes(metric, true, answers, weight, predicted=choose_classes(answers, threshold))
 
 
+def score_intervals(true: Array, answers: Array, weight: Weight = None, *, quantiles: Sequence[float]) -> dict[str, float]:
+    """Return how often the truth lies between each symmetric pair of quantiles, and how far these are apart on average.
+
+    Examples
+    --------
+    >>> score_intervals(np.array([1.0, 5.0]), np.array([[0.0, 2.0], [1.0, 2.0]]), quantiles=(0.1, 0.9))
+    {'coverage:0.1-0.9': 0.5, 'width:0.1-0.9': 1.5}
+    """
+    found: dict[str, float] = {}
+    for low, level in enumerate(quantiles):
+        for high in range(low + 1, len(quantiles)):
+            if round(level + quantiles[high], 9) == 1:
+                first, last = answers[:, low], answers[:, high]
+                inside = (first <= true) & (true <= last)
+                found[name_metric("coverage", level, quantiles[high])] = float(np.average(inside, weights=weight))
+                found[name_metric("width", level, quantiles[high])] = float(np.average(last - first, weights=weight))
+    return found
+
+
 def is_higher_better(metric: str) -> bool:
     """Tell the direction of a metric of this module or of XGBoost, with or without a part's name before it.
 
@@ -213,4 +235,5 @@ def _score(answers: Array, part: Part, contract: Contract, reported: Sequence[st
     others = () if contract.quantiles else REPORTED[contract.task]
     names = dict.fromkeys(([contract.metric] if contract.metric else []) + [*others, *reported])
     scores = {name: score_metric(name, true, answers, part.weight, threshold=contract.threshold) for name in names}
+    scores |= score_intervals(true, answers, part.weight, quantiles=contract.quantiles)
     return {name: score for name, score in scores.items() if np.isfinite(score)}

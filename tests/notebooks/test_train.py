@@ -134,7 +134,7 @@ def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look
     assert "test_recall_at_precision:0.95" in run.data.metrics
     assert "plots/threshold.png" in artifacts(look(), run.info.run_id)
     (output,) = run.outputs.model_outputs
-    folder = Path(look().get_logged_model(output.model_id).artifact_location)
+    folder = Path(look().get_logged_model(output.model_id).artifact_location.removeprefix("file:"))
     contract = json.loads((folder / "data/model_data/contract.json").read_text())
     assert contract["labels"] == ["malignant", "benign"] and contract["threshold"] == run.data.metrics["threshold"]
     assert contract["calibration"]["method"] == "sigmoid"
@@ -284,7 +284,7 @@ def test_several_first_uses_at_once_work(tmp_path: Path, look: Look, monkeypatch
         (["-p", "split", "time"], "is for tables of your own"),
         (
             ["-p", "threshold", "1.5"],
-            "threshold = '1.5': 1.5 is out of range. Allowed: empty, a number between 0 and 1, f1, mcc, ",
+            "threshold = 1.5: out of range. Allowed: empty, a number between 0 and 1, f1, mcc, ",
         ),
     ],
 )

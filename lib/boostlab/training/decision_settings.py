@@ -41,7 +41,7 @@ class ThresholdRule:
         except ValueError:
             raise ValueError(f"no rule for a threshold. Allowed: {RULES}.") from None
         if not (0 < value < 1 or (found and value == 1)):
-            raise ValueError(f"{value:g} is out of range. Allowed: {RULES}.")
+            raise ValueError(f"out of range. Allowed: {RULES}.")
         return cls(name, value)
 
 

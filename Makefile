@@ -25,10 +25,11 @@ team: ## start a team's server on this machine, with Docker; make team ARGS=down
 
 bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks.train_overhead $(ARGS)
+	@$(BIN)/python -m benchmarks.cross_validation $(ARGS)
 	@$(BIN)/python -m benchmarks.large_table $(ARGS)
 	@$(BIN)/python -m benchmarks.live_progress $(ARGS)
 	@$(BIN)/python -m benchmarks.compare_many $(ARGS)
-	@for study in comparison gate drift; do $(BIN)/python -m benchmarks.calibration.$$study || exit; done
+	@for study in comparison gate drift folds; do $(BIN)/python -m benchmarks.calibration.$$study || exit; done
 	@! docker info >/dev/null 2>&1 || $(BIN)/python -m benchmarks.serving $(ARGS)
 
 lock: $(READY) ## lock again after a change in pyproject.toml; versions locked before stay (ARGS=--upgrade: newest)

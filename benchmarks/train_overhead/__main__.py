@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.report import print_table
@@ -34,7 +35,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     }
 
 
-def measure(repeat: int) -> dict[str, list[float]]:
+def measure(repeat: int, commands: Callable[[Path], dict[str, list[str]]] = commands) -> dict[str, list[float]]:
     """Return seconds of wall time per command. The first round makes the store and does not count."""
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as temporary:

@@ -18,7 +18,7 @@ from mlflow.entities import Metric
 from mlflow.models import infer_signature
 from sklearn.dummy import DummyRegressor
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, train_test_split
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--dataset", default="diabetes")
@@ -30,6 +30,7 @@ parser.add_argument("--max-depth", type=int, default=4)
 parser.add_argument("--num-boost-round", type=int, default=500)
 parser.add_argument("--early-stopping-rounds", type=int, default=30)
 parser.add_argument("--seed", type=int, default=0)
+parser.add_argument("--folds", type=int, default=0)
 options = parser.parse_args()
 
 mlflow.set_tracking_uri(options.tracking_uri)
@@ -98,6 +99,37 @@ with mlflow.start_run() as run:
     right.hist(y_test - predicted, bins="auto")
     right.set(xlabel="residual", ylabel="test rows", title="Residuals")
     mlflow.log_figure(figure, "plots/test.png")
+
+    scores: list[dict[str, float]] = []
+    splitter = KFold(options.folds, shuffle=True, random_state=options.seed).split(X) if options.folds else []
+    for known, tested in splitter:
+        first, second = train_test_split(known, test_size=valid_share, random_state=options.seed)
+        parts = {"train": xgb.DMatrix(X.iloc[first], y.iloc[first]), "valid": xgb.DMatrix(X.iloc[second], y.iloc[second])}
+        fold = xgb.train(
+            params,
+            parts["train"],
+            options.num_boost_round,
+            evals=[(parts["train"], "train"), (parts["valid"], "valid")],
+            early_stopping_rounds=options.early_stopping_rounds,
+            verbose_eval=False,
+        )
+        answer = fold.predict(xgb.DMatrix(X.iloc[tested]), iteration_range=(0, fold.best_iteration + 1))
+        true = y.iloc[tested]
+        scores.append(
+            {
+                "rmse": root_mean_squared_error(true, answer),
+                "mae": mean_absolute_error(true, answer),
+                "r2": r2_score(true, answer),
+            }
+        )
+    if scores:
+        means = {f"cv_{name}": sum(score[name] for score in scores) / len(scores) for name in scores[0]}
+        mlflow.log_metrics(means)
+        figure = Figure(layout="constrained")
+        axes = figure.subplots()
+        axes.plot([score["rmse"] for score in scores], "o")
+        axes.set(xlabel="fold", ylabel="rmse", title="Folds")
+        mlflow.log_figure(figure, "plots/folds.png")
 
     mlflow.xgboost.log_model(
         booster[: booster.best_iteration + 1],

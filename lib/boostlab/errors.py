@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 StoreFault = Literal["lost", "refused", "gone", "driver", "address"]
@@ -101,6 +102,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
     longer = [item for item in names if item.startswith(name)] if len(name) >= MIN_LETTERS else []
     nearest = longer or difflib.get_close_matches(name, names, n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+def locate(path: str | Path) -> str:
+    """Return where a path leads, as ``at /home/ana/lab/t.csv``: what a message says of a file that is not there."""
+    return f"at {Path(path).expanduser().absolute()}"
 
 
 def _family(cls: type[LabError]) -> Iterator[type[LabError]]:

@@ -390,7 +390,7 @@ def test_a_class_named_na_is_a_class(tmp_path: Path) -> None:
 
 
 def test_refuses_a_path_without_a_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"There is no file .*Relative paths start from the current folder"):
+    with pytest.raises(DataError, match=r"There is no file at /.*\. Correct the path"):
         find_files(str(tmp_path / "nothing.csv"))
 
 

@@ -37,7 +37,10 @@ def test_takes_a_data_set_of_scikit_learn_without_a_target() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "iriss"}, r"neither a data set of scikit-learn nor a file\. Did you mean 'iris'\? It takes: breast_cancer,"),
+        (
+            {"dataset": "iriss"},
+            r"nor a file at /.*/iriss\. Did you mean 'iris'\? It takes: breast_cancer,",
+        ),
         ({"dataset": "nothing/*.csv"}, "neither a data set of scikit-learn nor a file"),
         ({"dataset": "iris", "group": "g"}, "target and group is for tables of your own: iris has its target"),
         ({"test_dataset": "iris"}, r"test_dataset = 'iris': a data set of scikit-learn\. It takes a table of your own"),

@@ -53,6 +53,7 @@ def case(request: pytest.FixtureRequest, package: Callable[[str], Packaged], tmp
     [
         ("own", FORMATS),  # missing values: not as instances
         ("own_quantiles", FORMATS),
+        ("own_folds", [*FORMATS, "their probabilities"]),
         ("own_classes", [*FORMATS, "their probabilities"]),
         ("iris", [*FORMATS, "instances", "their probabilities"]),
     ],

@@ -41,7 +41,7 @@ mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model(sys.argv[2])
 rows = pd.read_parquet(sys.argv[3]) if sys.argv[3].endswith("parquet") else pd.read_csv(sys.argv[3])
 out = {"answers": model.predict(rows).tolist()}
-if model.metadata.signature.params:
+if "probabilities" in [each.name for each in model.metadata.signature.params]:
     out["probabilities"] = model.predict(rows, params={"probabilities": True}).to_numpy().tolist()
 print(json.dumps(out))
 """

@@ -17,6 +17,13 @@ from tests.support.servers import serve_mlflow
 from tests.support.stores import NewStore, all_runs, artifacts, read_artifact
 from tests.support.waiting import TIMEOUT_S, wait_until
 
+from boostlab.comparison.candidates import compare_runs
+from boostlab.evaluation.training_rows import fetch_training_rows
+from boostlab.registry.gate import load_gate
+from boostlab.registry.rules import judge
+from boostlab.registry.transition import request_transition
+from boostlab.registry.view import view_model
+
 pytestmark = pytest.mark.slow
 
 TRAIN = PROJECT / "notebooks" / "train.ipynb"
@@ -138,6 +145,35 @@ def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look
     contract = json.loads((folder / "data/model_data/contract.json").read_text())
     assert contract["labels"] == ["malignant", "benign"] and contract["threshold"] == run.data.metrics["threshold"]
     assert contract["calibration"]["method"] == "sigmoid"
+
+
+def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+    own = ["-p", "tracking_uri", store, "-p", "folds", 3, "-p", "dataset", "wine", "-p", "num_boost_round", 20]
+    for number, final in enumerate(("all_rows", "folds"), 1):
+        done = papermill(
+            TRAIN, f"{final}.ipynb", *own, "-p", "final_model", final, "-p", "eta", 0.1 * number, "-p", "register_as", "w"
+        )
+        assert done.returncode == 0, done.stderr
+    new, old = all_runs(look())
+
+    recorded = {"cv_log_loss", "cv_log_loss_std", "cv_log_loss_low", "cv_log_loss_high"}
+    assert recorded <= set(new.data.metrics) and "fold_log_loss" in new.data.metrics
+    assert [point.step for point in look().get_metric_history(new.info.run_id, "fold_log_loss")] == [0, 1, 2]
+    assert {"evaluation/out_of_fold_rows.parquet", "plots/folds.png"} <= set(artifacts(look(), new.info.run_id))
+    assert "cv_log_loss " in done.stderr and "cv_log_loss_low" not in done.stderr
+    shown = "".join(str(output) for output in read_outputs(tmp_path / "folds.ipynb"))
+    assert "Over 3 folds the log_loss is" in shown and "The model is the average of the 3 models of the folds." in shown
+    for run in (old, new):
+        known = fetch_training_rows(look(), run.info.run_id)
+        assert known is not None and known.rows == 178
+        (output,) = run.outputs.model_outputs
+        assert look().get_logged_model(output.model_id)
+    difference = compare_runs(look(), champion=old, challenger=new)
+    assert difference.rows == 178 and difference.basis.startswith("The rows are all 178 of the cross-validation")
+    request = request_transition(view_model(look(), "w"), "promote", version=2, stage="staging")
+    judged = judge(look(), request, load_gate(PROJECT / "parameters" / "registry" / "gate.yaml"))
+    (answers,) = [result for result in judged.results if result.rule == "model_answers"]
+    assert answers.outcome == "pass" and "learned from all rows" in answers.evidence
 
 
 def test_says_how_the_run_stands_and_what_comes_next(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
@@ -273,7 +309,7 @@ def test_several_first_uses_at_once_work(tmp_path: Path, look: Look, monkeypatch
         (["-p", "max_depth", -1], "max_depth = -1 is out of range. Allowed: 0 <= max_depth."),
         (["-p", "subsample", 1.5], "subsample = 1.5 is out of range. Allowed: 0 < subsample <= 1."),
         (["-p", "test_size", 0.6, "-p", "valid_size", 0.4], "leave no rows for training"),
-        (["-p", "dataset", "iriss"], "dataset = 'iriss': neither a data set of scikit-learn nor a file. Did you mean 'iris'?"),
+        (["-p", "dataset", "iriss"], "/iriss. Did you mean 'iris'?"),
         (["-p", "dataset", "nothing.csv", "-p", "target", "y"], "dataset = 'nothing.csv': neither a data set"),
         (["-y", "xgb_params: {eta: 0.2}"], "xgb_params names eta"),
         (["-y", "xgb_params: {lambda: 2}"], "xgb_params names lambda: set it by its own parameter, as -p reg_lambda"),

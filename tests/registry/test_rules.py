@@ -84,6 +84,27 @@ def test_a_challenger_must_beat_the_champion_on_the_same_rows(client: Any, name:
     assert outcome == "pass" and "mae" in evidence
 
 
+def test_compares_on_the_rows_of_all_folds_if_both_runs_have_them(client: Any, name: str, tmp_path: Path) -> None:
+    gate = read(tmp_path, "cross_validated: {folds: 3}\nbeats_champion: {}")
+    add_version(client, name, rounds=WEAK)
+    add_version(client, name, rounds=WEAK, folds=2)
+    add_version(client, name, rounds=WEAK, folds=3)
+    add_version(client, name, folds=3)
+    assert check(client, name, 1, "production", gate)["cross_validated"][1].startswith(
+        "The version's run made no cross-validation"
+    )
+    assert "made 2 folds, required are 3 folds" in check(client, name, 2, "production", gate)["cross_validated"][1]
+    promote(client, name, 3, "production")
+    found = check(client, name, 4, "production", gate)
+
+    assert found["cross_validated"][0] == "pass"
+    assert re.match(r"3 folds of 442 rows: cv_rmse = [\d.]+, 95 % interval [\d.]+ to", found["cross_validated"][1])
+    outcome, evidence = found["beats_champion"]
+    assert outcome == "pass" and "on 442 rows" in evidence and "all 442 of the cross-validation, which both runs" in evidence
+    promote(client, name, 1, "production")  # which has no folds: the test part decides
+    assert "on 177 rows" in check(client, name, 4, "production", gate)["beats_champion"][1]
+
+
 FEATURES = ("bmi", "bp", "s5")
 
 

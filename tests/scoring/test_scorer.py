@@ -26,7 +26,7 @@ def load(packaged: Packaged) -> tuple[Any, Contract, pd.DataFrame]:
     return mlflow.pyfunc.load_model(str(packaged[0])), packaged[1].contract, packaged[2].test.head(60)
 
 
-@pytest.mark.parametrize("name", ["own", "own_quantiles", "own_classes", "iris"])
+@pytest.mark.parametrize("name", ["own", "own_quantiles", "own_classes", "own_folds", "iris"])
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
 def test_keeps_rows_and_order_and_adds_the_models_predictions(
     package: Callable[[str], Packaged], tmp_path: Path, name: str, suffix: str

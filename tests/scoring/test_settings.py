@@ -29,7 +29,7 @@ def test_takes_a_file_or_a_glob(tmp_path: Path) -> None:
     [
         ({"model": "iris"}, "rows is missing"),
         ({"rows": "."}, "model is missing"),
-        ({"model": "iris", "rows": "nowhere/*.csv"}, "there is no such file"),
+        ({"model": "iris", "rows": "nowhere/*.csv"}, "there is no file at /.*nowhere"),
         ({"output": "out.xlsx"}, "output"),
         ({"chunk_rows": 0}, "chunk_rows"),
     ],

@@ -12,7 +12,7 @@ from sklearn.datasets import load_diabetes
 from tests.support.docker import NAME, start_recording
 from tests.support.paths import PROJECT
 
-from boostlab.errors import DataError
+from boostlab.errors import DataError, LabError
 from boostlab.notebook.parameters import check_parameters
 from boostlab.scoring import Score, prepare_scoring
 
@@ -52,3 +52,21 @@ def test_scores_the_rows_and_sums_up(prepare: Any, tmp_path: Path) -> None:
 def test_refuses_probabilities_of_a_regression_model(prepare: Any) -> None:
     with pytest.raises(DataError, match=r"is a regression model\. Only classification models have probabilities"):
         prepare(probabilities=True)
+
+
+def test_adds_reasons_with_their_unit_and_refuses_more_than_there_are_columns(prepare: Any, tmp_path: Path) -> None:
+    scoring = prepare(reasons=2)
+    scoring.score()
+    scored = pd.read_csv(tmp_path / "rows-scored.csv")
+    assert list(scored.columns[-5:]) == ["prediction", "reason 1", "contribution 1", "reason 2", "contribution 2"]
+    assert scored["contribution 1"].abs().ge(scored["contribution 2"].abs()).all()
+    assert scoring.summarize()[-1].data.endswith("Contributions are in the unit of the booster's margin: unit of the target.")
+
+    with pytest.raises(DataError, match=r"reasons=11, but .* has 10 columns.* Choose fewer reasons\."):
+        prepare(reasons=11)
+
+
+@pytest.mark.parametrize("wrong", [-1, 1001, 2.5])
+def test_refuses_a_number_of_reasons_that_is_none(prepare: Any, wrong: float) -> None:
+    with pytest.raises(LabError, match="reasons"):
+        prepare(reasons=wrong)

@@ -33,7 +33,7 @@ def test_describes_the_server_and_the_model(address: str) -> None:
     model = requests.get(f"{address}/v2/models/model/versions/1", timeout=60).json()
     assert model["name"] == "model" and model["versions"] == ["1"]
     assert {each["name"]: each["datatype"] for each in model["inputs"]}.items() >= {"size": "FP64", "city": "BYTES"}.items()
-    assert [each["name"] for each in model["outputs"]] == ["predictions", "probabilities"]
+    assert [each["name"] for each in model["outputs"]] == ["predictions", "probabilities", "contributions", "bias"]
 
 
 def test_answers_rows_as_the_other_path_does(address: str, as_tensors: Tensors) -> None:

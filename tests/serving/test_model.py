@@ -104,7 +104,7 @@ def test_describes_and_answers_no_rows_and_each_quantile(package: Callable[[str]
     answered = json.loads(model.answer(json.dumps(model.info.example).encode(), "application/json")[0])
 
     names = ["quantile 0.1", "quantile 0.5", "quantile 0.9"]
-    assert described["properties"]["predictions"]["items"]["required"] == names
+    assert described["properties"]["predictions"]["items"]["anyOf"][0]["required"] == names
     assert [list(row) for row in answered["predictions"]] == [names] * 5
     assert "It answers with: quantile 0.1, quantile 0.5, quantile 0.9." in describe_api(model)["info"]["description"]
     assert model.predict(np.empty((0, 3), np.float32)) == []

@@ -22,15 +22,17 @@ from boostlab.data.table import Roles, Table
 from boostlab.deployment.load_test import LoadResult
 from boostlab.deployment.steps import plot_latency
 from boostlab.deployment.verification import VerificationReport
+from boostlab.evaluation.explanation_plots import plot_explanations, plot_importance
+from boostlab.evaluation.explanations import Explanation
 from boostlab.evaluation.metrics import Evaluation
 from boostlab.evaluation.plots import plot_test
-from boostlab.models.contract import Contract, Label, Task
+from boostlab.models.contract import Contract, Feature, Label, Task
 from boostlab.registry.history import Transition, replay
 from boostlab.registry.plots import plot_timeline
 from boostlab.registry.view import ModelView
 from boostlab.scoring.drift import plot_drift
 from boostlab.training.fit import Fit
-from boostlab.training.plots import plot_importance, plot_learning_curves, plot_target, plot_threshold
+from boostlab.training.plots import plot_learning_curves, plot_target, plot_threshold
 from boostlab.training.threshold import choose_threshold
 
 LONG = "an uncommonly long name of a column or class $x_{$ "
@@ -69,6 +71,42 @@ def make_evaluation(
 
 def make_fit(curves: dict[str, list[float]], best_iteration: int = 1) -> Fit:
     return Fit(cast(Any, None), curves, "rmse", best_iteration=best_iteration, fit_time_s=1.0, ending="")
+
+
+def make_explanation(
+    *, columns: int = 4, rows: int = 90, labels: tuple[str, ...] = (), quantiles: tuple[float, ...] = (), refusal: str = ""
+) -> Explanation:
+    """Return made contributions of a number, a text, a truth and a date, each with missing values, and of further numbers."""
+    draw = np.random.default_rng(0)
+    words = tuple(f"{number} {LONG}" for number in range(12))
+    known = (
+        Feature("size", "number", "double", optional=True),
+        Feature("city $x_{$", "category", "string", categories=words, optional=True),
+        Feature("new", "boolean", "boolean", optional=True),
+        Feature("sold", "date", "string", parts=("days",), optional=True),
+    )
+    features = known[:columns] + tuple(Feature(f"{LONG}{n}", "number", "double") for n in range(columns - 4))
+    made: dict[str, list[Any]] = {
+        "size": list(draw.normal(100, 30, rows)),
+        "city $x_{$": list(draw.choice(known[1].categories, rows)),
+        "new": list(draw.random(rows) < 0.5),
+        "sold": list(pd.Timestamp("2020-01-01") + pd.to_timedelta(draw.integers(0, 900, rows), unit="D")),
+    }
+    frame = pd.DataFrame({item.name: made.get(item.name, list(draw.normal(size=rows))) for item in features}).astype(object)
+    frame.loc[::9] = None
+    outputs = 0 if refusal else len(labels) if len(labels) > 2 else max(len(quantiles), 1)
+    contributions = draw.normal(size=(rows, outputs, columns + 1)) / np.arange(1, columns + 2)
+    contributions[:, :, -1] = 1.5
+    answers = contributions.sum(axis=2) if outputs > 1 else draw.normal(size=rows)
+    true: np.ndarray[Any, Any] = draw.normal(size=rows)
+    if labels:
+        answers, true = draw.dirichlet(np.ones(len(labels)), rows), draw.integers(0, len(labels), rows)
+    sizes = np.linspace(1, 0, columns) if not refusal else np.full(columns, np.nan)
+    parts = {"contribution": sizes, "contribution_error": sizes / 9, "permutation": np.linspace(1, -0.1, columns)}
+    importance = pd.DataFrame(parts | {"permutation_error": 0.02, "gain": 0.5}, index=[item.name for item in features])
+    contract = Contract("classification" if labels else "regression", labels, features, quantiles=quantiles)
+    facts = contributions, "unit of the target", importance, rows + 10, refusal
+    return Explanation(contract, frame, np.arange(rows), true, answers, None, *facts)
 
 
 def plot_regression(rows: int = 90, name: str = "price") -> Figure:
@@ -143,7 +181,14 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "target_two_classes": lambda: plot_target(make_table(["benign", "malignant", "benign"])),
     "target_long_classes": lambda: plot_target(make_table(NAMES * 3, name=LONG)),
     "learning_curves": lambda: plot_rounds(200),
-    "feature_importance": lambda: plot_importance({name: float(n) for n, name in enumerate(NAMES)}),
+    "importance": lambda: plot_importance(make_explanation()),
+    "importance_long_names": lambda: plot_importance(make_explanation(labels=("no", LONG), columns=30)),
+    "explanations": lambda: plot_explanations(make_explanation()),
+    "explanations_long_names": lambda: plot_explanations(make_explanation(labels=("no", LONG), columns=30)),
+    "explanations_classes": lambda: plot_explanations(make_explanation(labels=("a", "b", "c"))),
+    "explanations_quantiles": lambda: plot_explanations(make_explanation(quantiles=(0.1, 0.5, 0.9))),
+    "explanations_one_column": lambda: plot_explanations(make_explanation(columns=1)),
+    "explanations_refused": lambda: plot_explanations(make_explanation(refusal="contributions: none for this model.")),
     "regression": plot_regression,
     "regression_long_name": lambda: plot_regression(2_000, LONG),
     "quantiles": plot_quantiles,

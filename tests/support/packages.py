@@ -17,6 +17,8 @@ from boostlab.data.splits import Split, split_table
 from boostlab.data.table import load_table
 from boostlab.models.packaging import package_model, write_model
 from boostlab.models.predictor import Predictor
+from boostlab.training.cross_validation import cross_validate
+from boostlab.training.final_model import make_final_model
 from boostlab.training.fit import fit_booster
 from boostlab.training.settings import Train
 
@@ -62,6 +64,7 @@ def package(tmp_path_factory: pytest.TempPathFactory, own_table: Path) -> Callab
                 "max_depth": 2,
             },
             "own_classes": {"dataset": str(own_table), "target": "level", "drop": ["price"]},
+            "own_folds": {"dataset": str(own_table), "target": "level", "drop": ["price"], "folds": 3, "final_model": "folds"},
         }
         settings = make_settings(num_boost_round=9, **own.get(dataset, {"dataset": dataset}))
         return make_package(settings, tmp_path_factory.mktemp(dataset))
@@ -73,8 +76,10 @@ def make_package(settings: Train, folder: Path) -> Packaged:
     """Train as the settings say and package the model."""
     from mlflow.models import Model
 
-    split = split_table(load_table(settings), settings)
+    table = load_table(settings)
+    split = split_table(table, settings)
     fit = fit_booster(split, profile_columns(split), settings).decide(split, settings)
+    fit = make_final_model(fit, cross_validate(table, settings), table, settings)
     write_model(fit.predictor, split.train.head(5), folder / "parts")
     package_model(folder / "parts", folder / "model", mlflow_model=Model())
     return folder / "model", fit.predictor, split

@@ -17,7 +17,7 @@ from tests.support.settings import make_settings
 from boostlab.data.columns import profile_columns
 from boostlab.data.splits import split_table
 from boostlab.data.table import load_table
-from boostlab.evaluation.holdout import HOLDOUT_PATH, make_holdout
+from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, make_holdout
 from boostlab.evaluation.metrics import evaluate_test
 from boostlab.evaluation.training_rows import SPLIT_TAG, TRAINING_ROWS_PATH, digest_split, make_training_rows
 from boostlab.models.packaging import write_model
@@ -27,6 +27,7 @@ from boostlab.registry.settings import Registry
 from boostlab.tracking.delivery import Delivery, add_end
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store
+from boostlab.training.cross_validation import cross_validate
 from boostlab.training.fit import fit_booster
 
 STRONG, WEAK, HOPELESS = 40, 4, 1  # boosting rounds
@@ -74,19 +75,23 @@ def _train(dataset: str, rounds: int, **given: Any) -> tuple[Any, ...]:
     evaluation = evaluate_test(fit.predictor, parts)
     scores = {f"test_{name}": value for name, value in evaluation.scores.items()} | fit.metrics()
     kept = {HOLDOUT_PATH: make_holdout(evaluation), TRAINING_ROWS_PATH: make_training_rows(parts)}
+    folds = cross_validate(table, settings)
+    scores |= folds.metrics()
+    if folds.out_of_fold:
+        kept[OUT_OF_FOLD_PATH] = make_holdout(folds.out_of_fold, is_of_model=False)
     tags = {"boostlab.task": table.task, SPLIT_TAG: digest_split(parts)}
-    return tags, fit.predictor, parts.train.head(5), scores, kept, table.describe()
+    params = {"eta": "0.1", "max_depth": "2", "folds": str(settings.folds)}
+    return tags, fit.predictor, parts.train.head(5), scores, kept, table.describe(), params
 
 
 def _record(
     client: Any, trained: tuple[Any, ...], *, register_as: str = "", why: str = "", with_model: bool = True
 ) -> dict[str, Any]:
-    tags, predictor, example, scores, kept, dataset = trained
+    tags, predictor, example, scores, kept, dataset, params = trained
     store = Store(client.tracking_uri)
     artifacts = store.path.parent / "mlartifacts" if store.scheme == "sqlite" else None
     opened = OpenStore(store.uri, artifacts, client=client)
     now = int(time.time() * 1000)
-    params = {"eta": "0.1", "max_depth": "2"}
     facts = make_facts(store=store.shown, run_name=f"train-{why or now}", start_time=now, tags=tags, params=params)
     journal = Journal.create(facts)
     journal.add("metrics", {"points": [(name, value, now, 0) for name, value in scores.items()], "final": True})

@@ -14,7 +14,10 @@ from boostlab.data.splits import Split, split_table
 from boostlab.data.table import load_table
 from boostlab.errors import TrainingError
 from boostlab.evaluation.metrics import evaluate_test
+from boostlab.models.answers import calibrate
 from boostlab.training.choice import weigh_classes
+from boostlab.training.cross_validation import cross_validate
+from boostlab.training.final_model import make_final_model
 from boostlab.training.fit import Fit, fit_booster
 
 
@@ -96,7 +99,8 @@ def test_refuses_a_decision_that_the_target_does_not_have(dataset: str, given: d
 def test_balanced_weights_are_those_of_scikit_learn_and_only_of_the_training_part(rare: Path, weight: str) -> None:
     fit, split = train(rare, class_weight="balanced", sample_weight=weight, drop=[] if weight else ["w"])
     own = np.ones(len(split.train)) if split.train.weight is None else split.train.weight
-    weighed = weigh_classes(split.train, fit.predictor.contract.labels).weight
+    settings = make_settings(dataset=str(rare), target="y", class_weight="balanced")
+    weighed = weigh_classes(split.train, fit.predictor.contract.labels, settings).weight
 
     assert weighed is not None
     if not weight:
@@ -165,3 +169,21 @@ def test_no_request_leaves_the_model_and_the_run_as_they_were(rare: Path) -> Non
     assert (fit.predictor.contract.calibration, fit.predictor.contract.threshold) == (None, None)
     assert not (fit.decision.tags() or fit.decision.metrics() or fit.decision.plot())
     assert fit.decision.describe() == "Nothing was asked for: the answers are the booster's own."
+
+
+@pytest.mark.parametrize("final_model", ["all_rows", "folds"])
+def test_a_final_model_decides_on_the_rows_of_the_cross_validation(rare: Path, final_model: str) -> None:
+    asked = {"positive_label": "churned", "class_weight": "balanced", "calibrate": "sigmoid", "threshold": "recall >= 0.8"}
+    options: dict[str, Any] = {"dataset": str(rare), "target": "y", "num_boost_round": 20, "max_depth": 2, "drop": ["w"]} | asked
+    settings = make_settings(folds=3, final_model=final_model, **options)
+    table = load_table(settings)
+    fit, _ = train(rare, **asked)
+    folds = cross_validate(table, settings)
+    final = make_final_model(fit, folds, table, settings)
+    rows, contract = folds.out_of_fold, final.predictor.contract
+
+    assert rows is not None and contract.calibration is not None and contract.threshold is not None
+    assert contract.labels == ("stayed", "churned") and contract.threshold != fit.predictor.contract.threshold
+    true, chosen = rows.part.target.to_numpy() == "churned", calibrate(rows.answers, contract.calibration)[:, 1]
+    assert 0.8 <= (chosen >= contract.threshold)[true].mean() < 0.9
+    assert chosen.mean() == pytest.approx(true.mean(), abs=0.01)  # though the weights of the classes were balanced

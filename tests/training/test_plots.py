@@ -9,15 +9,11 @@ from matplotlib.figure import Figure
 from tests.support.figures import CURVES, check_picture, legend, make_fit, make_table, title
 
 from boostlab.display.figures import make_axes
-from boostlab.training.plots import plot_importance, plot_learning_curves, plot_target
+from boostlab.training.plots import plot_learning_curves, plot_target
 
 
 def learning_curves() -> Figure:
     return plot_learning_curves(make_fit(CURVES))
-
-
-def importance(count: int = 3) -> Figure:
-    return plot_importance({f"f{n}": float(n) for n in range(count)})
 
 
 def target_quantity() -> Figure:
@@ -28,7 +24,7 @@ def target_classes() -> Figure:
     return plot_target(make_table(["no", "yes", "yes"]))
 
 
-@pytest.mark.parametrize("draw", [target_quantity, target_classes, learning_curves, importance])
+@pytest.mark.parametrize("draw", [target_quantity, target_classes, learning_curves])
 def test_draws_a_picture_without_a_global_figure(draw: Callable[[], Figure]) -> None:
     check_picture(draw())
 
@@ -59,18 +55,6 @@ def test_marks_the_models_last_round_counted_from_one() -> None:
     assert title(axes) == "Learning curves: the model has 2 rounds, valid rmse 2"
 
 
-@pytest.mark.parametrize(
-    ("count", "bars", "title"), [(3, 3, "Feature importance"), (25, 20, "Feature importance: the largest 20 of 25")]
-)
-def test_draws_the_largest_gains_with_the_largest_on_top(count: int, bars: int, title: str) -> None:
-    (axes,) = importance(count).axes
-    names = [text.get_text() for text in axes.get_yticklabels()]
-
-    assert names == [f"f{n}" for n in range(count - bars, count)]
-    assert [patch.get_width() for patch in axes.patches] == [float(n) for n in range(count - bars, count)]  # type: ignore[attr-defined]
-    assert axes.get_title(loc="left") == title
-
-
 def test_counts_each_row_by_its_weight() -> None:
     weight = [1.0, 3.0, 1.0, 5.0]
     (quantity,) = plot_target(make_table([1.0, 2.0, 3.0, 4.0], weight)).axes
@@ -85,7 +69,6 @@ def test_counts_each_row_by_its_weight() -> None:
 PANELS: dict[str, Callable[[Axes], Figure]] = {
     "target": lambda axes: plot_target(make_table([1.0, 2.0]), axes=axes),
     "curves": lambda axes: plot_learning_curves(make_fit(CURVES), axes=axes),
-    "gain": lambda axes: plot_importance({"a": 1.0}, axes=axes),
 }
 
 

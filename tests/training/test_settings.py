@@ -7,6 +7,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import xgboost as xgb
+from tests.support.settings import make_settings
 
 from boostlab.errors import ParameterError
 from boostlab.notebook.parameters import check_parameters
@@ -69,6 +70,9 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and 
     "duplicates": (["together", "apart"], ["drop"]),
     "test_size": INNER_FRACTION,
     "valid_size": INNER_FRACTION,
+    "folds": ([0, 2, 1000], [-1, 1, 1001]),
+    "repeats": ([1], [0, 1001]),
+    "final_model": (["best"], ["last", ""]),
     "num_boost_round": ([1], [0]),
     "early_stopping_rounds": COUNT,
     "register_as": (["", "my model-1.0"], ["a/b", "a:b"]),
@@ -140,6 +144,24 @@ def test_does_not_tell_that_text_is_no_text(name: str, value: str) -> None:
 def test_names_the_nearest_choice() -> None:
     with pytest.raises(ParameterError, match=r"^task has no choice 'regresion'\. Did you mean 'regression'\? It takes: auto,"):
         train(task="regresion")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"folds": 1}, "folds = 1 leaves no rows to learn from. Allowed: 0"),
+        ({"repeats": 2}, "repeats = 2 is for cross-validation: set folds too"),
+        ({"final_model": "all_rows"}, "final_model = all_rows needs folds, which judge it: set -p folds 5"),
+        ({"final_model": "folds"}, "final_model = folds needs folds"),
+        (
+            {"folds": 3, "repeats": 2, "split": "time", "time": "t", "dataset": __file__, "target": "y"},
+            "does not fit split: time",
+        ),
+    ],
+)
+def test_refuses_folds_that_do_not_fit_the_rest(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ParameterError, match=words):
+        make_settings(**given)
 
 
 @pytest.mark.parametrize(("test_size", "valid_size"), [(0.5, 0.5), (0.9, 0.2), (0.7, 0.3)])

@@ -13,7 +13,7 @@ import numpy as np
 
 from boostlab.comparison.paired import Pair
 from boostlab.errors import ColumnsError, LabError
-from boostlab.evaluation.holdout import Holdout, count_wrong_answers, fetch_holdout
+from boostlab.evaluation.holdout import Holdout, count_wrong_answers, fetch_holdout, fetch_out_of_fold
 from boostlab.evaluation.training_rows import TrainingRows, fetch_training_rows
 from boostlab.models.answers import choose_classes
 from boostlab.models.contract import Contract, Task
@@ -31,9 +31,10 @@ Role = Literal["champion", "challenger"]
 def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     """Return the predictions of two runs, given by their ids, of the same rows.
 
-    If the runs have the same rows, these are the test rows of both. Else the champion predicts the challenger's test rows. If
-    these lack a column that the champion needs, the challenger predicts the champion's test rows. Rows that the predicting model
-    has learned from are left out.
+    These are the rows of the folds if both runs made a cross-validation of the same rows: models answered that do not know them.
+    Else, if the runs have the same rows, these are the test rows of both. Else the champion predicts the challenger's test rows.
+    If these lack a column that the champion needs, the challenger predicts the champion's test rows. Rows that the predicting
+    model has learned from are left out.
 
     Raises
     ------
@@ -41,6 +42,10 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
         If a run has no stored test rows, or recorded other answers than its model's; if the targets differ, no row is left, or
         neither model can read the rows of the other.
     """
+    own, other = fetch_out_of_fold(client, challenger), fetch_out_of_fold(client, champion)
+    if own and other and have_same_rows(other, own):
+        check_same_target(other, own)
+        return pair_rows(other, own, part="the cross-validation")
     new = fetch_holdout(client, challenger)
     _check_recorded(client, challenger, new, role="challenger")
     try:
@@ -64,6 +69,8 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
 
 def _check_recorded(client: MlflowClient, run_id: str, rows: Holdout, *, role: Role) -> None:
     """Refuse recorded answers that are not those of the run's model; a model that is gone cannot be asked."""
+    if not rows.is_of_model:
+        return
     try:
         model = fetch_predictor(client, run_id)
     except LabError:
@@ -84,8 +91,8 @@ def have_same_rows(old: Holdout, new: Holdout) -> bool:
     return target in equal and (len(equal) > 1 or len(old.columns.keys() & new.columns.keys()) == 1)
 
 
-def pair_rows(old: Holdout, new: Holdout) -> Pair:
-    """Return two models' predictions of the rows that both held out of the same rows.
+def pair_rows(old: Holdout, new: Holdout, *, part: str = "the test part") -> Pair:
+    """Return two models' predictions of the rows that both held out of the same rows; `part` names them.
 
     Raises
     ------
@@ -99,7 +106,7 @@ def pair_rows(old: Holdout, new: Holdout) -> Pair:
             "split of the other."
         )
     same = len(left) == len(old) == len(new)
-    basis = f"The rows are {_all_or_some(new)} of the test part, which" if same else f"The rows are {len(left)} that"
+    basis = f"The rows are {_all_or_some(new)} of {part}, which" if same else f"The rows are {len(left)} that"
     champion = _order(old.answers[left], old, new.labels)
     return _pair(new, right, champion, _order(new.answers[right], new, new.labels), f"{basis} both runs held out.")
 

@@ -157,12 +157,12 @@ class Comparison:
 
     def plot_importances(self, runs: Sequence[Run]) -> Figure:
         """Draw the feature importances of some runs' models; runs whose model cannot be read are left out."""
-        from boostlab.training.fit import rank_features
+        from boostlab.evaluation.explanations import rank_gain
 
         shares: dict[str, dict[str, float]] = {}
         for label, run in _label(runs).items():
             try:
-                gain = rank_features(fetch_predictor(self._client, run.info.run_id))
+                gain = rank_gain(fetch_predictor(self._client, run.info.run_id))
             except LabError:
                 continue
             total = sum(gain.values()) or 1.0

@@ -15,7 +15,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from boostlab.data.settings import ReadSettings
-from boostlab.errors import DataError
+from boostlab.errors import DataError, locate
 
 TEXT = (".csv", ".csv.gz")
 ENDINGS = (*TEXT, ".parquet")
@@ -38,7 +38,7 @@ def find_files(dataset: str) -> list[Path]:
     else:
         found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
     if not found:
-        raise DataError(f"There is no file {dataset}. Relative paths start from the current folder.")
+        raise DataError(f"There is no file {locate(dataset)}. Correct the path.")
     formats = {next((ending for ending in ENDINGS if item.name.endswith(ending)), item.suffix) for item in found}
     if not formats <= set(ENDINGS) or len(formats) > 1:
         raise DataError(f"{dataset} has the format {', '.join(sorted(formats))}. Allowed: one of {', '.join(ENDINGS)}.")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from boostlab.errors import suggest
+from boostlab.errors import locate, suggest
 from boostlab.models.contract import FeatureType
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.settings import Settings
@@ -28,8 +28,8 @@ def _find_dataset(name: str) -> str:
     path = Path(name).expanduser()
     if name not in known and not path.exists() and not glob.glob(str(path), recursive=True):
         raise ValueError(
-            f"neither a data set of scikit-learn nor a file.{suggest(name, known)} It takes: {', '.join(known)}, or the path "
-            "of a .csv, .csv.gz or .parquet file, a folder or a glob."
+            f"neither a data set of scikit-learn nor a file {locate(name)}.{suggest(name, known)} It takes: "
+            f"{', '.join(known)}, or the path of a .csv, .csv.gz or .parquet file, a folder or a glob."
         )
     return name
 
@@ -121,6 +121,9 @@ class TableSettings(Settings):
         return self
 
 
+Folds = Annotated[int, Field(ge=0, le=1000)]
+
+
 class SplitSettings(Settings):
     """How rows are divided into the training, validation and test parts."""
 
@@ -144,5 +147,24 @@ class SplitSettings(Settings):
             raise ValueError(
                 f"test_size = {self.test_size:g} and valid_size = {self.valid_size:g} leave no rows for training. "
                 "Both are fractions of all rows: choose them so that their sum is below 1."
+            )
+        return self
+
+
+class FoldSettings(SplitSettings):
+    """How rows are divided into folds for cross-validation."""
+
+    folds: Folds = 0
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+
+    @model_validator(mode="after")
+    def _folds_can_be_drawn(self) -> Self:
+        if self.folds == 1:
+            raise ValueError("folds = 1 leaves no rows to learn from. Allowed: 0 (no cross-validation), or 2 and more.")
+        if self.repeats > 1 and not self.folds:
+            raise ValueError(f"repeats = {self.repeats} is for cross-validation: set folds too, as -p folds 5.")
+        if self.repeats > 1 and self.split == "time":
+            raise ValueError(
+                f"repeats = {self.repeats} does not fit split: time, whose folds are cut and not drawn. Set it to 1."
             )
         return self

@@ -98,23 +98,40 @@ def split_table(table: Table, settings: SplitSettings) -> Split:
         of times holds no times.
     """
     duplicates = find_duplicates(table)
-    sets = duplicates.separate() if settings.duplicates == "apart" or duplicates.is_coarse else duplicates
-    target = table.target
+    sets = keep_together(duplicates, settings)
     if table.task == "classification":
-        check_classes(target.iloc[sets.first])
-    partition = _divide(table, settings, sets)
+        check_classes(table.target.iloc[sets.first])
+    split = make_split(table, divide(table, settings, sets), settings)
+    if not len(duplicates):
+        return split
     remedy = APART
     if settings.split == "time" or table.roles.group:
         remedy = f"They are of other {'times' if settings.split == 'time' else 'groups'}."
     elif duplicates.is_coarse:
         remedy = COARSE_ROWS
+    rest = np.concatenate([split.train.rows, split.valid.rows])
+    finding = duplicates.describe(test=split.test.rows, rest=rest, remedy=remedy)
+    return replace(split, findings=(finding, *split.findings))
+
+
+def keep_together(duplicates: Duplicates, settings: SplitSettings) -> Duplicates:
+    """Return the sets of rows that a random split keeps in one part."""
+    return duplicates.separate() if settings.duplicates == "apart" or duplicates.is_coarse else duplicates
+
+
+def make_split(table: Table, partition: Partition, settings: SplitSettings) -> Split:
+    """Return the parts of a partition after a check, with their findings.
+
+    Raises
+    ------
+    DataError
+        If a part has fewer than two rows, or only weights of zero; if the training part lacks a class.
+    """
+    target, weight = table.target, read_weights(table)
     chosen = [np.flatnonzero(partition.part == number) for number in (TRAIN, VALID, TEST)]
     check_counts(table.name, dict(zip(NAMES, map(len, chosen), strict=True)), fewest=2)
-    weight = read_weights(table)
     parts = [Part(table, rows, target.iloc[rows], None if weight is None else weight[rows]) for rows in chosen]
     findings = check_parts([part.target for part in parts], [part.weight for part in parts], table.task)
-    if len(duplicates):
-        findings.insert(0, duplicates.describe(test=chosen[2], rest=np.concatenate(chosen[:2]), remedy=remedy))
     train, valid, test = parts
     return Split(
         train,
@@ -127,11 +144,12 @@ def split_table(table: Table, settings: SplitSettings) -> Split:
     )
 
 
-def _divide(table: Table, settings: SplitSettings, duplicates: Duplicates) -> Partition:
+def divide(table: Table, settings: SplitSettings, duplicates: Duplicates) -> Partition:
+    """Return the part of each row; a random split keeps `duplicates` together."""
     if table.test_rows:
-        own = replace(table, data=table.data.slice(0, len(table) - table.test_rows), test_rows=0)
+        own = table.without_test_rows()
         sets = Duplicates.of(duplicates.code[: len(own)])
-        partition = _divide(own, settings.model_copy(update={"test_size": 0.0}), sets)
+        partition = divide(own, settings.model_copy(update={"test_size": 0.0}), sets)
         return add_test_rows(table, partition, settings, duplicates)
     if settings.split == "time":
         return cut_times(table, settings)

@@ -83,6 +83,10 @@ class Table:
         """The digest of the table's content."""
         return self.content.digest
 
+    def without_test_rows(self) -> Table:
+        """Return the table without the rows of `test_dataset`, which are its last."""
+        return replace(self, data=self.data.slice(0, len(self) - self.test_rows), test_rows=0)
+
     def batches(self, columns: Sequence[str], rows: np.ndarray[Any, Any]) -> Iterator[pd.DataFrame]:
         """Yield the rows at ascending positions as frames of at most 65,536 rows: the table is not copied as a whole."""
         return (piece.to_pandas() for piece in self._pieces(columns, rows))

@@ -27,8 +27,9 @@ class ParityCase:
 
     `predictions` and `probabilities` are the answers of the model as loaded here; a regression model has no probabilities. A
     prediction of several quantiles is a dict.
-    `recorded` are the answers that the training recorded: a prediction, or a list of probabilities, per row. A model that
-    boostlab did not make has none, and `source` says which rows are sent; MLflow's server reads no dates in CSV for such a model.
+    `recorded` are the answers of this model that the training recorded: a prediction, or a list of probabilities, per row. There
+    are none of a model that has learned from all rows, and of one that boostlab did not make. For the latter, `source` says which
+    rows are sent; MLflow's server reads no dates in CSV for it.
     """
 
     frame: pd.DataFrame
@@ -53,7 +54,7 @@ def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
         frame=frame,
         predictions=_list_answers(model.predict(frame)),
         probabilities=model.predict(frame, params={"probabilities": True}).to_dict(orient="records") if is_classifier else [],
-        recorded=holdout.answers[order].tolist(),
+        recorded=holdout.answers[order].tolist() if holdout.is_of_model else [],
         example=json.loads((folder / "serving_input_example.json").read_text(encoding="utf-8")),
         example_answer=_list_answers(model.predict(model.metadata.load_input_example(str(folder)))),
     )

@@ -38,11 +38,14 @@ def make_axes(height_in: float) -> Axes:
     return make_mosaic([["axes"]], height_in=height_in)[1]["axes"]
 
 
-def make_mosaic(layout: Sequence[Sequence[str]], *, height_in: float, share_y: bool = False) -> tuple[Figure, dict[str, Axes]]:
+def make_mosaic(
+    layout: Sequence[Sequence[str]], *, height_in: float, share_y: bool = False, height_ratios: Sequence[float] | None = None
+) -> tuple[Figure, dict[str, Axes]]:
     """Return a new figure and its axes by their names; `layout` names the axes at each place, an empty text none."""
     figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained", facecolor="none")
     rows: Any = [list(row) for row in layout]
-    mosaic = figure.subplot_mosaic(rows, sharey=share_y, empty_sentinel="", subplot_kw={"facecolor": "none"})
+    ground = {"facecolor": "none"}
+    mosaic = figure.subplot_mosaic(rows, sharey=share_y, empty_sentinel="", height_ratios=height_ratios, subplot_kw=ground)
     for axes in mosaic.values():
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(length=0, labelsize=TYPE_PT)

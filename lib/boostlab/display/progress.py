@@ -94,6 +94,26 @@ class RowProgress:
             self._handle.update({"text/plain": line}, raw=True)
 
 
+class StepProgress:
+    """Shows how many of several equal steps are done, and the time left, in one line."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        self._total, self._unit, self._done = total, unit, 0
+        self._started = time.monotonic()
+        self._handle: Any = display({"text/plain": f"0 of {total} {unit}"}, raw=True, display_id=True)
+
+    def add(self) -> None:
+        """Count a step that is done."""
+        self._done += 1
+        seconds = time.monotonic() - self._started
+        left = seconds / self._done * (self._total - self._done)
+        duration = f"about {left:.0f} s left" if self._done < self._total else f"{seconds:.1f} s"
+        line = f"{self._done} of {self._total} {self._unit} · {duration}"
+        status_line.show(detail=line)
+        if self._handle is not None:
+            self._handle.update({"text/plain": line}, raw=True)
+
+
 def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: str, share: float) -> str:
     """Return a bar and curves as HTML in the colours of the page around it; only the bar if there are no curves.
 

@@ -1,3 +1,5 @@
+from .explanation_plots import plot_explanations as plot_explanations, plot_importance as plot_importance
+from .explanations import explain_model as explain_model
 from .metrics import evaluate_test as evaluate_test
 from .plots import plot_test as plot_test
-from .training_rows import log_holdout as log_holdout
+from .training_rows import log_holdout as log_holdout, log_out_of_fold as log_out_of_fold

@@ -1,7 +1,8 @@
-"""The holdout: the test rows that a run keeps with the model's answers, to compare models and to verify images.
+"""The holdout: the rows that a run keeps with answers to them, to compare models and to verify images.
 
-The holdout is a Parquet file among the run's artifacts. It has the model's columns and the target as in the table, each row's
-position in the table, and the model's answers. The file's metadata names the columns' roles.
+A run keeps its test rows and, after a cross-validation, the rows of all folds. Each is a Parquet file among the run's artifacts.
+It has the model's columns and the target as in the table, each row's position in the table, and the answers. The file's metadata
+names the columns' roles.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from boostlab.models.predictor import Predictor
 
 HOLDOUT_PATH = "evaluation/test_rows.parquet"
+OUT_OF_FOLD_PATH = "evaluation/out_of_fold_rows.parquet"
 METADATA = b"boostlab.rows"
 MOST_ROWS = 10_000
 ROUNDING = 1e-5  # the largest difference between two machines, as a share of the largest answer
@@ -57,6 +59,7 @@ class Holdout:
     hashes: Array | None = None  #: a hash of each row's content in the table, uint64, shape (n_rows,); None in earlier versions
     columns: dict[str, str] = field(default_factory=dict)  #: the digest of each column of the table; empty in earlier versions
     threshold: float | None = None  #: the model's threshold; None: the most probable class is the answer
+    is_of_model: bool = True  #: whether the run's model gave the answers; else models did that learned from fewer rows
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -73,15 +76,18 @@ class Holdout:
         return self.target.to_numpy(float) if self.task == "regression" else encode_labels(self.target, self.labels)
 
 
-def make_holdout(evaluation: Evaluation) -> pa.Table:
+def make_holdout(evaluation: Evaluation, *, is_of_model: bool = True) -> pa.Table:
     """Return the test rows with the model's answers, at most 10,000 rows, as the table to keep.
+
+    `is_of_model` is whether the run's model gave the answers. Another model may take other columns, so that all are kept.
 
     A larger test part is sampled by a hash of the rows' positions: models with similar test parts keep the same rows.
     """
     part, answers, contract = evaluation.part, evaluation.answers, evaluation.contract
     chosen = _sample(part.rows)
     roles = part.table.roles
-    names = [*contract.names, roles.target, *([roles.weight] if roles.weight else [])]
+    features = contract.names if is_of_model else list(part.table.features)
+    names = [*features, roles.target, *([roles.weight] if roles.weight else [])]
     table = part.table.take(list(dict.fromkeys(names)), part.rows[chosen])
     kept = answers[chosen].reshape(len(chosen), -1)
     answered = [f"probability of {label}" for label in contract.labels] or contract.answer_names or ["prediction"]
@@ -100,7 +106,7 @@ def make_holdout(evaluation: Evaluation) -> pa.Table:
         "metric": contract.metric,
         "quantiles": contract.quantiles,
         "threshold": contract.threshold,
-        "features": contract.names,
+        "features": features,
         "target": roles.target,
         "weight": roles.weight,
         "position": own[0],
@@ -110,6 +116,7 @@ def make_holdout(evaluation: Evaluation) -> pa.Table:
         "columns": content.columns,
         "test_rows": len(part),
         "is_sample": len(chosen) < len(part),
+        "is_of_model": is_of_model,
     }
     return table.replace_schema_metadata({METADATA: json.dumps(facts)})
 
@@ -151,6 +158,7 @@ def to_holdout(table: pa.Table, file: object = "The table") -> Holdout:
         hashes=table.column(facts["hashes"]).to_numpy() if "hashes" in facts else None,
         columns=facts.get("columns", {}),
         threshold=facts.get("threshold"),
+        is_of_model=facts.get("is_of_model", True),
     )
 
 
@@ -176,6 +184,11 @@ def fetch_holdout(client: MlflowClient, run_id: str) -> Holdout:
     if found is None:
         raise LabError(f"The run {run_id} kept no test rows: it has no artifact {HOLDOUT_PATH}. Train it again.")
     return found
+
+
+def fetch_out_of_fold(client: MlflowClient, run_id: str) -> Holdout | None:
+    """Return the rows of a run's cross-validation, answered by models that do not know them; None if it made none."""
+    return fetch_artifact(client, run_id, OUT_OF_FOLD_PATH, read_holdout)
 
 
 def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[[Path], Read]) -> Read | None:

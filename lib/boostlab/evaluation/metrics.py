@@ -37,7 +37,7 @@ HIGHER_IS_BETTER = (
 )
 XGBOOST = ("logloss", "mlogloss", "error", "merror")  # in older runs' curves
 LOWER_IS_BETTER = (*LOSSES, "log_loss", "brier", "calibration_error", "cost", *XGBOOST)
-PARTS = ("train", "valid", "test", "baseline")
+PARTS = ("train", "valid", "test", "cv", "baseline")
 UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe", "width"), "unit of the target") | {
     "r2": "1 is perfect",
     "log_loss": "nats",

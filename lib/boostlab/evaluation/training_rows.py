@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from boostlab.data.digest import DIGITS, hash_table
 from boostlab.data.splits import Split
-from boostlab.evaluation.holdout import HOLDOUT_PATH, Holdout, fetch_artifact, make_holdout
+from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, Holdout, fetch_artifact, make_holdout
 from boostlab.evaluation.metrics import Evaluation
 from boostlab.models.contract import Contract
 
@@ -57,10 +57,16 @@ class TrainingRows:
         return np.asarray(unseen if self.rows == len(self.hashes) else unseen & (hashes <= self.hashes[-1]))
 
 
-def make_training_rows(split: Split) -> pa.Table:
-    """Return the hashes of the rows of the training and the validation part, as the table to keep."""
-    content = split.train.table.content
+def make_training_rows(split: Split, *, is_refitted: bool = False) -> pa.Table:
+    """Return the hashes of the rows that the run's model knows, as the table to keep.
+
+    These are the training and the validation part; of a model that is `is_refitted` all rows but those of a test table.
+    """
+    table = split.train.table
+    content = table.content
     rows = np.concatenate([split.train.rows, split.valid.rows])
+    if is_refitted:
+        rows = np.arange(len(table) - table.test_rows)
     hashes = content.rows[rows]
     kept = np.sort(hashes if len(rows) <= MOST_HASHES else np.partition(hashes, MOST_HASHES)[:MOST_HASHES])
     facts = {"columns": list(content.columns), "rows": len(rows)}
@@ -94,8 +100,17 @@ def digest_split(split: Split, contract: Contract | None = None) -> str:
     return digest.hexdigest()[:DIGITS]
 
 
-def log_holdout(run: Run, evaluation: Evaluation, split: Split) -> None:
-    """Record what later comparisons need: the holdout, the hashes of the training rows, and the digest of the split."""
-    run.log_table(make_holdout(evaluation), HOLDOUT_PATH)
-    run.log_table(make_training_rows(split), TRAINING_ROWS_PATH)
+def log_holdout(run: Run, evaluation: Evaluation, split: Split, *, is_refitted: bool = False) -> None:
+    """Record what later comparisons need: the holdout, the hashes of the training rows, and the digest of the split.
+
+    `is_refitted` is whether the run's model has learned from all rows, so that another one gave the answers.
+    """
+    run.log_table(make_holdout(evaluation, is_of_model=not is_refitted), HOLDOUT_PATH)
+    run.log_table(make_training_rows(split, is_refitted=is_refitted), TRAINING_ROWS_PATH)
     run.log_tags({SPLIT_TAG: digest_split(split, evaluation.contract)})
+
+
+def log_out_of_fold(run: Run, evaluation: Evaluation | None) -> None:
+    """Record the rows of a cross-validation with the answers of models that do not know them; nothing without folds."""
+    if evaluation is not None:
+        run.log_table(make_holdout(evaluation, is_of_model=False), OUT_OF_FOLD_PATH)

@@ -25,7 +25,7 @@ import nbformat
 import yaml
 
 from boostlab.atomic import write_text
-from boostlab.errors import LabError
+from boostlab.errors import LabError, locate
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.tracking import environment
@@ -167,7 +167,7 @@ def start(notebook: Path, parameters: Mapping[str, Any]) -> Job:
     try:
         document = nbformat.read(notebook, as_version=4)
     except FileNotFoundError:
-        raise LabError(f"There is no notebook {notebook}. Give the path of one.") from None
+        raise LabError(f"There is no notebook {locate(notebook)}. Give the path of one.") from None
     except (ValueError, nbformat.ValidationError):
         raise LabError(f"{notebook} is not a notebook. Give the path of an .ipynb file.") from None
     check_parameters(document, parameters)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from boostlab.errors import LabError
 from boostlab.models.artifacts import check_place, explain_unreadable
 from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA, Contract, Feature, FeatureType, MLflowType
+from boostlab.models.packaging import make_params
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -171,7 +172,7 @@ def wrap_predictor(model: Path) -> PyFuncModel:
     from mlflow.pyfunc import PyFuncModel
 
     predictor, described = open_predictor(model), Model.load(str(model))
-    described.signature = ModelSignature(outputs=described.signature.outputs, params=described.signature.params)
+    described.signature = ModelSignature(outputs=described.signature.outputs, params=make_params(predictor.contract))
     return PyFuncModel(described, predictor)
 
 

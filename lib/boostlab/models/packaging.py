@@ -35,11 +35,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.models import Model, ModelSignature
+    from mlflow.types import ParamSchema
 
     from boostlab.models.predictor import Predictor
 
 PREDICTOR_FILES = tuple(  # a model's own code
-    f"{name}.py" for name in ("predictor", "answers", "conversion", "dates", "contract", "booster", "ubjson")
+    f"{name}.py" for name in ("predictor", "answers", "contributions", "conversion", "dates", "contract", "booster", "ubjson")
 )
 EXAMPLE_ROWS = 5
 EXAMPLE_FILE = "example.json"
@@ -93,10 +94,11 @@ def copy_model(model: Path, folder: Path) -> None:
     """
     from mlflow.models import Model
 
-    given = Model.load(str(model))
+    given, contract = Model.load(str(model)), Contract.read_model(model)
     names = ("run_id", "model_id", "model_uuid", "utc_time_created", "signature")
     kept = Model(**{name: getattr(given, name) for name in names})
-    _save_model(model / MODEL_DATA, folder, Contract.read_model(model), mlflow_model=kept)
+    kept.signature.params = make_params(contract)
+    _save_model(model / MODEL_DATA, folder, contract, mlflow_model=kept)
 
 
 def _save_model(parts: Path, folder: Path, contract: Contract, **more: Any) -> None:
@@ -276,13 +278,15 @@ def state_types(folder: Path) -> None:
         return
 
     model = Model.load(str(folder))
+    params = model.signature.params  # what the code in the folder knows, which may be of an earlier version
     model.signature = _make_signature(Contract.read_model(folder), stated=True)
+    model.signature.params = params
     model.save(str(folder / "MLmodel"))
 
 
 def _make_signature(contract: Contract, *, stated: bool = False) -> ModelSignature:
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType
 
     def find_type(item: Feature) -> DataType | AnyType:
@@ -291,7 +295,14 @@ def _make_signature(contract: Contract, *, stated: bool = False) -> ModelSignatu
     inputs = Schema([ColSpec(find_type(item), item.name, required=not item.optional) for item in contract.features])
     if contract.task == "regression":
         columns = [ColSpec(DataType.double, name) for name in contract.answer_names]
-        return ModelSignature(inputs=inputs, outputs=Schema(columns or [ColSpec(DataType.double)]))
+        return ModelSignature(inputs=inputs, outputs=Schema(columns or [ColSpec(DataType.double)]), params=make_params(contract))
     label = {bool: DataType.boolean, int: DataType.long, float: DataType.double}.get(type(contract.labels[0]), DataType.string)
-    params = ParamSchema([ParamSpec("probabilities", DataType.boolean, False)])
-    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(label)]), params=params)
+    return ModelSignature(inputs=inputs, outputs=Schema([ColSpec(label)]), params=make_params(contract))
+
+
+def make_params(contract: Contract) -> ParamSchema:
+    """Return the parameters that the installed predictor takes for a model, as MLflow's signature states them."""
+    from mlflow.types import DataType, ParamSchema, ParamSpec
+
+    names = ["probabilities", "contributions"] if contract.labels else ["contributions"]
+    return ParamSchema([ParamSpec(name, DataType.boolean, False) for name in names])

@@ -1,13 +1,15 @@
 """The predictor: it takes raw rows and returns predictions in the user's terms.
 
-This file and ``answers.py``, ``conversion.py``, ``dates.py``, ``contract.py``, ``booster.py`` and ``ubjson.py`` are copied into
-each logged model, so that loading the model does not need boostlab. They import only numpy, pandas and xgboost, and read only the
-model's own folder (``model.ubj`` and ``contract.json``). Training encodes its rows with the same functions and so sees the same
-numbers. :mod:`boostlab.serving` works without pandas: it calls only the functions that take arrays and plain values.
+This file and ``answers.py``, ``contributions.py``, ``conversion.py``, ``dates.py``, ``contract.py``, ``booster.py`` and
+``ubjson.py`` are copied into each logged model, so that loading the model does not need boostlab. They import only numpy, pandas
+and xgboost, and read only the model's own folder (``model.ubj`` and ``contract.json``). Training encodes its rows with the same
+functions and so sees the same numbers. :mod:`boostlab.serving` works without pandas: it calls only the functions that take arrays
+and plain values.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 from .answers import choose_labels, to_answers
 from .booster import load_booster
 from .contract import NUMERIC_DATES, Contract, Feature
+from .contributions import BIAS, CONTRIBUTIONS, PREDICTION, describe_unit, explain_refusal, list_explanations, sum_by_column
 from .conversion import (
     Array,
     ConversionError,
@@ -32,6 +35,8 @@ from .dates import split_dates, to_dates
 if TYPE_CHECKING:
     import pandas as pd
     import xgboost as xgb
+
+FEW_CELLS = 1_000_000  # one thread copies fewer in less time than it takes to start others
 
 
 class Predictor:
@@ -49,7 +54,9 @@ class Predictor:
             Columns in any order; other columns are ignored. A category that training did not see counts as a missing value,
             and so does an optional column that is left out.
         params : dict, optional
-            ``{"probabilities": True}`` asks a classifier for one column of probabilities per class.
+            ``{"probabilities": True}`` asks a classifier for one column of probabilities per class. ``{"contributions": True}``
+            asks for an explanation of each row: the columns ``prediction``, ``bias`` and ``contributions``, a dict from each
+            feature to its contribution; with several outputs, a dict of them for each.
 
         Returns
         -------
@@ -60,9 +67,11 @@ class Predictor:
         Raises
         ------
         ValueError
-            If a required column is missing, a value does not fit its column's type, or a regressor is asked for
-            probabilities.
+            If a required column is missing, a value does not fit its column's type, a regressor is asked for
+            probabilities, or XGBoost cannot explain the booster.
         """
+        if (params or {}).get(CONTRIBUTIONS, False):
+            return self._explain(rows, {name: value for name, value in (params or {}).items() if name != CONTRIBUTIONS})
         wants_probabilities = bool((params or {}).get("probabilities", False))
         if self.contract.task == "regression":
             if wants_probabilities:
@@ -75,19 +84,52 @@ class Predictor:
 
     def answers(self, rows: pd.DataFrame) -> Array:
         """Return the numbers that metrics judge, as :func:`~boostlab.models.answers.to_answers` makes them."""
-        return to_answers(self._raw(rows), self.contract)
+        return self.answer_inputs(encode_rows(rows, self.contract.features))
 
-    def _raw(self, rows: pd.DataFrame) -> Array:
+    def answer_inputs(self, inputs: Array) -> Array:
+        """Return what :meth:`answers` returns, of rows that :func:`encode_rows` has encoded."""
+        return to_answers(self._ask(inputs), self.contract)
+
+    @property
+    def margin_unit(self) -> str:
+        """The unit of the booster's margin and of contributions, such as ``log-odds of yes``."""
+        return describe_unit(json.loads(self.booster.save_config())["learner"]["objective"]["name"], self.contract)
+
+    def contributions(self, rows: pd.DataFrame) -> Array:
+        """Return how much each feature adds to each of the booster's outputs, and last the bias; they sum to the margin.
+
+        Returns
+        -------
+        ndarray of float64, shape (n_rows, n_outputs, n_features + 1)
+
+        Raises
+        ------
+        ValueError
+            If XGBoost cannot explain the booster.
+        """
         import xgboost as xgb
 
-        features = self.contract.features
-        matrix = xgb.DMatrix(
-            encode_rows(rows, features),
-            feature_names=safe_names(features),
-            feature_types=input_types(features),
-            enable_categorical=True,
-        )
-        return np.asarray(self.booster.predict(matrix))
+        try:
+            inputs = encode_rows(rows, self.contract.features)
+            return sum_by_column(self._ask(inputs, pred_contribs=True, strict_shape=True), self.contract)
+        except xgb.core.XGBoostError as error:
+            raise ValueError(explain_refusal(error)) from None
+
+    def _explain(self, rows: pd.DataFrame, params: dict[str, Any]) -> pd.DataFrame:
+        import pandas as pd
+
+        predicted = self.predict(rows, params)
+        listed = predicted.to_dict(orient="records") if isinstance(predicted, pd.DataFrame) else predicted.tolist()
+        explained = list_explanations(self.contributions(rows), listed, self.contract)
+        return pd.DataFrame(explained, columns=[PREDICTION, BIAS, CONTRIBUTIONS])
+
+    def _ask(self, inputs: Array, **options: bool) -> Array:
+        import xgboost as xgb
+
+        names, types = safe_names(self.contract.features), input_types(self.contract.features)
+        threads = 1 if inputs.size < FEW_CELLS else None
+        matrix = xgb.DMatrix(inputs, feature_names=names, feature_types=types, enable_categorical=True, nthread=threads)
+        return np.asarray(self.booster.predict(matrix, **options))
 
 
 def _to_frame(answers: Array, names: list[str]) -> Array | pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from boostlab.errors import LabError
+from boostlab.errors import LabError, locate
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.kit import KIT
 from boostlab.registry.history import Stage
@@ -63,6 +63,12 @@ class Champion(Rule):
     demand: Literal["better", "not worse"] = "better"
 
 
+class CrossValidated(Rule):
+    """The cross-validation of the version's run."""
+
+    folds: int = Field(default=5, ge=2)  #: the fewest folds that count
+
+
 class Gate(BaseModel):
     """The rules; a rule that is None is skipped."""
 
@@ -72,6 +78,7 @@ class Gate(BaseModel):
     model_answers: Rule | None = None
     pinned_requirements: Rule | None = None
     metric_thresholds: Thresholds | None = None
+    cross_validated: CrossValidated | None = None
     beats_champion: Champion | None = None
 
 
@@ -95,7 +102,7 @@ def find_gate(given: str, *, notebook: str) -> Path:
     if given:
         path = Path(given).expanduser()
         if not path.is_file():
-            raise LabError(f"There is no gate file {given}. Paths start at the working directory. Empty means {FILE}.")
+            raise LabError(f"There is no gate file {locate(given)}. Correct the path, or leave it empty: this means {FILE}.")
         return path.resolve()
     project = find_project(Path(notebook))
     found = [(folder / FILE).resolve() for folder in (project, KIT) if (folder / FILE).is_file()]

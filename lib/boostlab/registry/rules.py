@@ -14,9 +14,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from boostlab.comparison.candidates import compare_runs
 from boostlab.comparison.paired import ALPHA
 from boostlab.errors import LabError, suggest
-from boostlab.evaluation.holdout import count_wrong_answers, fetch_holdout
+from boostlab.evaluation.holdout import count_wrong_answers, fetch_holdout, fetch_out_of_fold
 from boostlab.models.loading import describe_failure, describe_version, fetch_version, load_version, open_predictor
-from boostlab.registry.gate import BOUND, Champion, Gate, Rule, RuleResult, Thresholds, Transitions
+from boostlab.registry.gate import BOUND, Champion, CrossValidated, Gate, Rule, RuleResult, Thresholds, Transitions
 from boostlab.registry.transition import TransitionRequest
 from boostlab.registry.view import read_run
 
@@ -100,6 +100,11 @@ def _check_recorded(client: MlflowClient, request: TransitionRequest) -> Verdict
         holdout = fetch_holdout(client, version.run_id)
     except LabError as error:
         return "pass", f"The answers that its run recorded cannot be checked: {error}"
+    if not holdout.is_of_model:
+        return (
+            "pass",
+            "The model has learned from all rows, so its run recorded the answers of models that had learned from fewer.",
+        )
     wrong = count_wrong_answers(holdout, open_predictor(fetch_version(client, name, version.number)))
     if wrong:
         what = f"In {wrong} of {len(holdout)} test rows its answer is not the one that its run recorded"
@@ -135,6 +140,22 @@ def check_thresholds(client: MlflowClient, request: TransitionRequest, rule: Thr
     if missed:
         return "fail", " ".join(missed)
     return "pass", "; ".join(f"{name} = {run.data.metrics[name]:.4g}, required {bound}" for name, bound in bounds.items()) + "."
+
+
+def check_folds(client: MlflowClient, request: TransitionRequest, rule: CrossValidated) -> Verdict:
+    """Check that the version's run made a cross-validation, so that a comparison rests on the rows of all folds."""
+    run = read_run(client, request.view.version(request.version).run_id)
+    if run is None:
+        return "fail", "The version's run was deleted, and its folds with it. Train again, and register the new run."
+    folds = int(run.data.params.get("folds", "0"))
+    rows = fetch_out_of_fold(client, run.info.run_id)
+    if folds < rule.folds or rows is None:
+        found = f"{folds} folds" if folds and rows else "no cross-validation"
+        return "fail", f"The version's run made {found}, required are {rule.folds} folds: train again with -p folds {rule.folds}."
+    figures = {name: value for name, value in run.data.metrics.items() if name.startswith("cv_")}
+    name = f"cv_{rows.metric}"
+    spread = [f"{figures[name + end]:.4g}" for end in ("", "_low", "_high")]
+    return "pass", f"{folds} folds of {rows.test_rows} rows: {name} = {spread[0]}, 95 % interval {spread[1]} to {spread[2]}."
 
 
 def check_champion(client: MlflowClient, request: TransitionRequest, rule: Champion) -> Verdict:
@@ -184,5 +205,6 @@ CHECKS: dict[str, Callable[[MlflowClient, TransitionRequest, Any], Verdict]] = {
     "model_answers": check_answers,
     "pinned_requirements": check_requirements,
     "metric_thresholds": check_thresholds,
+    "cross_validated": check_folds,
     "beats_champion": check_champion,
 }

@@ -22,6 +22,7 @@ from boostlab.errors import DataError
 from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Contract
 from boostlab.models.conversion import ConversionError
+from boostlab.scoring.reasons import find_reasons, name_reasons
 from boostlab.scoring.stream import convert_chunk, study_features, write_chunks
 
 SHOWN_ROWS = 5
@@ -52,6 +53,7 @@ def score_file(
     rows: str,
     output: Path,
     probabilities: bool = False,
+    reasons: int = 0,
     chunk_rows: int = 65_536,
     read: Mapping[str, Any] | None = None,
     watch: Callable[[pd.DataFrame], object] = len,
@@ -67,6 +69,8 @@ def score_file(
         A ``.csv`` or ``.parquet`` file.
     probabilities : bool
         Whether to add the probability of each class.
+    reasons : int
+        How many columns with the largest contributions to add for each row (:func:`~boostlab.scoring.reasons.find_reasons`).
     chunk_rows : int
         The largest number of rows in memory at a time.
     read : mapping, optional
@@ -89,8 +93,9 @@ def score_file(
         raise DataError(f"{rows} lacks columns that the model needs: {', '.join(missing)}. It has: {', '.join(names)}.")
     features = [item for item in contract.features if item.name in names]
     labels = contract.labels if probabilities else ()
-    added = _name_columns(names, contract.answer_names or ["prediction", *(f"probability of {label}" for label in labels)])
-    predict = partial(_predict, model, contract=contract, columns=len(added), probabilities=probabilities)
+    answered = contract.answer_names or ["prediction", *(f"probability of {label}" for label in labels)]
+    added = _name_columns(names, answered + name_reasons(reasons))
+    predict = partial(_predict, model, contract=contract, columns=len(answered), probabilities=probabilities)
     count, head = 0, pd.DataFrame()
     typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
     if source.is_text:
@@ -105,7 +110,9 @@ def score_file(
             scored = chunk
             for name in typed:
                 scored = scored.set_column(chunk.column_names.index(name), name, source.parse(chunk.column(name), name))
-            for name, values in zip(added, predict(frame, first_row=count + 1), strict=True):
+            predicted = predict(frame, first_row=count + 1)
+            explained = find_reasons(model, contract, frame, count=reasons) if reasons else []
+            for name, values in zip(added, predicted + explained, strict=True):
                 answers = pa.array(values.tolist())
                 if is_text(output) and source.decimal == "," and pa.types.is_floating(answers.type):
                     answers = pa.array([repr(value).replace(".", ",") for value in answers.to_pylist()])

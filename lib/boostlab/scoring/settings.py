@@ -9,13 +9,14 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from boostlab.data.settings import Read
+from boostlab.errors import locate
 from boostlab.registry.settings import Versioned
 
 
 def _check_rows(name: str) -> str:
     """Check that the file exists before anything runs."""
     if name and not Path(name).expanduser().exists() and not glob.glob(str(Path(name).expanduser()), recursive=True):
-        raise ValueError("there is no such file. A relative path starts at the folder in which the command runs.")
+        raise ValueError(f"there is no file {locate(name)}. Correct the path.")
     return name
 
 
@@ -25,6 +26,7 @@ class Score(Versioned):
     rows: Annotated[str, AfterValidator(_check_rows)]
     output: Annotated[str, Field(pattern=r"^$|\.(csv|parquet)$", description="a file that ends in .csv or .parquet")]
     probabilities: bool
+    reasons: Annotated[int, Field(ge=0, le=1000)] = 0
     chunk_rows: Annotated[int, Field(ge=1, le=10_000_000)]
     read: Read = Field(default_factory=dict)
     trust_code: bool = False

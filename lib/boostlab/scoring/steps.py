@@ -15,7 +15,7 @@ from boostlab.display.tables import Table
 from boostlab.errors import DataError
 from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.contract import Contract
-from boostlab.models.loading import describe_code, fetch_version, is_ours, load_version, read_contract
+from boostlab.models.loading import describe_code, fetch_version, is_ours, load_version, open_predictor, read_contract
 from boostlab.registry.tables import tabulate_models
 from boostlab.registry.view import Version, choose_version
 from boostlab.scoring.drift import Drift, plot_drift
@@ -49,8 +49,8 @@ def prepare_scoring(run: Run, settings: Score) -> Scoring:
     Raises
     ------
     LabError
-        If there is no such version, its files are gone, its training recorded no holdout, or a regression model is asked for
-        probabilities.
+        If there is no such version, its files are gone, its training recorded no holdout, a regression model is asked for
+        probabilities, or a model is asked for more reasons than it has columns.
     """
     client, name = open_current().client, settings.model
     if not name:
@@ -62,6 +62,11 @@ def prepare_scoring(run: Run, settings: Score) -> Scoring:
         raise DataError(
             f"probabilities=True, but {name} is a regression model. Only classification models have probabilities: "
             "leave the parameter out."
+        )
+    if settings.reasons > len(contract.features):
+        raise DataError(
+            f"reasons={settings.reasons}, but {name} has {len(contract.features)} columns, and so as many contributions at most. "
+            "Choose fewer reasons."
         )
     drift = Drift(contract.features, fetch_holdout(client, version.run_id).frame) if is_ours(folder) else None
     return Scoring(run, settings, client, LoadedModel(version, folder, contract, drift))
@@ -101,6 +106,7 @@ class Scoring:
             rows=self._settings.rows,
             output=name_output(self._settings.rows, self._settings.output),
             probabilities=self._settings.probabilities,
+            reasons=self._settings.reasons,
             chunk_rows=self._settings.chunk_rows,
             read=self._settings.read,
             watch=watch,
@@ -131,6 +137,9 @@ class Scoring:
             f"Version {self._loaded.version.number} scored {self._scored.rows:,} rows. "
             f"{format_code(str(self._scored.path))} has them with the new columns {added}."
         )
+        if self._settings.reasons and is_ours(self._loaded.folder):
+            unit = escape(open_predictor(self._loaded.folder).margin_unit)
+            sentence += f" Contributions are in the unit of the booster's margin: {unit}."
         drift = self._loaded.drift
         verdicts = [drift.tabulate()["verdict"].value_counts().to_frame("columns")] if drift else [NO_HOLDOUT]
         return [*verdicts, Markdown(sentence)]

@@ -21,9 +21,10 @@ import numpy as np
 from boostlab.models.booster import find_xgboost
 from boostlab.models.conversion import Array
 
-OPTIONS = b'{"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":true}'
+OPTIONS = b'{"type":%d,"training":false,"iteration_begin":0,"iteration_end":0,"missing":NaN,"strict_shape":true}'
+VALUES, CONTRIBUTIONS = OPTIONS % 0, OPTIONS % 2
 ARRAY_INTERFACE = b'{"data":[%d,true],"shape":[%d,%d],"typestr":"<f4","version":3}'  # numpy's, as JSON
-SHARE_ROWS = 256  # fewer rows take less time than to wake up a thread
+SHARE_ROWS = {VALUES: 256, CONTRIBUTIONS: 4}  # fewer rows take less time than to wake up a thread
 DENSE_OPTIONS = b'{"missing":NaN,"nthread":1}'
 
 
@@ -42,6 +43,11 @@ class Booster:
         The most threads that share the rows of one call. They are not XGBoost's own: those are asked for also by a call for one
         row, which then takes twice the processor time.
 
+    Attributes
+    ----------
+    objective : str
+        What the booster minimised, as XGBoost names it.
+
     Raises
     ------
     BoosterError
@@ -56,8 +62,10 @@ class Booster:
         width, length, text = ctypes.c_uint64(), ctypes.c_uint64(), ctypes.c_char_p()
         _check(library.XGBoosterGetNumFeature(self._handle, ctypes.byref(width)))
         _check(library.XGBoosterSaveJsonConfig(self._handle, ctypes.byref(length), ctypes.byref(text)))
-        kind = json.loads(text.value or b"")["learner"]["gradient_booster"]["name"]
-        self._is_in_place = kind == "gbtree"  # only tree boosters predict without a DMatrix, and DART then rounds differently
+        learner = json.loads(text.value or b"")["learner"]
+        self.objective = str(learner["objective"]["name"])
+        # only tree boosters predict without a DMatrix, and DART then rounds differently
+        self._is_in_place = learner["gradient_booster"]["name"] == "gbtree"
         self._width, self._buffers = width.value, _Buffers()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads)  # it starts its threads at their first work: after a fork
@@ -79,30 +87,57 @@ class Booster:
         ValueError
             If the library would read beyond the matrix: another width, dtype or memory order.
         """
+        return self._share(matrix, VALUES)
+
+    def contribute(self, matrix: Array) -> Array:
+        """Return how much each input adds to each output's margin, and last the bias.
+
+        Parameters
+        ----------
+        matrix : ndarray of float32, shape (n_rows, n_inputs)
+            As for :meth:`predict`; one row at least.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_rows, n_outputs, n_inputs + 1)
+
+        Raises
+        ------
+        BoosterError
+            If XGBoost computes no contributions of this booster.
+        ValueError
+            As :meth:`predict` does.
+        """
+        return self._share(matrix, CONTRIBUTIONS)
+
+    def _share(self, matrix: Array, options: bytes) -> Array:
+        """Let the threads share the rows."""
         rows, width = matrix.shape
         if width != self._width or matrix.dtype != np.float32 or not matrix.flags.c_contiguous:
             raise ValueError(
                 f"The matrix is {matrix.dtype} of shape {matrix.shape}. "
                 f"The booster takes C-contiguous float32 of shape (n, {self._width})."
             )
-        count = min(self._threads, rows // SHARE_ROWS)
+        count = min(self._threads, rows // SHARE_ROWS[options])
         if count < 2:
-            return self._predict(matrix)
+            return self._predict(matrix, options)
         shares = np.array_split(matrix, count)
-        others = [self._pool.submit(self._predict, share) for share in shares[1:]]
-        return np.concatenate([self._predict(shares[0]), *(other.result() for other in others)])
+        others = [self._pool.submit(self._predict, share, options) for share in shares[1:]]
+        return np.concatenate([self._predict(shares[0], options), *(other.result() for other in others)])
 
-    def _predict(self, matrix: Array) -> Array:
+    def _predict(self, matrix: Array, options: bytes) -> Array:
         library, buffers, (rows, width) = _library(), self._buffers, matrix.shape
         interface = ARRAY_INTERFACE % (matrix.__array_interface__["data"][0], rows, width)
-        if self._is_in_place:
-            _check(library.XGBoosterPredictFromDense(self._handle, interface, OPTIONS, buffers.proxy, *buffers.results))
+        if self._is_in_place and options is VALUES:
+            _check(library.XGBoosterPredictFromDense(self._handle, interface, options, buffers.proxy, *buffers.results))
         else:
             data = _Handle("XGDMatrixCreateFromDense", interface, DENSE_OPTIONS)
-            _check(library.XGBoosterPredictFromDMatrix(self._handle, data, OPTIONS, *buffers.results))
-        groups = buffers.shape[1]
-        copied = ctypes.string_at(buffers.values, rows * groups * matrix.itemsize)  # the next call overwrites this memory
+            _check(library.XGBoosterPredictFromDMatrix(self._handle, data, options, *buffers.results))
+        groups, size = buffers.shape[1], 1 if options is VALUES else width + 1
+        copied = ctypes.string_at(buffers.values, rows * groups * size * matrix.itemsize)  # the next call overwrites this memory
         values = np.frombuffer(copied, np.float32)
+        if options is CONTRIBUTIONS:
+            return values.reshape(rows, groups, size)
         return values if groups == 1 else values.reshape(rows, groups)
 
 

@@ -1,7 +1,8 @@
 """The Open Inference Protocol, version 2, as KServe, Triton and Seldon speak it: health, metadata and inference as JSON.
 
 A request has one tensor per column, or one tensor of all columns in the model's order. The output ``predictions`` is a number or
-a label for each row; classifiers also have ``probabilities``, for those who ask for it in ``outputs``.
+a label for each row. Those who ask for them in ``outputs`` also get ``contributions`` and ``bias``, and ``probabilities`` of
+classifiers.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from starlette.routing import Route
 
 from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Feature
+from boostlab.models.contributions import BIAS, CONTRIBUTIONS, name_outputs
 from boostlab.models.conversion import quote
 from boostlab.serving.body import compute, read_body
 from boostlab.serving.errors import RequestError
@@ -39,7 +41,7 @@ class InferenceProtocol:
     def __init__(self, model: ServedModel, settings: ServerSettings, is_ready: Callable[[], bool]) -> None:
         self._model, self._settings, self._is_ready = model, settings, is_ready
         self._name, self._version = settings.model_name, settings.model_version or model.info.version
-        self._outputs = [PREDICTIONS, PROBABILITIES] if model.labels else [PREDICTIONS]
+        self._outputs = [PREDICTIONS, *([PROBABILITIES] if model.labels else []), CONTRIBUTIONS, BIAS]
 
     def routes(self) -> list[Route]:
         """Return a route for each path."""
@@ -72,9 +74,7 @@ class InferenceProtocol:
     async def metadata(self, request: Request) -> Response:
         """Describe the model's inputs and outputs."""
         self._find(request)
-        outputs = [_tensor(PREDICTIONS, self._datatype(), [-1, *self._widths(PREDICTIONS)])]
-        if self._model.labels:
-            outputs.append(_tensor(PROBABILITIES, "FP64", [-1, len(self._model.labels)]))
+        outputs = [_tensor(name, self._datatype(name), [-1, *self._widths(name)]) for name in self._outputs]
         inputs = [_tensor(item.name, DATATYPES[item.mlflow_type], [-1]) for item in self._model.features]
         facts = {"name": self._name, "versions": [self._version], "platform": "xgboost"}
         return _answer({**facts, "inputs": inputs, "outputs": outputs})
@@ -103,13 +103,17 @@ class InferenceProtocol:
             raise RequestError("The body is not a JSON object. It needs `inputs`: a list of tensors.")
         wanted = self._read_outputs(content.get("outputs"))
         rows = self._model.reader.read_columns(_read_inputs(content.get("inputs"), self._model.features))
-        answers = self._model.score(self._model.encode(rows))
-        outputs = []
-        for name in wanted:
-            values = choose_labels(answers, self._model.contract) if name == PREDICTIONS and self._model.labels else answers
-            datatype = "FP64" if name == PROBABILITIES else self._datatype()
-            data = values.ravel().tolist()
-            outputs.append(_tensor(name, datatype, [rows.count, *self._widths(name)]) | {"data": data})
+        matrix = self._model.encode(rows)
+        answers = self._model.score(matrix)
+        values = {PREDICTIONS: choose_labels(answers, self._model.contract) if self._model.labels else answers}
+        values |= {PROBABILITIES: answers} if self._model.labels else {}
+        if not {CONTRIBUTIONS, BIAS}.isdisjoint(wanted):
+            explained = self._model.contribute(matrix)
+            values |= {CONTRIBUTIONS: explained[:, :, :-1], BIAS: explained[:, :, -1]}
+        outputs = [
+            _tensor(name, self._datatype(name), [rows.count, *self._widths(name)]) | {"data": values[name].ravel().tolist()}
+            for name in wanted
+        ]
         facts = {"model_name": self._name, "model_version": self._version}
         if isinstance(content.get("id"), str):
             facts["id"] = content["id"]
@@ -124,13 +128,16 @@ class InferenceProtocol:
                 raise RequestError(f"The model has no output {quote(name)}. It has: {', '.join(self._outputs)}.")
         return [str(name) for name in names]
 
-    def _datatype(self) -> str:
-        """Return the datatype of the predictions."""
-        kinds = {type(label) for label in self._model.labels}
+    def _datatype(self, output: str) -> str:
+        """Return the datatype of an output."""
+        kinds = {type(label) for label in self._model.labels} if output == PREDICTIONS else set()
         return "FP64" if not kinds or float in kinds else "BOOL" if kinds == {bool} else "INT64" if kinds == {int} else "BYTES"
 
     def _widths(self, output: str) -> list[int]:
-        """Return the length of an output's second axis, if it has one."""
+        """Return the lengths of an output's further axes: of contributions, the number of named outputs and that of columns."""
+        if output in (CONTRIBUTIONS, BIAS):
+            named = name_outputs(self._model.contract)
+            return [*([len(named)] if named else []), *([len(self._model.features)] if output == CONTRIBUTIONS else [])]
         columns = self._model.labels if output == PROBABILITIES else self._model.contract.answer_names
         return [len(columns)] if columns else []
 

@@ -17,6 +17,7 @@ import numpy as np
 from boostlab.models.answers import choose_labels, to_answers
 from boostlab.models.booster import read_booster
 from boostlab.models.contract import MODEL_DATA, Contract, Feature
+from boostlab.models.contributions import explain_refusal, list_explanations, name_outputs, sum_by_column
 from boostlab.models.conversion import (
     Array,
     ConversionError,
@@ -30,7 +31,7 @@ from boostlab.models.conversion import (
     to_numbers,
 )
 from boostlab.models.dates import split_dates, to_dates
-from boostlab.serving.booster import Booster
+from boostlab.serving.booster import Booster, BoosterError
 from boostlab.serving.errors import RequestError, reject_value
 from boostlab.serving.fast_path import FastReader, to_matrix
 from boostlab.serving.parsing import Reader, Rows
@@ -61,6 +62,8 @@ class ServedModel:
         The most threads that predict for one request.
     max_cells : int
         The most cells in a request: rows times features.
+    max_contributions : int
+        The most contributions in an answer: rows times features times outputs.
 
     Attributes
     ----------
@@ -73,7 +76,14 @@ class ServedModel:
         If the folder does not hold such a model.
     """
 
-    def __init__(self, folder: Path, *, threads: int = 1, max_cells: int = ServerSettings.max_cells) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        threads: int = 1,
+        max_cells: int = ServerSettings.max_cells,
+        max_contributions: int = ServerSettings.max_contributions,
+    ) -> None:
         try:
             self.contract = Contract.read_model(folder)
             self.booster = Booster(read_booster(folder / MODEL_DATA, self.contract), threads=threads)
@@ -84,7 +94,7 @@ class ServedModel:
                 f"{folder} does not hold a model made by boostlab: {reason}. Name the folder that contains MLmodel."
             ) from None
         self.features, self.labels = self.contract.features, self.contract.labels
-        self.reader = Reader(self.features, max_cells)
+        self.reader, self._max_contributions = Reader(self.features, max_cells), max_contributions
         self._positions = {item.name: index_categories(item) for item in self.features if item.type == "category"}
         ends = accumulate(item.width for item in self.features)
         self._slices = {item.name: slice(end - item.width, end) for item, end in zip(self.features, ends, strict=True)}
@@ -103,8 +113,11 @@ class ServedModel:
         if fast is not None and (matrix := to_matrix(fast, len(self.features))) is not None:
             return msgspec.json.encode({"predictions": self.predict(matrix)}), len(matrix)
         rows, params = self.reader.read_request(body, content_type)
-        wants_probabilities = self._read_params(params)
-        predictions = self.predict(self.encode(rows), probabilities=wants_probabilities)
+        wanted = self._read_params(params)
+        matrix = self.encode(rows)
+        predictions = self.predict(matrix, probabilities="probabilities" in wanted)
+        if "contributions" in wanted:
+            predictions = list_explanations(self.contribute(matrix), predictions, self.contract)
         return msgspec.json.encode({"predictions": predictions}), rows.count
 
     def answer_together(self, requests: Sequence[tuple[bytes, str | None]]) -> list[tuple[bytes, int] | Exception]:
@@ -191,6 +204,29 @@ class ServedModel:
         names = [str(label) for label in self.labels] or self.contract.answer_names
         return [dict(zip(names, row, strict=True)) for row in answers.tolist()] if names else list(answers.tolist())
 
+    def contribute(self, matrix: Array) -> Array:
+        """Return what :meth:`boostlab.models.predictor.Predictor.contributions` returns.
+
+        Raises
+        ------
+        RequestError
+            If there would be too many contributions, or XGBoost cannot explain the booster.
+        """
+        outputs = max(len(name_outputs(self.contract)), 1)
+        most = max(self._max_contributions // (len(self.features) * outputs), 1)
+        if len(matrix) > most:
+            each = f"{len(self.features)} columns{f' for {outputs} outputs' if outputs > 1 else ''}"
+            raise RequestError(
+                f"The request has more than {most:,} rows, and asks for the contributions of {each}. The server computes at most "
+                f"{self._max_contributions:,} contributions per request: send fewer rows.",
+                code="REQUEST_LIMIT_EXCEEDED",
+                status=413,
+            )
+        try:
+            return sum_by_column(self.booster.contribute(matrix) if len(matrix) else np.empty(0), self.contract)
+        except BoosterError as error:
+            raise RequestError(explain_refusal(error), code="INVALID_PARAMETER_VALUE") from None
+
     def _encode_column(self, values: Values, feature: Feature) -> Array:
         if feature.type == "category":
             return to_codes(values, feature, self._positions[feature.name])
@@ -200,18 +236,19 @@ class ServedModel:
             return to_booleans(values, feature.name)
         return narrow_numbers(drop_missing(to_numbers(values, feature.name), feature), feature.name)
 
-    def _read_params(self, params: Any) -> bool:
-        """Tell whether probabilities are requested; a regression model has no parameters and ignores them."""
-        if self.contract.task == "regression" or params is None:
-            return False
+    def _read_params(self, params: Any) -> set[str]:
+        """Return the names of the parameters that are true; a regression model has no probabilities and ignores them."""
+        if params is None:
+            return set()
         if not isinstance(params, dict):
             message = f"Parameters must be a dictionary. Got type '{type(params).__name__}'."
             raise RequestError(message, code="INVALID_PARAMETER_VALUE")
-        wanted = params.get("probabilities")
-        if wanted is not None and not isinstance(wanted, bool):
-            message = f"The parameter 'probabilities' takes true or false, not {quote(wanted)}."
-            raise RequestError(message, code="INVALID_PARAMETER_VALUE")
-        return bool(wanted)
+        known = ("probabilities", "contributions") if self.labels else ("contributions",)
+        for name in known:
+            if not isinstance(params.get(name), bool | None):
+                message = f"The parameter {name!r} takes true or false, not {quote(params[name])}."
+                raise RequestError(message, code="INVALID_PARAMETER_VALUE")
+        return {name for name in known if params.get(name)}
 
 
 def _read_info(folder: Path) -> ModelInfo:

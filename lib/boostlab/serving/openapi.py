@@ -11,6 +11,7 @@ from string import Template
 from typing import Any
 
 from boostlab.models.contract import Feature
+from boostlab.models.contributions import BIAS, CONTRIBUTIONS, PREDICTION, describe_unit, name_outputs
 from boostlab.serving.model import ServedModel
 from boostlab.serving.value_schemas import describe_value
 
@@ -111,8 +112,9 @@ def _describe_request(model: ServedModel) -> dict[str, Any]:
         "instances": either,
         "inputs": either,
     }
-    params = {"type": ["object", "null"], "properties": {"probabilities": {"type": ["boolean", "null"]}}}
-    more: dict[str, Any] = {"params": params if model.labels else {}}
+    flags = ["probabilities", CONTRIBUTIONS] if model.labels else [CONTRIBUTIONS]
+    params = {"type": ["object", "null"], "properties": {name: {"type": ["boolean", "null"]} for name in flags}}
+    more: dict[str, Any] = {"params": params}
     return {"oneOf": [_object({name: schema, **more}, [name]) for name, schema in formats.items()]}
 
 
@@ -128,7 +130,22 @@ def _describe_answer(model: ServedModel) -> dict[str, Any]:
     if model.labels:
         likely = {str(label): {"type": "number", "minimum": 0, "maximum": 1} for label in model.labels}
         one = {"oneOf": [{"enum": list(model.labels)}, {"type": "object", "properties": likely, "required": list(likely)}]}
-    return {"type": "object", "properties": {"predictions": {"type": "array", "items": one}}, "required": ["predictions"]}
+    items = {"anyOf": [one, _describe_explanation(model, one)]}
+    return {"type": "object", "properties": {"predictions": {"type": "array", "items": items}}, "required": ["predictions"]}
+
+
+def _describe_explanation(model: ServedModel, prediction: dict[str, Any]) -> dict[str, Any]:
+    """Describe the answer to a row with the parameter `contributions`."""
+    outputs, count, number = name_outputs(model.contract), len(model.features), {"type": "number"}
+    columns = {"type": "object", "additionalProperties": number, "minProperties": count, "maxProperties": count}
+
+    def by_output(one: dict[str, Any]) -> dict[str, Any]:
+        return _object(dict.fromkeys(outputs, one), outputs) if outputs else one
+
+    unit = describe_unit(model.booster.objective, model.contract)
+    more = {"description": f"What each column adds to the booster's margin ({unit}). With the bias they sum to it."}
+    properties = {PREDICTION: prediction, BIAS: by_output(number), CONTRIBUTIONS: by_output(columns) | more}
+    return _object(properties, list(properties))
 
 
 def _answer(meaning: str, schema: str) -> dict[str, Any]:

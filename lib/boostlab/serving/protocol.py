@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from boostlab.serving.body import CLIENT_GONE
+from boostlab.serving.body import CLIENT_GONE, SLOW
 from boostlab.serving.errors import RequestError
 from boostlab.serving.transport import BufferedTransport
 
@@ -161,8 +161,14 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._small_headers is None:
             super().on_message_complete()
             return
-        request = SmallRequest(self, self._small_headers, b"".join(self._small_body), time.perf_counter())
+        headers, body = self._small_headers, b"".join(self._small_body)
         self._small_headers = None
+        if SLOW in body:
+            super().on_headers_complete()
+            super().on_body(body)
+            super().on_message_complete()
+            return
+        request = SmallRequest(self, headers, body, time.perf_counter())
         self._is_waiting = True
         self._application.add_small(request)
 

@@ -94,7 +94,8 @@ def serve(folder: Path, settings: ServerSettings) -> int:
         keys = read_keys(settings)
         check_certificate(settings)  # each worker reads it
         whole = folder.resolve()  # if it is a link that is changed meanwhile, all files are those of one model
-        model = ServedModel(whole, threads=settings.threads, max_cells=settings.max_cells)
+        limits = {"max_cells": settings.max_cells, "max_contributions": settings.max_contributions}
+        model = ServedModel(whole, threads=settings.threads, **limits)
         gc.freeze()  # existing objects stay: workers need not scan them, and so do not copy their pages
 
         def make_app() -> App:

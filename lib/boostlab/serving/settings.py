@@ -73,6 +73,9 @@ class ServerSettings:
     rate_burst: int = _setting(20, "requests that a client may send at once, if there is such a limit", least=1)
     max_body_mb: float = _setting(16.0, "largest request body, in MB; a larger one is answered with 413", least=0.001)
     max_cells: int = _setting(10_000_000, "most cells (rows times features) in a request; more are answered with 413", least=1)
+    max_contributions: int = _setting(
+        100_000, "most contributions (rows times features times outputs) in an answer; more are answered with 413", least=1
+    )
     header_timeout_s: float = _setting(10.0, "seconds for a request's head to arrive", least=0.1)
     body_timeout_s: float = _setting(30.0, "seconds for a request's body to arrive", least=0.1)
     write_timeout_s: float = _setting(30.0, "seconds in which a client must read some of its answer", least=0.1)

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from boostlab.errors import LabError
+from boostlab.errors import LabError, locate
 from boostlab.stores.artifacts import find_files, local_folder
 from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.relocation import update_database
@@ -80,7 +80,7 @@ def backup_store(store: Store, file: Path) -> Backup:
     if file.exists():
         raise LabError(f"{file} exists, and is not overwritten. Choose another name.")
     if not file.parent.is_dir():
-        raise LabError(f"The folder {file.parent} does not exist. Make it, or choose another one.")
+        raise LabError(f"There is no folder {locate(file.parent)}. Make it, or choose another one.")
     check_reachable(store)
     draft = file.with_name(f".{file.name}.{os.urandom(4).hex()}")
     try:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from boostlab.display.markdown import format_code
 from boostlab.display.numbers import format_number
@@ -138,8 +138,14 @@ class Run:
         """Record the data set; the keys are the fields of :class:`mlflow.entities.Dataset`."""
         self._add("dataset", {**dataset, "context": "training"})
 
-    def log_figure(self, figure: Figure, name: str) -> Picture:
-        """Record a figure as ``plots/<name>.png``, and return it for display in the colours of the page."""
+    @overload
+    def log_figure(self, figure: Figure, name: str) -> Picture: ...
+    @overload
+    def log_figure(self, figure: None, name: str) -> None: ...
+    def log_figure(self, figure: Figure | None, name: str) -> Picture | None:
+        """Record a figure as ``plots/<name>.png``, and return it for display in the colours of the page; without one, None."""
+        if figure is None:
+            return None
         from boostlab.display.pictures import draw_picture  # loads matplotlib
 
         picture = draw_picture(figure)

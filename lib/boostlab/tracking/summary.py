@@ -13,6 +13,8 @@ from boostlab.errors import LabError, show_controls
 from boostlab.redaction import MASK
 from boostlab.tracking.facts import FINDINGS_TAG, RunFacts
 
+SPREADS = ("_std", "_low", "_high")  # ends of the names of metrics that say how sure another one is: only the run lists them
+
 if TYPE_CHECKING:
     from boostlab.tracking.journal import Journal
     from boostlab.tracking.owner import Owner
@@ -46,7 +48,7 @@ def describe_outcome(facts: RunFacts, results: Results, *, status: str, reason: 
     start = f" while this runs: {facts.ui.command}" if facts.ui.command else ""
     lines = [
         f"Run {facts.run_name}: {status} after {time.time() - facts.start_time / 1000:.1f} s. {reason}".rstrip(),
-        *(f"  {name:<27} {value:.6g}" for name, value in results.metrics.items()),
+        *(f"  {name:<27} {value:.6g}" for name, value in results.metrics.items() if not name.endswith(SPREADS)),
         *(f"  finding: {' '.join(text.split())}" for text in findings),
         *(f"  registered as {name} version {version}" for name, version in results.versions),
         f"  experiment {facts.experiment}, run {facts.run_id}",

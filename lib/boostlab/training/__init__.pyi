@@ -1,7 +1,6 @@
+from .cross_validation import cross_validate as cross_validate
+from .final_model import make_final_model as make_final_model
 from .fit import fit_booster as fit_booster
-from .plots import (
-    plot_importance as plot_importance,
-    plot_learning_curves as plot_learning_curves,
-    plot_target as plot_target,
-)
+from .fold_plots import plot_folds as plot_folds
+from .plots import plot_learning_curves as plot_learning_curves, plot_target as plot_target
 from .settings import Train as Train

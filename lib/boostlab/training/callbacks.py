@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import xgboost as xgb
@@ -14,6 +16,25 @@ from boostlab.errors import TrainingError
 from boostlab.evaluation.metrics import score_metric
 from boostlab.models.answers import to_answers
 from boostlab.models.contract import Contract
+from boostlab.signals import sigint_noted
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What is noted while boosters are trained, in this thread and in others."""
+
+    warned: list[warnings.WarningMessage]  #: XGBoost's warnings
+    stop: threading.Event  #: set by an interrupt (SIGINT)
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Note warnings and an interrupt, and pass on the warnings in the end: both belong to the process, and not to a thread."""
+    with warnings.catch_warnings(record=True) as warned, sigint_noted() as stop:
+        warnings.simplefilter("always")
+        yield Watch(warned, stop)
+    for warning in warned:
+        warnings.warn(warning.message, warning.category, stacklevel=3)
 
 
 class Scorer(xgb.callback.TrainingCallback):

@@ -107,8 +107,13 @@ def _names(text: str, label: Label) -> bool:
         return False
 
 
-def weigh_classes(part: Part, labels: Sequence[Label]) -> Part:
-    """Return a part in which each class has the same weight, and the mean weight stays: that of a row times that of its class."""
+def weigh_classes(part: Part, labels: Sequence[Label], settings: Train) -> Part:
+    """Return a part to learn from: with `class_weight` balanced, each class has the same weight there, and the mean weight stays.
+
+    The weight of a row is then its own times that of its class.
+    """
+    if settings.class_weight == "none":
+        return part
     codes = encode_labels(part.target, labels)
     own = np.ones(len(part), np.float32) if part.weight is None else part.weight
     counts = np.bincount(codes, weights=own, minlength=len(labels))

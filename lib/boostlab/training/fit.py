@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,8 @@ from boostlab.data.table import encode_labels
 from boostlab.errors import DataError, TrainingError
 from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Contract
-from boostlab.models.predictor import Predictor, encode_rows, input_names, input_types, safe_names
-from boostlab.signals import sigint_noted
-from boostlab.training.callbacks import Refuser, Scorer, Stopper
+from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
+from boostlab.training.callbacks import Refuser, Scorer, Stopper, Watch, watched
 from boostlab.training.choice import (
     NATIVE_METRICS,
     check_targets,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEW_ROUNDS = 50  # with a best round below it, trees are worth more when each adds less
+Array = np.ndarray[Any, Any]
 TREE_BOOSTERS = ("gbtree", "dart")
 
 
@@ -60,10 +61,6 @@ class Fit:
         """Return the final metrics that the run records; ``best_valid_<metric>`` is the model's own, and ranks runs."""
         best_valid = self.curves[f"valid_{self.metric}"][self.best_iteration]
         return {"best_iteration": self.best_iteration, "fit_time_s": self.fit_time_s, f"best_valid_{self.metric}": best_valid}
-
-    def rank_features(self) -> dict[str, float]:
-        """Return the mean gain of each feature's splits: see :func:`rank_features`."""
-        return rank_features(self.predictor)
 
     def tags(self) -> dict[str, str]:
         """Return the objective, the metric and the ending as tags of the run."""
@@ -91,11 +88,16 @@ class Fit:
         TrainingError
             If that part has too few rows, or no threshold meets the floor.
         """
-        contract, part = self.predictor.contract, split.valid
         if not settings.has_decision:
             return self
-        raw = np.concatenate([self.predictor.answers(frame) for frame in part.batches(contract.names)])
-        contract, decision = decide(contract, encode_labels(part.target, contract.labels), raw, part.weight, settings=settings)
+        names, part = self.predictor.contract.names, split.valid
+        raw = np.concatenate([self.predictor.answers(frame) for frame in part.batches(names)])
+        return self.decide_on(part, raw, settings)
+
+    def decide_on(self, part: Part, raw: Array, settings: Train) -> Fit:
+        """Return the fit whose model decides as the settings ask, chosen on rows with the booster's own probabilities of them."""
+        true = encode_labels(part.target, self.predictor.contract.labels)
+        contract, decision = decide(self.predictor.contract, true, raw, part.weight, settings=settings)
         return replace(self, predictor=Predictor(self.predictor.booster, contract), decision=decision)
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -113,6 +115,7 @@ def fit_booster(
     settings: Train,
     *,
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
+    watch: Watch | None = None,
 ) -> Fit:
     """Train on the training part and watch the validation part; the test part is not used.
 
@@ -125,6 +128,8 @@ def fit_booster(
         Profiles of the columns; their features are the model's.
     callbacks : sequence of xgboost.callback.TrainingCallback
         Called after each round.
+    watch : Watch, optional
+        Given where several trainings run at once, after one with the same parameters.
 
     Raises
     ------
@@ -134,65 +139,61 @@ def fit_booster(
     DataError
         If the target has a value that the objective or the metric does not take.
     """
-    objective, contract = _make_contract(split, columns, settings)
+    objective, contract = make_contract(split.train, columns, settings)
     check_targets(split, objective, contract.metric)
-    params = _make_params(settings, objective, contract)
-    try:
-        learned = weigh_classes(split.train, contract.labels) if settings.class_weight == "balanced" else split.train
-        train = _to_matrix(learned, contract, params)
-        _configure(params, train)
-        valid = _to_matrix(split.valid, contract, params, like=train)
+    params = make_params(settings, objective, contract)
+    with nullcontext(watch) if watch else watched() as noted, refusals():
+        train = make_matrix(weigh_classes(split.train, contract.labels, settings), contract, params)
+        if not watch:  # else these parameters were read before
+            _configure(params, train)
+        valid = make_matrix(split.valid, contract, params, like=train)
         scorer = Scorer({"train": train, "valid": valid}, contract, params.get("eval_metric"))
         patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
         enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
-        with warnings.catch_warnings(record=True) as warned, sigint_noted() as stop:
-            warnings.simplefilter("always")
-            booster = xgb.train(
-                params,
-                train,
-                num_boost_round=settings.num_boost_round,
-                evals=[(train, "train"), (valid, "valid")],
-                evals_result=history,
-                verbose_eval=False,
-                # after one that stops, no other is called
-                callbacks=[Refuser(warned), scorer, *callbacks, *enough, Stopper(stop)],
-            )
+        booster = xgb.train(
+            params,
+            train,
+            num_boost_round=settings.num_boost_round,
+            evals=[(train, "train"), (valid, "valid")],
+            evals_result=history,
+            verbose_eval=False,
+            # after one that stops, no other is called
+            callbacks=[Refuser(noted.warned), scorer, *callbacks, *enough, Stopper(noted.stop)],
+        )
         fit_time_s = time.perf_counter() - started
-        for warning in warned:  # pass on the warnings that are not errors
-            warnings.warn(warning.message, warning.category, stacklevel=2)
-    except xgb.core.XGBoostError as error:
-        raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
     done, is_dart = booster.num_boosted_rounds(), params.get("booster") == "dart"
     best = booster.best_iteration if patience and not is_dart else done - 1
     curves = {f"{part}_{contract.metric}": lines[contract.metric] for part, lines in history.items()}
-    ending = _describe_ending(done, best, by_hand=stop.is_set(), early=done < settings.num_boost_round, is_dart=is_dart)
+    by_hand = noted.stop.is_set()
+    ending = _describe_ending(done, best, by_hand=by_hand, early=done < settings.num_boost_round, is_dart=is_dart)
     return Fit(Predictor(booster[: best + 1], contract), curves, contract.metric, best, fit_time_s, ending, objective)
 
 
-def rank_features(predictor: Predictor) -> dict[str, float]:
-    """Return the mean gain of each feature's splits, largest first; 0 for a feature without splits."""
-    gain = predictor.booster.get_score(importance_type="gain")
-    features = predictor.contract.features
-    names = zip(input_names(features), safe_names(features), strict=True)
-    scores = {name: float(_average(gain.get(safe, 0.0))) for name, safe in names}
-    return dict(sorted(scores.items(), key=lambda item: -item[1]))
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn an error of XGBoost into a TrainingError with its first line."""
+    try:
+        yield
+    except xgb.core.XGBoostError as error:
+        raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
 
 
-def _make_contract(split: Split, columns: Columns, settings: Train) -> tuple[ObjectiveName, Contract]:
-    task = split.train.table.task
+def make_contract(train: Part, columns: Columns, settings: Train) -> tuple[ObjectiveName, Contract]:
+    """Return the objective, and the contract of a model that learns from a part."""
+    task = train.table.task
     if task == "regression" and settings.requested_decisions:
         name, value = next(iter(settings.requested_decisions.items()))
         raise TrainingError(f"{name} = {value!r} is for classification, and the target is a quantity. Leave it out.")
-    labels = order_classes(split.train.target, settings) if task == "classification" else []
+    labels = order_classes(train.target, settings) if task == "classification" else []
     kind: Kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
     objective = choose_objective(settings, kind)
     metric, quantiles = choose_metric(settings, objective), tuple(sorted(settings.quantiles))
     return objective, Contract(task, tuple(labels), columns.features, settings.device, metric, quantiles)
 
 
-def _make_params(settings: Train, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
+def make_params(settings: Train, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
     """Return the parameters of XGBoost; `eval_metric` is absent if XGBoost does not have the metric."""
     params = settings.booster_params() | {"objective": objective}
     booster = params.get("booster", "gbtree")
@@ -207,7 +208,7 @@ def _make_params(settings: Train, objective: ObjectiveName, contract: Contract) 
     return params | ({"eval_metric": native} if native else {"disable_default_eval_metric": 1})
 
 
-def _to_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
+def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
     """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others."""
     features, labels = contract.features, contract.labels
     facts: dict[str, Any] = {
@@ -253,10 +254,6 @@ def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool, is_dar
     if by_hand:
         return f"Stopped by hand after round {done}: the rounds so far are kept. {kept}"
     return f"Stopped early after round {done}. {kept}" if early else f"All {done} rounds are done. {kept}"
-
-
-def _average(value: float | list[float]) -> float:
-    return sum(value) / len(value) if isinstance(value, list) else value
 
 
 def _first_line(error: Exception) -> str:

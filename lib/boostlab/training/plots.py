@@ -1,11 +1,10 @@
-"""Figures of a training: the target, the learning curves and the features' gain.
+"""Figures of a training: the target and the learning curves.
 
 Each function draws into `axes`, or into a new figure, and returns the figure. Rows count by their weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from boostlab.training.threshold import ThresholdCurve
 
 Array = np.ndarray[Any, Any]
-MOST_BARS = 20
 MOST_POINTS = 500  # of a curve over thresholds
 
 
@@ -92,14 +90,3 @@ def plot_threshold(curve: ThresholdCurve, *, positive: str) -> Figure:
             panels["c"], f"Cost {cost} per row", x=f"least probability of {name}", y="mean cost of a row", labels=([], [])
         )
     return finish_axes(panels["r"], title, x=f"least probability of {name}", y="rate on the validation rows")
-
-
-def plot_importance(gain: Mapping[str, float], *, axes: Axes | None = None) -> Figure:
-    """Draw the features' mean gain as bars, the largest on top, at most 20 bars."""
-    shown = sorted(gain.items(), key=lambda item: item[1])[-MOST_BARS:]
-    axes = axes or make_axes(1.2 + 0.26 * len(shown))
-    axes.barh(range(len(shown)), [value for _, value in shown], color=BLUE)
-    axes.set_yticks(range(len(shown)), [shorten_label(name) for name, _ in shown])
-    axes.grid(visible=False, axis="y")
-    title = f"Feature importance: the largest {len(shown)} of {len(gain)}" if len(shown) < len(gain) else "Feature importance"
-    return finish_axes(axes, title, x="mean gain of the splits that use it (loss)")

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from boostlab.data.settings import Dataset, Seed, SplitSettings, TableSettings
+from boostlab.data.settings import Dataset, FoldSettings, Seed, TableSettings
 from boostlab.models.contract import Task
 from boostlab.notebook.settings import LOG, Count, ModelName, Settings, Tracked
 from boostlab.training.decision_settings import DecisionSettings
@@ -115,10 +115,22 @@ class Hyperparameters(Settings):
         return named | self.xgb_params
 
 
-class Train(Tracked, TableSettings, SplitSettings, Hyperparameters, DecisionSettings):
+class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSettings):
     """The parameters of ``train.ipynb``."""
 
+    final_model: Literal["best", "all_rows", "folds"] = "best"
     register_as: ModelName
+
+    @model_validator(mode="after")
+    def _folds_judge_the_final_model(self) -> Self:
+        if self.final_model != "best" and not self.folds:
+            raise ValueError(f"final_model = {self.final_model} needs folds, which judge it: set -p folds 5.")
+        return self
+
+    @property
+    def is_refitted(self) -> bool:
+        """Whether the final model has learned from all rows, so that the test part judges another model."""
+        return self.final_model != "best"
 
     @property
     def requested_task(self) -> Literal["auto", Task]:

@@ -18,7 +18,7 @@ from typing import Any
 import ipywidgets
 import nbformat
 
-from boostlab.errors import LabError
+from boostlab.errors import LabError, locate
 from boostlab.execution import jobs
 from boostlab.notebook.document import is_lab_notebook, is_scratch
 from boostlab.notebook.parameters import find_schema, read_parameters, refuse_unknown, to_text
@@ -251,7 +251,7 @@ def _find_notebook(given: str | Path) -> Path:
     known = find_project(here.resolve()) / "notebooks" / here
     path = here if here.is_file() else known
     if not path.is_file():
-        raise LabError(f"There is no notebook {str(given)!r}, neither here nor in {known.parent}. Give the path of a notebook.")
+        raise LabError(f"There is no notebook {locate(here)} or {locate(known)}. Give the path of a notebook.")
     if not is_lab_notebook(nbformat.read(path, as_version=4)):
         raise LabError(f"{path} is not a boostlab notebook: its metadata has no key 'boostlab'. Give the path of one that is.")
     return path.resolve()

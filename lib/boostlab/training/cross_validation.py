@@ -1,0 +1,207 @@
+"""Cross-validation: a model for each fold, and the answers to all rows by models that do not know them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from boostlab.data.columns import Columns, profile_columns
+from boostlab.data.folds import split_folds, use_all_rows
+from boostlab.data.splits import Part, Split
+from boostlab.data.table import Table
+from boostlab.display.numbers import format_number
+from boostlab.display.progress import StepProgress
+from boostlab.evaluation.metrics import UNITS, Evaluation, evaluate_test
+from boostlab.training.callbacks import Watch, watched
+from boostlab.training.fit import Fit, fit_booster
+from boostlab.training.settings import Train
+
+ALPHA = 0.025  # on each side of an interval
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A model, and what it answers to the rows of its fold."""
+
+    split: Split
+    fit: Fit
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric over the folds."""
+
+    mean: float
+    deviation: float  #: the standard deviation between folds
+    low: float  #: lower end of the interval of the mean, of 95 %
+    high: float  #: its upper end
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The folds' models and metrics; no folds if none were requested."""
+
+    folds: tuple[Fold, ...] = ()
+    repeats: int = 1
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """The metrics of each fold: a row for each fold, a column for each metric that all folds define."""
+        table = pd.DataFrame([fold.evaluation.scores for fold in self.folds]).dropna(axis="columns")
+        return table.rename_axis(index="fold")
+
+    @cached_property
+    def scores(self) -> dict[str, Score]:
+        """Each metric over the folds, that of the training first."""
+        if not self.folds:
+            return {}
+        known = [len(fold.split.train) + len(fold.split.valid) for fold in self.folds]
+        ratio = float(np.mean([len(fold.split.test) / count for fold, count in zip(self.folds, known, strict=True)]))
+        return {str(name): summarise(self.values[name].to_numpy(), ratio=ratio) for name in self.values}
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures that the run records: ``cv_rmse``, ``cv_rmse_std``, ``cv_rmse_low`` and ``cv_rmse_high``."""
+        named = {name: {"": s.mean, "_std": s.deviation, "_low": s.low, "_high": s.high} for name, s in self.scores.items()}
+        return {f"cv_{name}{ending}": value for name, figures in named.items() for ending, value in figures.items()}
+
+    def curves(self) -> dict[str, list[float]]:
+        """Return what the run records per fold: ``fold_rmse`` with a value per fold, ``fold_1_valid_rmse`` with one per round."""
+        by_fold = {f"fold_{name}": self.values[name].tolist() for name in self.values}
+        rounds = {
+            f"fold_{number}_{name}": curve
+            for number, fold in enumerate(self.folds, 1)
+            for name, curve in fold.fit.curves.items()
+            if name.startswith("valid_")
+        }
+        return by_fold | rounds
+
+    @cached_property
+    def out_of_fold(self) -> Evaluation | None:
+        """The answers to each row by the model that does not know it, in the first repeat; None without folds.
+
+        Of a split by time, the rows of the first block have no answer.
+        """
+        if not self.folds:
+            return None
+        first = self.folds[: len(self.folds) // self.repeats]
+        rows = np.concatenate([fold.evaluation.part.rows for fold in first])
+        order = np.argsort(rows)
+        parts, answers = [fold.evaluation.part for fold in first], np.concatenate([fold.evaluation.answers for fold in first])
+        target = pd.concat([part.target for part in parts]).iloc[order]
+        weight = (
+            np.concatenate([part.weight for part in parts if part.weight is not None])[order]
+            if parts[0].weight is not None
+            else None
+        )
+        return Evaluation(Part(parts[0].table, rows[order], target, weight), first[0].evaluation.contract, answers[order], {}, {})
+
+    def describe(self) -> str:
+        """Return the result in a sentence; empty without folds."""
+        if not self.folds:
+            return ""
+        name, score = next(iter(self.scores.items()))
+        times = f", drawn {self.repeats} times" if self.repeats > 1 else ""
+        return (
+            f"Over {len(self.folds) // self.repeats} folds{times} the {name} is {format_number(score.mean)} on average, "
+            f"95 % interval {format_number(score.low)} to {format_number(score.high)}."
+        )
+
+    def tabulate(self) -> pd.DataFrame | None:
+        """Return each metric over the folds as a table for people; None without folds."""
+        if not self.folds:
+            return None
+        table = pd.DataFrame({name: vars(score) for name, score in self.scores.items()}).T
+        table.columns = pd.Index(["mean", "standard deviation", "95 % interval: from", "to"])
+        table["unit"] = [UNITS.get(str(name).partition(":")[0], "0 to 1") for name in table.index]
+        return table.rename_axis(f"metric over {len(self.folds)} folds")
+
+
+def cross_validate(table: Table, settings: Train) -> CrossValidation:
+    """Train a model for each fold with the parameters of the notebook, and evaluate it on the fold.
+
+    Each model decides about columns on its own training rows, stops by its own validation rows, and is evaluated on rows that had
+    no part in either. If the models of the folds become one model, their columns are decided on all rows, as one model has one
+    contract. Folds are trained side by side, each with its share of the cores. The result does not depend on their order.
+
+    Raises
+    ------
+    DataError
+        If the folds cannot be drawn: see :func:`boostlab.data.folds.split_folds`.
+    TrainingError
+        If XGBoost refuses the training.
+    KeyboardInterrupt
+        After an interrupt; the folds so far are dropped.
+    """
+    if not settings.folds:
+        return CrossValidation()
+    splits = split_folds(table, settings)
+    side_by_side, threads = share_cores(len(splits), settings)
+    own = settings.model_copy(update={"nthread": threads})
+    columns = profile_columns(use_all_rows(table)) if settings.final_model == "folds" else None
+    progress = StepProgress(len(splits), "folds")
+    with watched() as watch, ThreadPoolExecutor(side_by_side) as pool:
+        train: Callable[[Split], Fold] = partial(_train_fold, settings=own, columns=columns, watch=watch)
+        trained = [pool.submit(train, split) for split in splits]
+        _wait(trained, watch, progress)
+        if watch.stop.is_set():
+            raise KeyboardInterrupt("the cross-validation was interrupted")
+    return CrossValidation(tuple(future.result() for future in trained), settings.repeats)
+
+
+def summarise(values: Array, *, ratio: float) -> Score:
+    """Return mean, deviation and interval of a metric's values over folds.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_folds,)
+    ratio : float
+        The number of rows that a fold tests, as a share of those that its model knows.
+
+    Notes
+    -----
+    Folds share training rows, so their values are not independent, and the usual interval is too narrow. The variance is
+    corrected as C. Nadeau and Y. Bengio propose (Inference for the Generalization Error, Machine Learning 52, 2003): it is
+    multiplied by ``1 / n_folds + ratio`` instead of ``1 / n_folds``. The interval is that of Student's t.
+    """
+    count, mean = len(values), float(values.mean())
+    deviation = float(values.std(ddof=1))
+    error = deviation * (1 / count + ratio) ** 0.5 * float(stats.t.isf(ALPHA, count - 1))
+    return Score(mean, deviation, mean - error, mean + error)
+
+
+def share_cores(count: int, settings: Train) -> tuple[int, int]:
+    """Return how many trainings run side by side, and the threads of each: together at most the cores that this process has."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not settings.device.startswith("cpu"):
+        return 1, settings.nthread
+    side_by_side = max(1, min(count, cores // settings.nthread if settings.nthread else cores))
+    return side_by_side, settings.nthread or max(1, cores // side_by_side)
+
+
+def _train_fold(split: Split, *, settings: Train, columns: Columns | None, watch: Watch) -> Fold:
+    if watch.stop.is_set():
+        raise KeyboardInterrupt("the cross-validation was interrupted")
+    fit = fit_booster(split, columns or profile_columns(split), settings, watch=watch)
+    return Fold(split, fit, evaluate_test(fit.predictor, split))
+
+
+def _wait(trained: Sequence[Future[Any]], watch: Watch, progress: StepProgress) -> None:
+    """Show each fold that is done; after an error, let the others end with their present round."""
+    try:
+        for future in as_completed(trained):
+            future.result()
+            progress.add()
+    except BaseException:
+        watch.stop.set()
+        raise

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boostlab.comparison.jackknife import CLASSIFICATION, MOST_UNITS, REGRESSION, score_without
+from boostlab.comparison.jackknife import CLASSIFICATION, LABELS, MOST_UNITS, REGRESSION, score_without
+from boostlab.errors import LabError
 from boostlab.evaluation.metrics import score_metric
 
 DRAW = np.random.default_rng(3)
@@ -31,8 +32,12 @@ def test_scores_a_regression_as_the_evaluation_does(metric: str, size: float) ->
     assert scores[:, 0] == pytest.approx([score_metric(metric, true, answer) for answer in answers])
 
 
-@pytest.mark.parametrize("count", [2, 3, 7])
-@pytest.mark.parametrize("metric", CLASSIFICATION)
+CLASSES = [name for name in CLASSIFICATION if name != "cost"]
+
+
+@pytest.mark.parametrize(
+    ("metric", "count"), [*((name, count) for name in CLASSES for count in (2, 3, 7)), ("cost:1-10", 2), ("cost:1-0", 2)]
+)
 def test_scores_classes_as_the_evaluation_does(metric: str, count: int) -> None:
     true, answers = classes(300, count)
     (scores,) = score_without(true, [answers], metric=metric, labels=count)
@@ -42,7 +47,7 @@ def test_scores_classes_as_the_evaluation_does(metric: str, count: int) -> None:
     assert len(scores) == 301 and np.isclose(scores[1:], without_first, rtol=1e-9).any()
 
 
-@pytest.mark.parametrize("metric", [*NUMBERS, *CLASSIFICATION])
+@pytest.mark.parametrize("metric", [*NUMBERS, *CLASSES])
 def test_a_row_that_counts_twice_is_as_two_rows(metric: str) -> None:
     twice = np.arange(60) < 20
     if metric in NUMBERS:
@@ -56,6 +61,23 @@ def test_a_row_that_counts_twice_is_as_two_rows(metric: str) -> None:
     (plain,) = score_without(doubled[0], [doubled[1]], metric=metric, labels=count, groups=groups)
 
     assert sorted(weighted) == pytest.approx(sorted(plain))
+
+
+@pytest.mark.parametrize("metric", LABELS)
+def test_judges_the_classes_that_a_model_chose(metric: str) -> None:
+    true, answers = classes(200, 2)
+    name, predicted = "cost:1-10" if metric == "cost" else metric, (answers[:, 1] >= 0.2).astype(int)
+    scores = score_without(true, [answers] * 2, metric=name, labels=2, predicted=[predicted, true])
+
+    certain = np.eye(2)[predicted]
+    assert scores[0, 0] == pytest.approx(score_metric(name, true, certain)) != score_metric(name, true, answers)
+    assert scores[1] == pytest.approx(0.0 if metric == "cost" else 1.0)
+
+
+@pytest.mark.parametrize("metric", ["f1:0.5", "cost", "cost:1", "cost:a-b"])
+def test_refuses_a_name_without_the_numbers_of_its_formula(metric: str) -> None:
+    with pytest.raises(LabError, match=f"No metric '{metric}'. A name holds the numbers of its formula"):
+        score_without(np.array([0, 1]), [np.full((2, 2), 0.5)], metric=metric, labels=2)
 
 
 def test_leaves_out_whole_groups() -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 import xgboost as xgb
 
+from boostlab.comparison.paired import compare_pair
 from boostlab.comparison.rows import check_same_target, have_same_rows, pair_predictor, pair_rows
 from boostlab.data.digest import hash_table
 from boostlab.errors import ColumnsError, LabError
@@ -66,6 +67,20 @@ def test_brings_classes_into_one_order() -> None:
 
     assert found.labels == ["y", "n"]
     assert found.champion.tolist() == old.answers[:, ::-1].tolist()
+
+
+def test_each_model_is_judged_by_its_own_threshold_whichever_class_is_its_last() -> None:
+    new = replace(rows(range(60), labels=("no", "yes")), threshold=0.8)  # the probabilities are 0.25 and 0.75
+    old = replace(rows(range(60), labels=("yes", "no")), threshold=0.2)  # each row is "no"
+    pair = pair_rows(replace(old, target=new.target), new)
+
+    assert pair.predicted is not None
+    assert [chosen.tolist() for chosen in pair.predicted] == [[0] * 60, [0] * 60]
+    assert compare_pair(pair, metric="accuracy").challenger == 0.5
+    usual = pair_rows(replace(old, target=new.target, threshold=None), replace(new, threshold=None))
+    assert compare_pair(usual, metric="accuracy").challenger == 1.0 != compare_pair(usual, metric="accuracy").champion
+    again = pair_predictor(predictor(labels=("yes", "no")), new, seen=learned([]), role="champion")
+    assert again.predicted is not None and again.predicted[1].tolist() == [0] * 60 and set(again.predicted[0]) == {0, 1}
 
 
 def test_says_that_no_row_was_held_out_by_both() -> None:

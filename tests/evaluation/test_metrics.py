@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xgboost as xgb
+from sklearn import metrics
 
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Roles, Table
@@ -15,12 +16,14 @@ from boostlab.evaluation.metrics import (
     Evaluation,
     evaluate_test,
     is_higher_better,
+    score_intervals,
     score_metric,
 )
 from boostlab.models.contract import Contract, Feature, Task
 from boostlab.models.predictor import Predictor
 
 CLASSES = "log_loss accuracy balanced_accuracy f1 roc_auc"
+NEW = "brier mcc average_precision"
 
 
 def part(values: list[Any], weight: list[float] | None = None) -> Part:
@@ -76,9 +79,71 @@ def test_a_row_of_weight_two_counts_as_two_rows(classes: int) -> None:
     probabilities = draw.dirichlet(np.ones(classes), 40)
     twice = np.repeat(np.arange(40), weight)
 
-    assert scores(CLASSES, list(true), probabilities, list(weight)) == pytest.approx(
-        scores(CLASSES, list(true[twice]), probabilities[twice])
+    names = f"{CLASSES} {NEW}" + (" recall_at_precision:0.6 precision_at_recall:0.7 cost:1-3" if classes == 2 else "")
+    assert scores(names, list(true), probabilities, list(weight)) == pytest.approx(
+        scores(names, list(true[twice]), probabilities[twice])
     )
+
+
+def draw_answers(classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return true classes, probabilities with many ties, and weights, of which some are 0."""
+    draw = np.random.default_rng(classes)
+    true = np.append(np.arange(classes), draw.integers(0, classes, 200))
+    return true, np.round(draw.dirichlet(np.ones(classes), len(true)), 1) + 0.01, draw.integers(0, 3, len(true)).astype(float)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scores_classes_as_scikit_learn_does(classes: int, weighted: bool) -> None:
+    true, answers, weight = draw_answers(classes)
+    likely, own = answers / answers.sum(axis=1, keepdims=True), weight if weighted else None
+    is_class, score = (true, likely[:, 1]) if classes == 2 else (np.eye(classes)[true], likely)
+    expected = {
+        "brier": metrics.brier_score_loss(true, likely, sample_weight=own, labels=range(classes)),
+        "mcc": metrics.matthews_corrcoef(true, likely.argmax(axis=1), sample_weight=own),
+        "average_precision": metrics.average_precision_score(is_class, score, sample_weight=own),
+    }
+
+    assert {name: score_metric(name, true, answers, own) for name in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("floor", [0.2, 0.5, 0.6, 1.0])
+def test_scores_a_rate_at_a_floor_of_the_other_as_the_curve_of_scikit_learn_does(floor: float, weighted: bool) -> None:
+    true, answers, weight = draw_answers(2)
+    own = weight if weighted else None
+    likely = answers / answers.sum(axis=1, keepdims=True)
+    precision, recall, _ = metrics.precision_recall_curve(true, likely[:, 1], sample_weight=own)
+
+    assert score_metric(f"recall_at_precision:{floor}", true, answers, own) == recall[precision >= floor].max()
+    assert score_metric(f"precision_at_recall:{floor}", true, answers, own) == precision[recall >= floor].max()
+
+
+def test_a_rate_at_a_floor_is_zero_if_no_threshold_reaches_it_and_no_number_without_positives() -> None:
+    second = np.array([0.9, 0.8, 0.1])
+    answers = np.column_stack([1 - second, second])
+
+    assert scores("recall_at_precision:0.9 precision_at_recall:1", [0, 1, 1], answers) == pytest.approx(
+        {"recall_at_precision:0.9": 0, "precision_at_recall:1": 2 / 3}
+    )
+    assert np.isnan(list(scores("recall_at_precision:0.9 precision_at_recall:1", [0, 0, 0], answers).values())).all()
+
+
+def test_a_single_class_has_no_correlation_and_no_area_without_positives() -> None:
+    answers = np.array([[0.9, 0.1], [0.2, 0.8]])
+
+    assert scores(NEW, [0, 0], answers) == pytest.approx(
+        {"brier": (0.01 + 0.64) / 2, "mcc": 0.0, "average_precision": np.nan}, nan_ok=True
+    )
+    assert scores("mcc average_precision", [1, 1], answers) == {"mcc": 0.0, "average_precision": 1.0}
+    three = np.array([[0.7, 0.2, 0.1], [0.2, 0.7, 0.1]])
+    assert scores("average_precision", [0, 1], three) == {"average_precision": 1.0}  # of the classes that the rows have
+
+
+def test_the_cost_of_a_row_counts_false_positives_and_false_negatives() -> None:
+    second = np.array([0.9, 0.1, 0.1, 0.8])
+
+    assert scores("cost:1-10", [0, 0, 1, 1], np.column_stack([1 - second, second])) == {"cost:1-10": 11 / 4}
 
 
 def test_classes_without_weight_do_not_count() -> None:
@@ -158,7 +223,48 @@ def test_a_model_that_knows_the_answers_has_perfect_scores(
 def test_leaves_the_area_out_where_all_rows_are_of_one_class() -> None:
     evaluation = evaluate(["a", "b"], ["a", "a"])
 
-    assert set(evaluation.scores) == {"log_loss", "accuracy", "balanced_accuracy", "f1"}
+    assert set(evaluation.scores) == {"log_loss", "brier", "calibration_error", "accuracy", "balanced_accuracy", "f1", "mcc"}
+
+
+def test_reports_how_often_the_truth_lies_between_symmetric_quantiles() -> None:
+    draw = np.random.default_rng(0)
+    true, weight = draw.normal(size=200), draw.integers(0, 3, 200).astype(float)
+    levels = (0.05, 0.1, 0.5, 0.9, 0.95, 0.97)
+    answers = np.sort(draw.normal(size=(200, 6)), axis=1)
+    found = score_intervals(true, answers, weight, quantiles=levels)
+    inside = [low <= value <= high for value, low, high in zip(true, answers[:, 1], answers[:, 3], strict=True)]
+
+    assert list(found) == ["coverage:0.05-0.95", "width:0.05-0.95", "coverage:0.1-0.9", "width:0.1-0.9"]
+    assert found["coverage:0.1-0.9"] == pytest.approx(np.average(inside, weights=weight))
+    assert found["width:0.1-0.9"] == pytest.approx(np.average(answers[:, 3] - answers[:, 1], weights=weight))
+    assert score_intervals(true, true, quantiles=(0.5,)) == score_intervals(true, answers[:, :2], quantiles=(0.1, 0.8)) == {}
+
+
+def test_shows_the_coverage_next_to_the_nominal_one() -> None:
+    answers = np.array([[0.0, 2.0], [3.0, 5.0]])
+    names = score_intervals(np.array([1.0, 2.0]), answers, quantiles=(0.1, 0.9))
+    contract = Contract("regression", (), (), metric="pinball:0.1-0.9", quantiles=(0.1, 0.9))
+    table = Evaluation(part([1.0, 2.0]), contract, answers, names, names).tabulate()
+
+    assert (table.loc["coverage:0.1-0.9", "model"], table.loc["coverage:0.1-0.9", "unit"]) == (0.5, "0 to 1; nominal 0.8")
+    assert table.loc["width:0.1-0.9", "unit"] == "unit of the target"
+
+
+def test_shows_the_calibration_error_with_its_interval() -> None:
+    evaluation = evaluate(["a", "b"] * 20, ["a", "b"] * 20)
+    found, recorded = evaluation.reliability, evaluation.metrics()
+
+    assert [recorded[f"test_calibration_error{end}"] for end in ("", "_low", "_high")] == [found.value, found.low, found.high]
+    unit = evaluation.tabulate().loc["calibration_error", "unit"]
+    assert unit == f"0 to 1; 95 % interval {found.low:.4f} to {found.high:.4f}"
+
+
+def test_a_threshold_decides_in_the_metrics_of_labels_alone() -> None:
+    second = np.array([0.1, 0.4, 0.6, 0.9])
+    answers, true = np.column_stack([1 - second, second]), np.array([0, 1, 1, 1])
+
+    assert [score_metric("accuracy", true, answers, threshold=value) for value in (None, 0.4, 0.95)] == [0.75, 1.0, 0.25]
+    assert score_metric("brier", true, answers, threshold=0.4) == score_metric("brier", true, answers)
 
 
 def test_tabulates_model_and_constant_with_units() -> None:
@@ -219,6 +325,11 @@ def test_finds_a_model_that_does_not_beat_the_constant(
         ("test_pinball:0.1-0.9", False),
         ("valid_tweedie_deviance:1.5", False),
         ("valid_logloss", False),
+        ("test_brier", False),
+        ("test_mcc", True),
+        ("baseline_average_precision", True),
+        ("test_recall_at_precision:0.9", True),
+        ("test_cost:1-10", False),
     ],
 )
 def test_each_metric_has_a_direction(metric: str, higher: bool) -> None:

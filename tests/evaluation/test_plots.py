@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +102,30 @@ def test_draws_curves_of_the_second_of_two_classes() -> None:
         assert [text.get_text() for text in ticks] == ["no", "yes"]
 
 
+def test_draws_how_often_probabilities_come_true_and_how_many_rows_have_them() -> None:
+    second = np.array([0.12, 0.14, 0.93, 0.95])
+    answers = np.column_stack([1 - second, second])
+    evaluation = make_evaluation(["no", "yes", "yes", "yes"], answers, ("no", "yes"))
+    axes = class_plots.plot_reliability(evaluation).axes[0]
+    bars: Any = axes.patches[0]
+
+    assert np.asarray(axes.lines[1].get_xydata()) == pytest.approx(np.array([[0.13, 0.5], [0.94, 1.0]]))
+    assert bars.get_data()[0].tolist() == [0, 0.5, 0, 0, 0, 0, 0, 0, 0, 0.5]
+    error = evaluation.reliability
+    assert title(axes).replace("\n", " ") == f"Calibration error {error.value:.3f} ({error.low:.3f} to {error.high:.3f})"
+    assert error.value == pytest.approx((0.37 + 0.06) / 2)
+    assert axes.get_xlabel() == "probability of yes" and legend(axes) == ["share of rows", "came true"]
+
+
+def test_confusion_counts_the_classes_that_the_threshold_gives() -> None:
+    second = np.array([0.1, 0.4, 0.6, 0.9])
+    made = make_evaluation(["no", "no", "yes", "yes"], np.column_stack([1 - second, second]), ("no", "yes"))
+    low = replace(made, contract=replace(made.contract, threshold=0.3))
+
+    assert [text.get_text() for text in class_plots.plot_confusion(made).axes[0].texts] == ["2", "2"]
+    assert [text.get_text() for text in class_plots.plot_confusion(low).axes[0].texts] == ["1", "1", "2"]
+
+
 def test_the_curves_of_many_classes_differ() -> None:
     lines = classification(10).axes[0].lines[:-1]
 
@@ -113,7 +138,7 @@ def test_writes_counts_of_at_most_twenty_classes(count: int, written: bool) -> N
 
 
 def test_the_curves_of_many_classes_share_one_legend_beside_the_confusion() -> None:
-    roc, recall, _, shared = classification(3).axes
+    roc, recall, _, shared, _ = classification(3).axes
     entry = shared.get_legend()
 
     assert roc.get_legend() is None and recall.get_legend() is None and entry is not None
@@ -129,7 +154,7 @@ def test_of_many_classes_the_curves_of_the_lowest_are_drawn_and_as_many_labels_a
     labels = tuple(f"class {number:03d}" for number in range(200))
     codes = np.arange(600) % 200
     answers = draw.random((600, 200)) + np.eye(200)[codes] * np.linspace(0, 1, 200)
-    roc, recall, confusion, shared = evaluate(
+    roc, recall, confusion, shared, _ = evaluate(
         [labels[code] for code in codes], answers / answers.sum(axis=1, keepdims=True), labels
     ).axes
 
@@ -164,6 +189,7 @@ PANELS: dict[str, Draw] = {
     "roc": lambda axes: class_plots.plot_roc(BINARY, axes=axes),
     "recall": lambda axes: class_plots.plot_precision_recall(BINARY, axes=axes),
     "confusion": lambda axes: class_plots.plot_confusion(BINARY, axes=axes),
+    "reliability": lambda axes: class_plots.plot_reliability(BINARY, axes=axes),
 }
 
 

@@ -101,6 +101,17 @@ def test_the_digest_of_a_split_is_that_of_its_rows_and_not_of_the_features(tmp_p
     assert digest not in {digest_split(split(frame, tmp_path / name, **given)) for frame, name, given in other}
 
 
+@pytest.mark.parametrize(
+    ("metric", "labels", "same"),
+    [("f1", ("a", "b"), True), ("f1", ("b", "a"), False), ("average_precision", (2, 1), False), ("log_loss", ("b", "a"), True)],
+)
+def test_figures_of_the_other_class_are_not_ranked_together(tmp_path: Path, metric: str, labels: Any, same: bool) -> None:
+    parts = split(FRAME, tmp_path / "t.csv")
+    contract = Contract("classification", labels, (), metric=metric)
+
+    assert (digest_split(parts, contract) == digest_split(parts)) == same
+
+
 def test_knows_nothing_of_a_holdout_without_hashes(tmp_path: Path) -> None:
     parts = split(FRAME, tmp_path / "t.csv")
     rows = pa.table({"a": [1.0]})

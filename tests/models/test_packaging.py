@@ -20,7 +20,7 @@ from tests.support.packages import Packaged, make_package
 from tests.support.settings import make_settings
 
 from boostlab.models.contract import Contract
-from boostlab.models.packaging import copy_model, list_requirements, state_types, write_model
+from boostlab.models.packaging import PREDICTOR_FILES, copy_model, list_requirements, state_types, write_model
 from boostlab.models.predictor import encode_rows, input_types, safe_names
 
 DATASETS = ["breast_cancer", "diabetes", "digits", "iris", "wine", "own"]
@@ -261,10 +261,7 @@ def test_a_copy_for_an_image_has_the_data_and_the_identity_of_a_model_and_the_in
 def test_names_its_code_by_what_it_says(package: Callable[[str], Packaged]) -> None:
     folder, _, _ = package("iris")
     (code,) = (folder / "code").iterdir()
-    content = b"".join(
-        (code / name).read_bytes()
-        for name in ("__init__.py", "contributions.py", "conversion.py", "dates.py", "contract.py", "booster.py", "ubjson.py")
-    )
+    content = b"".join((code / name).read_bytes() for name in ("__init__.py", *PREDICTOR_FILES[1:]))
 
     assert code.name.endswith(hashlib.sha256(content).hexdigest()[:10])
 

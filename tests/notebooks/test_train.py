@@ -29,7 +29,9 @@ pytestmark = pytest.mark.slow
 TRAIN = PROJECT / "notebooks" / "train.ipynb"
 SETS = PROJECT / "parameters" / "train"
 REGRESSION = {"rmse", "mae", "r2"}
-CLASSIFICATION = {"log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"}
+CLASSIFICATION = {"log_loss", "brier", "calibration_error", "roc_auc", "average_precision"} | {
+    *("accuracy", "balanced_accuracy", "f1", "mcc"),
+}
 FILES = {"notebook/train.ipynb", "notebook/train.html"}
 ROWS = {
     "evaluation/test_rows.parquet",
@@ -85,6 +87,7 @@ def test_trains_and_records_each_data_set(
     assert run.info.status == "FINISHED"
     assert run.data.params["eta"] and run.data.params["num_boost_round"] == "40"
     expected = {f"{part}_{name}" for part in ("test", "baseline") for name in metrics}
+    expected |= {f"test_calibration_error_{end}" for end in ("low", "high") if metrics == CLASSIFICATION}
     always = {"best_iteration", "fit_time_s", "rows", "rows_without_target"}
     assert set(run.data.metrics) == expected | always | {f"train_{curve}", f"valid_{curve}", f"best_valid_{curve}"}
     first = "rmse" if "rmse" in metrics else "log_loss"
@@ -130,12 +133,31 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
     assert (run.data.tags["boostlab.objective"], run.data.tags["boostlab.metric"]) == (objective, metric)
     assert run.data.metrics[f"test_{metric}"] < run.data.metrics[f"baseline_{metric}"]
     assert f"valid_{metric}" in run.data.metrics
+    assert ("test_coverage:0.1-0.9" in run.data.metrics) == ("test_width:0.1-0.9" in run.data.metrics) == ("0.1" in metric)
     reason = run.data.tags["boostlab.task_choice"]
     assert reason.startswith("Task: regression of 'n', because ")
     shown = [
         str(output) for cell in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for output in cell.get("outputs", [])
     ]
     assert sum(reason.partition("'n'")[2].strip() in output.replace("\\", "") for output in shown) == 2  # in Data and in Result
+
+
+def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look: Look) -> None:
+    asked = ["-p", "positive_label", "benign", "-p", "calibrate", "sigmoid", "-p", "threshold", "precision >= 0.95"]
+    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", "breast_cancer", "-p", "tracking_uri", store, *asked)
+    assert done.returncode == 0, done.stderr
+    (run,) = all_runs(look())
+    assert run.data.tags["boostlab.decision"].startswith(
+        "Probabilities are calibrated on the validation rows (sigmoid). The threshold"
+    )
+    assert 0 < run.data.metrics["threshold"] < 1 and run.data.metrics["threshold_precision"] >= 0.95
+    assert "test_recall_at_precision:0.95" in run.data.metrics
+    assert "plots/threshold.png" in artifacts(look(), run.info.run_id)
+    (output,) = run.outputs.model_outputs
+    folder = Path(look().get_logged_model(output.model_id).artifact_location.removeprefix("file:"))
+    contract = json.loads((folder / "data/model_data/contract.json").read_text())
+    assert contract["labels"] == ["malignant", "benign"] and contract["threshold"] == run.data.metrics["threshold"]
+    assert contract["calibration"]["method"] == "sigmoid"
 
 
 def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
@@ -309,6 +331,10 @@ def test_several_first_uses_at_once_work(tmp_path: Path, look: Look, monkeypatch
         (["-p", "objective", "reg:gamma", "-p", "metric", "f1"], "metric f1 does not fit objective reg:gamma. Allowed: auto, "),
         (["-p", "dataset", TRAIN], "needs a target"),
         (["-p", "split", "time"], "is for tables of your own"),
+        (
+            ["-p", "threshold", "1.5"],
+            "threshold = 1.5: out of range. Allowed: empty, a number between 0 and 1, f1, mcc, ",
+        ),
     ],
 )
 def test_refuses_before_anything_runs(

@@ -38,10 +38,10 @@ def test_imports_neither_pandas_nor_mlflow_and_little_of_boostlab(folder: Path) 
     command = [sys.executable, "-c", LEAN, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
 
-    parts = ("predictor", "contract", "booster", "ubjson", "conversion", "dates", "contributions")
+    parts = ("predictor", "answers", "contract", "booster", "ubjson", "conversion", "dates", "contributions")
     models = {f"boostlab.models.{name}" for name in parts}
     allowed = {"boostlab.errors", "boostlab.models", *models}
-    assert {"boostlab.errors", "boostlab.models.predictor"} <= set(done.stdout.split()) <= allowed, done.stderr
+    assert {"boostlab.errors", "boostlab.models.answers"} <= set(done.stdout.split()) <= allowed, done.stderr
 
 
 def test_answers_503_when_there_are_too_many_connections(folder: Path) -> None:

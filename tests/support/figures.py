@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tests.support.settings import make_settings
 
 from boostlab.comparison import plots as comparison
 from boostlab.comparison.paired import Difference
@@ -31,7 +32,8 @@ from boostlab.registry.plots import plot_timeline
 from boostlab.registry.view import ModelView
 from boostlab.scoring.drift import plot_drift
 from boostlab.training.fit import Fit
-from boostlab.training.plots import plot_learning_curves, plot_target
+from boostlab.training.plots import plot_learning_curves, plot_target, plot_threshold
+from boostlab.training.threshold import choose_threshold
 
 LONG = "an uncommonly long name of a column or class $x_{$ "
 CURVES = {"train_rmse": [3.0, 2.0, 1.0, 0.5], "valid_rmse": [3.0, 2.0, 2.5, 2.75]}
@@ -128,6 +130,26 @@ def plot_classes(count: int, prefix: str = "class ", rows: int = 6) -> Figure:
     return plot_test(make_evaluation([labels[code] for code in codes], answers / answers.sum(axis=1, keepdims=True), labels))
 
 
+def draw_rare(rows: int = 4000) -> tuple[np.ndarray, np.ndarray]:
+    """Return which rows are of a rare class, and honest probabilities of it."""
+    draw = np.random.default_rng(0)
+    likely = draw.beta(0.3, 12, rows)
+    return draw.random(rows) < likely, likely
+
+
+def plot_rare_class() -> Figure:
+    true, likely = draw_rare()
+    target = [("no", "fraud")[is_fraud] for is_fraud in true.astype(int)]
+    return plot_test(make_evaluation(target, np.column_stack([1 - likely, likely]), ("no", "fraud")))
+
+
+def plot_rare_threshold(rule: str, positive: str = "fraud") -> Figure:
+    true, likely = draw_rare()
+    costs = {"cost_false_negative": 20.0} if rule == "cost" else {}
+    settings = make_settings(dataset="breast_cancer", threshold=rule, **costs)
+    return plot_threshold(choose_threshold(true.astype(int), likely, settings=settings), positive=positive)
+
+
 def plot_rounds(rounds: int) -> Figure:
     fall = np.exp(-np.arange(rounds) / 30)
     curves = {"train_rmse": [*(40 + 40 * fall)], "valid_rmse": [*(55 + 30 * fall)]}
@@ -175,6 +197,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "ten_classes": lambda: plot_classes(10),
     "twenty_long_classes": lambda: plot_classes(20, LONG),
     "two_hundred_classes": lambda: plot_classes(200),
+    "rare_class": plot_rare_class,
+    "threshold": lambda: plot_rare_threshold("recall >= 0.8"),
+    "threshold_by_cost": lambda: plot_rare_threshold("cost", LONG),
     "spread": lambda: comparison.plot_spread({"eta 0.1": [1.0, 3.0], LONG * 3: [2.0], "$": [2.5]}, metric="test_rmse"),
     "parallel_coordinates": lambda: comparison.plot_parallel(VARYING, VALUES, metric="test_rmse"),
     "hyperparameters": lambda: comparison.plot_parameters(VARYING, VALUES, metric="test_rmse"),

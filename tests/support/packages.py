@@ -78,7 +78,7 @@ def make_package(settings: Train, folder: Path) -> Packaged:
 
     table = load_table(settings)
     split = split_table(table, settings)
-    fit = fit_booster(split, profile_columns(split), settings)
+    fit = fit_booster(split, profile_columns(split), settings).decide(split, settings)
     fit = make_final_model(fit, cross_validate(table, settings), table, settings)
     write_model(fit.predictor, split.train.head(5), folder / "parts")
     package_model(folder / "parts", folder / "model", mlflow_model=Model())

@@ -409,7 +409,7 @@ def test_refuses_cuda_where_there_is_no_gpu(splits: dict[str, Split]) -> None:
         ),
         ("binary", {"objective": "multi:softprob"}, "does not fit this binary target. Allowed: auto, binary:logistic."),
         ("multiclass", {"objective": "binary:logistic"}, "does not fit this multiclass target. Allowed: auto, multi:softprob."),
-        ("binary", {"metric": "rmse"}, "metric rmse does not fit objective binary:logistic. Allowed: auto, log_loss, roc_auc, "),
+        ("binary", {"metric": "rmse"}, "metric rmse does not fit objective binary:logistic. Allowed: auto, log_loss, brier, "),
         (
             "regression",
             {"metric": "f1"},

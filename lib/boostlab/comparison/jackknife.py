@@ -7,16 +7,18 @@ The metrics are those of :mod:`boostlab.evaluation.metrics`; on all rows, both m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from boostlab.evaluation.losses import LOSSES, find_loss
+from boostlab.evaluation.losses import LOSSES, explain_name, find_loss, read_name
 
 Array = np.ndarray[Any, Any]
 Score = Callable[[Array], Array]  # counts of shape (n_rows, n_samples) in, a value per sample out
 
 BLOCK_CELLS = 400_000  # counts held at once: they fit into a processor's cache
+TINY = 1e-12  # a product of shares below it is 0, up to rounding
 MOST_UNITS = 400  # more rows or groups are left out several at a time
 
 
@@ -28,6 +30,7 @@ def score_without(
     labels: int = 0,
     weight: Array | None = None,
     groups: Array | None = None,
+    predicted: Sequence[Array] | None = None,
 ) -> Array:
     """Return a metric of several models on the same rows: on all rows, and without each row or group.
 
@@ -41,6 +44,8 @@ def score_without(
         The number of classes.
     weight, groups : ndarray of shape (n_rows,), optional
         Rows with the same value in `groups` are left out together.
+    predicted : sequence of ndarray of shape (n_rows,), optional
+        The position of the class that each model chose; without it, the most probable one.
 
     Returns
     -------
@@ -52,7 +57,8 @@ def score_without(
         scores = [_score_numbers(metric, true, answer.astype(float)) for answer in answers]
     else:
         members = true == np.arange(labels)[:, np.newaxis]
-        scores = [CLASSIFICATION[metric](members, answer / answer.sum(axis=1, keepdims=True)) for answer in answers]
+        chosen = predicted or [answer.argmax(axis=1) for answer in answers]
+        scores = [_score_classes(metric, members, *each) for each in zip(answers, chosen, strict=True)]
     found = []
     with np.errstate(divide="ignore", invalid="ignore"):
         for counts in _leave_out(np.arange(len(true)) if groups is None else groups):
@@ -91,32 +97,63 @@ def _r2(true: Array, predicted: Array) -> Score:
     return lambda counts: 1 - error(counts) / (second(counts) - first(counts) ** 2)
 
 
+def _score_classes(metric: str, members: Array, probabilities: Array, predicted: Array) -> Score:
+    name, numbers = read_name(metric)
+    try:
+        if name in LABELS:
+            return LABELS[name](members, predicted == np.arange(len(members))[:, np.newaxis], *numbers)
+        return PROBABILITIES[name](members, probabilities / probabilities.sum(axis=1, keepdims=True), *numbers)
+    except TypeError:
+        raise explain_name(metric) from None
+
+
 def _log_loss(members: Array, probabilities: Array) -> Score:
     tiny = np.finfo(probabilities.dtype).eps
     return _mean(-np.log(np.clip(probabilities.T[members.argmax(axis=0), np.arange(len(probabilities))], tiny, 1 - tiny)))
 
 
-def _accuracy(members: Array, probabilities: Array) -> Score:
-    return _mean((members.argmax(axis=0) == probabilities.argmax(axis=1)).astype(float))
+def _brier(members: Array, probabilities: Array) -> Score:
+    return _mean(((probabilities - members.T) ** 2).sum(axis=1) / (2 if len(members) == 2 else 1))
 
 
-def _balanced_accuracy(members: Array, probabilities: Array) -> Score:
-    hits, sizes = (members & _chosen(probabilities)).astype(float), members.astype(float)
+def _accuracy(members: Array, chosen: Array) -> Score:
+    return _mean((members & chosen).any(axis=0).astype(float))
+
+
+def _balanced_accuracy(members: Array, chosen: Array) -> Score:
+    hits, sizes = (members & chosen).astype(float), members.astype(float)
     return lambda counts: _mean_of_defined(hits @ counts / (sizes @ counts))
 
 
-def _f1(members: Array, probabilities: Array) -> Score:
-    chosen = _chosen(probabilities)
+def _f1(members: Array, chosen: Array) -> Score:
     hits, sizes = (members & chosen).astype(float), members.astype(float) + chosen
     if len(members) == 2:  # of the second class
         return lambda counts: np.nan_to_num(2 * (hits[1] @ counts) / (sizes[1] @ counts))
     return lambda counts: _mean_of_defined(2 * (hits @ counts) / (sizes @ counts))
 
 
-def _roc_auc(members: Array, probabilities: Array) -> Score:
+def _mcc(members: Array, chosen: Array) -> Score:
+    """Return Gorodkin's correlation of classes, which is Matthews' of two (J. Gorodkin, 2004)."""
+    hits = (members & chosen).any(axis=0).astype(float)
+
+    def score(counts: Array) -> Array:
+        total, true, found = counts.sum(axis=0), members @ counts, chosen @ counts
+        spread = (total**2 - (true**2).sum(axis=0)) * (total**2 - (found**2).sum(axis=0))
+        value = ((hits @ counts) * total - (true * found).sum(axis=0)) / np.sqrt(spread)
+        return np.where(spread > TINY * total**4, value, 0.0)
+
+    return score
+
+
+def _cost(members: Array, chosen: Array, false_positive: float, false_negative: float) -> Score:
+    return _mean(false_positive * (members[0] & chosen[1]) + false_negative * (members[1] & chosen[0]))
+
+
+def _mean_area(area: Callable[[Array, Array], Score], members: Array, probabilities: Array) -> Score:
+    """Return the mean area of the classes, each against the rest; of two classes that of the second."""
     ranked = [1] if len(members) == 2 else range(len(members))
-    areas = [_area(members[position], probabilities[:, position]) for position in ranked]
-    return lambda counts: _mean_of_defined(np.array([area(counts) for area in areas]))
+    areas = [area(members[position], probabilities[:, position]) for position in ranked]
+    return lambda counts: _mean_of_defined(np.array([find(counts) for find in areas]))
 
 
 def _area(member: Array, score: Array) -> Score:
@@ -134,8 +171,18 @@ def _area(member: Array, score: Array) -> Score:
     return area
 
 
-def _chosen(probabilities: Array) -> Array:
-    return np.asarray(probabilities.argmax(axis=1) == np.arange(probabilities.shape[1])[:, np.newaxis])
+def _precision_area(member: Array, score: Array) -> Score:
+    """Return the average precision: the mean of the precisions, weighted by the gain in recall; equal scores are one step."""
+    order = np.argsort(-score, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(score[order]) != 0, True))
+
+    def area(counts: Array) -> Array:
+        ranked = counts[order]
+        hits, found = (ranked * member[order, np.newaxis]).cumsum(axis=0)[ends], ranked.cumsum(axis=0)[ends]
+        precision = hits / np.where(found, found, 1)
+        return np.asarray(np.einsum("ij,ij->j", np.diff(hits, axis=0, prepend=0), precision) / hits[-1])
+
+    return area
 
 
 def _mean_of_defined(values: Array) -> Array:
@@ -145,10 +192,17 @@ def _mean_of_defined(values: Array) -> Array:
 
 
 REGRESSION = ("r2", *LOSSES)
-CLASSIFICATION: dict[str, Callable[[Array, Array], Score]] = {
-    "log_loss": _log_loss,
+LABELS: dict[str, Callable[..., Score]] = {  # of the true and the chosen classes, each of shape (n_classes, n_rows)
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "f1": _f1,
-    "roc_auc": _roc_auc,
+    "mcc": _mcc,
+    "cost": _cost,
 }
+PROBABILITIES: dict[str, Callable[..., Score]] = {
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "roc_auc": partial(_mean_area, _area),
+    "average_precision": partial(_mean_area, _precision_area),
+}
+CLASSIFICATION = (*PROBABILITIES, *LABELS)

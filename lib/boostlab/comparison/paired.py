@@ -38,6 +38,7 @@ class Pair:
     caution: str = ""  #: why they may favour one model; empty: neither was trained on them
     weight: Array | None = None
     groups: Array | None = None  #: a number for each row's group, shape (n_rows,); None: the rows are independent
+    predicted: tuple[Array, Array] | None = None  #: the chosen classes of both, as positions; None: the most probable ones
 
     def __len__(self) -> int:
         return len(self.true)
@@ -110,13 +111,16 @@ def compare_pair(pair: Pair, *, metric: str, alpha: float = ALPHA) -> Difference
     known: Collection[str] = REGRESSION if pair.task == "regression" else CLASSIFICATION
     if pair.task == "regression" and pair.challenger.ndim > 1:
         known = ("pinball",)
+    if pair.task == "classification" and len(pair.labels) > 2:
+        known = [each for each in known if each != "cost"]
     if name.partition(":")[0] not in known:
         raise LabError(
             f"{metric!r} cannot compare two models on the same rows.{suggest(name, known)} "
             f"For {pair.task}, use one of: {', '.join(known)}."
         )
     answers = [pair.champion, pair.challenger]
-    scores = score_without(pair.true, answers, metric=name, labels=len(pair.labels), weight=pair.weight, groups=pair.groups)
+    rows: dict[str, Any] = {"weight": pair.weight, "groups": pair.groups, "predicted": pair.predicted}
+    scores = score_without(pair.true, answers, metric=name, labels=len(pair.labels), **rows)
     champion, challenger = (float(score) for score in scores[:, 0])
     if not np.isfinite(scores).all():
         raise LabError(f"{name} is not defined on these {len(pair)} rows, or not without one of them. Choose another metric.")

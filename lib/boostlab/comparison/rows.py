@@ -6,6 +6,7 @@ features, their order and the file format do not matter.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from boostlab.comparison.paired import Pair
 from boostlab.errors import ColumnsError, LabError
 from boostlab.evaluation.holdout import Holdout, count_wrong_answers, fetch_holdout, fetch_out_of_fold
 from boostlab.evaluation.training_rows import TrainingRows, fetch_training_rows
+from boostlab.models.answers import choose_classes
 from boostlab.models.contract import Contract, Task
 from boostlab.models.packaging import fetch_predictor
 
@@ -103,12 +105,10 @@ def pair_rows(old: Holdout, new: Holdout, *, part: str = "the test part") -> Pai
             "Both runs were trained on the same rows, but no row is a test row of both. Train one of them again with the "
             "split of the other."
         )
-    answers = old.answers[left]
-    if new.labels:
-        answers = answers[:, [old.labels.index(label) for label in new.labels]]
     same = len(left) == len(old) == len(new)
     basis = f"The rows are {_all_or_some(new)} of {part}, which" if same else f"The rows are {len(left)} that"
-    return _pair(new, right, answers, new.answers[right], f"{basis} both runs held out.")
+    champion = _order(old.answers[left], old, new.labels)
+    return _pair(new, right, champion, _order(new.answers[right], new, new.labels), f"{basis} both runs held out.")
 
 
 def pair_predictor(model: Predictor, rows: Holdout, *, seen: TrainingRows | None, role: Role) -> Pair:
@@ -152,7 +152,7 @@ def pair_predictor(model: Predictor, rows: Holdout, *, seen: TrainingRows | None
         answers = model.answers(frame)
     except ValueError as error:
         raise LabError(f"The {role}'s model cannot read the {other}'s test rows: {error}") from None
-    answers = answers[:, [contract.labels.index(label) for label in rows.labels]] if contract.labels else answers
+    predicted = _order(answers, contract, rows.labels)
     basis = f"The rows are {_all_or_some(rows)} of the {other}'s test part, predicted again by the {role}'s model."
     if len(kept) < len(rows):
         some = "was trained on them" if seen and seen.rows == len(seen.hashes) else "was trained on them, or may have been"
@@ -161,14 +161,32 @@ def pair_predictor(model: Predictor, rows: Holdout, *, seen: TrainingRows | None
             f"{len(rows) - len(kept)} more are left out: the {role} {some}."
         )
     caution = f"It is not known whether the {role} was trained on some of these rows, which would favour it."
-    own = rows.answers[kept]
-    old, new = (answers, own) if role == "champion" else (own, answers)
+    own = _order(rows.answers[kept], rows, rows.labels)
+    old, new = (predicted, own) if role == "champion" else (own, predicted)
     return _pair(rows, kept, old, new, basis, caution=caution if unseen is None else "")
 
 
-def _pair(rows: Holdout, kept: Array, champion: Array, challenger: Array, basis: str, *, caution: str = "") -> Pair:
+def _order(answers: Array, model: Holdout | Contract, labels: Sequence[Any]) -> tuple[Array, Array | None]:
+    """Return a model's answers in the order of labels, and the chosen classes as positions in it; without labels no classes."""
+    if not labels:
+        return answers, None
+    places = [model.labels.index(label) for label in labels]
+    return answers[:, places], np.argsort(places)[choose_classes(answers, model.threshold)]
+
+
+def _pair(
+    rows: Holdout,
+    kept: Array,
+    champion: tuple[Array, Array | None],
+    challenger: tuple[Array, Array | None],
+    basis: str,
+    *,
+    caution: str = "",
+) -> Pair:
     weight, groups = (None if values is None else values[kept] for values in (rows.weight, rows.groups))
-    return Pair(rows.true[kept], champion, challenger, rows.task, rows.labels, basis, caution, weight, groups)
+    (old, first), (new, second) = champion, challenger
+    predicted = None if first is None or second is None else (first, second)
+    return Pair(rows.true[kept], old, new, rows.task, rows.labels, basis, caution, weight, groups, predicted)
 
 
 def check_same_target(old: Holdout, new: Holdout) -> None:

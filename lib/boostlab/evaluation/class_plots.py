@@ -1,4 +1,4 @@
-"""Figures of a classification's answers to the test part: ROC, precision and recall, and confusion.
+"""Figures of a classification's answers to the test part: ROC, precision and recall, confusion, and reliability.
 
 Each function draws into `axes`, or into a new figure, and returns the figure. Rows count by their weights.
 """
@@ -28,6 +28,7 @@ from boostlab.data.table import encode_labels
 from boostlab.display.figures import (
     BLUE,
     INK,
+    ORANGE,
     REFERENCE,
     TYPE_PT,
     choose_line,
@@ -40,6 +41,8 @@ from boostlab.display.figures import (
 from boostlab.display.histogram import count_unit
 from boostlab.display.numbers import format_number
 from boostlab.evaluation.metrics import Evaluation
+from boostlab.evaluation.reliability import BINS, NORMAL, find_bins
+from boostlab.models.answers import choose_classes
 
 Array = np.ndarray[Any, Any]
 Curves = dict[int, tuple[Array, Array, float]]  # of a class, by its position: x, y, and the area under the curve
@@ -52,16 +55,21 @@ SHARES = LinearSegmentedColormap.from_list("shares", [(BLUE, 0.0), (BLUE, DENSES
 
 
 def plot_classification(evaluation: Evaluation) -> Figure:
-    """Draw ROC, precision and recall, and confusion; of many classes the curves of the ten with the lowest area under the ROC."""
+    """Draw ROC, precision and recall, confusion and reliability.
+
+    Of many classes, the curves are those of the ten with the lowest area under the ROC.
+    """
     labels = evaluation.contract.labels
     if len(labels) == 2:
-        figure, panels = make_mosaic(["rpc"], height_in=3.4)
+        figure, panels = make_mosaic(["rp", "cb"], height_in=6.6)
     else:
-        figure, panels = make_mosaic(["rrrppp", "ccccll"], height_in=3.6 + max(4.0, 0.25 * min(len(labels), MOST_COUNTS)))
+        height = 7.0 + max(4.0, 0.25 * min(len(labels), MOST_COUNTS))
+        figure, panels = make_mosaic(["rrrppp", "ccccll", "bbbbbb"], height_in=height)
     curves = find_roc(evaluation)
     plot_roc(evaluation, curves=curves, axes=panels["r"], legend=False)
     plot_precision_recall(evaluation, classes=list(curves), axes=panels["p"], legend=False)
     plot_confusion(evaluation, axes=panels["c"])
+    plot_reliability(evaluation, axes=panels["b"])
     if len(labels) > 2:
         title = f"The {len(curves)} lowest of {len(labels)} classes" if len(curves) < len(labels) else "Classes"
         _draw_legend(panels["l"], panels["r"], panels["p"], title=title)
@@ -111,7 +119,7 @@ def plot_precision_recall(
 def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figure:
     """Draw counts of true and predicted classes, coloured by their share of the true class."""
     axes, weight, labels = axes or make_axes(4.4), evaluation.part.weight, evaluation.contract.labels
-    predicted, every = evaluation.answers.argmax(axis=1), range(len(labels))
+    predicted, every = choose_classes(evaluation.answers, evaluation.contract.threshold), range(len(labels))
     counts = confusion_matrix(_encode(evaluation), predicted, labels=every, sample_weight=weight)
     total = counts.sum(axis=1, keepdims=True)
     shares = counts / np.where(total, total, 1)
@@ -133,6 +141,23 @@ def plot_confusion(evaluation: Evaluation, *, axes: Axes | None = None) -> Figur
     axes.spines["bottom"].set_visible(False)
     right = np.trace(counts) / counts.sum()
     return finish_axes(axes, f"Confusion: {right:.1%} right", x="predicted class", y=count_unit(weight, "true class"))
+
+
+def plot_reliability(evaluation: Evaluation, *, axes: Axes | None = None) -> Figure:
+    """Draw how often probabilities come true, with 95 % intervals, and as bars the share of the rows in each bin."""
+    axes, found, labels = axes or make_axes(4.4), evaluation.reliability, evaluation.contract.labels
+    shares = np.zeros(BINS)
+    shares[find_bins(found.predicted)] = found.share
+    axes.stairs(shares, np.linspace(0, 1, BINS + 1), fill=True, color=ORANGE, alpha=0.3, label="share of rows")
+    axes.plot([0, 1], [0, 1], **REFERENCE)
+    ends = np.clip([found.observed - NORMAL * found.error, found.observed + NORMAL * found.error], 0, 1)
+    axes.vlines(found.predicted, *ends, color=BLUE, linewidth=1.5)
+    axes.plot(found.predicted, found.observed, color=BLUE, marker="o", label="came true")
+    axes.set(xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    of = _name(evaluation, 1) if len(labels) == 2 else "the most probable class"
+    title = f"Calibration error {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    return finish_axes(axes, title, x=f"probability of {of}", y="share")
 
 
 def _thin(values: Array) -> Array:

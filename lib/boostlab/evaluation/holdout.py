@@ -58,6 +58,7 @@ class Holdout:
     groups: Array | None = None  #: a number for each row's group, shape (n_rows,); None if the split had no groups
     hashes: Array | None = None  #: a hash of each row's content in the table, uint64, shape (n_rows,); None in earlier versions
     columns: dict[str, str] = field(default_factory=dict)  #: the digest of each column of the table; empty in earlier versions
+    threshold: float | None = None  #: the model's threshold; None: the most probable class is the answer
     is_of_model: bool = True  #: whether the run's model gave the answers; else models did that learned from fewer rows
 
     def __len__(self) -> int:
@@ -104,6 +105,7 @@ def make_holdout(evaluation: Evaluation, *, is_of_model: bool = True) -> pa.Tabl
         "labels": contract.labels,
         "metric": contract.metric,
         "quantiles": contract.quantiles,
+        "threshold": contract.threshold,
         "features": features,
         "target": roles.target,
         "weight": roles.weight,
@@ -155,6 +157,7 @@ def to_holdout(table: pa.Table, file: object = "The table") -> Holdout:
         groups=table.column(facts["groups"]).to_numpy() if facts.get("groups") else None,
         hashes=table.column(facts["hashes"]).to_numpy() if "hashes" in facts else None,
         columns=facts.get("columns", {}),
+        threshold=facts.get("threshold"),
         is_of_model=facts.get("is_of_model", True),
     )
 
@@ -162,7 +165,7 @@ def to_holdout(table: pa.Table, file: object = "The table") -> Holdout:
 def count_wrong_answers(holdout: Holdout, predictor: Predictor) -> int:
     """Return the number of rows whose recorded answer is not the predictor's; a difference in rounding is none."""
     answers = predictor.answers(holdout.frame)
-    if answers.shape != holdout.answers.shape:
+    if answers.shape != holdout.answers.shape or predictor.contract.threshold != holdout.threshold:
         return len(holdout)
     tolerance = ROUNDING * np.nanmax(np.abs(holdout.answers), initial=0.0)
     close = np.isclose(answers, holdout.answers, rtol=ROUNDING, atol=tolerance, equal_nan=True)

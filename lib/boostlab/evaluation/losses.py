@@ -52,16 +52,41 @@ def find_loss(metric: str) -> Loss | None:
     >>> find_loss("pinball:0.9").score(np.array([10.0, 10.0]), np.array([8.0, 11.0]))
     0.95
     """
-    name, _, argument = metric.partition(":")
+    name, numbers = read_name(metric)
     if name not in LOSSES:
         return None
     try:
-        return LOSSES[name](*map(float, argument.split("-")) if argument else ())
-    except (TypeError, ValueError):
-        raise LabError(
-            f"No metric {metric!r}. A name holds the numbers of its formula and no others: rmse, mphe:2, tweedie_deviance:1.5, "
-            "pinball:0.1-0.9. Write it as the run does."
-        ) from None
+        return LOSSES[name](*numbers)
+    except TypeError:
+        raise explain_name(metric) from None
+
+
+def read_name(metric: str) -> tuple[str, list[float]]:
+    """Return a metric's name and the numbers of its formula, the inverse of :func:`name_metric`.
+
+    Raises
+    ------
+    LabError
+        If these are no numbers.
+
+    Examples
+    --------
+    >>> read_name("pinball:0.1-0.9")
+    ('pinball', [0.1, 0.9])
+    """
+    name, _, argument = metric.partition(":")
+    try:
+        return name, list(map(float, argument.split("-"))) if argument else []
+    except ValueError:
+        raise explain_name(metric) from None
+
+
+def explain_name(metric: str) -> LabError:
+    """Return the error for a name with other numbers than its formula has."""
+    return LabError(
+        f"No metric {metric!r}. A name holds the numbers of its formula and no others: rmse, mphe:2, tweedie_deviance:1.5, "
+        "pinball:0.1-0.9. Write it as the run does."
+    )
 
 
 def name_metric(name: str, *numbers: float) -> str:

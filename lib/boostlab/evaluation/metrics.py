@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import metrics
+from sklearn.metrics import r2_score
 
 from boostlab.data.splits import Part, Split
-from boostlab.data.table import encode_labels
+from boostlab.data.table import encode_labels, to_series
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
-from boostlab.evaluation.losses import LOSSES, find_loss
+from boostlab.evaluation.class_metrics import score_classes
+from boostlab.evaluation.losses import LOSSES, find_loss, name_metric, read_name
+from boostlab.evaluation.reliability import Reliability, measure_reliability
+from boostlab.models.answers import choose_classes
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
 
@@ -22,14 +26,23 @@ Array = np.ndarray[Any, Any]
 Weight = Array | None
 REPORTED = {
     "regression": ("rmse", "mae", "r2"),
-    "classification": ("log_loss", "accuracy", "balanced_accuracy", "f1", "roc_auc"),
+    "classification": (
+        *("log_loss", "brier", "calibration_error", "roc_auc", "average_precision"),
+        *("accuracy", "balanced_accuracy", "f1", "mcc"),
+    ),
 }
-HIGHER_IS_BETTER = ("r2", "accuracy", "balanced_accuracy", "f1", "roc_auc", "auc", "aucpr")
-LOWER_IS_BETTER = (*LOSSES, "log_loss", "logloss", "mlogloss", "error", "merror")  # four of XGBoost's, in older runs' curves
+HIGHER_IS_BETTER = (
+    *("r2", "accuracy", "balanced_accuracy", "f1", "mcc", "roc_auc", "average_precision"),
+    *("recall_at_precision", "precision_at_recall", "auc", "aucpr"),
+)
+XGBOOST = ("logloss", "mlogloss", "error", "merror")  # in older runs' curves
+LOWER_IS_BETTER = (*LOSSES, "log_loss", "brier", "calibration_error", "cost", *XGBOOST)
 PARTS = ("train", "valid", "test", "cv", "baseline")
-UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe"), "unit of the target") | {
+UNITS = dict.fromkeys(("rmse", "mae", "pinball", "mphe", "width"), "unit of the target") | {
     "r2": "1 is perfect",
     "log_loss": "nats",
+    "mcc": "−1 to 1",
+    "cost": "cost of a row",
     "mape": "fraction of the target",
     **dict.fromkeys(("rmsle", "poisson_deviance", "gamma_deviance", "tweedie_deviance"), "0 is perfect"),
 }
@@ -45,15 +58,27 @@ class Evaluation:
     scores: dict[str, float]  #: the metrics of the model, that of the training first
     baseline: dict[str, float]  #: the metrics of the constant with the best value of that metric on the training part
 
+    @cached_property
+    def reliability(self) -> Reliability:
+        """How well the probabilities of a classification are calibrated."""
+        table, true = self.part.table, encode_labels(self.part.target, self.contract.labels)
+        name = table.roles.group
+        groups = pd.factorize(to_series(table.take([name], self.part.rows), name))[0] if name else None
+        return measure_reliability(true, self.answers, self.part.weight, groups)
+
     def metrics(self) -> dict[str, float]:
         """Return all metrics by the names that the run records, such as ``test_rmse`` and ``baseline_rmse``."""
         named = {"test": self.scores, "baseline": self.baseline}
-        return {f"{part}_{name}": value for part, scores in named.items() for name, value in scores.items()}
+        found = {f"{part}_{name}": value for part, scores in named.items() for name, value in scores.items()}
+        if not self.contract.labels:
+            return found
+        ends = {"low": self.reliability.low, "high": self.reliability.high}
+        return found | {f"test_calibration_error_{end}": value for end, value in ends.items()}
 
     def tabulate(self) -> pd.DataFrame:
         """Return the metrics as a table for people."""
         table = pd.DataFrame({"model": self.scores, "constant predictor": self.baseline})
-        table["unit"] = [UNITS.get(name.partition(":")[0], "0 to 1") for name in table.index]
+        table["unit"] = [self._describe_unit(name) for name in table.index]
         return table.rename_axis("metric on the test part")
 
     @property
@@ -90,22 +115,36 @@ class Evaluation:
             f"{abs(change):.0%} {side} the constant predictor's {format_number(constant)}."
         )
 
+    def _describe_unit(self, name: str) -> str:
+        if name == "calibration_error":
+            return f"0 to 1; 95 % interval {self.reliability.low:.4f} to {self.reliability.high:.4f}"
+        if name.startswith("coverage:"):
+            low, high = read_name(name)[1]
+            return f"0 to 1; nominal {high - low:.4g}"
+        return UNITS.get(name.partition(":")[0], "0 to 1")
+
     def _compare(self) -> tuple[str, float, float]:
         name = next(iter(self.scores))
         return name, self.scores[name], self.baseline[name]
 
 
-def evaluate_test(predictor: Predictor, split: Split) -> Evaluation:
+def evaluate_test(predictor: Predictor, split: Split, *, reported: Sequence[str] = ()) -> Evaluation:
     """Return a model's answers to the test part and their metrics, next to those of the best constant.
 
     Rows count by their weights. The constant has the best value of the training's metric on the training part: the mean for
     ``rmse``, the median for ``mae``, the quantiles for ``pinball``, the share of each class for classes.
+
+    Parameters
+    ----------
+    reported : sequence of str
+        Metrics to report besides that of the training and the usual ones of the task.
     """
     contract, part = predictor.contract, split.test
     answers = np.concatenate([predictor.answers(frame) for frame in part.batches(contract.names)])
     constant = _find_constant(split.train, contract)
     constants = np.broadcast_to(constant, (len(part), *constant.shape))
-    return Evaluation(part, contract, answers, _score(answers, part, contract), _score(constants, part, contract))
+    scores, baseline = (_score(each, part, contract, reported) for each in (answers, constants))
+    return Evaluation(part, contract, answers, scores, baseline)
 
 
 def find_true(part: Part, contract: Contract) -> Array:
@@ -125,24 +164,26 @@ def find_errors(true: Array, answers: Array, contract: Contract) -> Array:
     return np.asarray(np.abs(answers.reshape(len(true), -1)[:, middle] - true))
 
 
-def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None) -> float:
+def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None, *, threshold: float | None = None) -> float:
     """Return one metric of answers.
 
     Parameters
     ----------
     metric : str
-        A name of this module or of :mod:`boostlab.evaluation.losses`, such as ``rmse`` or ``pinball:0.1-0.9``.
+        ``r2``, or a name of :mod:`boostlab.evaluation.losses` or :mod:`boostlab.evaluation.class_metrics`, such as
+        ``pinball:0.1-0.9``.
     true : ndarray of shape (n_rows,)
         Numbers, or positions of classes.
     answers : ndarray of shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
         Predictions, quantiles or probabilities.
     weight : ndarray of shape (n_rows,), optional
+    threshold : float, optional
+        The probability of the second of two classes from which on it is the answer.
 
     Returns
     -------
     float
-        With two classes, F1 and ROC AUC are those of the second one; with more, the unweighted mean over classes (ROC AUC: one
-        against the rest). NaN if the rows do not define the metric, such as the ROC AUC of a single class.
+        NaN if the rows do not define the metric, such as the ROC AUC of a single class.
 
     Examples
     --------
@@ -152,9 +193,28 @@ def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None
     loss = find_loss(metric)
     if loss:
         return loss.score(true, answers, weight)
-    if answers.ndim > 1:
-        answers = answers / answers.sum(axis=1, keepdims=True)  # float32 probabilities do not sum to 1 exactly
-    return float(SCORES[metric](true, answers, weight))
+    if metric == "r2":
+        return float(r2_score(true, answers, sample_weight=weight))
+    return score_classes(metric, true, answers, weight, predicted=choose_classes(answers, threshold))
+
+
+def score_intervals(true: Array, answers: Array, weight: Weight = None, *, quantiles: Sequence[float]) -> dict[str, float]:
+    """Return how often the truth lies between each symmetric pair of quantiles, and how far these are apart on average.
+
+    Examples
+    --------
+    >>> score_intervals(np.array([1.0, 5.0]), np.array([[0.0, 2.0], [1.0, 2.0]]), quantiles=(0.1, 0.9))
+    {'coverage:0.1-0.9': 0.5, 'width:0.1-0.9': 1.5}
+    """
+    found: dict[str, float] = {}
+    for low, level in enumerate(quantiles):
+        for high in range(low + 1, len(quantiles)):
+            if round(level + quantiles[high], 9) == 1:
+                first, last = answers[:, low], answers[:, high]
+                inside = (first <= true) & (true <= last)
+                found[name_metric("coverage", level, quantiles[high])] = float(np.average(inside, weights=weight))
+                found[name_metric("width", level, quantiles[high])] = float(np.average(last - first, weights=weight))
+    return found
 
 
 def is_higher_better(metric: str) -> bool:
@@ -196,38 +256,11 @@ def _find_constant(part: Part, contract: Contract) -> Array:
     return loss.constant(part.target.to_numpy(float), part.weight)
 
 
-def _score(answers: Array, part: Part, contract: Contract) -> dict[str, float]:
+def _score(answers: Array, part: Part, contract: Contract, reported: Sequence[str]) -> dict[str, float]:
     """Return the metric of the training, and the others that are reported for the task, where the part defines them."""
     true = find_true(part, contract)
     others = () if contract.quantiles else REPORTED[contract.task]
-    names = dict.fromkeys(([contract.metric] if contract.metric else []) + list(others))
-    scores = {name: score_metric(name, true, answers, part.weight) for name in names}
+    names = dict.fromkeys(([contract.metric] if contract.metric else []) + [*others, *reported])
+    scores = {name: score_metric(name, true, answers, part.weight, threshold=contract.threshold) for name in names}
+    scores |= score_intervals(true, answers, part.weight, quantiles=contract.quantiles)
     return {name: score for name, score in scores.items() if np.isfinite(score)}
-
-
-def _balanced_accuracy(true: Array, probabilities: Array, weight: Weight) -> float:
-    present, predicted = np.unique(true if weight is None else true[weight > 0]), probabilities.argmax(axis=1)
-    return float(metrics.recall_score(true, predicted, labels=present, average="macro", sample_weight=weight, zero_division=0))
-
-
-def _f1(true: Array, probabilities: Array, weight: Weight) -> float:
-    average = "binary" if probabilities.shape[1] == 2 else "macro"
-    return float(metrics.f1_score(true, probabilities.argmax(axis=1), average=average, sample_weight=weight, zero_division=0))
-
-
-def _roc_auc(true: Array, probabilities: Array, weight: Weight) -> float:
-    shares = [np.average(true == position, weights=weight) for position in range(probabilities.shape[1])]
-    present = [position for position, share in enumerate(shares) if 0 < share < 1]
-    ranked = present[-1:] if len(shares) == 2 else present
-    areas = [metrics.roc_auc_score(true == position, probabilities[:, position], sample_weight=weight) for position in ranked]
-    return float(np.mean(areas)) if areas else np.nan
-
-
-SCORES: dict[str, Callable[[Array, Array, Weight], float]] = {
-    "r2": lambda true, predicted, weight: metrics.r2_score(true, predicted, sample_weight=weight),
-    "log_loss": lambda true, likely, weight: metrics.log_loss(true, likely, sample_weight=weight, labels=range(likely.shape[1])),
-    "accuracy": lambda true, likely, weight: metrics.accuracy_score(true, likely.argmax(axis=1), sample_weight=weight),
-    "balanced_accuracy": _balanced_accuracy,
-    "f1": _f1,
-    "roc_auc": _roc_auc,
-}

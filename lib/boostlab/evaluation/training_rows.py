@@ -20,6 +20,7 @@ from boostlab.data.digest import DIGITS, hash_table
 from boostlab.data.splits import Split
 from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, Holdout, fetch_artifact, make_holdout
 from boostlab.evaluation.metrics import Evaluation
+from boostlab.models.contract import Contract
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TRAINING_ROWS_PATH = "evaluation/training_rows.parquet"
 METADATA = b"boostlab.training_rows"
 SPLIT_TAG = "boostlab.split"  # tag of a run: digest of the rows that judge its model
+OF_ONE_CLASS = ("f1", "average_precision")  # metrics that differ between the classes of two
 MOST_HASHES = 1_000_000  # of 8 bytes each
 
 Array = np.ndarray[Any, Any]
@@ -83,12 +85,14 @@ def fetch_training_rows(client: MlflowClient, run_id: str) -> TrainingRows | Non
     return fetch_artifact(client, run_id, TRAINING_ROWS_PATH, read_training_rows)
 
 
-def digest_split(split: Split) -> str:
+def digest_split(split: Split, contract: Contract | None = None) -> str:
     """Return a digest of the rows that judge a model: the test part and the validation part, with target and weight.
 
-    It does not depend on the features. So models on different features of one table have the same digest.
+    It does not depend on the features. So models on different features of one table have the same digest. If the metric is that
+    of one class, and `positive_label` has chosen the other one, the digest differs: such figures are not ranked together.
     """
-    digest = hashlib.sha256()
+    turned = contract is not None and contract.metric in OF_ONE_CLASS and contract.labels != tuple(sorted(contract.labels))
+    digest = hashlib.sha256(b"turned" if turned else b"")
     for part in (split.valid, split.test):
         content, roles = part.table.content, part.table.roles
         digest.update(f"{content.columns[roles.target]} {content.columns.get(roles.weight, '')} ".encode())
@@ -103,7 +107,7 @@ def log_holdout(run: Run, evaluation: Evaluation, split: Split, *, is_refitted: 
     """
     run.log_table(make_holdout(evaluation, is_of_model=not is_refitted), HOLDOUT_PATH)
     run.log_table(make_training_rows(split, is_refitted=is_refitted), TRAINING_ROWS_PATH)
-    run.log_tags({SPLIT_TAG: digest_split(split)})
+    run.log_tags({SPLIT_TAG: digest_split(split, evaluation.contract)})
 
 
 def log_out_of_fold(run: Run, evaluation: Evaluation | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,6 +103,30 @@ class Feature:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What makes a booster's probabilities calibrated ones.
+
+    Attributes
+    ----------
+    method : str
+        ``sigmoid`` or ``isotonic``.
+    maps : tuple of (tuple of float, tuple of float)
+        Of two classes that of the second one, of more a map for each class: of a sigmoid its slope and its intercept, which take
+        the log-odds of the probability; of an isotonic map its points, ascending, and their values, linear in between.
+    """
+
+    method: str
+    maps: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...]
+
+    @classmethod
+    def from_dict(cls, entry: Mapping[str, Any]) -> Calibration:
+        """Read the entry of ``contract.json``, or raise a ValueError if this version of boostlab does not know its method."""
+        if entry["method"] not in ("sigmoid", "isotonic"):
+            _refuse_unknown({f"the calibration {entry['method']!r}": None}, set())
+        return cls(entry["method"], tuple((tuple(first), tuple(second)) for first, second in entry["maps"]))
+
+
+@dataclass(frozen=True)
 class Contract:
     """What a model predicts, and from what.
 
@@ -118,6 +142,10 @@ class Contract:
         The metric of training and test, such as ``rmse``; empty in contracts of earlier versions.
     quantiles : tuple of float
         The quantiles that the model answers, ascending; empty for other models.
+    calibration : Calibration
+        What is done to the booster's probabilities; None if they stay.
+    threshold : float
+        The probability of the second of two classes from which on it is the answer; None: the more probable class is.
     """
 
     task: Task
@@ -126,6 +154,8 @@ class Contract:
     device: str = "cpu"
     metric: str = ""
     quantiles: tuple[float, ...] = ()
+    calibration: Calibration | None = None
+    threshold: float | None = None
 
     @property
     def answer_names(self) -> list[str]:
@@ -151,7 +181,9 @@ class Contract:
         features = tuple(Feature.from_dict(entry) for entry in content["features"])
         device, metric = str(content.get("device", "cpu")), str(content.get("metric", ""))
         quantiles = tuple(content.get("quantiles", ()))
-        return cls(content["task"], tuple(content["labels"]), features, device, metric, quantiles)
+        calibration = Calibration.from_dict(content["calibration"]) if "calibration" in content else None
+        threshold = content.get("threshold")
+        return cls(content["task"], tuple(content["labels"]), features, device, metric, quantiles, calibration, threshold)
 
     @classmethod
     def read_model(cls, folder: Path) -> Contract:
@@ -164,6 +196,8 @@ class Contract:
         content: dict[str, Any] = {"task": self.task, "labels": list(self.labels), "features": features, "device": self.device}
         content |= {"metric": self.metric} if self.metric else {}
         content |= {"quantiles": list(self.quantiles)} if self.quantiles else {}
+        content |= {"calibration": asdict(self.calibration)} if self.calibration else {}
+        content |= {"threshold": self.threshold} if self.threshold is not None else {}
         (folder / CONTRACT_FILE).write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from boostlab.models.predictor import Predictor
 
-PREDICTOR_FILES = (  # a model's own code
-    *("predictor.py", "contributions.py", "conversion.py", "dates.py", "contract.py", "booster.py", "ubjson.py"),
+PREDICTOR_FILES = tuple(  # a model's own code
+    f"{name}.py" for name in ("predictor", "answers", "contributions", "conversion", "dates", "contract", "booster", "ubjson")
 )
 EXAMPLE_ROWS = 5
 EXAMPLE_FILE = "example.json"

@@ -1,9 +1,10 @@
 """The predictor: it takes raw rows and returns predictions in the user's terms.
 
-This file and ``contributions.py``, ``conversion.py``, ``dates.py``, ``contract.py``, ``booster.py`` and ``ubjson.py`` are copied
-into each logged model, so that loading the model does not need boostlab. They import only numpy, pandas and xgboost, and read
-only the model's own folder (``model.ubj`` and ``contract.json``). Training encodes its rows with the same functions and so sees
-the same numbers. :mod:`boostlab.serving` works without pandas: it calls only the functions that take arrays and plain values.
+This file and ``answers.py``, ``contributions.py``, ``conversion.py``, ``dates.py``, ``contract.py``, ``booster.py`` and
+``ubjson.py`` are copied into each logged model, so that loading the model does not need boostlab. They import only numpy, pandas
+and xgboost, and read only the model's own folder (``model.ubj`` and ``contract.json``). Training encodes its rows with the same
+functions and so sees the same numbers. :mod:`boostlab.serving` works without pandas: it calls only the functions that take arrays
+and plain values.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .answers import choose_labels, to_answers
 from .booster import load_booster
-from .contract import NUMERIC_DATES, Contract, Feature, Label
+from .contract import NUMERIC_DATES, Contract, Feature
 from .contributions import BIAS, CONTRIBUTIONS, PREDICTION, describe_unit, explain_refusal, list_explanations, sum_by_column
 from .conversion import (
     Array,
@@ -78,10 +80,10 @@ class Predictor:
         probabilities = self.answers(rows)
         if wants_probabilities:
             return _to_frame(probabilities, [str(label) for label in self.contract.labels])
-        return choose_labels(probabilities, self.contract.labels)
+        return choose_labels(probabilities, self.contract)
 
     def answers(self, rows: pd.DataFrame) -> Array:
-        """Return the numbers that metrics judge, as :func:`to_answers` makes them."""
+        """Return the numbers that metrics judge, as :func:`~boostlab.models.answers.to_answers` makes them."""
         return self.answer_inputs(encode_rows(rows, self.contract.features))
 
     def answer_inputs(self, inputs: Array) -> Array:
@@ -130,32 +132,12 @@ class Predictor:
         return np.asarray(self.booster.predict(matrix, **options))
 
 
-def to_answers(raw: Array, contract: Contract) -> Array:
-    """Return a booster's output as predictions, as ascending quantiles, or as the probability of each label.
-
-    Returns
-    -------
-    ndarray of float64, shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
-    """
-    wide = raw.astype(np.float64)
-    if not contract.labels:
-        return np.sort(wide.reshape(-1, len(contract.quantiles))) if contract.answer_names else wide
-    classes = len(contract.labels)  # a booster of two classes gives the probability of the second alone
-    return np.column_stack([1 - wide, wide]) if classes == 2 and raw.ndim == 1 else wide.reshape(-1, classes)
-
-
 def _to_frame(answers: Array, names: list[str]) -> Array | pd.DataFrame:
     if not names:
         return answers
     import pandas as pd
 
     return pd.DataFrame(answers, columns=names)
-
-
-def choose_labels(probabilities: Array, labels: Sequence[Label]) -> Array:
-    """Return the most probable label of each row, of the type that the target column had."""
-    dtype = object if isinstance(labels[0], str) else None
-    return np.asarray(np.asarray(labels, dtype=dtype)[probabilities.argmax(axis=1)])
 
 
 def encode_rows(rows: pd.DataFrame, features: Sequence[Feature]) -> Array:

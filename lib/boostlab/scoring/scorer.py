@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from boostlab.data.files import find_files, is_text
 from boostlab.data.reading import open_source
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
+from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Contract
 from boostlab.models.conversion import ConversionError
 from boostlab.scoring.reasons import find_reasons, name_reasons
@@ -85,13 +87,15 @@ def score_file(
     source = open_source(rows, ReadSettings(**(read or {})))
     if output in [path.resolve() for path in source.paths]:
         raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
-    names, labels = source.names, contract.labels if probabilities else ()
+    names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
     if missing:
         raise DataError(f"{rows} lacks columns that the model needs: {', '.join(missing)}. It has: {', '.join(names)}.")
     features = [item for item in contract.features if item.name in names]
+    labels = contract.labels if probabilities else ()
     answered = contract.answer_names or ["prediction", *(f"probability of {label}" for label in labels)]
     added = _name_columns(names, answered + name_reasons(reasons))
+    predict = partial(_predict, model, contract=contract, columns=len(answered), probabilities=probabilities)
     count, head = 0, pd.DataFrame()
     typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
     if source.is_text:
@@ -106,7 +110,7 @@ def score_file(
             scored = chunk
             for name in typed:
                 scored = scored.set_column(chunk.column_names.index(name), name, source.parse(chunk.column(name), name))
-            predicted = _predict(model, frame, labels, columns=len(answered), first_row=count + 1)
+            predicted = predict(frame, first_row=count + 1)
             explained = find_reasons(model, contract, frame, count=reasons) if reasons else []
             for name, values in zip(added, predicted + explained, strict=True):
                 answers = pa.array(values.tolist())
@@ -120,13 +124,13 @@ def score_file(
 
 
 def _predict(
-    model: Any, frame: pd.DataFrame, labels: Sequence[Any], *, columns: int, first_row: int
+    model: Any, frame: pd.DataFrame, *, contract: Contract, probabilities: bool, columns: int, first_row: int
 ) -> list[np.ndarray[Any, Any]]:
     """Return the values of the added columns."""
     try:
-        if labels:
-            probabilities = model.predict(frame, params={"probabilities": True}).to_numpy()
-            return [np.asarray(labels, object)[probabilities.argmax(axis=1)], *probabilities.T]
+        if probabilities:
+            likely = model.predict(frame, params={"probabilities": True}).to_numpy()
+            return [choose_labels(likely, contract), *likely.T]
         answers = np.asarray(model.predict(frame)).reshape(len(frame), -1)
         if answers.shape[1] != columns:
             raise ValueError(f"it answers with {answers.shape[1]} columns instead of {columns}.")

@@ -16,10 +16,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Feature
 from boostlab.models.contributions import BIAS, CONTRIBUTIONS, name_outputs
 from boostlab.models.conversion import quote
-from boostlab.models.predictor import choose_labels
 from boostlab.serving.body import compute, read_body
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
@@ -105,7 +105,7 @@ class InferenceProtocol:
         rows = self._model.reader.read_columns(_read_inputs(content.get("inputs"), self._model.features))
         matrix = self._model.encode(rows)
         answers = self._model.score(matrix)
-        values = {PREDICTIONS: choose_labels(answers, self._model.labels) if self._model.labels else answers}
+        values = {PREDICTIONS: choose_labels(answers, self._model.contract) if self._model.labels else answers}
         values |= {PROBABILITIES: answers} if self._model.labels else {}
         if not {CONTRIBUTIONS, BIAS}.isdisjoint(wanted):
             explained = self._model.contribute(matrix)

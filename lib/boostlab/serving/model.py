@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from boostlab.models.answers import choose_labels, to_answers
 from boostlab.models.booster import read_booster
 from boostlab.models.contract import MODEL_DATA, Contract, Feature
 from boostlab.models.contributions import explain_refusal, list_explanations, name_outputs, sum_by_column
@@ -30,7 +31,6 @@ from boostlab.models.conversion import (
     to_numbers,
 )
 from boostlab.models.dates import split_dates, to_dates
-from boostlab.models.predictor import choose_labels, to_answers
 from boostlab.serving.booster import Booster, BoosterError
 from boostlab.serving.errors import RequestError, reject_value
 from boostlab.serving.fast_path import FastReader, to_matrix
@@ -192,7 +192,7 @@ class ServedModel:
         return [item for item in sent if item not in numbers]
 
     def score(self, matrix: Array) -> Array:
-        """Return the numbers that :func:`boostlab.models.predictor.to_answers` makes of the booster's output."""
+        """Return the numbers that :func:`boostlab.models.answers.to_answers` makes of the booster's output."""
         raw = self.booster.predict(matrix) if len(matrix) else np.empty(0, np.float32)
         return to_answers(raw, self.contract)
 
@@ -200,7 +200,7 @@ class ServedModel:
         """Return a prediction for each row: a number, a label, or a number for each quantile or each label."""
         answers = self.score(matrix)
         if self.labels and not probabilities:
-            return list(choose_labels(answers, self.labels).tolist())
+            return list(choose_labels(answers, self.contract).tolist())
         names = [str(label) for label in self.labels] or self.contract.answer_names
         return [dict(zip(names, row, strict=True)) for row in answers.tolist()] if names else list(answers.tolist())
 

@@ -14,8 +14,8 @@ import xgboost as xgb
 
 from boostlab.errors import TrainingError
 from boostlab.evaluation.metrics import score_metric
+from boostlab.models.answers import to_answers
 from boostlab.models.contract import Contract
-from boostlab.models.predictor import to_answers
 from boostlab.signals import sigint_noted
 
 

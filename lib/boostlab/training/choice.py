@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from boostlab.data.splits import Split
+from boostlab.data.splits import Part, Split
+from boostlab.data.table import encode_labels, find_labels
 from boostlab.data.task import SHOWN_ROWS, format_rows
-from boostlab.errors import DataError, TrainingError
+from boostlab.errors import DataError, TrainingError, suggest
 from boostlab.evaluation.losses import name_metric
+from boostlab.models.contract import Label
 from boostlab.training.objectives import DEFAULTS, METRIC_DOMAINS, OBJECTIVES, Kind, ObjectiveName
-from boostlab.training.settings import Hyperparameters
+from boostlab.training.settings import Hyperparameters, Train
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN_CLASSES = 10
 # XGBoost's names of metrics that it computes as boostlab does; all others are computed here, after each round.
 NATIVE_METRICS = {  # by family of objectives and metric
     **{(family, name): name for family in ("reg", "count") for name in ("rmse", "mae", "mape", "mphe")},
@@ -61,6 +70,55 @@ def choose_metric(settings: Hyperparameters, objective: ObjectiveName) -> str:
         "mphe": [] if slope == 1 else [slope],
     }
     return name_metric(name, *numbers.get(name, []))
+
+
+def order_classes(target: pd.Series, settings: Train) -> list[Label]:
+    """Return the classes of a target, the positive one of two last: `positive_label`, else the last in sorted order.
+
+    Raises
+    ------
+    TrainingError
+        If a decision is requested that these classes do not have.
+    """
+    labels, name = find_labels(target), str(target.name)
+    shown = ", ".join(map(str, labels[:SHOWN_CLASSES])) + (" …" if len(labels) > SHOWN_CLASSES else "")
+    for parameter in ("positive_label", "threshold"):
+        if len(labels) > 2 and parameter in settings.requested_decisions:
+            given = settings.requested_decisions[parameter]
+            raise TrainingError(
+                f"{parameter} = {given!r} is for two classes, and {name!r} has {len(labels)}: {shown}. Leave it empty."
+            )
+    wanted = settings.positive_label
+    positive = [label for label in labels if _names(wanted, label)]
+    if wanted and not positive:
+        raise TrainingError(
+            f"positive_label = {wanted!r} is no class of {name!r}.{suggest(wanted, list(map(str, labels)))} It has: {shown}."
+        )
+    return sorted(labels, key=positive.__contains__)
+
+
+def _names(text: str, label: Label) -> bool:
+    """Tell whether a text stands for a class: true for True, 1 for 1.0."""
+    if isinstance(label, str | bool):
+        return text == label or (isinstance(label, bool) and text.lower() == str(label).lower())
+    try:
+        return float(text) == label
+    except ValueError:
+        return False
+
+
+def weigh_classes(part: Part, labels: Sequence[Label], settings: Train) -> Part:
+    """Return a part to learn from: with `class_weight` balanced, each class has the same weight there, and the mean weight stays.
+
+    The weight of a row is then its own times that of its class.
+    """
+    if settings.class_weight == "none":
+        return part
+    codes = encode_labels(part.target, labels)
+    own = np.ones(len(part), np.float32) if part.weight is None else part.weight
+    counts = np.bincount(codes, weights=own, minlength=len(labels))
+    by_class = counts.sum() / len(labels) / np.where(counts, counts, 1)
+    return replace(part, weight=(own * by_class[codes]).astype(np.float32))
 
 
 def check_targets(split: Split, objective: ObjectiveName, metric: str) -> None:

@@ -13,6 +13,7 @@ from boostlab.data.folds import use_all_rows
 from boostlab.data.table import Table
 from boostlab.models.predictor import Predictor
 from boostlab.training.averaging import average_boosters
+from boostlab.training.choice import weigh_classes
 from boostlab.training.cross_validation import CrossValidation
 from boostlab.training.fit import Fit, make_contract, make_matrix, make_params, refusals
 from boostlab.training.settings import Train
@@ -23,15 +24,22 @@ def make_final_model(fit: Fit, cross_validation: CrossValidation, table: Table, 
 
     ``best`` is `fit`. ``all_rows`` is trained on all rows, with the median of the folds' rounds. ``folds`` is the average of the
     folds' models in the units of the trees: of the margins, for example of the log-odds of classes. Rows of `test_dataset` stay
-    unknown to each.
+    unknown to each. The latter two choose calibration and threshold on the rows of the cross-validation, as answered by models
+    that do not know them.
 
     Raises
     ------
     TrainingError
         If XGBoost refuses the training.
     """
-    if settings.final_model == "all_rows":
-        return _train_on_all_rows(fit, cross_validation, table, settings)
+    if settings.final_model == "best":
+        return fit
+    final = _make_model(fit, cross_validation, table, settings)
+    rows = cross_validation.out_of_fold
+    return final.decide_on(rows.part, rows.answers, settings) if rows and settings.has_decision else final
+
+
+def _make_model(fit: Fit, cross_validation: CrossValidation, table: Table, settings: Train) -> Fit:
     if settings.final_model == "folds":
         fits = [fold.fit for fold in cross_validation.folds]
         booster = average_boosters([one.predictor.booster for one in fits])
@@ -39,7 +47,7 @@ def make_final_model(fit: Fit, cross_validation: CrossValidation, table: Table, 
         rounds = sum(one.best_iteration + 1 for one in fits)
         predictor = Predictor(booster, fits[0].predictor.contract)
         return replace(fit, predictor=predictor, curves={}, best_iteration=rounds - 1, ending=ending)
-    return fit
+    return _train_on_all_rows(fit, cross_validation, table, settings)
 
 
 def _train_on_all_rows(fit: Fit, cross_validation: CrossValidation, table: Table, settings: Train) -> Fit:
@@ -48,7 +56,8 @@ def _train_on_all_rows(fit: Fit, cross_validation: CrossValidation, table: Table
     started = time.perf_counter()
     objective, contract = make_contract(everything.train, profile_columns(everything), settings)
     params = make_params(settings, objective, contract)
+    learned = weigh_classes(everything.train, contract.labels, settings)
     with refusals():
-        booster = xgb.train(params, make_matrix(everything.train, contract, params), num_boost_round=rounds)
+        booster = xgb.train(params, make_matrix(learned, contract, params), num_boost_round=rounds)
     ending = f"The model is trained on all {len(everything.train):,} rows for {rounds} rounds, the median of the folds."
     return Fit(Predictor(booster, contract), {}, fit.metric, rounds - 1, time.perf_counter() - started, ending, objective)

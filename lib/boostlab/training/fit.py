@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,20 +18,29 @@ import xgboost as xgb
 
 from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
-from boostlab.data.table import encode_labels, find_labels
+from boostlab.data.table import encode_labels
 from boostlab.errors import DataError, TrainingError
 from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
 from boostlab.training.callbacks import Refuser, Scorer, Stopper, Watch, watched
-from boostlab.training.choice import NATIVE_METRICS, check_targets, choose_metric, choose_objective
+from boostlab.training.choice import (
+    NATIVE_METRICS,
+    check_targets,
+    choose_metric,
+    choose_objective,
+    order_classes,
+    weigh_classes,
+)
+from boostlab.training.decision import NO_DECISION, Decision, decide
 from boostlab.training.objectives import Kind, ObjectiveName
-from boostlab.training.settings import Hyperparameters
+from boostlab.training.settings import Train
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FEW_ROUNDS = 50  # with a best round below it, trees are worth more when each adds less
+Array = np.ndarray[Any, Any]
 TREE_BOOSTERS = ("gbtree", "dart")
 
 
@@ -46,6 +55,7 @@ class Fit:
     fit_time_s: float  #: wall time of the boosting, in seconds
     ending: str  #: why boosting ended, in a sentence: all rounds done, stopped early, or interrupted
     objective: str = ""  #: what the booster minimised, as XGBoost names it
+    decision: Decision = NO_DECISION  #: what the model does with the booster's probabilities
 
     def metrics(self) -> dict[str, float]:
         """Return the final metrics that the run records; ``best_valid_<metric>`` is the model's own, and ranks runs."""
@@ -56,7 +66,7 @@ class Fit:
         """Return the objective, the metric and the ending as tags of the run."""
         return {"boostlab.objective": self.objective, "boostlab.metric": self.metric, "boostlab.training": self.ending}
 
-    def suggest_next(self, settings: Hyperparameters) -> str:
+    def suggest_next(self, settings: Train) -> str:
         """Return in Markdown which value to try next and why, as far as the curves tell; empty otherwise."""
         train, valid = (self.curves[f"{part}_{self.metric}"] for part in ("train", "valid"))
         rounds, best = len(valid), valid.index((max if is_higher_better(self.metric) else min)(valid)) + 1
@@ -65,9 +75,30 @@ class Fit:
         if rounds < settings.num_boost_round and best < FEW_ROUNDS:
             return f"`eta` {settings.eta / 2:g} looks promising: the best round was number {best}: small steps may go further."
         start, gap = abs(valid[0] - valid[best - 1]), abs(valid[best - 1] - train[best - 1])
-        if settings.max_depth > 1 and gap > start:
+        comparable = settings.class_weight == "none"  # else the rows of both parts count by other weights
+        if settings.max_depth > 1 and gap > start and comparable:
             return f"`max_depth` {settings.max_depth - 1} looks promising: the model is much better on the rows that it knows."
         return ""
+
+    def decide(self, split: Split, settings: Train) -> Fit:
+        """Return the fit whose model calibrates and decides as the settings ask, chosen on the validation part.
+
+        Raises
+        ------
+        TrainingError
+            If that part has too few rows, or no threshold meets the floor.
+        """
+        if not settings.has_decision:
+            return self
+        names, part = self.predictor.contract.names, split.valid
+        raw = np.concatenate([self.predictor.answers(frame) for frame in part.batches(names)])
+        return self.decide_on(part, raw, settings)
+
+    def decide_on(self, part: Part, raw: Array, settings: Train) -> Fit:
+        """Return the fit whose model decides as the settings ask, chosen on rows with the booster's own probabilities of them."""
+        true = encode_labels(part.target, self.predictor.contract.labels)
+        contract, decision = decide(self.predictor.contract, true, raw, part.weight, settings=settings)
+        return replace(self, predictor=Predictor(self.predictor.booster, contract), decision=decision)
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return rows behind the model's answers to them: ``prediction``, or a column for each quantile."""
@@ -81,7 +112,7 @@ class Fit:
 def fit_booster(
     split: Split,
     columns: Columns,
-    settings: Hyperparameters,
+    settings: Train,
     *,
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
     watch: Watch | None = None,
@@ -103,8 +134,8 @@ def fit_booster(
     Raises
     ------
     TrainingError
-        If objective or metric do not fit the target's kind, or XGBoost does not know a parameter, refuses a value, or has no
-        such device.
+        If objective, metric or a decision do not fit the target's kind, or XGBoost does not know a parameter, refuses a value, or
+        has no such device.
     DataError
         If the target has a value that the objective or the metric does not take.
     """
@@ -112,7 +143,7 @@ def fit_booster(
     check_targets(split, objective, contract.metric)
     params = make_params(settings, objective, contract)
     with nullcontext(watch) if watch else watched() as noted, refusals():
-        train = make_matrix(split.train, contract, params)
+        train = make_matrix(weigh_classes(split.train, contract.labels, settings), contract, params)
         if not watch:  # else these parameters were read before
             _configure(params, train)
         valid = make_matrix(split.valid, contract, params, like=train)
@@ -149,17 +180,20 @@ def refusals() -> Iterator[None]:
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
 
 
-def make_contract(train: Part, columns: Columns, settings: Hyperparameters) -> tuple[ObjectiveName, Contract]:
+def make_contract(train: Part, columns: Columns, settings: Train) -> tuple[ObjectiveName, Contract]:
     """Return the objective, and the contract of a model that learns from a part."""
     task = train.table.task
-    labels = find_labels(train.target) if task == "classification" else []
+    if task == "regression" and settings.requested_decisions:
+        name, value = next(iter(settings.requested_decisions.items()))
+        raise TrainingError(f"{name} = {value!r} is for classification, and the target is a quantity. Leave it out.")
+    labels = order_classes(train.target, settings) if task == "classification" else []
     kind: Kind = "regression" if task == "regression" else "binary" if len(labels) == 2 else "multiclass"
     objective = choose_objective(settings, kind)
     metric, quantiles = choose_metric(settings, objective), tuple(sorted(settings.quantiles))
     return objective, Contract(task, tuple(labels), columns.features, settings.device, metric, quantiles)
 
 
-def make_params(settings: Hyperparameters, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
+def make_params(settings: Train, objective: ObjectiveName, contract: Contract) -> dict[str, Any]:
     """Return the parameters of XGBoost; `eval_metric` is absent if XGBoost does not have the metric."""
     params = settings.booster_params() | {"objective": objective}
     booster = params.get("booster", "gbtree")

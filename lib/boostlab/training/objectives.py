@@ -36,16 +36,22 @@ MetricName = Literal[
     "gamma_deviance",
     "tweedie_deviance",
     "log_loss",
+    "brier",
+    "roc_auc",
+    "average_precision",
     "accuracy",
     "balanced_accuracy",
     "f1",
-    "roc_auc",
+    "mcc",
 ]
 Kind = Literal["regression", "binary", "multiclass"]
 Array = Any  # numpy's, which is not imported here
 POINT: tuple[MetricName, ...] = ("rmse", "mae", "r2", "mape")
 POSITIVE: tuple[MetricName, ...] = (*POINT, "rmsle")
-CLASSES: tuple[MetricName, ...] = ("log_loss", "roc_auc", "accuracy", "balanced_accuracy", "f1")
+CLASSES: tuple[MetricName, ...] = (
+    *("log_loss", "brier", "roc_auc", "average_precision"),
+    *("accuracy", "balanced_accuracy", "f1", "mcc"),
+)
 DEFAULTS: dict[Kind, ObjectiveName] = {
     "regression": "reg:squarederror",
     "binary": "binary:logistic",

@@ -18,8 +18,10 @@ from boostlab.display.figures import (
     BLUE,
     ORANGE,
     REFERENCE,
+    choose_line,
     finish_axes,
     make_axes,
+    make_mosaic,
     name_ticks,
     shorten_label,
 )
@@ -28,8 +30,10 @@ from boostlab.display.numbers import format_number
 
 if TYPE_CHECKING:
     from boostlab.training.fit import Fit
+    from boostlab.training.threshold import ThresholdCurve
 
 Array = np.ndarray[Any, Any]
+MOST_POINTS = 500  # of a curve over thresholds
 
 
 def plot_target(table: Table, *, axes: Axes | None = None) -> Figure:
@@ -62,3 +66,27 @@ def plot_learning_curves(fit: Fit, *, axes: Axes | None = None) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"Learning curves: the model has {last:,} rounds, valid {fit.metric} {format_number(kept)}"
     return finish_axes(axes, title, x="boosting round", y=fit.metric)
+
+
+def plot_threshold(curve: ThresholdCurve, *, positive: str) -> Figure:
+    """Draw what each threshold would do on the validation rows, with the chosen one marked; costs have a panel of their own."""
+    _, panels = make_mosaic(["rc"] if "cost" in curve.rates else ["r"], height_in=3.6)
+    low, high = curve.thresholds[[0, -1]]
+    evenly = np.searchsorted(curve.thresholds, np.linspace(low, high, MOST_POINTS))
+    kept = np.unique([*evenly, *np.linspace(0, len(curve.thresholds) - 1, MOST_POINTS).astype(int), curve.place])
+    kept = kept[(curve.rates["recall"][kept] > 0) | (kept == curve.place)]  # without a positive answer there is no precision
+    x, name = curve.thresholds[kept], shorten_label(positive)
+    for place, (rate, values) in enumerate(curve.rates.items()):
+        axes = panels["c" if rate == "cost" else "r"]
+        axes.plot(x, values[kept], **choose_line(place), label=rate, drawstyle="steps-mid")
+        axes.plot(curve.threshold, values[curve.place], "o", color=choose_line(place)["color"])
+    for axes in panels.values():
+        axes.axvline(curve.threshold, **REFERENCE)
+    chosen = ", ".join(f"{rate} {format_number(value)}" for rate, value in curve.chosen.items() if rate != "cost")
+    title = f"Threshold {format_number(curve.threshold)}: {chosen}"
+    if "c" in panels:
+        cost = format_number(curve.chosen["cost"])
+        finish_axes(
+            panels["c"], f"Cost {cost} per row", x=f"least probability of {name}", y="mean cost of a row", labels=([], [])
+        )
+    return finish_axes(panels["r"], title, x=f"least probability of {name}", y="rate on the validation rows")

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from boostlab.data.settings import Dataset, FoldSettings, Seed, TableSettings
 from boostlab.models.contract import Task
 from boostlab.notebook.settings import LOG, Count, ModelName, Settings, Tracked
+from boostlab.training.decision_settings import DecisionSettings
 from boostlab.training.objectives import DEFAULTS, OBJECTIVES, MetricName, ObjectiveName
 
 ALIASES = {
@@ -114,7 +115,7 @@ class Hyperparameters(Settings):
         return named | self.xgb_params
 
 
-class Train(Tracked, TableSettings, FoldSettings, Hyperparameters):
+class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSettings):
     """The parameters of ``train.ipynb``."""
 
     final_model: Literal["best", "all_rows", "folds"] = "best"
@@ -144,6 +145,18 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters):
             raise ValueError(
                 f"task {self.task} does not fit objective {name}, which is for {OBJECTIVES[name].task}. "
                 "Leave task as auto, or choose another objective."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _decisions_are_those_of_classes(self) -> Self:
+        name = next(iter(self.requested_decisions), "")
+        if name and self.requested_task == "regression":
+            raise ValueError(f"{name} = {getattr(self, name)!r} is for classification, and this is a regression. Leave it out.")
+        if self.class_weight == "balanced" and self.scale_pos_weight != 1:
+            raise ValueError(
+                f"class_weight = 'balanced' and scale_pos_weight = {self.scale_pos_weight:g} both weigh the classes. "
+                "State one of them: class_weight none, or scale_pos_weight 1."
             )
         return self
 

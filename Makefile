@@ -26,6 +26,7 @@ team: ## start a team's server on this machine, with Docker; make team ARGS=down
 bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks.train_overhead $(ARGS)
 	@$(BIN)/python -m benchmarks.cross_validation $(ARGS)
+	@$(BIN)/python -m benchmarks.contributions $(ARGS)
 	@$(BIN)/python -m benchmarks.large_table $(ARGS)
 	@$(BIN)/python -m benchmarks.live_progress $(ARGS)
 	@$(BIN)/python -m benchmarks.compare_many $(ARGS)

@@ -78,3 +78,14 @@ def test_rows_of_a_test_table_stay_unknown(tmp_path: Path) -> None:
     *_, final = train(**own, final_model="all_rows")
 
     assert "on all 80 rows" in final.ending
+
+
+def test_the_average_is_explained_by_the_average_of_the_contributions() -> None:
+    table, _, folds, final = train(dataset="wine", final_model="folds")
+    frame = rows_of(table).head(50)
+    expected = np.mean([fold.fit.predictor.contributions(frame) for fold in folds.folds], axis=0)
+    found = final.predictor.contributions(frame)
+
+    np.testing.assert_allclose(found[:, :, :-1], expected[:, :, :-1], atol=1e-5)
+    odds = np.exp(found.sum(axis=2))
+    np.testing.assert_allclose(odds / odds.sum(axis=1, keepdims=True), final.predictor.answers(frame), rtol=1e-4)

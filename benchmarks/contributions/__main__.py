@@ -27,7 +27,7 @@ def make_sides() -> dict[str, Callable[[], object]]:
     frame = pd.DataFrame(draw.normal(size=(ROWS, COLUMNS)), columns=[f"x{number}" for number in range(COLUMNS)])
     label = (frame.x0 + frame.x1 * frame.x2 + draw.normal(size=ROWS) > 0).astype(int)
     booster = xgb.train({"max_depth": 6, "objective": "binary:logistic"}, xgb.DMatrix(frame, label), 100)
-    features = tuple(Feature(name, "number", "double") for name in frame)
+    features = tuple(Feature(str(name), "number", "double") for name in frame)
     predictor = Predictor(booster, Contract("classification", ("no", "yes"), features))
     return {
         "boostlab, as arrays": lambda: predictor.contributions(frame),

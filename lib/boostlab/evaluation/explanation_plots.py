@@ -152,6 +152,7 @@ def plot_dependence(explanation: Explanation, name: str, *, axes: Axes | None = 
 def plot_steps(explanation: Explanation, rows: Mapping[str, int], *, axes: Axes | None = None) -> Figure:
     """Draw how the contributions of each of some rows, the largest first, lead from the bias to the margin of its prediction."""
     axes, names, labels = axes or make_axes(1.4 + 2.0 * len(rows)), explanation.contract.names, list[str]()
+    axes.use_sticky_edges = False  # the bias is not at the edge
     for title, row in rows.items():
         output = _find_output(explanation, row)
         *contributions, bias = explanation.contributions[row, output]
@@ -175,7 +176,6 @@ def plot_steps(explanation: Explanation, rows: Mapping[str, int], *, axes: Axes 
         ]
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.use_sticky_edges = False
     axes.grid(visible=False, axis="y")
     title = "Two rows" if len(rows) == 2 else "Rows"
     return finish_axes(axes, f"{title}, from the bias (dashed) to the margin", x=_shorten_unit(explanation))

@@ -37,7 +37,7 @@ TABLE = {
     "column_types",
     "keep",
 }  # checked against one another
-FREE = {"quantiles", "run_name", "tracking_uri", "xgb_params"} | TABLE
+FREE = {"threshold", "positive_label", "quantiles", "run_name", "tracking_uri", "xgb_params"} | TABLE
 VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and just beyond them
     "objective": (
         ["auto", *(name for name in OBJECTIVES if name != "reg:quantileerror")],
@@ -73,6 +73,10 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and 
     "folds": ([0, 2, 1000], [-1, 1, 1001]),
     "repeats": ([1], [0, 1001]),
     "final_model": (["best"], ["last", ""]),
+    "class_weight": (["none", "balanced"], ["heavy", ""]),
+    "calibrate": (["none", "sigmoid", "isotonic"], ["platt", ""]),
+    "cost_false_positive": ([1], [-TINY]),
+    "cost_false_negative": ([1], [-TINY]),
     "num_boost_round": ([1], [0]),
     "early_stopping_rounds": COUNT,
     "register_as": (["", "my model-1.0"], ["a/b", "a:b"]),

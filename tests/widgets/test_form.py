@@ -75,7 +75,16 @@ def shown(form: Form) -> dict[str, list[str]]:
 
 def test_shows_the_common_group_first_and_others_on_demand() -> None:
     form = show_form(TRAIN)
-    assert list(shown(form))[1:] == ["▸ Data", "▸ Split", "▸ Cross-validation", "▸ Objective", "▸ Tree", "▸ Sampling", "▸ Run"]
+    assert list(shown(form))[1:] == [
+        "▸ Data",
+        "▸ Split",
+        "▸ Cross-validation",
+        "▸ Objective",
+        "▸ Decision",
+        "▸ Tree",
+        "▸ Sampling",
+        "▸ Run",
+    ]
     assert shown(form)["▾ Common"][:4] == ["dataset", "target", "eta", "max_depth"] and shown(form)["▸ Tree"] == []
     (tree,) = [section for section in form.sections if "Tree" in section.button.description]
     tree.button.click()

@@ -2,6 +2,5 @@ from .explanation_plots import plot_explanations as plot_explanations, plot_impo
 from .explanations import explain_model as explain_model
 from .metrics import evaluate_test as evaluate_test
 from .plots import plot_test as plot_test
-from .slice_plots import plot_slices as plot_slices
 from .slices import find_slices as find_slices
 from .training_rows import log_holdout as log_holdout, log_out_of_fold as log_out_of_fold

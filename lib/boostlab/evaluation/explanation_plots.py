@@ -39,7 +39,7 @@ from boostlab.models.predictor import ENCODERS
 
 Array = np.ndarray[Any, Any]
 MOST_BARS = 20
-MOST_SWARMS = 8
+MOST_SWARMS = 6
 MOST_STEPS = 6  # of a waterfall, before the rest in one
 MOST_CATEGORIES = 8
 SLOTS = 60  # of a swarm along the axis

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,9 @@ from boostlab.evaluation.losses import LOSSES, Loss, find_loss
 from boostlab.evaluation.metrics import Evaluation, find_true
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import ENCODERS, Predictor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_ROWS = 20_000
 FEWEST = 20  # rows or groups of a slice: with fewer, a few rows decide
@@ -77,6 +80,12 @@ class Slices:
         """Return all slices as the artifact of a run."""
         facts = {"metric": self.metric, "value": self.value}
         return json.dumps(facts | {"slices": [asdict(one) | {"is_worse": one.is_worse} for one in self.slices]}, indent=1)
+
+    def plot(self) -> Figure | None:
+        """Draw the first slices; None if there is none."""
+        from boostlab.evaluation.slice_plots import plot_slices
+
+        return plot_slices(self)
 
     def tabulate(self) -> pd.DataFrame:
         """Return the first slices as a table for people."""

@@ -32,7 +32,7 @@ from boostlab.errors import DeploymentError
 from boostlab.evaluation.holdout import fetch_holdout, make_holdout, read_holdout
 from boostlab.evaluation.metrics import evaluate_test
 from boostlab.models.loading import load_version
-from boostlab.models.packaging import state_types
+from boostlab.models.signature import state_types
 
 LOADS = {1: LoadResult([0.001, 0.003], Counter({200: 2}), seconds=2.0), 8: LoadResult([0.002] * 4, seconds=2.0)}
 FORMATS = ["dataframe_split", "dataframe_records", "inputs", "CSV"]

@@ -14,6 +14,7 @@ from tests.support.figures import check_picture, legend, make_explanation, title
 
 from boostlab.display.figures import GREEN, make_axes
 from boostlab.evaluation import explanation_plots as plots
+from boostlab.evaluation.metrics import find_errors
 
 CASES: dict[str, dict[str, Any]] = {
     "regression": {},
@@ -94,7 +95,7 @@ def test_the_steps_of_a_row_lead_from_the_bias_to_the_margin(case: str) -> None:
         assert sum(bar.get_width() for bar in bars) == pytest.approx(sum(contributions))
         assert bars[0].get_x() == pytest.approx(bias) and abs(bars[0].get_width()) == pytest.approx(np.abs(contributions).max())
         assert bars[-1].get_x() + bars[-1].get_width() == pytest.approx(bias + sum(contributions))
-    losses = explanation.losses()
+    losses = find_errors(explanation.true, explanation.answers, explanation.contract)
     assert losses[rows["largest error"]] == losses.max()
     assert abs(losses[rows["typical error"]] - np.median(losses)) == np.abs(losses - np.median(losses)).min()
 

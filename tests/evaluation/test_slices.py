@@ -154,10 +154,16 @@ def test_weights_count(tmp_path: Path) -> None:
     assert slices.value == pytest.approx(evaluation.scores["rmse"], rel=1e-5)
 
 
+def test_a_sure_but_small_difference_is_not_called_worse() -> None:
+    small = Slice("a = 1", 100_000, 2.1, 2.08, 2.12, 2.0, 1e-9)
+    assert not small.is_worse and Slices((small,), "rmse", 2.0).findings == []
+    assert Slice("a = 1", 100_000, 2.3, 2.28, 2.32, 2.0, 1e-9).is_worse
+
+
 def test_few_rows_have_no_slices_and_no_figure(tmp_path: Path) -> None:
     slices, *_ = slice_up(tmp_path, make_homes()[:60])
 
-    assert slices.slices == () and slices.findings == [] and slices.tabulate().empty
+    assert slices.slices == () and slices.findings == [] and slices.tabulate().rows == []
     assert plot_slices(slices) is None
     assert json.loads(slices.to_json())["slices"] == []
 
@@ -192,8 +198,9 @@ def test_shows_the_rows_with_the_largest_errors(tmp_path: Path) -> None:
     errors = np.abs(evaluation.answers - split.test.target.to_numpy())
     worst = np.argsort(-errors)[:4]
 
-    assert table.index.tolist() == (split.test.rows[worst] + 1).tolist()
-    assert table["error"].tolist() == pytest.approx(errors[worst].tolist())
+    shown = pd.DataFrame(list(table.rows), columns=list(table.columns))
+    assert shown["row"].tolist() == (split.test.rows[worst] + 1).tolist()
+    assert shown["error"].tolist() == pytest.approx(errors[worst].tolist())
     whole = make_homes()
-    assert table["area"].tolist() == whole["area"].iloc[split.test.rows[worst]].tolist()
-    assert table["true"].tolist() == whole["price"].iloc[split.test.rows[worst]].tolist()
+    assert shown["area"].tolist() == whole["area"].iloc[split.test.rows[worst]].tolist()
+    assert shown["true"].tolist() == whole["price"].iloc[split.test.rows[worst]].tolist()

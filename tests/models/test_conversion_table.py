@@ -39,8 +39,9 @@ from boostlab.models.conversion_table import (
     tabulate_json,
 )
 from boostlab.models.loading import wrap_predictor
-from boostlab.models.packaging import package_model, state_types, write_model
+from boostlab.models.packaging import package_model, write_model
 from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
+from boostlab.models.signature import state_types
 from boostlab.scoring.scorer import score_file
 
 NAMES = [feature.name for feature in FEATURES]

@@ -20,8 +20,9 @@ from tests.support.packages import Packaged, make_package
 from tests.support.settings import make_settings
 
 from boostlab.models.contract import Contract
-from boostlab.models.packaging import PREDICTOR_FILES, copy_model, list_requirements, state_types, write_model
+from boostlab.models.packaging import PREDICTOR_FILES, copy_model, list_requirements, write_model
 from boostlab.models.predictor import encode_rows, input_types, safe_names
+from boostlab.models.signature import state_types
 
 DATASETS = ["breast_cancer", "diabetes", "digits", "iris", "wine", "own"]
 

@@ -18,7 +18,7 @@ from tests.support.packages import make_package
 from tests.support.settings import make_settings
 
 from boostlab.models.contract import MISSING_MARKERS, Contract
-from boostlab.models.packaging import state_types
+from boostlab.models.signature import state_types
 from boostlab.scoring.scorer import score_file
 from boostlab.serving.model import ServedModel
 

@@ -40,13 +40,12 @@ ROWS = {
     "importance.json",
     "columns.json",
 }
-IF_ROWS_ARE_ENOUGH = {"plots/slices.png"}
+DETAILS = {"plots/explanations.png", "plots/slices.png"}
 PROCESSES = 4
 PLOTS = {
     "plots/target.png",
     "plots/learning_curves.png",
     "plots/feature_importance.png",
-    "plots/explanations.png",
     "plots/test.png",
 }
 Papermill = Callable[..., subprocess.CompletedProcess[str]]
@@ -98,7 +97,7 @@ def test_trains_and_records_each_data_set(
     best = next(point.value for point in history if point.step == run.data.metrics["best_iteration"])
     assert run.data.metrics[f"best_valid_{curve}"] == best
     findings = {"findings.json"} if "boostlab.findings" in run.data.tags else set()
-    assert artifacts(look(), run.info.run_id) - IF_ROWS_ARE_ENOUGH == FILES | PLOTS | ROWS | findings
+    assert artifacts(look(), run.info.run_id) == FILES | PLOTS | ROWS | findings
     (dataset_input,) = run.inputs.dataset_inputs
     assert dataset_input.dataset.name == dataset and len(dataset_input.dataset.digest) == 16
     assert f"test_{first}" in done.stderr and run.info.run_id in done.stderr
@@ -175,7 +174,7 @@ def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill
     assert {"evaluation/out_of_fold_rows.parquet", "plots/folds.png"} <= set(artifacts(look(), new.info.run_id))
     assert "cv_log_loss " in done.stderr and "cv_log_loss_low" not in done.stderr
     shown = "".join(str(output) for output in read_outputs(tmp_path / "folds.ipynb"))
-    assert "Over 3 folds the log_loss is" in shown and "The model is the average of the 3 models of the folds." in shown
+    assert "Over 3 folds the log_loss is" in shown and "The model is the average of the 3 models of the folds" in shown
     for run in (old, new):
         known = fetch_training_rows(look(), run.info.run_id)
         assert known is not None and known.rows == 178
@@ -187,6 +186,13 @@ def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill
     judged = judge(look(), request, load_gate(PROJECT / "parameters" / "registry" / "gate.yaml"))
     (answers,) = [result for result in judged.results if result.rule == "model_answers"]
     assert answers.outcome == "pass" and "learned from all rows" in answers.evidence
+
+
+def test_draws_rows_and_slices_if_wanted(papermill: Papermill, store: str, look: Look) -> None:
+    done = papermill(TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "num_boost_round", 20, "-p", "details", "True")
+    assert done.returncode == 0, done.stderr
+    (run,) = all_runs(look())
+    assert artifacts(look(), run.info.run_id) - PLOTS - FILES - ROWS == DETAILS
 
 
 def test_says_how_the_run_stands_and_what_comes_next(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
@@ -271,7 +277,7 @@ def test_a_folder_of_plain_files_holds_runs_and_registry(
     client = MlflowClient((tmp_path / "mlruns").as_uri())
     (run,) = all_runs(client)
     assert run.info.status == "FINISHED"
-    assert artifacts(client, run.info.run_id) - IF_ROWS_ARE_ENOUGH == FILES | PLOTS | ROWS
+    assert artifacts(client, run.info.run_id) == FILES | PLOTS | ROWS
     assert client.get_model_version("sugar", "1").run_id == run.info.run_id
 
 
@@ -289,7 +295,7 @@ def test_a_served_store_gets_the_run_and_the_version(papermill: Papermill, serve
     (run,) = all_runs(client)
     assert run.info.status == "FINISHED"
     assert f"see {server}/#/experiments/" in done.stderr
-    assert artifacts(client, run.info.run_id) - IF_ROWS_ARE_ENOUGH == FILES | PLOTS | ROWS
+    assert artifacts(client, run.info.run_id) == FILES | PLOTS | ROWS
     assert client.get_model_version("sugar", "1").run_id == run.info.run_id
 
 

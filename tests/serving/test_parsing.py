@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.support.packages import Packaged
 
-from boostlab.models.packaging import state_types
+from boostlab.models.signature import state_types
 from boostlab.serving.errors import RequestError
 from boostlab.serving.model import ServedModel
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,13 @@ from scipy import stats
 from sklearn import metrics
 from tests.support.settings import make_settings
 
+from boostlab.comparison.rows import pair_rows
 from boostlab.data.columns import profile_columns
 from boostlab.data.folds import split_folds
 from boostlab.data.table import Table, load_table
 from boostlab.errors import TrainingError
+from boostlab.evaluation.holdout import make_holdout, to_holdout
+from boostlab.models.predictor import Predictor
 from boostlab.training import cross_validation as module
 from boostlab.training.cross_validation import CrossValidation, cross_validate, share_cores, summarise
 from boostlab.training.fit import fit_booster
@@ -81,6 +85,49 @@ def test_each_row_is_answered_by_a_model_that_does_not_know_it() -> None:
     for fold in done.folds[:5]:  # of the first repeat
         assert (answered.answers[fold.split.test.rows] == fold.evaluation.answers).all()
         assert not {*fold.split.test.rows} & {*fold.split.train.rows, *fold.split.valid.rows}
+
+
+DECIDED = {"dataset": "breast_cancer", "calibrate": "sigmoid", "threshold": "recall >= 0.98", "num_boost_round": 10}
+
+
+def test_each_fold_is_judged_with_its_own_calibration_and_threshold() -> None:
+    done = cross_validate(*make(**DECIDED))
+    scores = []
+    for fold in done.folds:
+        contract = fold.fit.predictor.contract
+        assert contract.calibration is not None and contract.threshold is not None
+        true = (fold.split.test.target == "malignant").to_numpy()
+        scores.append(metrics.f1_score(true, fold.evaluation.answers[:, 1] >= contract.threshold))
+    thresholds = {fold.fit.predictor.contract.threshold for fold in done.folds}
+
+    assert len(thresholds) == 5
+    assert done.metrics()["cv_f1"] == pytest.approx(np.mean(scores))
+    assert "cv_precision_at_recall:0.98" in done.metrics()
+    answered = done.out_of_fold
+    assert answered is not None and answered.chosen is not None
+    for fold in done.folds:
+        expected = fold.evaluation.answers[:, 1] >= (fold.fit.predictor.contract.threshold or 0)
+        assert (answered.chosen[fold.split.test.rows] == expected).all()
+        plain = replace(fold.fit.predictor.contract, calibration=None)
+        raw = Predictor(fold.fit.predictor.booster, plain).answers(pd.concat(fold.split.test.batches(plain.names)))
+        assert (done.raw[fold.split.test.rows] == raw).all()
+
+
+def test_the_chosen_classes_of_the_folds_are_kept_with_their_rows() -> None:
+    answered = cross_validate(*make(**DECIDED)).out_of_fold
+    assert answered is not None
+    kept = to_holdout(make_holdout(answered, is_of_model=False))
+
+    assert kept.chosen is not None and answered.chosen is not None
+    assert (kept.chosen == answered.chosen).all()
+    assert (kept.chosen != (kept.answers[:, 1] >= (kept.threshold or 0))).any()  # not by the threshold of one fold
+    pair = pair_rows(kept, kept)
+    assert pair.predicted is not None and (pair.predicted[0] == kept.chosen).all()
+
+
+def test_names_the_fold_whose_rows_are_too_few() -> None:
+    with pytest.raises(TrainingError, match=r"^Fold \d of 5: calibrate = 'isotonic' needs at least 20 validation rows of each"):
+        cross_validate(*make(dataset="breast_cancer", calibrate="isotonic", valid_size=0.05))
 
 
 def test_weights_follow_their_rows(tmp_path: Path) -> None:

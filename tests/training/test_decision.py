@@ -184,6 +184,6 @@ def test_a_final_model_decides_on_the_rows_of_the_cross_validation(rare: Path, f
 
     assert rows is not None and contract.calibration is not None and contract.threshold is not None
     assert contract.labels == ("stayed", "churned") and contract.threshold != fit.predictor.contract.threshold
-    true, chosen = rows.part.target.to_numpy() == "churned", calibrate(rows.answers, contract.calibration)[:, 1]
+    true, chosen = rows.part.target.to_numpy() == "churned", calibrate(folds.raw, contract.calibration)[:, 1]
     assert 0.8 <= (chosen >= contract.threshold)[true].mean() < 0.9
     assert chosen.mean() == pytest.approx(true.mean(), abs=0.01)  # though the weights of the classes were balanced

@@ -124,6 +124,6 @@ def test_a_stated_number_needs_no_positives() -> None:
 
 
 def test_tells_the_choice_in_words() -> None:
-    assert choose("recall >= 0.6").describe() == (
+    assert choose("recall >= 0.6").describe("the validation rows") == (
         "The threshold is 0.65 (recall >= 0.6). On the validation rows it gives precision 1, recall 0.6667."
     )

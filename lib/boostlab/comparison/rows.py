@@ -107,8 +107,7 @@ def pair_rows(old: Holdout, new: Holdout, *, part: str = "the test part") -> Pai
         )
     same = len(left) == len(old) == len(new)
     basis = f"The rows are {_all_or_some(new)} of {part}, which" if same else f"The rows are {len(left)} that"
-    champion = _order(old.answers[left], old, new.labels)
-    return _pair(new, right, champion, _order(new.answers[right], new, new.labels), f"{basis} both runs held out.")
+    return _pair(new, right, _take(old, left, new.labels), _take(new, right, new.labels), f"{basis} both runs held out.")
 
 
 def pair_predictor(model: Predictor, rows: Holdout, *, seen: TrainingRows | None, role: Role) -> Pair:
@@ -152,7 +151,8 @@ def pair_predictor(model: Predictor, rows: Holdout, *, seen: TrainingRows | None
         answers = model.answers(frame)
     except ValueError as error:
         raise LabError(f"The {role}'s model cannot read the {other}'s test rows: {error}") from None
-    predicted = _order(answers, contract, rows.labels)
+    chosen = choose_classes(answers, contract.threshold) if contract.labels else None
+    predicted = _order(answers, chosen, contract.labels, rows.labels)
     basis = f"The rows are {_all_or_some(rows)} of the {other}'s test part, predicted again by the {role}'s model."
     if len(kept) < len(rows):
         some = "was trained on them" if seen and seen.rows == len(seen.hashes) else "was trained on them, or may have been"
@@ -161,17 +161,23 @@ def pair_predictor(model: Predictor, rows: Holdout, *, seen: TrainingRows | None
             f"{len(rows) - len(kept)} more are left out: the {role} {some}."
         )
     caution = f"It is not known whether the {role} was trained on some of these rows, which would favour it."
-    own = _order(rows.answers[kept], rows, rows.labels)
+    own = _take(rows, kept, rows.labels)
     old, new = (predicted, own) if role == "champion" else (own, predicted)
     return _pair(rows, kept, old, new, basis, caution=caution if unseen is None else "")
 
 
-def _order(answers: Array, model: Holdout | Contract, labels: Sequence[Any]) -> tuple[Array, Array | None]:
-    """Return a model's answers in the order of labels, and the chosen classes as positions in it; without labels no classes."""
-    if not labels:
+def _take(rows: Holdout, kept: Array, labels: Sequence[Any]) -> tuple[Array, Array | None]:
+    """Return the answers to some rows, and the chosen classes, in the order of labels."""
+    chosen = rows.chosen
+    return _order(rows.answers[kept], None if chosen is None else chosen[kept], rows.labels, labels)
+
+
+def _order(answers: Array, chosen: Array | None, given: Sequence[Any], labels: Sequence[Any]) -> tuple[Array, Array | None]:
+    """Return answers and chosen classes, both in the order of `given`, in the order of `labels`."""
+    if chosen is None:
         return answers, None
-    places = [model.labels.index(label) for label in labels]
-    return answers[:, places], np.argsort(places)[choose_classes(answers, model.threshold)]
+    places = [given.index(label) for label in labels]
+    return answers[:, places], np.argsort(places)[chosen]
 
 
 def _pair(

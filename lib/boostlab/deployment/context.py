@@ -22,7 +22,8 @@ from packaging.utils import canonicalize_name
 
 from boostlab.deployment.settings import INDEX_ARGS, Builder
 from boostlab.models.loading import FILES, check_model
-from boostlab.models.packaging import PREDICTOR_FILES, copy_model, state_types
+from boostlab.models.packaging import PREDICTOR_FILES, copy_model
+from boostlab.models.signature import state_types
 
 PORT = 8080  # inside every image
 UID = 10001

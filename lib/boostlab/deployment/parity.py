@@ -15,7 +15,7 @@ from boostlab.errors import LabError
 from boostlab.evaluation.holdout import Holdout
 from boostlab.models.contract import Contract
 from boostlab.models.loading import describe_failure
-from boostlab.models.packaging import as_sent
+from boostlab.models.signature import as_sent
 
 MIN_ROWS = 200
 MAX_ROWS = 1000

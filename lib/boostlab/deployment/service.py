@@ -18,7 +18,7 @@ import requests
 from tenacity import RetryError, Retrying, retry_if_not_result, stop_after_delay, wait_fixed
 
 from boostlab.errors import DeploymentError
-from boostlab.models.packaging import state_types
+from boostlab.models.signature import state_types
 
 STOCK_APP = "mlflow.pyfunc.scoring_server.app:app"
 LISTENS = re.compile(r'^\{.*"port": ?(?P<lean>\d+).*\n|running on http://127\.0\.0\.1:(?P<stock>\d+) ')  # in a server's log

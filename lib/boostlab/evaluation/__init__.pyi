@@ -1,4 +1,4 @@
-from .explanation_plots import plot_explanations as plot_explanations, plot_importance as plot_importance
+from .explanation_plots import plot_importance as plot_importance
 from .explanations import explain_model as explain_model
 from .metrics import evaluate_test as evaluate_test
 from .plots import plot_test as plot_test

@@ -7,7 +7,6 @@ margin. A model that XGBoost cannot explain has a figure of permutation importan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,8 +33,9 @@ from boostlab.display.figures import (
 )
 from boostlab.display.numbers import format_number
 from boostlab.evaluation.explanations import Explanation
+from boostlab.evaluation.metrics import find_errors
+from boostlab.evaluation.values import as_numbers, format_value
 from boostlab.models.contributions import name_outputs
-from boostlab.models.predictor import ENCODERS
 
 Array = np.ndarray[Any, Any]
 MOST_BARS = 20
@@ -93,7 +93,7 @@ def plot_explanations(explanation: Explanation) -> Figure:
 
 def choose_rows(explanation: Explanation) -> dict[str, int]:
     """Return two rows to look at, by what they are: the largest error, and the error that is nearest to the median error."""
-    losses = explanation.losses()
+    losses = find_errors(explanation.true, explanation.answers, explanation.contract)
     return {"largest error": int(losses.argmax()), "typical error": int(np.abs(losses - np.median(losses)).argmin())}
 
 
@@ -122,7 +122,7 @@ def plot_swarms(explanation: Explanation, *, axes: Axes | None = None) -> Figure
 
 def plot_dependence(explanation: Explanation, name: str, *, axes: Axes | None = None) -> Figure:
     """Draw the contribution of a column by its value; of a text column, by its most frequent categories."""
-    axes, numbers, y = axes or make_axes(3.0), _to_numbers(explanation, name), _contribution(explanation, name)
+    axes, numbers, y = axes or make_axes(3.0), _as_numbers(explanation, name), _contribution(explanation, name)
     feature = _find_feature(explanation, name)
     known = ~np.isnan(numbers)
     x, end = numbers, 0.0
@@ -141,7 +141,7 @@ def plot_dependence(explanation: Explanation, name: str, *, axes: Axes | None = 
         low, high = (numbers[known].min(), numbers[known].max()) if known.any() else (0.0, 1.0)
         end = low - 0.08 * ((high - low) or 1.0)
         if feature.type == "date":
-            axes.xaxis.set_major_formatter(lambda days, _: str(np.datetime64("1970-01-01") + np.timedelta64(int(days), "D"))[:7])
+            axes.xaxis.set_major_formatter(lambda days, _: format_value(days, feature)[:7])
     axes.axhline(0, **REFERENCE)
     axes.scatter(x[known], y[known], color=BLUE, alpha=0.6, **POINT)
     if not known.all():
@@ -194,13 +194,13 @@ def _describe_row(explanation: Explanation, row: int) -> str:
         best = int(np.argmax(answers))
         chosen, true = (shorten_label(labels[place], 16) for place in (best, int(explanation.true[row])))
         return f"{where}: {chosen} ({answers[best]:.2f}), true {true}"
-    value = answers if np.ndim(answers) == 0 else answers[explanation.middle]
+    value = answers if np.ndim(answers) == 0 else answers[explanation.contract.middle]
     return f"{where}: predicted {format_number(float(value))}, true {format_number(float(explanation.true[row]))}"
 
 
 def _name_value(explanation: Explanation, name: str, row: int) -> str:
     value = explanation.frame[name].iloc[row]
-    missing = np.isnan(_to_numbers(explanation, name)[row]) and _find_feature(explanation, name).type != "category"
+    missing = np.isnan(_as_numbers(explanation, name)[row]) and _find_feature(explanation, name).type != "category"
     text = "missing" if missing or value is None or value != value else value
     if isinstance(text, float | np.floating):
         text = format_number(float(text))
@@ -235,16 +235,14 @@ def _is_ordered(explanation: Explanation, name: str) -> bool:
     return bool(feature.type != "category" or feature.ordered)
 
 
-def _to_numbers(explanation: Explanation, name: str) -> Array:
+def _as_numbers(explanation: Explanation, name: str) -> Array:
     """Return a column as numbers: the position of a category, the days of a date; NaN for a missing value."""
-    feature = _find_feature(explanation, name)
-    item = replace(feature, parts=("days",)) if feature.type == "date" else feature
-    return np.asarray(ENCODERS[item.type](explanation.frame[name], item), np.float64).reshape(-1)
+    return as_numbers(explanation.frame[name], _find_feature(explanation, name))
 
 
 def _rank(explanation: Explanation, name: str) -> Array:
     """Return each value's rank among the values of its column, from 0 to 1; NaN for a missing value."""
-    numbers = _to_numbers(explanation, name)
+    numbers = _as_numbers(explanation, name)
     known = ~np.isnan(numbers)
     distinct, places = np.unique(numbers[known], return_inverse=True)
     ranks = np.full(len(numbers), np.nan)

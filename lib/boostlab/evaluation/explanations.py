@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from boostlab.data.splits import Part
-from boostlab.data.table import encode_labels
-from boostlab.evaluation.metrics import is_higher_better, score_metric
+from boostlab.evaluation.metrics import find_true, is_higher_better, score_metric
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, safe_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_ROWS, FEWEST_ROWS = 1_000, 100
 MOST_WORK = 700_000_000  # rows times bytes of the booster: some seconds
@@ -53,29 +55,22 @@ class Explanation:
     part_rows: int  #: the size of the part; if it is larger than n_rows, the rows are a sample
     refusal: str = ""  #: why there are no contributions; empty if there are
 
+    def plot(self, *, wanted: bool = True) -> Figure | None:
+        """Draw the rows' contributions; None if the figure, which takes half a second, is not `wanted`."""
+        from boostlab.evaluation.explanation_plots import plot_explanations
+
+        return plot_explanations(self) if wanted else None
+
     def to_json(self) -> str:
         """Return the importances with what they were computed from, as the artifact of a run."""
         facts = {"rows": len(self.rows), "unit": self.unit, "metric": self.contract.metric, "refusal": self.refusal}
         columns = json.loads(self.importance.to_json(orient="index", double_precision=15))
         return json.dumps(facts | {"columns": columns}, indent=1)
 
-    def losses(self) -> Array:
-        """Return the error of each answer, shape (n_rows,): its distance from the truth, or 1 − the true class's probability."""
-        if self.contract.labels:
-            return np.asarray(1 - self.answers[np.arange(len(self.true)), self.true])
-        middle = self.answers if self.answers.ndim == 1 else self.answers[:, self.middle]
-        return np.asarray(np.abs(middle - self.true))
-
-    @property
-    def middle(self) -> int:
-        """The output of a model of quantiles that is nearest to the median."""
-        levels = self.contract.quantiles
-        return min(range(len(levels)), key=lambda place: abs(levels[place] - 0.5)) if self.contract.answer_names else 0
-
     @property
     def shown(self) -> int:
         """The output that figures of all rows show: of three classes or more, the one that most rows belong to."""
-        return int(np.bincount(self.true, self.weight).argmax()) if len(self.contract.labels) > 2 else self.middle
+        return int(np.bincount(self.true, self.weight).argmax()) if len(self.contract.labels) > 2 else self.contract.middle
 
     def rank_columns(self) -> list[str]:
         """Return the columns by their mean absolute contribution to the shown output, the largest first."""
@@ -92,9 +87,8 @@ def explain_model(predictor: Predictor, part: Part) -> Explanation:
     affordable = MOST_WORK // len(predictor.booster.save_raw("ubj"))
     count = min(len(part), MOST_ROWS, max(affordable, FEWEST_ROWS))
     chosen = np.unique(np.linspace(0, len(part) - 1, count).round().astype(int))
-    rows, target = part.rows[chosen], part.target.iloc[chosen]
+    rows, true = part.rows[chosen], find_true(part, contract)[chosen]
     frame = pd.concat(list(part.table.batches(contract.names, rows)), ignore_index=True)
-    true = encode_labels(target, contract.labels) if contract.labels else target.to_numpy(float)
     weight, refusal = None if part.weight is None else part.weight[chosen], ""
     try:
         contributions = predictor.contributions(frame)

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from boostlab.data.table import encode_labels, to_series
 from boostlab.errors import LabError
 from boostlab.evaluation.metrics import Evaluation
+from boostlab.models.answers import choose_classes
 from boostlab.models.artifacts import check_place, explain_unreadable
 from boostlab.models.contract import Task
 
@@ -60,6 +61,7 @@ class Holdout:
     columns: dict[str, str] = field(default_factory=dict)  #: the digest of each column of the table; empty in earlier versions
     threshold: float | None = None  #: the model's threshold; None: the most probable class is the answer
     is_of_model: bool = True  #: whether the run's model gave the answers; else models did that learned from fewer rows
+    classes: Array | None = None  #: positions of the chosen classes, if several models chose them, each by its own threshold
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -69,6 +71,13 @@ class Holdout:
         """The features as a user sends them."""
         frame: pd.DataFrame = self.data.to_pandas()
         return frame
+
+    @property
+    def chosen(self) -> Array | None:
+        """The chosen classes, as positions in `labels`; None for a regression."""
+        if not self.labels:
+            return None
+        return choose_classes(self.answers, self.threshold) if self.classes is None else self.classes
 
     @property
     def true(self) -> Array:
@@ -95,8 +104,11 @@ def make_holdout(evaluation: Evaluation, *, is_of_model: bool = True) -> pa.Tabl
     added = {"position": part.rows[chosen], "row_hash": content.rows[part.rows[chosen]]}
     if roles.group:
         added["group"] = pd.factorize(to_series(part.table.take([roles.group], part.rows[chosen]), roles.group))[0]
+    if evaluation.chosen is not None:
+        added["class"] = evaluation.chosen[chosen]
     added |= dict(zip(answered, kept.T, strict=True))
     own = _unused(list(added), table.column_names)
+    roles_of = dict(zip(added, own, strict=True))
     for name, values in zip(own, added.values(), strict=True):
         table = table.append_column(name, pa.array(np.ascontiguousarray(values)))
     facts = {
@@ -109,9 +121,10 @@ def make_holdout(evaluation: Evaluation, *, is_of_model: bool = True) -> pa.Tabl
         "features": features,
         "target": roles.target,
         "weight": roles.weight,
-        "position": own[0],
-        "hashes": own[1],
-        "groups": own[2] if roles.group else "",
+        "position": roles_of["position"],
+        "hashes": roles_of["row_hash"],
+        "groups": roles_of.get("group", ""),
+        "classes": roles_of.get("class", ""),
         "answers": own[-len(answered) :],
         "columns": content.columns,
         "test_rows": len(part),
@@ -159,6 +172,7 @@ def to_holdout(table: pa.Table, file: object = "The table") -> Holdout:
         columns=facts.get("columns", {}),
         threshold=facts.get("threshold"),
         is_of_model=facts.get("is_of_model", True),
+        classes=table.column(facts["classes"]).to_numpy() if facts.get("classes") else None,
     )
 
 

@@ -14,6 +14,7 @@ from sklearn.metrics import r2_score
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels, to_series
 from boostlab.display.numbers import format_number
+from boostlab.display.tables import Table
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.class_metrics import score_classes
 from boostlab.evaluation.losses import LOSSES, find_loss, name_metric, read_name
@@ -57,6 +58,7 @@ class Evaluation:
     answers: Array  #: shape (n_rows,), (n_rows, n_quantiles) or (n_rows, n_classes)
     scores: dict[str, float]  #: the metrics of the model, that of the training first
     baseline: dict[str, float]  #: the metrics of the constant with the best value of that metric on the training part
+    chosen: Array | None = None  #: positions of the chosen classes, if several models chose them; None: by the contract
 
     @cached_property
     def reliability(self) -> Reliability:
@@ -94,16 +96,16 @@ class Evaluation:
         numbers = f"{name} {format_number(score)} against {format_number(constant)}"
         return [f"The model is {verdict} the best constant: {numbers} on the test rows."]
 
-    def tabulate_worst(self, count: int = 5) -> pd.DataFrame:
+    def tabulate_worst(self, count: int = 5) -> Table:
         """Return the test rows with the largest errors, as :func:`find_errors` defines them, with the model's columns."""
         errors = find_errors(find_true(self.part, self.contract), self.answers, self.contract)
         worst = np.argsort(-errors, kind="stable")[:count]
         order = np.argsort(self.part.rows[worst])  # a table is read in the order of its rows
         frame = pd.concat(list(self.part.table.batches(self.contract.names, self.part.rows[worst][order])), ignore_index=True)
-        true = self.part.target.iloc[worst].to_numpy()
-        facts = pd.DataFrame({"row": self.part.rows[worst] + 1, "true": true, "error": errors[worst]})
-        table = pd.concat([facts, frame.iloc[np.argsort(order)].reset_index(drop=True)], axis="columns")
-        return table.set_index("row").rename_axis(f"largest errors, of {len(errors):,} rows")
+        frame, true = frame.iloc[np.argsort(order)], self.part.target.iloc[worst]
+        facts = zip((self.part.rows[worst] + 1).tolist(), true.tolist(), errors[worst].tolist(), strict=True)
+        rows = [[*fact, *values] for fact, values in zip(facts, frame.itertuples(index=False), strict=True)]
+        return Table(f"The largest errors, of {len(errors):,} test rows", ["row", "true", "error", *frame.columns], rows)
 
     def describe(self) -> str:
         """Return the result in a sentence: the model's metric, compared with the constant predictor's."""
@@ -140,11 +142,16 @@ def evaluate_test(predictor: Predictor, split: Split, *, reported: Sequence[str]
         Metrics to report besides that of the training and the usual ones of the task.
     """
     contract, part = predictor.contract, split.test
-    answers = np.concatenate([predictor.answers(frame) for frame in part.batches(contract.names)])
+    answers = answer_part(predictor, part)
     constant = _find_constant(split.train, contract)
     constants = np.broadcast_to(constant, (len(part), *constant.shape))
     scores, baseline = (_score(each, part, contract, reported) for each in (answers, constants))
     return Evaluation(part, contract, answers, scores, baseline)
+
+
+def answer_part(predictor: Predictor, part: Part) -> Array:
+    """Return a model's answers to all rows of a part."""
+    return np.concatenate([predictor.answers(frame) for frame in part.batches(predictor.contract.names)])
 
 
 def find_true(part: Part, contract: Contract) -> Array:
@@ -159,9 +166,7 @@ def find_errors(true: Array, answers: Array, contract: Contract) -> Array:
     """
     if contract.labels:
         return np.asarray(1 - answers[np.arange(len(true)), true])
-    levels = contract.quantiles
-    middle = min(range(len(levels)), key=lambda place: abs(levels[place] - 0.5)) if contract.answer_names else 0
-    return np.asarray(np.abs(answers.reshape(len(true), -1)[:, middle] - true))
+    return np.asarray(np.abs(answers.reshape(len(true), -1)[:, contract.middle] - true))
 
 
 def score_metric(metric: str, true: Array, answers: Array, weight: Weight = None, *, threshold: float | None = None) -> float:

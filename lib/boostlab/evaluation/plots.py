@@ -70,7 +70,7 @@ def plot_quantiles(evaluation: Evaluation, *, axes: Axes | None = None) -> Figur
     """Draw the lowest to the highest quantile next to the truth."""
     axes, target, levels = axes or make_axes(4.4), evaluation.part.target, evaluation.contract.quantiles
     true, quantiles = target.to_numpy(float), evaluation.answers.reshape(len(target), -1)
-    middle = min(range(len(levels)), key=lambda place: abs(levels[place] - 0.5))
+    middle = evaluation.contract.middle
     order, rows, weight = np.argsort(quantiles[:, middle], kind="stable"), np.arange(len(target)), evaluation.part.weight
     if len(levels) > 1:
         label, many = f"{levels[0]} to {levels[-1]}", len(rows) > MOST_POINTS

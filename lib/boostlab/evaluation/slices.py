@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,26 +17,23 @@ from scipy import stats
 from boostlab.data.splits import Part
 from boostlab.data.table import to_series
 from boostlab.display.numbers import format_number
+from boostlab.display.tables import Table
 from boostlab.evaluation.losses import LOSSES, Loss, find_loss
 from boostlab.evaluation.metrics import Evaluation, find_true
-from boostlab.models.contract import Contract, Feature
-from boostlab.models.predictor import ENCODERS, Predictor
+from boostlab.evaluation.slice_search import FEWEST, slice_by_column, slice_by_tree
+from boostlab.models.contract import Contract
+from boostlab.models.predictor import Predictor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_ROWS = 20_000
-FEWEST = 20  # rows or groups of a slice: with fewer, a few rows decide
-BINS = 4  # of a column of numbers or dates
-MOST_CATEGORIES = 20  # of a column
 MOST_SHOWN = 12
 MOST_FINDINGS = 3
 ALPHA = 0.05
-DEPTH = 2  # of the tree that looks for pairs of columns
-LEAF_SHARE = 0.05  # of the validation rows
+WORTH = 1.1  # of many rows, also a difference that does not matter is sure
 
 Array = np.ndarray[Any, Any]
-Path = tuple[str, ...]  # conditions
 
 
 @dataclass(frozen=True)
@@ -54,8 +50,8 @@ class Slice:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the model is worse on the slice than chance allows."""
-        return self.p < ALPHA
+        """Whether the model is worse on the slice than chance allows, and by enough to matter."""
+        return self.p < ALPHA and self.value > WORTH * self.rest
 
 
 @dataclass(frozen=True)
@@ -81,27 +77,23 @@ class Slices:
         facts = {"metric": self.metric, "value": self.value}
         return json.dumps(facts | {"slices": [asdict(one) | {"is_worse": one.is_worse} for one in self.slices]}, indent=1)
 
-    def plot(self) -> Figure | None:
-        """Draw the first slices; None if there is none."""
+    def plot(self, *, wanted: bool = True) -> Figure | None:
+        """Draw the first slices; None if there is none, or the figure is not `wanted`."""
         from boostlab.evaluation.slice_plots import plot_slices
 
-        return plot_slices(self)
+        return plot_slices(self) if wanted else None
 
-    def tabulate(self) -> pd.DataFrame:
+    def tabulate(self) -> Table:
         """Return the first slices as a table for people."""
         worse = sum(one.is_worse for one in self.slices)
-        table = pd.DataFrame(
-            {
-                "rows": [one.rows for one in self.slices],
-                self.metric: [one.value for one in self.slices],
-                "95 % interval: from": [one.low for one in self.slices],
-                "to": [one.high for one in self.slices],
-                "elsewhere": [one.rest for one in self.slices],
-                "p": [one.p for one in self.slices],
-            },
-            index=pd.Index([one.name for one in self.slices], name=f"{len(self.slices)} slices, {worse} of them worse"),
+        shown = self.slices[:MOST_SHOWN]
+        return Table(
+            f"Slices: {len(self.slices)}, on {worse} of them the model is worse",
+            ["slice", "rows", self.metric, "95 % interval: from", "to", "elsewhere", "p"],
+            [[one.name, one.rows, one.value, one.low, one.high, one.rest, one.p] for one in shown],
+            marked=[place for place, one in enumerate(shown) if one.is_worse],
+            empty=f"none: at least {FEWEST} test rows make a slice, and as many must be outside of it",
         )
-        return table.head(MOST_SHOWN)
 
 
 def find_slices(evaluation: Evaluation, predictor: Predictor, valid: Part) -> Slices:
@@ -124,7 +116,13 @@ def find_slices(evaluation: Evaluation, predictor: Predictor, valid: Part) -> Sl
     losses = loss.rows(find_true(part, contract)[chosen], evaluation.answers[chosen])
     weight = np.ones(len(chosen)) if part.weight is None else part.weight[chosen].astype(float)
     units = _find_units(part, chosen)
-    masks = dict(_by_column(frame, contract)) | dict(_by_tree(predictor, valid, loss, frame))
+    other = _space(len(valid))
+    rows = _read(valid, contract, other)
+    others = loss.rows(find_true(valid, contract)[other], predictor.answers(rows))
+    other_weight = None if valid.weight is None else valid.weight[other]
+    masks = dict(slice_by_column(frame, contract)) | dict(
+        slice_by_tree(rows, others, other_weight, frame=frame, contract=contract)
+    )
     found = [_judge(name, mask, losses, weight, units, loss) for name, mask in masks.items() if _is_enough(mask, weight, units)]
     whole = _root(float(np.average(losses, weights=weight)), loss)
     return Slices(tuple(_correct(found)), metric, whole)
@@ -197,96 +195,3 @@ def _correct(slices: list[Slice]) -> Iterator[Slice]:
     for place, one in enumerate(ordered):
         highest = max(highest, min(1.0, one.p * (len(ordered) - place)))
         yield replace(one, p=highest)
-
-
-def _by_column(frame: pd.DataFrame, contract: Contract) -> Iterator[tuple[str, Array]]:
-    """Yield name and rows of each slice of one column."""
-    for feature in contract.features:
-        numbers = to_numbers(frame[feature.name], feature)
-        missing = np.isnan(numbers)
-        if missing.any():
-            yield f"{feature.name} is missing", missing
-        for name, mask in _divide(numbers, feature):
-            yield f"{feature.name} {name}", mask
-
-
-def _divide(numbers: Array, feature: Feature) -> Iterator[tuple[str, Array]]:
-    known = numbers[~np.isnan(numbers)]
-    distinct, counts = np.unique(known, return_counts=True)
-    if feature.type in ("category", "boolean"):
-        labels = feature.categories or ("false", "true")
-        frequent = distinct[np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]]
-        yield from ((f"= {labels[int(code)]}", numbers == code) for code in frequent)
-    elif len(distinct) <= BINS:
-        yield from ((f"= {_show(value, feature)}", numbers == value) for value in distinct)
-    else:
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1], method="nearest"))
-        for low, high in pairwise([None, *edges, None]):
-            bounds = [f"> {_show(low, feature)}"] if low is not None else []
-            bounds += [f"≤ {_show(high, feature)}"] if high is not None else []
-            yield (
-                " and ".join(bounds),
-                (numbers > (-np.inf if low is None else low)) & (numbers <= (np.inf if high is None else high)),
-            )
-
-
-def to_numbers(values: pd.Series, feature: Feature) -> Array:
-    """Return a column as numbers: the position of a category, the days of a date; NaN for a missing value."""
-    item = replace(feature, parts=("days",)) if feature.type == "date" else feature
-    return np.asarray(ENCODERS[item.type](values, item), np.float64).reshape(-1)
-
-
-def _show(number: float, feature: Feature) -> str:
-    if feature.type == "date":
-        return str(np.datetime64("1970-01-01") + np.timedelta64(int(number), "D"))
-    return format_number(float(number))
-
-
-def _by_tree(predictor: Predictor, valid: Part, loss: Loss, frame: pd.DataFrame) -> Iterator[tuple[str, Array]]:
-    """Yield the test rows of each leaf of a tree that was grown on the losses of the validation rows."""
-    from sklearn.tree import DecisionTreeRegressor
-
-    contract, chosen = predictor.contract, _space(len(valid))
-    rows = _read(valid, contract, chosen)
-    losses = loss.rows(find_true(valid, contract)[chosen], predictor.answers(rows))
-    least = max(FEWEST, round(LEAF_SHARE * len(rows)))
-    if len(rows) < 2 * least or not np.isfinite(losses).all():
-        return
-    names, inputs = _spread(rows, contract)
-    tree = DecisionTreeRegressor(max_depth=DEPTH, min_samples_leaf=least, random_state=0)
-    tree.fit(inputs, losses, sample_weight=None if valid.weight is None else valid.weight[chosen])
-    leaves = tree.apply(_spread(frame, contract)[1])
-    paths = dict(_walk(tree.tree_, names))
-    yield from ((" and ".join(path), leaves == leaf) for leaf, path in paths.items() if len(path) > 1)
-
-
-def _spread(frame: pd.DataFrame, contract: Contract) -> tuple[list[tuple[Feature, str]], Array]:
-    """Return the inputs of a tree: a column of numbers for each number and date, of 0 and 1 for each frequent category."""
-    names: list[tuple[Feature, str]] = []
-    columns = []
-    for feature in contract.features:
-        numbers = to_numbers(frame[feature.name], feature)
-        if feature.type not in ("category", "boolean"):
-            names.append((feature, ""))
-            columns.append(numbers)
-            continue
-        for code, label in enumerate((feature.categories or ("false", "true"))[:MOST_CATEGORIES]):
-            names.append((feature, label))
-            columns.append((numbers == code).astype(float))
-    return names, np.column_stack(columns).astype(np.float32)
-
-
-def _walk(tree: Any, names: list[tuple[Feature, str]], node: int = 0, path: Path = ()) -> Iterator[tuple[int, Path]]:
-    """Yield each leaf with the conditions that lead to it."""
-    if tree.children_left[node] < 0:
-        yield node, path
-        return
-    (feature, label), limit = names[tree.feature[node]], tree.threshold[node]
-    to_left = bool(tree.missing_go_to_left[node])
-    for side, child in enumerate((tree.children_left[node], tree.children_right[node])):
-        if label:
-            condition = f"{feature.name} {'=' if side else '≠'} {label}"
-        else:
-            missing = " or missing" if to_left != bool(side) and feature.optional else ""
-            condition = f"{feature.name} {'>' if side else '≤'} {_show(limit, feature)}{missing}"
-        yield from _walk(tree, names, int(child), (*path, condition))

@@ -163,6 +163,11 @@ class Contract:
         return [f"quantile {quantile}" for quantile in self.quantiles] if len(self.quantiles) > 1 else []
 
     @property
+    def middle(self) -> int:
+        """The position of the quantile that is nearest to the median; 0 for other models."""
+        return min(range(len(self.quantiles)), key=lambda place: abs(self.quantiles[place] - 0.5), default=0)
+
+    @property
     def names(self) -> list[str]:
         """The names of all features."""
         return [feature.name for feature in self.features]

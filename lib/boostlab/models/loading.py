@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from boostlab.errors import LabError
 from boostlab.models.artifacts import check_place, explain_unreadable
 from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA, Contract, Feature, FeatureType, MLflowType
-from boostlab.models.packaging import make_params
+from boostlab.models.signature import make_params
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -147,15 +147,20 @@ def check_folds(client: MlflowClient, request: TransitionRequest, rule: CrossVal
     run = read_run(client, request.view.version(request.version).run_id)
     if run is None:
         return "fail", "The version's run was deleted, and its folds with it. Train again, and register the new run."
-    folds = int(run.data.params.get("folds", "0"))
-    rows = fetch_out_of_fold(client, run.info.run_id)
+    stated = run.data.params.get("folds", "")
+    folds, rows = int(stated) if stated.isdigit() else 0, fetch_out_of_fold(client, run.info.run_id)
     if folds < rule.folds or rows is None:
         found = f"{folds} folds" if folds and rows else "no cross-validation"
         return "fail", f"The version's run made {found}, required are {rule.folds} folds: train again with -p folds {rule.folds}."
-    figures = {name: value for name, value in run.data.metrics.items() if name.startswith("cv_")}
     name = f"cv_{rows.metric}"
-    spread = [f"{figures[name + end]:.4g}" for end in ("", "_low", "_high")]
-    return "pass", f"{folds} folds of {rows.test_rows} rows: {name} = {spread[0]}, 95 % interval {spread[1]} to {spread[2]}."
+    figures = [run.data.metrics.get(f"{name}{end}") for end in ("", "_low", "_high")]
+    if None in figures:
+        return (
+            "fail",
+            f"The run has {folds} folds, and no {name} with its interval: not each fold defines this metric.",
+        )
+    shown = [f"{value:.4g}" for value in figures]
+    return "pass", f"{folds} folds of {rows.test_rows} rows: {name} = {shown[0]}, 95 % interval {shown[1]} to {shown[2]}."
 
 
 def check_champion(client: MlflowClient, request: TransitionRequest, rule: Champion) -> Verdict:

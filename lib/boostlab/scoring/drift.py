@@ -8,7 +8,6 @@ divided at random into the holdout and the new rows. Only counts are kept, so a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from boostlab.display.figures import BLUE, GREY, ORANGE, REFERENCE, finish_axes, make_axes, shorten_label
+from boostlab.evaluation.values import as_numbers
 from boostlab.models.contract import Feature
-from boostlab.models.predictor import ENCODERS, encode_category
+from boostlab.models.predictor import encode_category
 
 BINS = 10  # of the numbers that are not frequent
 WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary thresholds
@@ -91,7 +91,7 @@ class Drift:
             codes = encode_category(values, item)
             places = np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
             return np.bincount(places, minlength=known + 2)
-        numbers = _to_numbers(values, item)
+        numbers = as_numbers(values, item)
         missing = np.isnan(numbers)
         places = np.digitize(numbers[~missing], self._edges[name])
         counts = np.bincount(places, minlength=len(self._edges[name]) + 1)
@@ -171,7 +171,7 @@ def _find_edges(values: pd.Series, item: Feature) -> Array:
 
     A value is frequent if it is in a tenth of the rows, or if it repeats and there are at most ten values.
     """
-    numbers = _to_numbers(values, item)
+    numbers = as_numbers(values, item)
     known = numbers[~np.isnan(numbers)]
     distinct, counts = np.unique(known, return_counts=True)
     frequent = distinct[(counts >= len(known) / BINS) | ((len(distinct) <= BINS) & (counts > 1))]
@@ -179,8 +179,3 @@ def _find_edges(values: pd.Series, item: Feature) -> Array:
     bins = round(BINS * len(rest) / max(len(known), 1))
     inner = np.quantile(rest, np.linspace(0, 1, bins + 1)[1:-1]) if bins > 1 else np.empty(0)
     return np.unique(np.concatenate([frequent, np.nextafter(frequent, np.inf), inner]))
-
-
-def _to_numbers(values: pd.Series, item: Feature) -> Array:
-    feature = replace(item, parts=("days",)) if item.type == "date" else item
-    return np.asarray(ENCODERS[item.type](values, feature), np.float64).reshape(len(values))

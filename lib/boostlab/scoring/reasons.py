@@ -59,10 +59,10 @@ def _explain(model: Any, contract: Contract, frame: pd.DataFrame) -> Array:
         raise DataError(f"The model gives no reasons. {error}") from None
     if not isinstance(explained, pd.DataFrame) or CONTRIBUTIONS not in explained:
         raise DataError("The model's own code gives no contributions: set reasons to 0, or trust_code to False.")
-    outputs, levels = name_outputs(contract), contract.quantiles
+    outputs = name_outputs(contract)
     fixed = outputs[0] if len(outputs) == 1 else ""
     if contract.answer_names:
-        fixed = contract.answer_names[min(range(len(levels)), key=lambda place: abs(levels[place] - 0.5))]
+        fixed = contract.answer_names[contract.middle]
     rows = zip(explained[PREDICTION], explained[CONTRIBUTIONS], strict=True)
     chosen = [each[fixed or str(prediction)] if outputs else each for prediction, each in rows]
     return np.array([list(each.values()) for each in chosen], np.float64)

@@ -20,7 +20,7 @@ from boostlab.data.files import is_text
 from boostlab.data.reading import Source
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature, FeatureType
-from boostlab.models.packaging import cast_to_signature
+from boostlab.models.signature import cast_to_signature
 
 
 def study_features(source: Source, features: Sequence[Feature]) -> None:

@@ -19,7 +19,9 @@ from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.display.numbers import format_number
 from boostlab.display.progress import StepProgress
-from boostlab.evaluation.metrics import UNITS, Evaluation, evaluate_test
+from boostlab.errors import DataError, TrainingError
+from boostlab.evaluation.metrics import UNITS, Evaluation, answer_part, evaluate_test
+from boostlab.models.answers import choose_classes
 from boostlab.training.callbacks import Watch, watched
 from boostlab.training.fit import Fit, fit_booster
 from boostlab.training.settings import Train
@@ -34,8 +36,9 @@ class Fold:
     """A model, and what it answers to the rows of its fold."""
 
     split: Split
-    fit: Fit
+    fit: Fit  #: with its own calibration and threshold, chosen on its validation rows
     evaluation: Evaluation
+    raw: Array  #: the booster's own answers, before the calibration
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,31 @@ class CrossValidation:
         """
         if not self.folds:
             return None
-        first = self.folds[: len(self.folds) // self.repeats]
+        first = self._first_repeat
         rows = np.concatenate([fold.evaluation.part.rows for fold in first])
         order = np.argsort(rows)
-        parts, answers = [fold.evaluation.part for fold in first], np.concatenate([fold.evaluation.answers for fold in first])
+        parts = [fold.evaluation.part for fold in first]
         target = pd.concat([part.target for part in parts]).iloc[order]
-        weight = (
-            np.concatenate([part.weight for part in parts if part.weight is not None])[order]
-            if parts[0].weight is not None
-            else None
-        )
-        return Evaluation(Part(parts[0].table, rows[order], target, weight), first[0].evaluation.contract, answers[order], {}, {})
+        weights = [part.weight for part in parts if part.weight is not None]
+        part = Part(parts[0].table, rows[order], target, np.concatenate(weights)[order] if weights else None)
+        contracts = [fold.fit.predictor.contract for fold in first]
+        answers = [fold.evaluation.answers for fold in first]
+        chosen = None
+        if contracts[0].threshold is not None:
+            each = [choose_classes(found, one.threshold) for found, one in zip(answers, contracts, strict=True)]
+            chosen = np.concatenate(each)[order]
+        return Evaluation(part, contracts[0], np.concatenate(answers)[order], {}, {}, chosen)
+
+    @property
+    def raw(self) -> Array:
+        """The answers to the rows of :attr:`out_of_fold` before each fold's calibration."""
+        first = self._first_repeat
+        order = np.argsort(np.concatenate([fold.evaluation.part.rows for fold in first]))
+        return np.concatenate([fold.raw for fold in first])[order]
+
+    @property
+    def _first_repeat(self) -> tuple[Fold, ...]:
+        return self.folds[: len(self.folds) // self.repeats]
 
     def describe(self) -> str:
         """Return the result in a sentence; empty without folds."""
@@ -130,9 +147,10 @@ class CrossValidation:
 def cross_validate(table: Table, settings: Train) -> CrossValidation:
     """Train a model for each fold with the parameters of the notebook, and evaluate it on the fold.
 
-    Each model decides about columns on its own training rows, stops by its own validation rows, and is evaluated on rows that had
-    no part in either. If the models of the folds become one model, their columns are decided on all rows, as one model has one
-    contract. Folds are trained side by side, each with its share of the cores. The result does not depend on their order.
+    Each model decides about columns on its own training rows. Its own validation rows stop it, and choose its calibration and its
+    threshold. It is evaluated on rows that had no part in either. If the models of the folds become one model, their columns are
+    decided on all rows, as one model has one contract. Folds are trained side by side, each with its share of the cores. The
+    result does not depend on their order.
 
     Raises
     ------
@@ -151,8 +169,8 @@ def cross_validate(table: Table, settings: Train) -> CrossValidation:
     columns = profile_columns(use_all_rows(table)) if settings.final_model == "folds" else None
     progress = StepProgress(len(splits), "folds")
     with watched() as watch, ThreadPoolExecutor(side_by_side) as pool:
-        train: Callable[[Split], Fold] = partial(_train_fold, settings=own, columns=columns, watch=watch)
-        trained = [pool.submit(train, split) for split in splits]
+        train: Callable[[int, Split], Fold] = partial(_train_fold, settings=own, columns=columns, watch=watch)
+        trained = [pool.submit(train, number, split) for number, split in enumerate(splits)]
         _wait(trained, watch, progress)
         if watch.stop.is_set():
             raise KeyboardInterrupt("the cross-validation was interrupted")
@@ -189,11 +207,17 @@ def share_cores(count: int, settings: Train) -> tuple[int, int]:
     return side_by_side, settings.nthread or max(1, cores // side_by_side)
 
 
-def _train_fold(split: Split, *, settings: Train, columns: Columns | None, watch: Watch) -> Fold:
+def _train_fold(number: int, split: Split, *, settings: Train, columns: Columns | None, watch: Watch) -> Fold:
     if watch.stop.is_set():
         raise KeyboardInterrupt("the cross-validation was interrupted")
-    fit = fit_booster(split, columns or profile_columns(split), settings, watch=watch)
-    return Fold(split, fit, evaluate_test(fit.predictor, split))
+    try:
+        fit = fit_booster(split, columns or profile_columns(split), settings, watch=watch)
+        decided = fit.decide(split, settings)
+    except (DataError, TrainingError) as error:
+        raise type(error)(f"Fold {number % settings.folds + 1} of {settings.folds}: {error}") from None
+    evaluation = evaluate_test(decided.predictor, split, reported=decided.decision.reported)
+    raw = evaluation.answers if decided is fit else answer_part(fit.predictor, split.test)
+    return Fold(split, decided, evaluation, raw)
 
 
 def _wait(trained: Sequence[Future[Any]], watch: Watch, progress: StepProgress) -> None:

@@ -26,6 +26,7 @@ class Decision:
     curve: ThresholdCurve | None = None  #: of the threshold; None: the more probable class is the answer
     calibrate: str = "none"  #: the method of the calibration
     positive: str = ""  #: the class that a row above the threshold has
+    rows: str = ""  #: the rows on which both were chosen, in words
 
     @property
     def reported(self) -> tuple[str, ...]:
@@ -33,7 +34,7 @@ class Decision:
         return (self.curve.metric,) if self.curve and self.curve.metric else ()
 
     def metrics(self) -> dict[str, float]:
-        """Return what the run records: the threshold, and its rates on the validation rows."""
+        """Return what the run records: the threshold, and its rates on the rows that chose it."""
         if self.curve is None:
             return {}
         return {"threshold": self.curve.threshold} | {f"threshold_{name}": value for name, value in self.curve.chosen.items()}
@@ -42,10 +43,8 @@ class Decision:
         """Return the decision in words."""
         if not self.positive:
             return "Nothing was asked for: the answers are the booster's own."
-        probabilities = (
-            "the booster's own" if self.calibrate == "none" else f"calibrated on the validation rows ({self.calibrate})"
-        )
-        answer = self.curve.describe() if self.curve else "The most probable class is the answer."
+        probabilities = "the booster's own" if self.calibrate == "none" else f"calibrated on {self.rows} ({self.calibrate})"
+        answer = self.curve.describe(self.rows) if self.curve else "The most probable class is the answer."
         return f"Probabilities are {probabilities}. {answer}"
 
     def tags(self) -> dict[str, str]:
@@ -63,7 +62,7 @@ NO_DECISION = Decision()
 
 
 def decide(
-    contract: Contract, true: Array, raw: Array, weight: Array | None = None, *, settings: DecisionSettings
+    contract: Contract, true: Array, raw: Array, weight: Array | None = None, *, settings: DecisionSettings, rows: str
 ) -> tuple[Contract, Decision]:
     """Return the contract with calibration and threshold as the settings ask, and what was decided.
 
@@ -74,6 +73,8 @@ def decide(
     raw : ndarray of shape (n_rows, n_classes)
         The booster's own probabilities of these rows.
     weight : ndarray of shape (n_rows,), optional
+    rows : str
+        Which rows these are, in words.
 
     Raises
     ------
@@ -87,4 +88,4 @@ def decide(
     if settings.threshold:
         curve = choose_threshold(true, likely[:, 1], weight, settings=settings)
         contract = replace(contract, threshold=curve.threshold)
-    return contract, Decision(curve, settings.calibrate, str(contract.labels[-1]))
+    return contract, Decision(curve, settings.calibrate, str(contract.labels[-1]), rows)

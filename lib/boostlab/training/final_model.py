@@ -36,7 +36,9 @@ def make_final_model(fit: Fit, cross_validation: CrossValidation, table: Table, 
         return fit
     final = _make_model(fit, cross_validation, table, settings)
     rows = cross_validation.out_of_fold
-    return final.decide_on(rows.part, rows.answers, settings) if rows and settings.has_decision else final
+    if rows is None or not settings.has_decision:
+        return final
+    return final.decide_on(rows.part, cross_validation.raw, settings, rows="the rows of the cross-validation")
 
 
 def _make_model(fit: Fit, cross_validation: CrossValidation, table: Table, settings: Train) -> Fit:

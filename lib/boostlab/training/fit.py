@@ -20,7 +20,7 @@ from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
 from boostlab.errors import DataError, TrainingError
-from boostlab.evaluation.metrics import is_higher_better
+from boostlab.evaluation.metrics import answer_part, is_higher_better
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
 from boostlab.training.callbacks import Refuser, Scorer, Stopper, Watch, watched
@@ -90,15 +90,20 @@ class Fit:
         """
         if not settings.has_decision:
             return self
-        names, part = self.predictor.contract.names, split.valid
-        raw = np.concatenate([self.predictor.answers(frame) for frame in part.batches(names)])
-        return self.decide_on(part, raw, settings)
+        return self.decide_on(split.valid, answer_part(self.predictor, split.valid), settings, rows="the validation rows")
 
-    def decide_on(self, part: Part, raw: Array, settings: Train) -> Fit:
-        """Return the fit whose model decides as the settings ask, chosen on rows with the booster's own probabilities of them."""
+    def decide_on(self, part: Part, raw: Array, settings: Train, *, rows: str) -> Fit:
+        """Return the fit whose model decides as the settings ask, chosen on rows with the booster's own probabilities of them.
+
+        `rows` says in words which ones they are.
+        """
         true = encode_labels(part.target, self.predictor.contract.labels)
-        contract, decision = decide(self.predictor.contract, true, raw, part.weight, settings=settings)
+        contract, decision = decide(self.predictor.contract, true, raw, part.weight, settings=settings, rows=rows)
         return replace(self, predictor=Predictor(self.predictor.booster, contract), decision=decision)
+
+    def describe(self) -> str:
+        """Return why boosting ended, and what the model does with probabilities, in words."""
+        return f"{self.ending} {self.decision.describe()}" if self.decision.tags() else self.ending
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return rows behind the model's answers to them: ``prediction``, or a column for each quantile."""

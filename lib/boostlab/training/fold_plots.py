@@ -6,7 +6,6 @@ Each function draws into `axes`, or into a new figure, and returns the figure.
 from __future__ import annotations
 
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -15,7 +14,7 @@ from boostlab.display.figures import BLUE, GREY, ORANGE, finish_axes, make_axes,
 from boostlab.display.numbers import format_number
 from boostlab.training.cross_validation import CrossValidation
 
-JITTER_SEED = 0
+SPREAD = 0.15
 
 
 def plot_folds(cross_validation: CrossValidation) -> Figure | None:
@@ -33,12 +32,8 @@ def plot_fold_scores(cross_validation: CrossValidation, *, axes: Axes | None = N
     axes = axes or make_axes(3.6)
     name, score = next(iter(cross_validation.scores.items()))
     values = cross_validation.values[name].to_numpy()
-    state = np.random.get_state()  # seaborn spreads the points by NumPy's global generator, which is the user's
-    np.random.seed(JITTER_SEED)
-    try:
-        sns.stripplot(x=np.full(len(values), 0), y=values, ax=axes, color=BLUE, alpha=0.7, size=7, jitter=0.15, label="a fold")
-    finally:
-        np.random.set_state(state)
+    places = np.linspace(-SPREAD, SPREAD, len(values))  # side by side, so that equal values are seen
+    axes.plot(places, values, "o", color=BLUE, alpha=0.7, label="a fold")
     error = [[score.mean - score.low], [score.high - score.mean]]
     axes.errorbar([0.35], [score.mean], yerr=error, fmt="o", color=ORANGE, capsize=5, linewidth=2, label="mean, 95 % interval")
     axes.set_xlim(-0.4, 0.6)

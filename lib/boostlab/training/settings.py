@@ -119,6 +119,7 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
     """The parameters of ``train.ipynb``."""
 
     final_model: Literal["best", "all_rows", "folds"] = "best"
+    details: bool = False
     register_as: ModelName
 
     @model_validator(mode="after")

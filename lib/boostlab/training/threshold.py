@@ -40,10 +40,10 @@ class ThresholdCurve:
         """The rates at the chosen threshold."""
         return {name: float(values[self.place]) for name, values in self.rates.items()}
 
-    def describe(self) -> str:
-        """Return the choice and its rates in a sentence."""
+    def describe(self, rows: str) -> str:
+        """Return the choice and its rates in a sentence; `rows` says on which rows it was made."""
         rates = ", ".join(f"{name} {format_number(value)}" for name, value in self.chosen.items())
-        return f"The threshold is {format_number(self.threshold)} ({self.rule}). On the validation rows it gives {rates}."
+        return f"The threshold is {format_number(self.threshold)} ({self.rule}). On {rows} it gives {rates}."
 
 
 def name_rule_metric(settings: DecisionSettings) -> str:

@@ -71,7 +71,7 @@ def test_finds_the_slices_that_are_hard_to_predict(tmp_path: Path) -> None:
     assert "kind = hut" in worse
     assert any("area > 1" in name and "kind " in name for name in worse), worse
     assert not any(name.startswith(("sold", "new", "rooms")) and " and kind" not in name for name in worse)
-    assert slices.findings[0].startswith("The model is worse where ") and len(slices.findings) <= 3
+    assert slices.findings[0].startswith("The error is larger where ") and len(slices.findings) <= 3
 
 
 def test_each_figure_is_that_of_the_rows_of_the_slice(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_draws_the_slices_with_their_intervals() -> None:
 
     assert figure is axes.figure
     check_picture(axes.figure)
-    assert title(axes) == "Slices: the model is worse on 1 of 2"
-    assert legend(axes) == ["all rows", "slice", "worse slice"]
+    assert title(axes) == "Slices: a larger error on 1 of 2"
+    assert legend(axes) == ["all rows", "slice", "larger error"]
     assert [text.get_text() for text in axes.get_yticklabels()] == [
         "a ≤ 1 (50)",
         r"kind = \$x\_{\$ (30)",

@@ -63,6 +63,11 @@ def test_the_interval_is_that_of_nadeau_and_bengio() -> None:
     assert (score.low, score.high) == pytest.approx(stats.t.interval(0.95, 4, loc=values.mean(), scale=variance**0.5))
 
 
+def test_an_interval_ends_where_the_metric_does() -> None:
+    score = summarise(np.array([0.0, 0.9, 0.1]), ratio=0.5, within=(0.0, 1.0))
+    assert (score.low, score.high) == (0.0, 1.0)
+
+
 @pytest.mark.parametrize("dataset", ["diabetes", "wine"])
 def test_a_fold_does_not_depend_on_what_was_trained_before_or_beside_it(dataset: str) -> None:
     table, settings = make(dataset=dataset)

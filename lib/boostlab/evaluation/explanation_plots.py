@@ -70,6 +70,7 @@ def plot_importance(explanation: Explanation, *, axes: Axes | None = None) -> Fi
         axes.errorbar(shown[kind].to_numpy() / total, y, xerr=error, linestyle="", markersize=5, label=NAMES[kind], **style)
     axes.axvline(0, **REFERENCE)
     axes.set_yticks(places, [shorten_label(name) for name in shown.index])
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     rest = f": {len(shown)} of {len(whole)} columns" if len(shown) < len(whole) else ""
     return finish_axes(axes, f"Importance in {_name_rows(explanation)}{rest}", x="share of the sum over all columns")

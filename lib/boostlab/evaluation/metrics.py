@@ -245,6 +245,19 @@ def is_higher_better(metric: str) -> bool:
     return name in HIGHER_IS_BETTER
 
 
+def find_range(metric: str) -> tuple[float, float]:
+    """Return the least and the largest value that a metric can have.
+
+    Examples
+    --------
+    >>> find_range("f1"), find_range("rmse"), find_range("r2")
+    ((0.0, 1.0), (0.0, inf), (-inf, 1.0))
+    """
+    name = metric.partition(":")[0]
+    least = {"r2": -np.inf, "mcc": -1.0}.get(name, 0.0)
+    return least, 1.0 if name in (*HIGHER_IS_BETTER, "calibration_error", "coverage") else np.inf
+
+
 def strip_part(metric: str) -> str:
     """Return a metric's name without the name of the part before it: ``rmse`` for ``test_rmse`` and for ``best_valid_rmse``."""
     part, _, name = metric.removeprefix("best_").partition("_")

@@ -20,11 +20,11 @@ def plot_slices(slices: Slices, *, axes: Axes | None = None) -> Figure | None:
         chosen = [(place, one) for place, one in enumerate(shown) if one.is_worse == is_worse]
         if chosen:
             values = np.array([[place, one.value, one.value - one.low, one.high - one.value] for place, one in chosen])
-            label = "worse slice" if is_worse else "slice"
+            label = "larger error" if is_worse else "slice"
             axes.errorbar(values[:, 1], values[:, 0], xerr=values[:, 2:].T, fmt="o", color=colour, capsize=3, label=label)
     axes.axvline(slices.value, **REFERENCE, label="all rows")
     axes.set_yticks(range(len(shown)), [shorten_label(f"{one.name} ({one.rows:,})", 48) for one in shown])
     axes.grid(visible=False, axis="y")
     worse = sum(one.is_worse for one in slices.slices)
-    title = f"Slices: the model is worse on {worse} of {len(slices.slices)}"
+    title = f"Slices: a larger error on {worse} of {len(slices.slices)}"
     return finish_axes(axes, title, x=f"{slices.metric} with 95 % interval (test rows in brackets)")

@@ -1,4 +1,4 @@
-"""Slices: parts of the test rows, by the values of one or two columns, on which the model is worse than on the rest.
+"""Slices: parts of the test rows, by the values of one or two columns, and whether the error is larger there than elsewhere.
 
 :mod:`boostlab.evaluation.slice_plots` draws them.
 """
@@ -50,7 +50,7 @@ class Slice:
 
     @property
     def is_worse(self) -> bool:
-        """Whether the model is worse on the slice than chance allows, and by enough to matter."""
+        """Whether the error is larger than elsewhere, more than chance allows, and by enough to matter."""
         return self.p < ALPHA and self.value > WORTH * self.rest
 
 
@@ -64,9 +64,9 @@ class Slices:
 
     @property
     def findings(self) -> list[str]:
-        """A sentence on each slice on which the model is worse, at most three."""
+        """A sentence on each slice with a larger error, at most three."""
         return [
-            f"The model is worse where {one.name}: {self.metric} {format_number(one.value)} on {one.rows:,} test rows, "
+            f"The error is larger where {one.name}: {self.metric} {format_number(one.value)} on {one.rows:,} test rows, "
             f"{format_number(one.rest)} elsewhere."
             for one in self.slices[:MOST_FINDINGS]
             if one.is_worse
@@ -88,7 +88,7 @@ class Slices:
         worse = sum(one.is_worse for one in self.slices)
         shown = self.slices[:MOST_SHOWN]
         return Table(
-            f"Slices: {len(self.slices)}, on {worse} of them the model is worse",
+            f"Slices: {len(self.slices)}, {worse} of them with a larger error",
             ["slice", "rows", self.metric, "95 % interval: from", "to", "elsewhere", "p"],
             [[one.name, one.rows, one.value, one.low, one.high, one.rest, one.p] for one in shown],
             marked=[place for place, one in enumerate(shown) if one.is_worse],

@@ -20,7 +20,7 @@ from boostlab.data.table import Table
 from boostlab.display.numbers import format_number
 from boostlab.display.progress import StepProgress
 from boostlab.errors import DataError, TrainingError
-from boostlab.evaluation.metrics import UNITS, Evaluation, answer_part, evaluate_test
+from boostlab.evaluation.metrics import UNITS, Evaluation, answer_part, evaluate_test, find_range
 from boostlab.models.answers import choose_classes
 from boostlab.training.callbacks import Watch, watched
 from boostlab.training.fit import Fit, fit_booster
@@ -71,7 +71,9 @@ class CrossValidation:
             return {}
         known = [len(fold.split.train) + len(fold.split.valid) for fold in self.folds]
         ratio = float(np.mean([len(fold.split.test) / count for fold, count in zip(self.folds, known, strict=True)]))
-        return {str(name): summarise(self.values[name].to_numpy(), ratio=ratio) for name in self.values}
+        return {
+            str(name): summarise(self.values[name].to_numpy(), ratio=ratio, within=find_range(str(name))) for name in self.values
+        }
 
     def metrics(self) -> dict[str, float]:
         """Return the figures that the run records: ``cv_rmse``, ``cv_rmse_std``, ``cv_rmse_low`` and ``cv_rmse_high``."""
@@ -177,7 +179,7 @@ def cross_validate(table: Table, settings: Train) -> CrossValidation:
     return CrossValidation(tuple(future.result() for future in trained), settings.repeats)
 
 
-def summarise(values: Array, *, ratio: float) -> Score:
+def summarise(values: Array, *, ratio: float, within: tuple[float, float] = (-np.inf, np.inf)) -> Score:
     """Return mean, deviation and interval of a metric's values over folds.
 
     Parameters
@@ -185,6 +187,8 @@ def summarise(values: Array, *, ratio: float) -> Score:
     values : ndarray of shape (n_folds,)
     ratio : float
         The number of rows that a fold tests, as a share of those that its model knows.
+    within : tuple of float
+        The least and the largest value that the metric can have: the interval ends there.
 
     Notes
     -----
@@ -195,7 +199,7 @@ def summarise(values: Array, *, ratio: float) -> Score:
     count, mean = len(values), float(values.mean())
     deviation = float(values.std(ddof=1))
     error = deviation * (1 / count + ratio) ** 0.5 * float(stats.t.isf(ALPHA, count - 1))
-    return Score(mean, deviation, mean - error, mean + error)
+    return Score(mean, deviation, max(within[0], mean - error), min(within[1], mean + error))
 
 
 def share_cores(count: int, settings: Train) -> tuple[int, int]:

@@ -151,7 +151,8 @@ def check_folds(client: MlflowClient, request: TransitionRequest, rule: CrossVal
     folds, rows = int(stated) if stated.isdigit() else 0, fetch_out_of_fold(client, run.info.run_id)
     if folds < rule.folds or rows is None:
         found = f"{folds} folds" if folds and rows else "no cross-validation"
-        return "fail", f"The version's run made {found}, required are {rule.folds} folds: train again with -p folds {rule.folds}."
+        again = f"papermill notebooks/train.ipynb out.ipynb -p folds {rule.folds}"
+        return "fail", f"The version's run made {found}, required are {rule.folds} folds. Train again: {again}"
     name = f"cv_{rows.metric}"
     figures = [run.data.metrics.get(f"{name}{end}") for end in ("", "_low", "_high")]
     if None in figures:

@@ -11,6 +11,7 @@ from sklearn import metrics
 
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Roles, Table
+from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
 from boostlab.evaluation.metrics import (
     Evaluation,
@@ -255,8 +256,20 @@ def test_shows_the_calibration_error_with_its_interval() -> None:
     found, recorded = evaluation.reliability, evaluation.metrics()
 
     assert [recorded[f"test_calibration_error{end}"] for end in ("", "_low", "_high")] == [found.value, found.low, found.high]
-    unit = evaluation.tabulate().loc["calibration_error", "unit"]
-    assert unit == f"0 to 1; 95 % interval {found.low:.4f} to {found.high:.4f}"
+    shown = evaluation.tabulate().loc["calibration_error", "95 % interval"]
+    assert shown == f"{format_number(found.low)} to {format_number(found.high)}"
+
+
+def test_records_and_shows_the_intervals_of_the_metrics_that_have_one() -> None:
+    evaluation = evaluate([1.0, 3.0] * 20, [1.0, 2.0, 3.0, 5.0] * 10)
+    recorded, table = evaluation.metrics(), evaluation.tabulate()
+
+    shown = str(table.loc["rmse", "95 % interval"])
+    for name in ("rmse", "mae", "r2"):
+        low, high = recorded[f"test_{name}_low"], recorded[f"test_{name}_high"]
+        assert low < recorded[f"test_{name}"] < high
+        assert table.loc[name, "95 % interval"] == f"{format_number(low)} to {format_number(high)}"
+    assert f"(95 % interval {shown})" in evaluation.describe()
 
 
 def test_a_threshold_decides_in_the_metrics_of_labels_alone() -> None:
@@ -270,7 +283,7 @@ def test_a_threshold_decides_in_the_metrics_of_labels_alone() -> None:
 def test_tabulates_model_and_constant_with_units() -> None:
     table = evaluate([1.0, 3.0], [2.0, 4.0]).tabulate()
 
-    assert list(table.columns) == ["model", "constant predictor", "unit"]
+    assert list(table.columns) == ["model", "95 % interval", "constant predictor", "unit"]
     assert table.loc["rmse", "constant predictor"] == pytest.approx(sqrt(2))
     assert (table.loc["rmse", "unit"], table.loc["r2", "unit"]) == ("unit of the target", "1 is perfect")
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from boostlab.comparison.jackknife import CLASSIFICATION, REGRESSION, score_without
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
+from boostlab.evaluation.jackknife import CLASSIFICATION, REGRESSION, score_without
 from boostlab.evaluation.metrics import is_higher_better, strip_part
 from boostlab.models.contract import Task
 

@@ -17,6 +17,7 @@ from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.class_metrics import score_classes
+from boostlab.evaluation.intervals import Interval, estimate_intervals
 from boostlab.evaluation.losses import LOSSES, find_loss, name_metric, read_name
 from boostlab.evaluation.reliability import Reliability, measure_reliability
 from boostlab.models.answers import choose_classes
@@ -63,23 +64,46 @@ class Evaluation:
     @cached_property
     def reliability(self) -> Reliability:
         """How well the probabilities of a classification are calibrated."""
-        table, true = self.part.table, encode_labels(self.part.target, self.contract.labels)
-        name = table.roles.group
-        groups = pd.factorize(to_series(table.take([name], self.part.rows), name))[0] if name else None
-        return measure_reliability(true, self.answers, self.part.weight, groups)
+        return measure_reliability(find_true(self.part, self.contract), self.answers, self.part.weight, self._groups)
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """The 95 % intervals of the model's metrics, of those that have one."""
+        contract = self.contract
+        chosen = self.chosen
+        if contract.labels and chosen is None:
+            chosen = choose_classes(self.answers, contract.threshold)
+        found = estimate_intervals(
+            self.scores,
+            {name: find_range(name) for name in self.scores},
+            find_true(self.part, contract),
+            self.answers,
+            labels=len(contract.labels),
+            weight=self.part.weight,
+            groups=self._groups,
+            predicted=chosen,
+            quantiles=contract.quantiles,
+        )
+        return found | ({"calibration_error": (self.reliability.low, self.reliability.high)} if contract.labels else {})
+
+    @cached_property
+    def _groups(self) -> Array | None:
+        """The number of each row's group; None if the split has no groups."""
+        table, name = self.part.table, self.part.table.roles.group
+        return pd.factorize(to_series(table.take([name], self.part.rows), name))[0] if name else None
 
     def metrics(self) -> dict[str, float]:
-        """Return all metrics by the names that the run records, such as ``test_rmse`` and ``baseline_rmse``."""
+        """Return all metrics as the run records them, such as ``test_rmse``, ``test_rmse_low`` and ``baseline_rmse``."""
         named = {"test": self.scores, "baseline": self.baseline}
         found = {f"{part}_{name}": value for part, scores in named.items() for name, value in scores.items()}
-        if not self.contract.labels:
-            return found
-        ends = {"low": self.reliability.low, "high": self.reliability.high}
-        return found | {f"test_calibration_error_{end}": value for end, value in ends.items()}
+        ends = {name: dict(zip(("low", "high"), interval, strict=True)) for name, interval in self.intervals.items()}
+        return found | {f"test_{name}_{end}": value for name, both in ends.items() for end, value in both.items()}
 
     def tabulate(self) -> pd.DataFrame:
         """Return the metrics as a table for people."""
-        table = pd.DataFrame({"model": self.scores, "constant predictor": self.baseline})
+        table = pd.DataFrame({"model": self.scores, "95 % interval": "", "constant predictor": self.baseline})
+        for name, ends in self.intervals.items():
+            table.loc[name, "95 % interval"] = " to ".join(map(format_number, ends))
         table["unit"] = [self._describe_unit(name) for name in table.index]
         return table.rename_axis("metric on the test part")
 
@@ -112,14 +136,14 @@ class Evaluation:
         name, score, constant = self._compare()
         change = 1 - score / constant if constant else 0.0
         side = "below" if change >= 0 else "above"
+        ends = " to ".join(map(format_number, self.intervals.get(name, ())))
+        within = f" (95 % interval {ends})" if ends else ""
         return (
-            f"On {len(self.part)} held-out rows the model's {name} is {format_number(score)}: "
+            f"On {len(self.part)} held-out rows the model's {name} is {format_number(score)}{within}: "
             f"{abs(change):.0%} {side} the constant predictor's {format_number(constant)}."
         )
 
     def _describe_unit(self, name: str) -> str:
-        if name == "calibration_error":
-            return f"0 to 1; 95 % interval {self.reliability.low:.4f} to {self.reliability.high:.4f}"
         if name.startswith("coverage:"):
             low, high = read_name(name)[1]
             return f"0 to 1; nominal {high - low:.4g}"

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from boostlab.comparison.jackknife import CLASSIFICATION, LABELS, MOST_UNITS, REGRESSION, score_without
 from boostlab.errors import LabError
+from boostlab.evaluation.jackknife import CLASSIFICATION, LABELS, MOST_UNITS, REGRESSION, score_without
 from boostlab.evaluation.metrics import score_metric
 
 DRAW = np.random.default_rng(3)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.support.comparison import record_run
 from tests.support.figures import make_evaluation
 
 from boostlab.comparison.standing import describe_rivals
+from boostlab.evaluation.holdout import make_holdout
 from boostlab.tracking import rivals
 from boostlab.tracking.rivals import MOST_RIVALS, find_rivals
 from boostlab.tracking.ui import MlflowUI
@@ -83,7 +86,41 @@ def test_asks_for_a_bounded_number_of_runs(client: Any, tmp_path: Path, monkeypa
 def test_says_only_what_the_store_could_tell(better: int, others: int, words: str) -> None:
     best = {"run_id": "r", "experiment_id": "1", "name": "best", "value": 1.0, "file": ""}
     found = {"metric": "best_valid_rmse", "value": 2.5, "better": better, "others": others, "best": best}
-    text = describe_rivals(found, make_evaluation([1.0], np.array([1.0])), MlflowUI("http://h/"))
+    evaluation = make_evaluation([1.0], np.array([1.0]))
+    (text,) = describe_rivals(found, evaluation, MlflowUI("http://h/"))
     assert text.startswith(words)
     assert ("kept no test rows" in text) == (others > 0 and better < MOST_RIVALS)
-    assert "could not tell" in describe_rivals({}, make_evaluation([1.0], np.array([1.0])), MlflowUI("http://h/"))
+    assert "could not tell" in describe_rivals({}, evaluation)[0]
+    assert describe_rivals(found, evaluation) == [text.replace("[best](http://h/#/experiments/1/runs/r)", "best")]
+
+
+@pytest.mark.parametrize("split", ["s", "another"])
+def test_says_how_a_run_stands_against_the_version_in_production(client: Any, tmp_path: Path, split: str) -> None:
+    evaluation, worse = (
+        replace(each, contract=replace(each.contract, metric="rmse"))
+        for shift in (0.1, 1.0)
+        for each in [make_evaluation(np.arange(30.0).tolist(), np.arange(30.0) + shift * np.tile([0.9, 1.1], 15))]
+    )
+    champion = record_run(client, "champion", split=split, metrics={"best_valid_rmse": 1.0})
+    pq.write_table(make_holdout(worse), tmp_path / "rows.parquet")
+    client.log_artifact(champion, str(tmp_path / "rows.parquet"))
+    name = f"houses-{split}"
+    client.create_registered_model(name)
+    own = record_run(client, "own", split="s", status="RUNNING", metrics={"best_valid_rmse": 2.0})
+    ask_for: dict[str, Any] = {
+        "tag": "boostlab.split",
+        "prefix": "best_valid_",
+        "is_higher": False,
+        "file": "rows.parquet",
+        "model": name,
+    }
+    assert "champion" not in find_rivals(client, own, tmp_path, **ask_for)
+
+    version = client.create_model_version(name, source=str(tmp_path), run_id=champion)
+    client.set_registered_model_alias(name, "production", version.version)
+    text = describe_rivals(find_rivals(client, own, tmp_path, **ask_for), evaluation)[-1]
+    assert text.startswith("Version 1, champion, is in production.")
+    if split == "s":
+        assert "This run is better than the version in production: rmse 0.1005 against 1.005 on 30 rows" in text
+    else:
+        assert text.endswith("the gate compares both on rows that neither has learned from.")

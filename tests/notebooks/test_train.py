@@ -37,8 +37,11 @@ ROWS = {
     "evaluation/test_rows.parquet",
     "evaluation/training_rows.parquet",
     "evaluation/slices.json",
+    "evaluation/standing.txt",
     "importance.json",
     "columns.json",
+    "model_card.md",
+    "model_card.html",
 }
 DETAILS = {"plots/explanations.png", "plots/slices.png"}
 PROCESSES = 4

@@ -18,6 +18,8 @@ def test_tables_show_stage_metrics_run_image_and_history(local_client: Any, name
     for _ in range(2):
         add_version(local_client, name, why="good", rounds=WEAK)
     local_client.set_model_version_tag(name, "2", "boostlab.image", "sugar:2")
+    run_id = local_client.get_model_version(name, "2").run_id
+    local_client.set_tag(run_id, "boostlab.model_card", "model_card.html")
     result = RuleResult(rule="beats_champion", outcome="fail", evidence="worse by 3")
     request = request_transition(
         view_model(local_client, name), "promote", version=2, stage="production", override=True, reason="so"
@@ -25,11 +27,12 @@ def test_tables_show_stage_metrics_run_image_and_history(local_client: Any, name
     _, view = apply_transition(local_client, replace(request, results=(result,)), who="ana", run_id="abcdefghij")
     assert [name, 2, "–", "–", 2] in [list(row) for row in tabulate_models(local_client).rows]
     table = tabulate_versions(local_client, view)
-    assert list(table.columns) == ["version", "stage", "test_rmse", "test_r2", "test rows", "age", "run", "image"]
-    assert [(row[0], row[1], str(row[6]), row[7]) for row in table.rows] == [
-        (2, "★ production", "train-good", "sugar:2"),
-        (1, "none", "train-good", "–"),
+    assert list(table.columns) == ["version", "stage", "test_rmse", "test_r2", "test rows", "age", "run", "model card", "image"]
+    assert [(row[0], row[1], str(row[6]), str(row[7]), row[8]) for row in table.rows] == [
+        (2, "★ production", "train-good", "card", "sugar:2"),
+        (1, "none", "train-good", "–", "–"),
     ]
+    assert table.rows[0][7].address.endswith(f"/runs/{run_id}/artifacts/model_card.html")
     assert list(table.marked) == [0]
     (row,) = tabulate_history(view).rows
     assert row[1:] == [

@@ -1,5 +1,4 @@
 from .paired import compare_pair as compare_pair
 from .selection import select_runs as select_runs
 from .settings import Compare as Compare
-from .standing import describe_standing as describe_standing
 from .steps import Comparison as Comparison

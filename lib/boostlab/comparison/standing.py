@@ -1,7 +1,9 @@
-"""How a new run stands among the finished runs on its rows, for the end of its notebook."""
+"""How a new run stands among the finished runs on its rows, and against the version in production."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,42 +21,74 @@ from boostlab.tracking.rivals import MOST_RIVALS
 from boostlab.tracking.run import Run
 from boostlab.tracking.ui import MlflowUI
 
+STANDING_PATH = "evaluation/standing.txt"
+Say = Callable[[str], str]
+Name = Callable[[dict[str, Any]], str]
 
-def describe_standing(run: Run, evaluation: Evaluation) -> str:
+
+def describe_standing(run: Run, evaluation: Evaluation, *, register_as: str = "") -> str:
     """Return in Markdown a run's rank by its validation metric, and its difference to the best other run on the test rows.
 
-    The run must have recorded its metrics and its holdout. The interval allows for a choice among the runs with its metric.
+    With `register_as`, the difference to the version of this registered model in production is added. The same is recorded as
+    the text ``evaluation/standing.txt``. The run must have recorded its metrics and its holdout. The interval allows for a choice
+    among the runs with its metric.
     """
     is_higher = is_higher_better(evaluation.contract.metric)
-    found = run.find_rivals(tag=SPLIT_TAG, prefix=BEST_VALID, is_higher=is_higher, file=HOLDOUT_PATH)
-    return describe_rivals(found, evaluation, run.facts.ui)
+    found = run.find_rivals(tag=SPLIT_TAG, prefix=BEST_VALID, is_higher=is_higher, file=HOLDOUT_PATH, model=register_as)
+    run.log_text("\n\n".join(describe_rivals(found, evaluation)), STANDING_PATH)
+    return " ".join(describe_rivals(found, evaluation, run.facts.ui))
 
 
-def describe_rivals(found: dict[str, Any], evaluation: Evaluation, ui: MlflowUI) -> str:
-    """Return in words what :func:`boostlab.tracking.rivals.find_rivals` found."""
+def describe_rivals(found: dict[str, Any], evaluation: Evaluation, ui: MlflowUI | None = None) -> list[str]:
+    """Return in words what :func:`boostlab.tracking.rivals.find_rivals` found, a paragraph on each other model.
+
+    Parameters
+    ----------
+    ui : MlflowUI, optional
+        The UI to link to, for Markdown; without it, the text is plain.
+    """
+    name, say = (partial(_link, ui=ui), escape) if ui else (_name, str)
     if not found:
-        return "The store could not tell how the run stands among others."
+        return ["The store could not tell how the run stands among others."]
+    texts = [_describe_rank(found, evaluation, name, say)]
+    if champion := found.get("champion"):
+        version = f"Version {champion['version']}, {name(champion)}, is in production."
+        if not champion["is_on_rows"]:
+            texts.append(f"{version} Other rows have judged it: the gate compares both on rows that neither has learned from.")
+        else:
+            texts.append(f"{version} {_compare(champion, evaluation, Choice(''), 'the version in production', say)}")
+    return texts
+
+
+def _describe_rank(found: dict[str, Any], evaluation: Evaluation, name: Name, say: Say) -> str:
     if not found["others"]:
         return "It is the first finished run on this split: there is nothing yet to compare it with."
-    best, metric = found["best"], f"valid {escape(strip_part(found['metric']))}"
-    name = format_link(best["name"], ui.run_url(best["experiment_id"], best["run_id"]))
-    value, other = format_number(found["value"]), f"is {name} with {format_number(best['value'])}."
+    best, metric = found["best"], f"valid {say(strip_part(found['metric']))}"
+    value, other = format_number(found["value"]), f"is {name(best)} with {format_number(best['value'])}."
     if found["better"] == MOST_RIVALS:  # the rank is not known, and so not how wide the interval must be
         return f"It is not among the best {MOST_RIVALS} runs on this split by {metric}: {value}. The best {other}"
     rank, count, is_cut = found["better"] + 1, found["others"] + 1, found["others"] == MOST_RIVALS
     choice = Choice(found["metric"], rank, MOST_COUNTED if is_cut else count)
     standing = f"Number {rank} of {'at least ' if is_cut else ''}{count} runs on this split by {metric}: {value}."
-    return f"{standing} The {'best' if rank > 1 else 'next'} {other} {_compare(best, evaluation, choice)}"
+    return f"{standing} The {'best' if rank > 1 else 'next'} {other} {_compare(best, evaluation, choice, 'that run', say)}"
 
 
-def _compare(best: dict[str, Any], evaluation: Evaluation, choice: Choice) -> str:
+def _compare(other: dict[str, Any], evaluation: Evaluation, choice: Choice, what: str, say: Say) -> str:
     """Return the difference to the other run's model in words, or why there is none."""
-    if not best["file"]:
+    if not other["file"]:
         return "That run kept no test rows, or they cannot be read: the models were not compared on them."
     try:
-        old, new = read_holdout(Path(best["file"])), to_holdout(make_holdout(evaluation))
+        old, new = read_holdout(Path(other["file"])), to_holdout(make_holdout(evaluation))
         check_same_target(old, new)
         difference = compare_pair(pair_rows(old, new), metric=evaluation.contract.metric, alpha=choice.alpha)
     except (LabError, OSError, ValueError, KeyError) as error:
-        return f"Their test rows cannot be compared: {escape(str(error))}"
-    return escape(difference.describe("that run", "this run"))
+        return f"Their test rows cannot be compared: {say(str(error))}"
+    return say(difference.describe(what, "this run"))
+
+
+def _name(other: dict[str, Any]) -> str:
+    return str(other["name"])
+
+
+def _link(other: dict[str, Any], ui: MlflowUI) -> str:
+    return format_link(other["name"], ui.run_url(other["experiment_id"], other["run_id"]))

@@ -80,7 +80,8 @@ class Split:
 
     def tags(self) -> dict[str, str]:
         """Return what a run records about the split besides its findings."""
-        tags = {"boostlab.time_format": self.time_format} if self.time_format else {}
+        rows = {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)}
+        tags = {"boostlab.rows": json.dumps(rows)} | ({"boostlab.time_format": self.time_format} if self.time_format else {})
         return tags | ({"boostlab.rows_left_out": json.dumps(self.left_out)} if self.left_out else {})
 
 

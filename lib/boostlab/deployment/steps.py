@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from boostlab.display.figures import COLOURS, finish_axes, make_axes, scale_log
 from boostlab.display.markdown import format_code
 from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.loading import describe_code, is_ours, load_version
+from boostlab.models.registration import fetch_card
 from boostlab.registry.tables import tabulate_models
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
@@ -64,6 +66,13 @@ class Deployment:
         facts = {"model": target.model, "version": target.version, "stage": target.stage, "run": target.run_id}
         facts |= {"its code": describe_code(target.folder)} if self.settings.trust_code else {}
         return pd.DataFrame({"": facts | {"image": target.reference}})
+
+    def show_card(self) -> str:
+        """Return the model card of the target version in Markdown, below the headings of the notebook."""
+        if not self.target:
+            return ""
+        card = fetch_card(self.client, self.target.run_id) if self.target.run_id else None
+        return re.sub(r"(?m)^#", "###", card) if card else "The run of this version has recorded no model card."
 
     def build(self) -> str:
         """Build or find the image, or write the build context; return a sentence about it."""

@@ -11,7 +11,8 @@ from boostlab.deployment.manifests import render_manifests
 from boostlab.deployment.settings import Deploy
 from boostlab.errors import LabError
 from boostlab.models.loading import TRUST, check_model, fetch_version
-from boostlab.registry.view import choose_version, list_models
+from boostlab.registry.view import choose_version, list_models, read_run
+from boostlab.tracking.facts import CARD_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,6 +63,8 @@ def choose_target(client: MlflowClient, settings: Deploy, *, commit: str = "") -
     folder = fetch_version(client, settings.model, chosen.number)
     check_model(folder, trust_code=settings.trust_code, option=f"-p builder mlflow {TRUST}")
     repository = settings.image or _name_own_repository(client, settings.model)
+    run = read_run(client, chosen.run_id)
+    card = run.data.tags.get(CARD_TAG, "") if run else ""
     labels = {
         "org.opencontainers.image.title": settings.model,
         "org.opencontainers.image.version": str(chosen.number),
@@ -70,6 +73,7 @@ def choose_target(client: MlflowClient, settings: Deploy, *, commit: str = "") -
         "boostlab.version": str(chosen.number),
         "boostlab.run": chosen.run_id,
         "boostlab.builder": settings.builder,
+        **({CARD_TAG: f"runs:/{chosen.run_id}/{card}"} if card else {}),
     }
     return Target(
         model=settings.model,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from boostlab.display.html import render_html
+from boostlab.display.markdown import escape
 from boostlab.display.numbers import format_number
 from boostlab.errors import show_controls
 
@@ -52,6 +53,12 @@ class Table:
         cells = [[_Cell.of(item) for item in row] for row in self.rows]
         heads = list(zip(self.columns, figures, strict=True))
         return render_html("table.html.j2", table=self, heads=heads, cells=cells)
+
+    def to_markdown(self) -> str:
+        """Return the table in Markdown, without its title; every cell is shown as plain text."""
+        lines = [[escape(str(name)) for name in self.columns], ["---"] * len(self.columns)]
+        lines += [[escape(_plain(item)) for item in row] for row in self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def __repr__(self) -> str:
         """Return the table as plain text."""

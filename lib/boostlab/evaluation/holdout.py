@@ -8,11 +8,10 @@ names the columns' roles.
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +22,7 @@ from boostlab.data.table import encode_labels, to_series
 from boostlab.errors import LabError
 from boostlab.evaluation.metrics import Evaluation
 from boostlab.models.answers import choose_classes
-from boostlab.models.artifacts import check_place, explain_unreadable
+from boostlab.models.artifacts import fetch_artifact
 from boostlab.models.contract import Task
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ MOST_ROWS = 10_000
 ROUNDING = 1e-5  # the largest difference between two machines, as a share of the largest answer
 
 Array = np.ndarray[Any, Any]
-Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -203,34 +201,6 @@ def fetch_holdout(client: MlflowClient, run_id: str) -> Holdout:
 def fetch_out_of_fold(client: MlflowClient, run_id: str) -> Holdout | None:
     """Return the rows of a run's cross-validation, answered by models that do not know them; None if it made none."""
     return fetch_artifact(client, run_id, OUT_OF_FOLD_PATH, read_holdout)
-
-
-def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[[Path], Read]) -> Read | None:
-    """Return what `read` reads from a run's artifact, or None if the run does not have it.
-
-    Raises
-    ------
-    StoreError
-        If the run's artifacts cannot be read.
-    """
-    location = ""
-    try:
-        location = client.get_run(run_id).info.artifact_uri
-        check_place(location)
-        if path not in [item.path for item in client.list_artifacts(run_id, str(Path(path).parent))]:
-            return None
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(client.download_artifacts(run_id, path, folder))
-            try:
-                return read(file)
-            except (OSError, ValueError, KeyError) as error:  # Arrow's and JSON's errors are ValueErrors
-                reason = (str(error).strip() or "damaged").splitlines()[0]
-                raise LabError(f"{path} of the run {run_id} cannot be read: {reason}") from None
-    except LabError:
-        raise
-    except Exception as error:  # whatever the client of an artifact store raises
-        what, parent = f"The artifacts of the run {run_id}", f"{location}/{Path(path).parent}"
-        raise explain_unreadable(error, what, location=parent, needed=Path(path).name, tracking_uri=client.tracking_uri) from None
 
 
 def _sample(rows: Array) -> Array:

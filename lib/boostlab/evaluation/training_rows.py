@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 
 from boostlab.data.digest import DIGITS, hash_table
 from boostlab.data.splits import Split
-from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, Holdout, fetch_artifact, make_holdout
+from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, Holdout, make_holdout
 from boostlab.evaluation.metrics import Evaluation
+from boostlab.models.artifacts import fetch_artifact
 from boostlab.models.contract import Contract
 
 if TYPE_CHECKING:

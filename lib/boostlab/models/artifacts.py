@@ -1,14 +1,49 @@
-"""Artifacts that cannot be read: gone, or out of reach. Only the store's answer tells that something is gone."""
+"""Artifacts of a run, and those that cannot be read: gone, or out of reach. Only the store tells that something is gone."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from boostlab.errors import StoreError
+from boostlab.errors import LabError, StoreError
 from boostlab.faults import describe_fault, find_kind
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Read = TypeVar("Read")
 NEAREST = 3  # folders above the artifacts of a run or a model, up to the experiment's
+
+
+def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[[Path], Read]) -> Read | None:
+    """Return what `read` reads from a run's artifact, or None if the run does not have it.
+
+    Raises
+    ------
+    StoreError
+        If the run's artifacts cannot be read.
+    """
+    location = ""
+    try:
+        location = client.get_run(run_id).info.artifact_uri
+        check_place(location)
+        if path not in [item.path for item in client.list_artifacts(run_id, str(Path(path).parent))]:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(client.download_artifacts(run_id, path, folder))
+            try:
+                return read(file)
+            except (OSError, ValueError, KeyError) as error:  # Arrow's and JSON's errors are ValueErrors
+                reason = (str(error).strip() or "damaged").splitlines()[0]
+                raise LabError(f"{path} of the run {run_id} cannot be read: {reason}") from None
+    except LabError:
+        raise
+    except Exception as error:  # whatever the client of an artifact store raises
+        what, parent = f"The artifacts of the run {run_id}", f"{location}/{Path(path).parent}"
+        raise explain_unreadable(error, what, location=parent, needed=Path(path).name, tracking_uri=client.tracking_uri) from None
 
 
 def check_place(location: str) -> None:

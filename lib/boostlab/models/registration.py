@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boostlab.errors import LabError
+from boostlab.errors import LabError, StoreError
+from boostlab.models.artifacts import fetch_artifact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
+CARD_PATH = "model_card.md"  # the artifact of a run that becomes the description of its versions
+MOST_DESCRIBED = 5000  # characters, the limit of a database store
 VERSIONS_TAG = "mlflow.modelVersions"  # MLflow's page of a logged model links to the versions in this tag
 
 
@@ -59,9 +64,32 @@ def register_model(client: MlflowClient, model: LoggedModel, name: str, *, is_re
     # A local registry resolves `models:/…` in the default store of this process, which may be another one.
     source = f"models:/{model.model_id}" if client.tracking_uri.startswith("http") else model.artifact_location
     with as_default_store(client.tracking_uri):
-        version = client.create_model_version(name, source=source, run_id=model.source_run_id, model_id=model.model_id)
+        version = client.create_model_version(
+            name, source=source, run_id=model.source_run_id, model_id=model.model_id, description=_read_description(client, model)
+        )
     _note_version(client, model, name, int(version.version))
     return int(version.version)
+
+
+def fetch_card(client: MlflowClient, run_id: str) -> str | None:
+    """Return the model card of a run in Markdown; None if it has recorded none."""
+    return fetch_artifact(client, run_id, CARD_PATH, partial(Path.read_text, encoding="utf-8"))
+
+
+def _read_description(client: MlflowClient, model: LoggedModel) -> str | None:
+    """Return the model card of the model's run, as much of it as a description holds; None if the run has no card."""
+    run_id = model.source_run_id
+    try:
+        card = fetch_card(client, run_id) if run_id else None
+    except StoreError as error:
+        if error.kind not in ("gone", "refused"):
+            raise
+        return None  # a version is worth more than its description
+    if not card or len(card) <= MOST_DESCRIBED:
+        return card
+    rest = f"\n\nThe whole card is {CARD_PATH} of the run {run_id}.\n"
+    whole = card.rfind("\n## ", 0, MOST_DESCRIBED - len(rest))  # sections before the cut stay whole
+    return card[: whole if whole > 0 else MOST_DESCRIBED - len(rest)].rstrip() + rest
 
 
 def _find_versions(client: MlflowClient, model: LoggedModel, name: str) -> list[int]:

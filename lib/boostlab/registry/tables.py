@@ -12,6 +12,7 @@ from boostlab.display.tables import Details, Link, Table
 from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import ALIASES, INFERRED, Transition
 from boostlab.registry.view import ModelView, Version, describe_age, list_models, read_run
+from boostlab.tracking.facts import CARD_TAG
 from boostlab.tracking.store import Store
 from boostlab.tracking.ui import find_ui
 
@@ -49,14 +50,17 @@ def tabulate_versions(client: MlflowClient, view: ModelView) -> Table:
     ui = find_ui(Store(client.tracking_uri))
     rows = []
     for version in shown:
-        name, metrics, experiment, split = runs[version.number]
+        name, metrics, experiment, split, card = runs[version.number]
         link = Link(name, ui.run_url(experiment, version.run_id)) if name else "the run was deleted"
+        page = Link("card", ui.artifact_url(experiment, version.run_id, card)) if card else "–"
         figures = [metrics.get(metric) for metric in names] + ([split[:8] or "not recorded"] if names else [])
         stage = "★ production" if version.stage == "production" else version.stage
-        rows.append([version.number, stage, *figures, f"{describe_age(version.created_ms)} ago", link, version.image or "–"])
+        rows.append(
+            [version.number, stage, *figures, f"{describe_age(version.created_ms)} ago", link, page, version.image or "–"]
+        )
     left_out = f" (newest {len(shown)} of {len(view.versions)})" if len(shown) < len(view.versions) else ""
     marked = [position for position, version in enumerate(shown) if version.stage == "production"]
-    columns = ["version", "stage", *names, *(["test rows"] if names else []), "age", "run", "image"]
+    columns = ["version", "stage", *names, *(["test rows"] if names else []), "age", "run", "model card", "image"]
     return Table(f"{view.name}: versions{left_out}", columns, rows, marked)
 
 
@@ -87,12 +91,13 @@ def choose_versions(view: ModelView) -> list[Version]:
 
 
 @lru_cache(maxsize=1024)
-def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float], str, str]:
-    """Return a run's name, metrics, experiment and rows; a run that registered a model has ended, so they do not change."""
+def _read_run(client: MlflowClient, run_id: str) -> tuple[str, dict[str, float], str, str, str]:
+    """Return a run's name, metrics, experiment, rows and card; a run that registered a model has ended: they do not change."""
     run = read_run(client, run_id)
     if run is None:
-        return "", {}, "", ""
-    return str(run.info.run_name), dict(run.data.metrics), str(run.info.experiment_id), read_rows(run).digest
+        return "", {}, "", "", ""
+    card = run.data.tags.get(CARD_TAG, "")
+    return str(run.info.run_name), dict(run.data.metrics), str(run.info.experiment_id), read_rows(run).digest, card
 
 
 def _show_gate(item: Transition) -> str | Details:

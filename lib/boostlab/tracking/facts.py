@@ -21,6 +21,8 @@ from boostlab.tracking.ui import MlflowUI, find_ui
 
 TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
 JOURNAL_TAG = "boostlab.journal"  # the name of the run's journal: by it a run is found whose making was not answered
+CARD_TAG = "boostlab.model_card"  # the artifact that is the run's model card, as a page
+ENVIRONMENT_TAG = "boostlab.environment"  # a JSON object: the versions of Python and of packages
 FINDINGS_TAG = "boostlab.findings"  # a JSON list of sentences on what makes the results doubtful
 
 

@@ -25,6 +25,7 @@ from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
 from boostlab.redaction import environment_secrets, find_secrets, redact
 from boostlab.tracking.entries import Entry
+from boostlab.tracking.evidence import Evidence, read_evidence
 from boostlab.tracking.facts import FINDINGS_TAG, TAG_LENGTH
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.summary import describe_findings, list_next_steps, tabulate_run
@@ -194,13 +195,17 @@ class Run:
         _raise_refusal(receipt)
         return receipt
 
-    def find_rivals(self, *, tag: str, prefix: str, is_higher: bool, file: str) -> dict[str, Any]:
-        """Return the rank of this run among the finished runs on its rows: see :func:`boostlab.tracking.rivals.find_rivals`.
+    def find_rivals(self, *, tag: str, prefix: str, is_higher: bool, file: str, model: str = "") -> dict[str, Any]:
+        """Return the rank of this run among the finished runs on its rows, and the champion.
 
-        Empty if the store is lost or cannot tell.
+        See :func:`boostlab.tracking.rivals.find_rivals`. Empty if the store is lost or cannot tell.
         """
-        entry = self._add("rivals", {"tag": tag, "prefix": prefix, "is_higher": is_higher, "file": file})
+        entry = self._add("rivals", {"tag": tag, "prefix": prefix, "is_higher": is_higher, "file": file, "model": model})
         return (entry and self._journal.wait(entry)) or {}
+
+    def read_evidence(self) -> Evidence:
+        """Return what the run has recorded so far."""
+        return read_evidence(self._journal)
 
     def describe(self, model: Mapping[str, Any], register_as: str) -> str:
         """Return a Markdown table with links to the run, its experiment and its model: see :meth:`log_model`."""

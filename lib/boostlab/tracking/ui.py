@@ -37,6 +37,10 @@ class MlflowUI:
         """Return the address of a run's page."""
         return f"{self.experiment_url(experiment_id)}/{run_id}"
 
+    def artifact_url(self, experiment_id: str, run_id: str, path: str) -> str:
+        """Return the address of the page that shows an artifact of a run."""
+        return f"{self.run_url(experiment_id, run_id)}/artifacts/{quote(path)}"
+
     def model_url(self, experiment_id: str, model_id: str) -> str:
         """Return the address of the page of a logged model."""
         return f"{self.address}#/experiments/{experiment_id}/models/{model_id}"

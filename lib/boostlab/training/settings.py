@@ -120,6 +120,7 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
 
     final_model: Literal["best", "all_rows", "folds"] = "best"
     details: bool = False
+    purpose: Annotated[str, Field(max_length=2000, description="a text of at most 2,000 characters")] = ""
     register_as: ModelName
 
     @model_validator(mode="after")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from tests.support.waiting import TIMEOUT_S
 from boostlab.card.model_card import make_card
 from boostlab.card.sections import SECTIONS, tabulate_slices
 from boostlab.models.registration import MOST_DESCRIBED, register_run
+from boostlab.registry.gate import load_gate
+from boostlab.registry.transition import request_transition
+from boostlab.registry.view import view_model
 from boostlab.tracking.evidence import Evidence, fetch_evidence
 
 TRAIN = PROJECT / "notebooks" / "train.ipynb"
@@ -118,6 +121,17 @@ def test_a_registered_version_has_the_card_as_its_description(trained: tuple[Any
             assert description == text
 
 
+def test_the_gate_judges_the_evidence_of_the_run(trained: tuple[Any, Any], tmp_path: Path) -> None:
+    client, _ = trained
+    rules = ("cross_validated: {folds: 3}", "calibrated: {error: 0.4}", "no_slice_worse_than: {times: 5}", "card_complete: {}")
+    (tmp_path / "gate.yaml").write_text("\n".join(rules))
+    request = request_transition(view_model(client, "leavers"), "promote", version=1, stage="staging")
+    judged = load_gate(tmp_path / "gate.yaml").judge(client, replace(request, to_stage="production"))
+
+    assert [result.outcome for result in judged.results] == ["pass"] * 4, judged.results
+    assert "rows of the cross-validation" in judged.results[1].evidence  # the run keeps a model of all rows
+
+
 def test_a_run_with_no_evidence_has_a_card_that_names_all_gaps() -> None:
     card = make_card(Evidence("r", "empty", {}, {}, {"boostlab.task": "classification"}, {}, lambda _: None))
 
@@ -143,7 +157,7 @@ def test_a_figure_without_an_interval_is_a_gap() -> None:
     (gap,) = [gap for gap in make_card(evidence).gaps if "interval" in gap]
 
     assert "-p test_size 0.3" in gap
-    whole = dataclasses.replace(evidence, metrics={**evidence.metrics, "test_rmse_low": 0.5, "test_rmse_high": 1.5})
+    whole = replace(evidence, metrics={**evidence.metrics, "test_rmse_low": 0.5, "test_rmse_high": 1.5})
     assert not [gap for gap in make_card(whole).gaps if "interval" in gap]
 
 

@@ -20,7 +20,6 @@ from tests.support.waiting import TIMEOUT_S, wait_until
 from boostlab.comparison.candidates import compare_runs
 from boostlab.evaluation.training_rows import fetch_training_rows
 from boostlab.registry.gate import load_gate
-from boostlab.registry.rules import judge
 from boostlab.registry.transition import request_transition
 from boostlab.registry.view import view_model
 
@@ -189,7 +188,7 @@ def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill
     difference = compare_runs(look(), champion=old, challenger=new)
     assert difference.rows == 178 and difference.basis.startswith("The rows are all 178 of the cross-validation")
     request = request_transition(view_model(look(), "w"), "promote", version=2, stage="staging")
-    judged = judge(look(), request, load_gate(PROJECT / "parameters" / "registry" / "gate.yaml"))
+    judged = load_gate(PROJECT / "parameters" / "registry" / "gate.yaml").judge(look(), request)
     (answers,) = [result for result in judged.results if result.rule == "model_answers"]
     assert answers.outcome == "pass" and "learned from all rows" in answers.evidence
 

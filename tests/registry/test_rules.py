@@ -17,7 +17,6 @@ from tests.support.stores import NewStore
 from boostlab.models.loading import fetch_version, load_version
 from boostlab.registry.gate import Gate, load_gate
 from boostlab.registry.history import Stage
-from boostlab.registry.rules import judge
 from boostlab.registry.transition import apply_transition, request_transition
 from boostlab.registry.view import read_run, view_model
 from boostlab.tracking.store import find_store, open_store
@@ -38,7 +37,7 @@ def promote(client: Any, name: str, version: int, stage: Stage) -> None:
 
 def check(client: Any, name: str, version: int, stage: Stage, gate: Gate | None = None) -> dict[str, tuple[str, str]]:
     request = request_transition(view_model(client, name), "promote", version=version, stage=stage)
-    return {item.rule: (item.outcome, item.evidence) for item in judge(client, request, gate or load_gate(OWN)).results}
+    return {item.rule: (item.outcome, item.evidence) for item in (gate or load_gate(OWN)).judge(client, request).results}
 
 
 def read(tmp_path: Path, text: str) -> Gate:

@@ -6,7 +6,7 @@ from typing import Any
 from tests.support.registry import WEAK, add_version
 
 from boostlab.display.tables import Details
-from boostlab.registry.gate import RuleResult
+from boostlab.registry.rule import RuleResult
 from boostlab.registry.tables import choose_versions, tabulate_history, tabulate_models, tabulate_results, tabulate_versions
 from boostlab.registry.transition import apply_transition, request_transition
 from boostlab.registry.view import view_model

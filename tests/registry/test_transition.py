@@ -18,8 +18,8 @@ from tests.support.waiting import wait_until
 
 from boostlab.errors import GateError, LabError, OutdatedError, StoreError
 from boostlab.registry import ledger, transition as module
-from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import PREFIX, Stage, Transition, new_transition
+from boostlab.registry.rule import RuleResult
 from boostlab.registry.transition import TransitionRequest, apply_transition, request_transition
 from boostlab.registry.view import ModelView, view_model
 from boostlab.tracking.store import Store, find_store, open_store

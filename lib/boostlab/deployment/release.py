@@ -99,7 +99,7 @@ def release_image(target: Target, image: Image, report: VerificationReport, *, r
         _remove_temporary_name(engine, image, target)
     released = f"{target.reference}@{digests[0] if digests else image.id}"
     client.set_model_version_tag(target.model, str(target.version), IMAGE_TAG, released)
-    run.log_tags({IMAGE_TAG: released, "boostlab.model": target.model, "boostlab.version": str(target.version)})
+    run.log_tags({IMAGE_TAG: released})
     labels = find_image(engine, target.reference).labels
     for name, text in render_manifests(target.service_name, target.reference, labels=labels).items():
         run.log_text(text, f"manifests/{name}")

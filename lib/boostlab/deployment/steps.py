@@ -58,6 +58,7 @@ class Deployment:
         if settings.model:
             commit = run.facts.tags.get("mlflow.source.git.commit", "")
             self.target = choose_target(self.client, settings, commit=commit)
+            run.log_tags({"boostlab.model": self.target.model, "boostlab.version": str(self.target.version)})
 
     def show_target(self) -> pd.DataFrame | Table:
         """Return the target version as a table; without a model, the registered models."""

@@ -2,93 +2,42 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
 from boostlab.errors import LabError, locate
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.kit import KIT
-from boostlab.registry.history import Stage
+from boostlab.registry import evidence_rules, rules
+from boostlab.registry.rule import STRICT, Check, Review, apply_rule, find_rules, load_rules, read_options
+from boostlab.registry.transition import TransitionRequest
 from boostlab.tracking.store import find_project
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 FILE = Path("parameters") / "registry" / "gate.yaml"
-BOUND = re.compile(r"(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:[eE]-?\d+)?)")
+OWN_RULES = "rules.py"  # next to the gate's file
+RULES: dict[str, Check] = find_rules(rules) | find_rules(evidence_rules)
 
 
-def _check_bound(text: str) -> str:
-    if not BOUND.fullmatch(text.strip()):
-        raise ValueError(f"{text!r} is no bound. Write a bound such as '>= 0.8' or '< 12'.")
-    return text.strip()
+@dataclass(frozen=True)
+class Gate:
+    """The rules of a gate, each with its options, in the order in which they are checked."""
 
+    checks: Mapping[str, Check]
+    options: Mapping[str, BaseModel]
 
-Bounds = dict[str, Annotated[str, AfterValidator(_check_bound)]]
-
-
-class Rule(BaseModel):
-    """The options of every rule: the target stages to which it applies."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-    stages: tuple[Stage, ...] = Field(default=("staging", "production"), strict=False)
-
-
-class Transitions(BaseModel):
-    """The stages that may follow on each stage."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-    none: list[Stage] = []
-    test: list[Stage] = []
-    staging: list[Stage] = []
-    production: list[Stage] = []
-    archived: list[Stage] = []
-
-
-class Thresholds(Rule):
-    """Bounds of the run's metrics, for all tasks and per task; regression of quantiles has metrics of its own."""
-
-    all_tasks: Bounds = {}
-    regression: Bounds = {}
-    quantiles: Bounds = {}
-    classification: Bounds = {}
-
-
-class Champion(Rule):
-    """The comparison with the version in production (the champion)."""
-
-    metric: str = "auto"
-    demand: Literal["better", "not worse"] = "better"
-
-
-class CrossValidated(Rule):
-    """The cross-validation of the version's run."""
-
-    folds: int = Field(default=5, ge=2)  #: the fewest folds that count
-
-
-class Gate(BaseModel):
-    """The rules; a rule that is None is skipped."""
-
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
-    allowed_transitions: Transitions | None = None
-    signature_and_example: Rule | None = None
-    model_answers: Rule | None = None
-    pinned_requirements: Rule | None = None
-    metric_thresholds: Thresholds | None = None
-    cross_validated: CrossValidated | None = None
-    beats_champion: Champion | None = None
-
-
-class RuleResult(BaseModel):
-    """The outcome of a rule, with its evidence."""
-
-    model_config = ConfigDict(frozen=True)
-    rule: str
-    outcome: Literal["pass", "fail", "not applicable"]
-    evidence: str
+    def judge(self, client: MlflowClient, request: TransitionRequest) -> TransitionRequest:
+        """Return the request with the results of the rules; a rule that cannot be checked fails."""
+        review = Review(client, request)
+        results = [apply_rule(name, self.checks[name], options, review) for name, options in self.options.items()]
+        return replace(request, results=tuple(results))
 
 
 def find_gate(given: str, *, notebook: str) -> Path:
@@ -112,21 +61,25 @@ def find_gate(given: str, *, notebook: str) -> Path:
 
 
 def load_gate(path: Path) -> Gate:
-    """Read a gate from a YAML file.
+    """Read a gate from a YAML file, with the lab's own rules from ``rules.py`` next to it.
 
     Raises
     ------
     LabError
-        If the file is no YAML mapping, or has an unknown rule, option or value.
+        If the file is no YAML mapping, has an unknown rule, option or value, or the lab's own rules cannot be loaded.
     """
+    checks = RULES | load_rules(path.with_name(OWN_RULES), known=RULES)
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LabError(f"The gate {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(content, Mapping):
-        raise LabError(f"The gate {path} is not a mapping of rules. It takes: {', '.join(Gate.model_fields)}.")
+        raise LabError(f"The gate {path} is not a mapping of rules. It takes: {', '.join(checks)}.")
     given = {str(name): {} if options is None else options for name, options in content.items()}
+    models = {name: (read_options(check) | None, None) for name, check in checks.items()}
+    model = create_model("Gate", __config__=STRICT, **models)  # type: ignore[call-overload]  # the fields are known here alone
     try:
-        return Gate(**given)
+        read = model(**given)
     except ValidationError as error:
-        raise LabError(f"The gate {path}: {explain_errors(Gate, error, noun='rule')}") from None
+        raise LabError(f"The gate {path}: {explain_errors(model, error, noun='rule')}") from None
+    return Gate(checks, {name: options for name in checks if (options := getattr(read, name)) is not None})

@@ -12,7 +12,6 @@ from boostlab.display.tables import Table
 from boostlab.models.registration import register_run
 from boostlab.registry.gate import load_gate
 from boostlab.registry.history import Transition
-from boostlab.registry.rules import judge
 from boostlab.registry.settings import Registry
 from boostlab.registry.tables import tabulate_results
 from boostlab.registry.transition import TransitionRequest, apply_transition, request_transition
@@ -60,7 +59,7 @@ class Operation:
             override=settings.override,
             expected_state=settings.expected_state,
         )
-        return replace(self, request=judge(self.client, request, load_gate(gate_file)))
+        return replace(self, request=load_gate(gate_file).judge(self.client, request))
 
     def tabulate_results(self) -> Table:
         """Return the table of the gate's results; empty if no transition is requested."""

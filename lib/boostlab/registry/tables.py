@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.comparison.search import read_rows
 from boostlab.display.tables import Details, Link, Table
-from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import ALIASES, INFERRED, Transition
+from boostlab.registry.rule import RuleResult
 from boostlab.registry.view import ModelView, Version, describe_age, list_models, read_run
 from boostlab.tracking.facts import CARD_TAG
 from boostlab.tracking.store import Store

@@ -21,8 +21,8 @@ from platformdirs import user_state_path
 
 from boostlab.errors import GateError, LabError, OutdatedError, StoreError
 from boostlab.registry import ledger
-from boostlab.registry.gate import RuleResult
 from boostlab.registry.history import ALIASES, ARCHIVED, Stage, Transition, new_transition, replay
+from boostlab.registry.rule import RuleResult
 from boostlab.registry.settings import TransitionAction
 from boostlab.registry.view import MAX_NAMES, ModelView, check_state, describe_last_change, reaching, view_model
 from boostlab.tracking.store import Store, as_store_error

@@ -21,7 +21,6 @@ from boostlab.notebook.kit import KIT
 from boostlab.notebook.session import is_headless
 from boostlab.registry.gate import load_gate
 from boostlab.registry.history import ARCHIVED, NEXT, TARGETS
-from boostlab.registry.rules import judge
 from boostlab.registry.settings import Registry, TransitionAction
 from boostlab.registry.tables import tabulate_history, tabulate_models, tabulate_results, tabulate_versions
 from boostlab.registry.transition import TransitionRequest, request_transition
@@ -160,7 +159,7 @@ class Panel(widgets.VBox):
         if self._view is not None and self.version.value is not None:
             try:
                 request = request_transition(self._view, action, version=self.version.value, stage=self.stage.value)
-                self._request = judge(self._client, request, self._gate)
+                self._request = self._gate.judge(self._client, request)
                 self.results.value = tabulate_results(self._request.results)._repr_html_()
             except LabError as error:
                 self.results.value = render_status(str(error))

@@ -22,6 +22,17 @@ def test_chooses_the_version_in_the_stage_and_labels_its_image(version_store: An
     assert target.labels["org.opencontainers.image.revision"] == "abc"
     assert target.labels["boostlab.run"] == target.run_id
     assert (target.labels["boostlab.version"], target.labels["boostlab.builder"]) == ("2", "lean")
+    assert "boostlab.model_card" not in target.labels
+
+
+def test_a_label_points_to_the_model_card_of_the_run(version_store: Any) -> None:
+    run_id = version_store.get_model_version(NAME, "1").run_id
+    version_store.set_tag(run_id, "boostlab.model_card", "model_card.html")
+    try:
+        target = choose_target(version_store, deploy_settings(version=1))
+        assert target.labels["boostlab.model_card"] == f"runs:/{run_id}/model_card.html"
+    finally:
+        version_store.delete_tag(run_id, "boostlab.model_card")
 
 
 def test_chooses_a_version_by_its_number_and_names_its_image(version_store: Any) -> None:

@@ -8,10 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from tests.support.docker import DEPLOY, NAME, NEEDS_ENGINE, Built, list_containers, list_images
 from tests.support.paths import PAPERMILL
 from tests.support.stores import all_runs, artifacts
+
+from boostlab.registry.gate import load_gate
+from boostlab.registry.transition import request_transition
+from boostlab.registry.view import view_model
 
 pytestmark = NEEDS_ENGINE
 NOWHERE = "unix:///nowhere/docker.sock"
@@ -69,12 +74,21 @@ def test_an_image_that_holds_another_model_is_not_released(
     assert not list_containers(engine)
 
 
-def test_a_process_is_verified_without_an_engine(deploy: Callable[..., Any]) -> None:
+def test_a_process_is_verified_without_an_engine(deploy: Callable[..., Any], version_store: Any, tmp_path: Path) -> None:
+    (tmp_path / "model_card.md").write_text("# Model card\n\n## Purpose\n\nFor homes.\n")
+    version_store.log_artifact(version_store.get_model_version(NAME, "2").run_id, str(tmp_path / "model_card.md"))
     run, done = deploy("-p", "output", "process", DOCKER_HOST=NOWHERE)
 
     assert done.returncode == 0, done.stderr
     assert run.data.metrics["checks_failed"] == 0 and run.data.metrics["checks"] >= 14
     assert "image_mb" not in run.data.metrics
+    outputs = [out for cell in nbformat.read(tmp_path / "out.ipynb", 4).cells for out in cell.get("outputs", [])]
+    shown = [out.data.get("text/markdown", "") for out in outputs if "data" in out]
+    assert "### Model card\n\n#### Purpose\n\nFor homes.\n" in shown
+    (tmp_path / "gate.yaml").write_text("latency_budget: {p99_ms: 10000}")
+    request = request_transition(view_model(version_store, NAME), "promote", version=2, stage="staging")
+    (latency,) = load_gate(tmp_path / "gate.yaml").judge(version_store, request).results
+    assert latency.outcome == "pass" and run.info.run_name in latency.evidence
 
 
 def test_without_a_model_it_shows_the_registered_models(deploy: Callable[..., Any], tmp_path: Path) -> None:

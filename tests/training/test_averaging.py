@@ -66,3 +66,26 @@ def test_knows_the_unit_of_each_objectives_base_score() -> None:
         booster = xgb.train(own, xgb.DMatrix(ROWS, label=target), 1)
         expected = 0.0 if objective in LOGIT else np.log(0.5) if objective in LOG else 0.5
         assert margins(booster).ravel()[0] == pytest.approx(expected, abs=1e-6), objective
+
+
+def test_keeps_names_that_json_escapes() -> None:
+    names = ["Größe", 'say "x"', "a\\b", "line\nbreak", "plain"]
+    matrix = xgb.DMatrix(ROWS, label=COUNTS, feature_names=names)
+    boosters = [xgb.train({"nthread": 1}, matrix, rounds) for rounds in (2, 3)]
+    average = average_boosters(boosters)
+    loaded = xgb.Booster(model_file=average.save_raw("ubj"))
+
+    assert average.feature_names == loaded.feature_names == names
+    expected = np.mean([one.predict(matrix) for one in boosters], axis=0)
+    assert loaded.predict(matrix) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_averages_a_booster_that_learned_one_probability_alone(value: float) -> None:
+    params = {"objective": "reg:logistic", "nthread": 1}
+    targets = np.full(400, value), DRAW.random(400)
+    boosters = [xgb.train(params, xgb.DMatrix(ROWS, label=target), 2) for target in targets]
+
+    expected = np.mean([margins(one) for one in boosters], axis=0)
+    # float32 has few numbers near 1: there XGBoost's margin of the base score is exact to 0.1 only
+    assert margins(average_boosters(boosters)) == pytest.approx(expected, abs=0.1 if value else 1e-5)

@@ -248,6 +248,16 @@ def test_refuses_a_target_that_the_objective_or_the_metric_cannot_have(given: di
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize("objective", ["count:poisson", "reg:tweedie"])
+@pytest.mark.parametrize("weight", [None, [0.0, 0.0, 2.0]])
+def test_refuses_only_zeros_where_the_logarithm_of_a_mean_is_learned(objective: str, weight: list[float] | None) -> None:
+    rows = {"y": [3.0, 1.0, 0.0], "weight": weight} if weight else {"y": [0.0, 0.0, 0.0]}
+    split = make_split(a=[0.0, 1.0, 2.0], **rows)
+
+    with pytest.raises(DataError, match=rf"The target 'y' is 0 in all {1 if weight else 3} rows .* objective {objective} learns"):
+        fit(split, objective=objective)
+
+
 def test_never_stops_early_where_it_is_not_asked_to(splits: dict[str, Split]) -> None:
     done = fit(splits["regression"], rounds=40, eta=1)
 

@@ -10,6 +10,7 @@ from typing import Any
 import xgboost as xgb
 
 LOGIT = ("binary:logistic", "reg:logistic")  # objectives whose base score is a probability
+EDGE = 1e-6  # XGBoost draws a probability of 0 or 1 so far inwards
 LOG = ("count:poisson", "reg:gamma", "reg:tweedie")  # those whose base score is a mean
 
 
@@ -26,7 +27,7 @@ def average_boosters(boosters: Sequence[xgb.Booster]) -> xgb.Booster:
     models = [json.loads(booster.save_raw("json")) for booster in boosters]
     average = models[0]
     learner, count = average["learner"], len(models)
-    learner["attributes"] = {}
+    learner |= {"attributes": {}, "feature_names": []}
     name = learner["objective"]["name"]
     scores = [_read_margins(model["learner"], name) for model in models]
     means = [math.fsum(column) / count for column in zip(*scores, strict=True)]
@@ -46,7 +47,9 @@ def average_boosters(boosters: Sequence[xgb.Booster]) -> xgb.Booster:
     else:
         for tree in merged["trees"]:
             _divide_leaves(tree, count)
-    return xgb.Booster(model_file=bytearray(json.dumps(average), "utf-8"))
+    made = xgb.Booster(model_file=bytearray(json.dumps(average), "utf-8"))
+    made.feature_names = boosters[0].feature_names  # XGBoost does not decode all escapes of JSON
+    return made
 
 
 def _find_forest(model: dict[str, Any]) -> dict[str, Any]:
@@ -78,7 +81,8 @@ def _divide_leaves(tree: dict[str, Any], count: int) -> None:
 def _read_margins(learner: dict[str, Any], objective: str) -> list[float]:
     scores = [float(text) for text in learner["learner_model_param"]["base_score"].strip("[]").split(",")]
     if objective in LOGIT:
-        return [math.log(score) - math.log1p(-score) for score in scores]
+        inside = [min(max(score, EDGE), 1 - EDGE) for score in scores]
+        return [math.log(score) - math.log1p(-score) for score in inside]
     return [math.log(score) for score in scores] if objective in LOG else scores
 
 

@@ -15,7 +15,7 @@ from boostlab.data.task import SHOWN_ROWS, format_rows
 from boostlab.errors import DataError, TrainingError, suggest
 from boostlab.evaluation.losses import name_metric
 from boostlab.models.contract import Label
-from boostlab.training.objectives import DEFAULTS, METRIC_DOMAINS, OBJECTIVES, Kind, ObjectiveName
+from boostlab.training.objectives import DEFAULTS, METRIC_DOMAINS, NOT_NEGATIVE, OBJECTIVES, Kind, ObjectiveName
 from boostlab.training.settings import Hyperparameters, Train
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def check_targets(split: Split, objective: ObjectiveName, metric: str) -> None:
     Raises
     ------
     DataError
-        With the first such values and rows.
+        With the first such values and rows, or if an objective that learns the logarithm of a mean has no row above 0 to learn.
     """
     name = metric.partition(":")[0]
     domains = {f"objective {objective}": OBJECTIVES[objective].domain, f"metric {name}": METRIC_DOMAINS.get(name)}
@@ -143,3 +143,9 @@ def check_targets(split: Split, objective: ObjectiveName, metric: str) -> None:
                 f"The target {target.name!r} of {table.name!r} is {values} in {format_rows(wrong)}. The {subject} takes numbers "
                 f"of {domain.words}: correct or drop those rows, or choose another."
             )
+    learned = split.train.target if split.train.weight is None else split.train.target[split.train.weight > 0]
+    if OBJECTIVES[objective].domain is NOT_NEGATIVE and not learned.any():
+        raise DataError(
+            f"The target {learned.name!r} is 0 in all {len(learned)} rows of the training part. The objective {objective} learns "
+            "the logarithm of a mean, which 0 does not have: change the split, or choose another objective."
+        )

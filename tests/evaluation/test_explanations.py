@@ -43,9 +43,21 @@ def test_rows_count_by_their_weights(package: Callable[[str], Packaged]) -> None
     weight = np.tile([0, 2], len(split.valid))[: len(split.valid)].astype(np.float32)
     part = Part(split.valid.table, split.valid.rows, split.valid.target, weight)
     half = Part(split.valid.table, split.valid.rows[1::2], split.valid.target.iloc[1::2], None)
-    columns = ["contribution", "gain"]
+    columns = ["contribution", "contribution_error", "permutation", "gain"]
     found, expected = (explain_model(predictor, each).importance.sort_index()[columns] for each in (part, half))
     pd.testing.assert_frame_equal(found, expected)
+
+
+def test_rows_without_a_weight_are_no_sample(package: Callable[[str], Packaged], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, predictor, split = package("breast_cancer")
+    weight = np.zeros(len(split.train), np.float32)
+    weight[[5, 77, 200]] = 1
+    part = Part(split.train.table, split.train.rows, split.train.target, weight)
+    monkeypatch.setattr("boostlab.evaluation.explanations.MOST_ROWS", 20)
+    found = explain_model(predictor, part)
+
+    assert found.rows.tolist() == part.rows[[5, 77, 200]].tolist()
+    assert np.isfinite(found.importance.contribution).all()
 
 
 def test_a_large_part_or_a_large_model_is_sampled_evenly(

@@ -85,8 +85,7 @@ def explain_model(predictor: Predictor, part: Part) -> Explanation:
     """
     contract = predictor.contract
     affordable = MOST_WORK // len(predictor.booster.save_raw("ubj"))
-    count = min(len(part), MOST_ROWS, max(affordable, FEWEST_ROWS))
-    chosen = np.unique(np.linspace(0, len(part) - 1, count).round().astype(int))
+    chosen = space_rows(part, min(MOST_ROWS, max(affordable, FEWEST_ROWS)))
     rows, true = part.rows[chosen], find_true(part, contract)[chosen]
     frame = pd.concat(list(part.table.batches(contract.names, rows)), ignore_index=True)
     weight, refusal = None if part.weight is None else part.weight[chosen], ""
@@ -106,6 +105,12 @@ def explain_model(predictor: Predictor, part: Part) -> Explanation:
     answers = predictor.answer_inputs(inputs)
     facts = contributions, predictor.margin_unit, importance, len(part), refusal
     return Explanation(contract, frame, rows, true, answers, weight, *facts)
+
+
+def space_rows(part: Part, most: int) -> Array:
+    """Return the positions in a part of at most so many rows with a weight, evenly spaced."""
+    counted = np.arange(len(part)) if part.weight is None else np.flatnonzero(part.weight)
+    return np.asarray(counted[np.unique(np.linspace(0, len(counted) - 1, min(len(counted), most)).round().astype(int))])
 
 
 def permute_columns(

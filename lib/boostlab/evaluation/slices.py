@@ -18,6 +18,7 @@ from boostlab.data.splits import Part
 from boostlab.data.table import to_series
 from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
+from boostlab.evaluation.explanations import space_rows
 from boostlab.evaluation.losses import LOSSES, Loss, find_loss
 from boostlab.evaluation.metrics import Evaluation, find_true
 from boostlab.evaluation.slice_search import FEWEST, slice_by_column, slice_by_tree
@@ -111,12 +112,12 @@ def find_slices(evaluation: Evaluation, predictor: Predictor, valid: Part) -> Sl
     """
     contract, part = evaluation.contract, evaluation.part
     metric, loss = _choose_loss(contract)
-    chosen = _space(len(part))
+    chosen = space_rows(part, MOST_ROWS)
     frame = _read(part, contract, chosen)
     losses = loss.rows(find_true(part, contract)[chosen], evaluation.answers[chosen])
     weight = np.ones(len(chosen)) if part.weight is None else part.weight[chosen].astype(float)
     units = _find_units(part, chosen)
-    other = _space(len(valid))
+    other = space_rows(valid, MOST_ROWS)
     rows = _read(valid, contract, other)
     others = loss.rows(find_true(valid, contract)[other], predictor.answers(rows))
     other_weight = None if valid.weight is None else valid.weight[other]
@@ -140,10 +141,6 @@ def _log_loss(true: Array, probabilities: Array) -> Array:
     tiny = np.finfo(np.float64).eps
     chosen = probabilities[np.arange(len(true)), true] / probabilities.sum(axis=1)
     return np.asarray(-np.log(np.clip(chosen, tiny, 1)))
-
-
-def _space(count: int) -> Array:
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_ROWS)).round().astype(int))
 
 
 def _read(part: Part, contract: Contract, chosen: Array) -> pd.DataFrame:

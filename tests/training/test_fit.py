@@ -258,6 +258,14 @@ def test_refuses_only_zeros_where_the_logarithm_of_a_mean_is_learned(objective: 
         fit(split, objective=objective)
 
 
+@pytest.mark.parametrize("metric", ["roc_auc", "average_precision"])
+def test_refuses_a_metric_that_the_validation_rows_do_not_define(metric: str) -> None:
+    split, other = make_split(a=[0.0, 1.0, 2.0], y=["a", "b", "b"]), make_split(a=[0.0, 1.0], y=["a", "a"])
+
+    with pytest.raises(TrainingError, match=f"The metric {metric} is not defined on the training or the validation part"):
+        fit(replace(split, valid=other.valid), metric=metric)
+
+
 def test_never_stops_early_where_it_is_not_asked_to(splits: dict[str, Split]) -> None:
     done = fit(splits["regression"], rounds=40, eta=1)
 

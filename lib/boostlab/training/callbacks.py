@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import xgboost as xgb
 
 from boostlab.errors import TrainingError
@@ -50,6 +51,11 @@ class Scorer(xgb.callback.TrainingCallback):
             lines = evals_log.setdefault(name, {})
             score = lines.pop(self._native)[0] if self._native else self._score(model, data)
             lines.setdefault(metric, []).append(score)
+        if epoch == 0 and any(np.isnan(lines[metric][0]) for lines in evals_log.values()):
+            raise TrainingError(
+                f"The metric {metric} is not defined on the training or the validation part, such as an area of a single class: no "
+                "round would be the best. Change the split, or choose another metric."
+            )
         return False
 
     def _score(self, model: xgb.Booster, data: xgb.DMatrix) -> float:

@@ -176,6 +176,19 @@ def test_says_the_result_with_its_interval() -> None:
     assert (table["95 % interval: from"] < table["mean"]).all() and (table["mean"] < table["to"]).all()
 
 
+def test_names_the_metrics_that_not_every_fold_defines(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=300), "a": draw.normal(size=300)})
+    frame["y"] = np.where((frame.a > 0) & ~frame.index.isin(range(200, 250)), "yes", "no")
+    frame.to_parquet(tmp_path / "t.parquet")
+    own = {"dataset": str(tmp_path / "t.parquet"), "target": "y", "split": "time", "time": "day", "metric": "roc_auc"}
+    done = cross_validate(*make(**own))
+
+    assert done.undefined == ["roc_auc", "average_precision"] and "cv_roc_auc" not in done.metrics()
+    assert done.describe().endswith(" Not every fold defines roc_auc, average_precision.")
+    assert cross_validate(*make(dataset="diabetes")).undefined == []
+
+
 def test_an_error_of_a_fold_is_the_error_of_all_and_ends_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[int] = []
     fit = fit_booster

@@ -75,6 +75,12 @@ class CrossValidation:
             str(name): summarise(self.values[name].to_numpy(), ratio=ratio, within=find_range(str(name))) for name in self.values
         }
 
+    @property
+    def undefined(self) -> list[str]:
+        """The metrics that not every fold defines, such as the ROC AUC of a fold with one class: they have no mean."""
+        named = [name for fold in self.folds for name in (fold.fit.metric, *fold.evaluation.scores)]
+        return [name for name in dict.fromkeys(named) if name not in self.values]
+
     def metrics(self) -> dict[str, float]:
         """Return the figures that the run records: ``cv_rmse``, ``cv_rmse_std``, ``cv_rmse_low`` and ``cv_rmse_high``."""
         named = {name: {"": s.mean, "_std": s.deviation, "_low": s.low, "_high": s.high} for name, s in self.scores.items()}
@@ -134,6 +140,7 @@ class CrossValidation:
         return (
             f"Over {len(self.folds) // self.repeats} folds{times} the {name} is {format_number(score.mean)} on average, "
             f"95 % interval {format_number(score.low)} to {format_number(score.high)}."
+            + (f" Not every fold defines {', '.join(self.undefined)}." if self.undefined else "")
         )
 
     def tabulate(self) -> pd.DataFrame | None:

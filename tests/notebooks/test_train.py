@@ -146,14 +146,16 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
     assert sum(reason.partition("'n'")[2].strip() in output.replace("\\", "") for output in shown) == 2  # in Data and in Result
 
 
-def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look: Look) -> None:
-    asked = ["-p", "positive_label", "benign", "-p", "calibrate", "sigmoid", "-p", "threshold", "precision >= 0.95"]
+@pytest.mark.parametrize(
+    ("final", "rows"), [("best", "the validation rows"), ("all_rows", "the rows of the cross-validation")]
+)
+def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look: Look, final: str, rows: str) -> None:
+    asked = ["-p", "folds", 0 if final == "best" else 3, "-p", "final_model", final, "-p", "num_boost_round", 30]
+    asked += ["-p", "positive_label", "benign", "-p", "calibrate", "sigmoid", "-p", "threshold", "precision >= 0.95"]
     done = papermill(TRAIN, "out.ipynb", "-p", "dataset", "breast_cancer", "-p", "tracking_uri", store, *asked)
     assert done.returncode == 0, done.stderr
     (run,) = all_runs(look())
-    assert run.data.tags["boostlab.decision"].startswith(
-        "Probabilities are calibrated on the validation rows (sigmoid). The threshold"
-    )
+    assert run.data.tags["boostlab.decision"].startswith(f"Probabilities are calibrated on {rows} (sigmoid). The threshold")
     assert 0 < run.data.metrics["threshold"] < 1 and run.data.metrics["threshold_precision"] >= 0.95
     assert "test_recall_at_precision:0.95" in run.data.metrics
     assert "plots/threshold.png" in artifacts(look(), run.info.run_id)

@@ -112,6 +112,12 @@ def test_says_which_precision_can_be_reached() -> None:
     )
 
 
+def test_says_on_which_rows_a_floor_is_not_reached() -> None:
+    settings = make_settings(threshold="precision >= 0.9")
+    with pytest.raises(TrainingError, match="no threshold reaches it on the rows of the cross-validation"):
+        choose_threshold(np.array([1, 0]), np.array([0.1, 0.9]), settings=settings, rows="the rows of the cross-validation")
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("true", [[0, 0], [1, 1]])
 def test_refuses_rows_of_one_class(rule: str, true: list[int]) -> None:

@@ -86,6 +86,6 @@ def decide(
         calibration = fit_calibration(true, raw, weight, method=settings.calibrate, labels=contract.labels)
         contract, likely = replace(contract, calibration=calibration), calibrate(raw, calibration)
     if settings.threshold:
-        curve = choose_threshold(true, likely[:, 1], weight, settings=settings)
+        curve = choose_threshold(true, likely[:, 1], weight, settings=settings, rows=rows)
         contract = replace(contract, threshold=curve.threshold)
     return contract, Decision(curve, settings.calibrate, str(contract.labels[-1]), rows)

@@ -58,7 +58,12 @@ def name_rule_metric(settings: DecisionSettings) -> str:
 
 
 def choose_threshold(
-    true: Array, probability: Array, weight: Array | None = None, *, settings: DecisionSettings
+    true: Array,
+    probability: Array,
+    weight: Array | None = None,
+    *,
+    settings: DecisionSettings,
+    rows: str = "the validation rows",
 ) -> ThresholdCurve:
     """Return the threshold that the settings' rule finds best on some rows, with what other thresholds would do there.
 
@@ -71,6 +76,8 @@ def choose_threshold(
     probability : ndarray of shape (n_rows,)
         Of the second class, calibrated if the model is.
     weight : ndarray of shape (n_rows,), optional
+    rows : str
+        Which rows these are, in words.
 
     Raises
     ------
@@ -83,7 +90,7 @@ def choose_threshold(
     assert rule is not None, "a threshold has a rule"
     if rule.name != "number" and not 0 < positive < total:
         raise TrainingError(
-            f"threshold = {settings.threshold!r} is chosen on the validation rows, and these have one class alone. "
+            f"threshold = {settings.threshold!r} is chosen on {rows}, and these have one class alone. "
             "Raise valid_size, or state the threshold as a number."
         )
     last = np.nextafter(1, 2) if levels[-1] >= 1 else (levels[-1] + 1) / 2
@@ -101,7 +108,7 @@ def choose_threshold(
         place = int(np.searchsorted(levels, rule.value))
         thresholds[place] = rule.value  # it lies between the same two probabilities
     else:
-        place = _choose(thresholds, rates, rule)
+        place = _choose(thresholds, rates, rule, rows=rows)
     return ThresholdCurve(thresholds, rates, place, name_rule_metric(settings), settings.threshold)
 
 
@@ -116,8 +123,8 @@ def _count(positive: Array, probability: Array, weight: Array) -> tuple[Array, A
     return levels, hits, alarms
 
 
-def _choose(thresholds: Array, rates: dict[str, Array], rule: ThresholdRule) -> int:
-    """Return the position of the best threshold."""
+def _choose(thresholds: Array, rates: dict[str, Array], rule: ThresholdRule, *, rows: str) -> int:
+    """Return the position of the best threshold; `rows` names the rows that choose it."""
     allowed = np.arange(len(thresholds))
     if rule.name in ("precision", "recall"):
         allowed = np.flatnonzero(rates[rule.name] >= rule.value - TIE)
@@ -127,7 +134,7 @@ def _choose(thresholds: Array, rates: dict[str, Array], rule: ThresholdRule) -> 
     if not len(allowed):
         best = int(rates[rule.name].argmax())
         raise TrainingError(
-            f"threshold = '{rule.name} >= {rule.value:g}': no threshold reaches it on the validation rows. The best {rule.name} "
+            f"threshold = '{rule.name} >= {rule.value:g}': no threshold reaches it on {rows}. The best {rule.name} "
             f"there is {format_number(rates[rule.name][best])}, with recall {format_number(rates['recall'][best])}. "
             "State a lower floor."
         )

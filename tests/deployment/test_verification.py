@@ -13,6 +13,7 @@ import mlflow.pyfunc
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import xgboost as xgb
 from tests.support.docker import deploy_settings
 from tests.support.packages import Packaged
 from tests.support.servers import serve_model
@@ -29,13 +30,14 @@ from boostlab.deployment.verification import (
     verify,
 )
 from boostlab.errors import DeploymentError
-from boostlab.evaluation.holdout import fetch_holdout, make_holdout, read_holdout
+from boostlab.evaluation.holdout import fetch_holdout, make_holdout, read_holdout, to_holdout
 from boostlab.evaluation.metrics import evaluate_test
 from boostlab.models.loading import load_version
 from boostlab.models.signature import state_types
+from boostlab.serving.settings import ServerSettings
 
 LOADS = {1: LoadResult([0.001, 0.003], Counter({200: 2}), seconds=2.0), 8: LoadResult([0.002] * 4, seconds=2.0)}
-FORMATS = ["dataframe_split", "dataframe_records", "inputs", "CSV"]
+FORMATS = ["dataframe_split", "dataframe_records", "inputs", "CSV", "the contributions of 50 of them"]
 
 
 @pytest.fixture
@@ -80,6 +82,7 @@ def test_mlflows_server_of_the_model_in_an_image_passes(case: tuple[Path, Parity
 
     assert [result for result in results if not result.passed] == []
     assert any(result.name.endswith(" as CSV") for result in results)
+    assert any(result.name == "the contributions of 50 of them" for result in results)
 
 
 @pytest.mark.parametrize("case", ["iris"], indirect=True)
@@ -91,6 +94,7 @@ def test_one_wrong_answer_fails(case: tuple[Path, ParityCase]) -> None:
         probabilities=expected.probabilities[:-1],
         recorded=(np.asarray(expected.recorded) + 0.01).tolist(),
         example_answer=expected.example_answer[1:],
+        explained=[expected.explained[0] | {"bias": 0.0}, *expected.explained[1:]],
     )
     with run_process(folder) as service:
         failed = [result for result in check_answers(service.address, wrong) if not result.passed]
@@ -100,6 +104,7 @@ def test_one_wrong_answer_fails(case: tuple[Path, ParityCase]) -> None:
     assert found["CSV"].startswith(f"1 of {count} answers differ, the first: ")
     assert found["their probabilities"] == f"{count} answers to {count - 1} rows"
     assert {"the recorded answers of the training", "the input example"} <= found.keys()
+    assert found["the contributions of 50 of them"].startswith("1 of 50 answers differ, the first: ")
 
 
 @pytest.mark.parametrize("case", ["iris"], indirect=True)
@@ -109,6 +114,34 @@ def test_a_server_of_another_model_fails(case: tuple[Path, ParityCase], package:
 
     assert [result.name for result in results if result.passed] == ["the recorded answers of the training"]
     assert "status 400" in results[0].found
+
+
+def test_a_model_without_contributions_is_not_asked_for_them(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    folder, predictor, split = package("iris")
+    kept = to_holdout(make_holdout(evaluate_test(predictor, split)))
+    data = Path(shutil.copytree(folder, tmp_path / "model")) / "data" / "model_data"
+    params = {"objective": "multi:softprob", "num_class": 3, "multi_strategy": "multi_output_tree", "nthread": 1}
+    matrix = xgb.DMatrix(split.train.head(90).to_numpy(np.float32), np.arange(90) % 3)
+    xgb.train(params, matrix, 2).save_model(data / "model.ubj")
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"), suppress_warnings=True)
+    case = make_parity_case(model, tmp_path / "model", replace(kept, is_of_model=False))
+    with run_process(tmp_path / "model") as service:
+        results = check_answers(service.address, case)
+
+    (skipped,) = [result for result in results if "contributions" in result.name]
+    assert skipped.passed and skipped.found.startswith("skipped: contributions: XGBoost has none for this model")
+    assert all(result.passed for result in results)
+
+
+def test_asks_for_no_more_contributions_than_a_server_computes(
+    package: Callable[[str], Packaged], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, predictor, split = package("iris")
+    monkeypatch.setattr(ServerSettings, "max_contributions", 4 * 3 * 7 + 1)
+    model = mlflow.pyfunc.load_model(str(folder), suppress_warnings=True)
+    case = make_parity_case(model, folder, to_holdout(make_holdout(evaluate_test(predictor, split))))
+
+    assert len(case.explained) == 7
 
 
 def test_reports_checks_and_load_tests_of_a_server(version_store: Any) -> None:

@@ -146,9 +146,7 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
     assert sum(reason.partition("'n'")[2].strip() in output.replace("\\", "") for output in shown) == 2  # in Data and in Result
 
 
-@pytest.mark.parametrize(
-    ("final", "rows"), [("best", "the validation rows"), ("all_rows", "the rows of the cross-validation")]
-)
+@pytest.mark.parametrize(("final", "rows"), [("best", "the validation rows"), ("all_rows", "the rows of the cross-validation")])
 def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look: Look, final: str, rows: str) -> None:
     asked = ["-p", "folds", 0 if final == "best" else 3, "-p", "final_model", final, "-p", "num_boost_round", 30]
     asked += ["-p", "positive_label", "benign", "-p", "calibrate", "sigmoid", "-p", "threshold", "precision >= 0.95"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import pandas as pd
 from boostlab.errors import LabError
 from boostlab.evaluation.holdout import Holdout
 from boostlab.models.contract import Contract
+from boostlab.models.contributions import CONTRIBUTIONS, name_outputs
 from boostlab.models.loading import describe_failure
 from boostlab.models.signature import as_sent
+from boostlab.serving.settings import ServerSettings
 
 MIN_ROWS = 200
 MAX_ROWS = 1000
+EXPLAINED_ROWS = 50  # contributions take some hundred times as long as predictions
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class ParityCase:
     `recorded` are the answers of this model that the training recorded: a prediction, or a list of probabilities, per row. There
     are none of a model that has learned from all rows, and of one that boostlab did not make. For the latter, `source` says which
     rows are sent; MLflow's server reads no dates in CSV for it.
+    `explained` are the answers to the first rows with their contributions; `unexplained` says why there are none.
     """
 
     frame: pd.DataFrame
@@ -40,15 +44,18 @@ class ParityCase:
     example_answer: list[Any]
     source: str = "holdout rows"
     as_csv: bool = True
+    explained: list[Any] = field(default_factory=list)
+    unexplained: str = ""
 
 
 def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
     """Let the model in a folder predict at least 200 and at most 1,000 holdout rows; fewer than 200 rows are repeated."""
-    features = Contract.read_model(folder).features
+    contract = Contract.read_model(folder)
     count = min(len(holdout), MAX_ROWS)
     order = np.arange(max(count, MIN_ROWS)) % count
     rows = holdout.frame.iloc[order].reset_index(drop=True)
-    frame = pd.DataFrame({feature.name: as_sent(rows[feature.name], feature) for feature in features})
+    frame = pd.DataFrame({feature.name: as_sent(rows[feature.name], feature) for feature in contract.features})
+    explained, unexplained = _explain(model, contract, frame)
     is_classifier = holdout.task == "classification"
     return ParityCase(
         frame=frame,
@@ -57,6 +64,8 @@ def make_parity_case(model: Any, folder: Path, holdout: Holdout) -> ParityCase:
         recorded=holdout.answers[order].tolist() if holdout.is_of_model else [],
         example=json.loads((folder / "serving_input_example.json").read_text(encoding="utf-8")),
         example_answer=_list_answers(model.predict(model.metadata.load_input_example(str(folder)))),
+        explained=explained,
+        unexplained=unexplained,
     )
 
 
@@ -92,7 +101,21 @@ def make_example_case(model: Any, folder: Path) -> ParityCase:
         )
     frame = pd.DataFrame(rows["data"], columns=rows["columns"], dtype=object)
     as_csv = DataType.datetime not in inputs.input_types()
-    return ParityCase(frame, answers, [], [], example, answers, source="rows of the input example", as_csv=as_csv)
+    facts: dict[str, Any] = {"source": "rows of the input example", "as_csv": as_csv}
+    return ParityCase(frame, answers, [], [], example, answers, **facts, unexplained="another tool made the model")
+
+
+def _explain(model: Any, contract: Contract, frame: pd.DataFrame) -> tuple[list[Any], str]:
+    """Return the answers to the first rows with contributions, as many as a server computes at once; or why there are none."""
+    width = len(contract.names) * max(len(name_outputs(contract)), 1)
+    count = min(EXPLAINED_ROWS, max(ServerSettings.max_contributions // width, 1))
+    try:
+        explained = model.predict(frame.head(count), params={CONTRIBUTIONS: True})
+    except ValueError as error:
+        return [], str(error)
+    if not isinstance(explained, pd.DataFrame) or CONTRIBUTIONS not in explained:
+        return [], "the model's own code gives none"
+    return _list_answers(explained), ""
 
 
 def _list_answers(answers: Any) -> list[Any]:

@@ -17,6 +17,7 @@ from boostlab.deployment.load_test import LoadResult, run_load_test
 from boostlab.deployment.parity import ParityCase
 from boostlab.deployment.service import Service
 from boostlab.errors import DeploymentError
+from boostlab.models.contributions import CONTRIBUTIONS
 
 CLIENTS = (1, 8)  # one load test for each
 LOAD_TEST_S = 2.0
@@ -94,12 +95,22 @@ def check_answers(address: str, case: ParityCase) -> list[CheckResult]:
     if case.probabilities:
         body = json.dumps({"dataframe_records": _list_records(case), "params": {"probabilities": True}}).encode()
         results.append(_compare("their probabilities", address, body, JSON, case.probabilities))
+    results.append(_check_contributions(address, case))
     if not case.recorded:
         return results
     answers = [list(row.values()) if isinstance(row, dict) else row for row in case.probabilities or case.predictions]
     equal = np.array_equal(np.asarray(answers, np.float32), np.asarray(case.recorded, np.float32))
     found = "equal" if equal else "they differ from the answers that the training recorded"
     return [*results, CheckResult("the recorded answers of the training", equal, found)]
+
+
+def _check_contributions(address: str, case: ParityCase) -> CheckResult:
+    """Compare the contributions of the first rows; a model that gives none is not asked."""
+    if case.unexplained:
+        return CheckResult("their contributions", True, f"skipped: {case.unexplained}")
+    records = _list_records(case)[: len(case.explained)]
+    body = json.dumps({"dataframe_records": records, "params": {CONTRIBUTIONS: True}}).encode()
+    return _compare(f"the contributions of {len(records)} of them", address, body, JSON, case.explained)
 
 
 def check_refusals(address: str) -> list[CheckResult]:

@@ -53,7 +53,7 @@ class Scorer(xgb.callback.TrainingCallback):
             lines.setdefault(metric, []).append(score)
         if epoch == 0 and any(np.isnan(lines[metric][0]) for lines in evals_log.values()):
             raise TrainingError(
-                f"The metric {metric} is not defined on the training or the validation part, such as an area of a single class: no "
+                f"The metric {metric} is not defined on the training or the validation part, as of one class: no "
                 "round would be the best. Change the split, or choose another metric."
             )
         return False

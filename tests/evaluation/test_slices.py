@@ -86,8 +86,21 @@ def test_each_figure_is_that_of_the_rows_of_the_slice(tmp_path: Path) -> None:
     assert found.rest == pytest.approx(errors[~is_hut].mean() ** 0.5)
     low, high = stats.t.interval(0.95, is_hut.sum() - 1, errors[is_hut].mean(), stats.sem(errors[is_hut]))
     assert (found.low, found.high) == pytest.approx((max(low, 0) ** 0.5, high**0.5))
-    plain = stats.ttest_ind(errors[is_hut], errors[~is_hut], equal_var=False, alternative="greater").pvalue
+    sides = [errors[is_hut], errors[~is_hut]]
+    variances = [max(side.var(ddof=1), errors.var(ddof=1)) for side in sides]  # of each side at least that of all rows
+    facts = zip([side.mean() for side in sides], np.sqrt(variances), map(len, sides), strict=True)
+    plain = stats.ttest_ind_from_stats(*[one for fact in facts for one in fact], equal_var=False, alternative="greater").pvalue
     assert found.p == pytest.approx(plain * (len(slices.slices) - slices.slices.index(found)), rel=1e-6)
+
+
+def test_a_few_rows_without_a_rare_class_make_no_slice_of_the_others(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.normal(size=1200), "kind": np.where(np.arange(1200) % 20, "flat", "hut")})
+    frame["price"] = np.where((frame["kind"] == "flat") & (draw.random(1200) < 0.05), "high", "low")
+    slices, *_ = slice_up(tmp_path, frame, num_boost_round=1, duplicates="apart")
+    others = find(slices, "kind = flat")
+
+    assert others.value > 2 * others.rest and not others.is_worse
 
 
 def test_names_slices_by_values_of_each_type(tmp_path: Path) -> None:

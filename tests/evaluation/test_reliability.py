@@ -81,3 +81,15 @@ def test_the_interval_holds_what_it_promises(truth: str, groups: bool, rows: int
         found = measure_reliability(true, two(likely), groups=units if groups else None)
         held += found.low <= exact <= found.high
     assert held / 400 >= 0.94  # 95 %, and what 400 samples leave open
+
+
+def test_copies_of_rows_in_one_group_are_no_more_evidence() -> None:
+    draw = np.random.default_rng(0)
+    second = draw.random(30) ** 3
+    true = (draw.random(30) < second).astype(int)
+    likely = np.column_stack([1 - second, second])
+    alone = measure_reliability(true, likely)
+    copies = measure_reliability(np.repeat(true, 4), np.repeat(likely, 4, axis=0), groups=np.repeat(np.arange(30), 4))
+
+    assert (copies.value, copies.low, copies.high) == pytest.approx((alone.value, alone.low, alone.high))
+    np.testing.assert_allclose(copies.error, alone.error)

@@ -60,7 +60,9 @@ def measure_reliability(
     place = (np.cumsum(kept) - 1)[place]  # rows without a weight may have no bin: they count for nothing
     residual = own * (likely - right - (predicted - observed)[place]) / total[place]
     covariance = _sum_products(residual, place, groups, bins=len(total))
-    rows = total**2 / squares  # as many as the weights are worth
+    alone = np.bincount(place, weights=residual**2, minlength=len(total))
+    together = share**2 @ np.diag(covariance) / max(share**2 @ alone, np.finfo(float).tiny)  # how much more groups vary than rows
+    rows = np.maximum(total**2 / squares / max(together, 1), 1)  # as many as weights and groups are worth
     smooth = (rows * observed + 1) / (rows + 2)
     variance = np.maximum(np.diag(covariance), smooth * (1 - smooth) / rows)  # in a bin of few rows the first may be 0
     np.fill_diagonal(covariance, variance)

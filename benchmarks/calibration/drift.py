@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from benchmarks.report import print_table
 
+from boostlab.data.drift import FALSE_RATE, Drift
 from boostlab.models.contract import Feature
-from boostlab.scoring.drift import FALSE_RATE, Drift
 
 HOLDOUTS = (88, 2000)
 ROWS = (10, 20, 200, 2000)

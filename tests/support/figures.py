@@ -30,7 +30,7 @@ from boostlab.models.contract import Contract, Feature, Label, Task
 from boostlab.registry.history import Transition, replay
 from boostlab.registry.plots import plot_timeline
 from boostlab.registry.view import ModelView
-from boostlab.scoring.drift import plot_drift
+from boostlab.scoring.plots import plot_drift
 from boostlab.training.fit import Fit
 from boostlab.training.plots import plot_learning_curves, plot_target, plot_threshold
 from boostlab.training.threshold import choose_threshold

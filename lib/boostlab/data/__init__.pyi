@@ -1,3 +1,4 @@
+from .checks import check_data as check_data
 from .columns import Columns as Columns, profile_columns as profile_columns
 from .splits import Split as Split, split_table as split_table
 from .table import Table as Table, load_table as load_table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,10 @@ class Duplicates:
 
 def find_duplicates(table: Table) -> Duplicates:
     """Return the sets of rows that are equal in target and features, in the order of their first rows."""
-    others = [name for name in table.data.column_names if name not in (*table.features, table.roles.target)]
-    hashes = table.content.rows - hash_table(table.data.select(others)).rows if others else table.content.rows
-    return Duplicates.of(hashes)
+    return Duplicates.of(hash_columns(table, [*table.features, table.roles.target]))
+
+
+def hash_columns(table: Table, names: Sequence[str]) -> Array:
+    """Return a hash of each row's values in some columns; uint64, shape (n_rows,)."""
+    others = [name for name in table.data.column_names if name not in names]
+    return table.content.rows - hash_table(table.data.select(others)).rows if others else table.content.rows

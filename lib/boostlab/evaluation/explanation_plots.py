@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from boostlab.data.values import as_numbers, format_value
 from boostlab.display.figures import (
     BLUE,
     GREEN,
@@ -34,7 +35,6 @@ from boostlab.display.figures import (
 from boostlab.display.numbers import format_number
 from boostlab.evaluation.explanations import Explanation
 from boostlab.evaluation.metrics import find_errors
-from boostlab.evaluation.values import as_numbers, format_value
 from boostlab.models.contributions import name_outputs
 
 Array = np.ndarray[Any, Any]

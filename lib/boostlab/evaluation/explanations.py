@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from boostlab.data.chance import space_rows
 from boostlab.data.splits import Part
 from boostlab.evaluation.metrics import find_true, is_higher_better, score_metric
 from boostlab.models.contract import Contract
@@ -105,12 +106,6 @@ def explain_model(predictor: Predictor, part: Part) -> Explanation:
     answers = predictor.answer_inputs(inputs)
     facts = contributions, predictor.margin_unit, importance, len(part), refusal
     return Explanation(contract, frame, rows, true, answers, weight, *facts)
-
-
-def space_rows(part: Part, most: int) -> Array:
-    """Return the positions in a part of at most so many rows with a weight, evenly spaced."""
-    counted = np.arange(len(part)) if part.weight is None else np.flatnonzero(part.weight)
-    return np.asarray(counted[np.unique(np.linspace(0, len(counted) - 1, min(len(counted), most)).round().astype(int))])
 
 
 def permute_columns(

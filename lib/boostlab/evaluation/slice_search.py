@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from boostlab.evaluation.values import as_numbers, format_value, list_labels
+from boostlab.data.values import as_numbers, format_value, list_labels
 from boostlab.models.contract import Contract, Feature
 
 FEWEST = 20  # rows or groups of a slice: with fewer, a few rows decide

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,11 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from boostlab.data.chance import ALPHA, average, correct_holm, find_units, space_rows
 from boostlab.data.splits import Part
-from boostlab.data.table import to_series
 from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
-from boostlab.evaluation.explanations import space_rows
 from boostlab.evaluation.losses import LOSSES, Loss, find_loss
 from boostlab.evaluation.metrics import Evaluation, find_true
 from boostlab.evaluation.slice_search import FEWEST, slice_by_column, slice_by_tree
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 MOST_ROWS = 20_000
 MOST_SHOWN = 12
 MOST_FINDINGS = 3
-ALPHA = 0.05
 WORTH = 1.1  # of many rows, also a difference that does not matter is sure
 
 Array = np.ndarray[Any, Any]
@@ -118,7 +115,7 @@ def find_slices(evaluation: Evaluation, predictor: Predictor, valid: Part) -> Sl
     frame = _read(part, contract, chosen)
     losses = loss.rows(find_true(part, contract)[chosen], evaluation.answers[chosen])
     weight = np.ones(len(chosen)) if part.weight is None else part.weight[chosen].astype(float)
-    units = _find_units(part, chosen)
+    units = find_units(part.table, part.rows[chosen])
     other = space_rows(valid, MOST_ROWS)
     rows = _read(valid, contract, other)
     others = loss.rows(find_true(valid, contract)[other], predictor.answers(rows))
@@ -126,10 +123,10 @@ def find_slices(evaluation: Evaluation, predictor: Predictor, valid: Part) -> Sl
     masks = dict(slice_by_column(frame, contract)) | dict(
         slice_by_tree(rows, others, other_weight, frame=frame, contract=contract)
     )
-    whole, error, count = _average(losses, weight, units)
+    whole, error, count = average(losses, weight, units)
     judge = partial(_judge, losses=losses, weight=weight, units=units, loss=loss, least=error**2 * count)
     found = [judge(name, mask) for name, mask in masks.items() if _is_enough(mask, weight, units)]
-    return Slices(tuple(_correct(found)), metric, _root(whole, loss))
+    return Slices(_correct(found), metric, _root(whole, loss))
 
 
 def _choose_loss(contract: Contract) -> tuple[str, Loss]:
@@ -150,14 +147,6 @@ def _read(part: Part, contract: Contract, chosen: Array) -> pd.DataFrame:
     return pd.concat(list(part.table.batches(contract.names, part.rows[chosen])), ignore_index=True)
 
 
-def _find_units(part: Part, chosen: Array) -> Array:
-    """Return the number of the group of each row; without groups, equal rows are one."""
-    group = part.table.roles.group
-    if not group:
-        return np.asarray(pd.factorize(part.table.content.rows[part.rows[chosen]])[0])
-    return np.asarray(pd.factorize(to_series(part.table.take([group], part.rows[chosen]), group))[0])
-
-
 def _is_enough(mask: Array, weight: Array, units: Array) -> bool:
     """Tell whether a slice and the other rows have enough rows that count."""
     return all(len(np.unique(units[side & (weight > 0)])) >= FEWEST for side in (mask, ~mask))
@@ -165,8 +154,8 @@ def _is_enough(mask: Array, weight: Array, units: Array) -> bool:
 
 def _judge(name: str, mask: Array, *, losses: Array, weight: Array, units: Array, loss: Loss, least: float) -> Slice:
     """Compare a slice with the other rows; `p` is not corrected. `least` is the least variance of a unit."""
-    inside, error, count = _average(losses[mask], weight[mask], units[mask])
-    outside, other, rest = _average(losses[~mask], weight[~mask], units[~mask])
+    inside, error, count = average(losses[mask], weight[mask], units[mask])
+    outside, other, rest = average(losses[~mask], weight[~mask], units[~mask])
     own, others = max(error**2, least / count), max(other**2, least / rest)
     variance = own + others
     freedom = variance**2 / (own**2 / (count - 1) + others**2 / (rest - 1)) if variance else 1.0
@@ -176,23 +165,12 @@ def _judge(name: str, mask: Array, *, losses: Array, weight: Array, units: Array
     return Slice(name, int(mask.sum()), _root(inside, loss), low, high, _root(outside, loss), p)
 
 
-def _average(losses: Array, weight: Array, units: Array) -> tuple[float, float, int]:
-    """Return the weighted mean of losses, its standard error with rows of one unit together, and the number of units."""
-    mean = float(np.average(losses, weights=weight))
-    _, codes = np.unique(units, return_inverse=True)
-    sums = np.bincount(codes, weights=weight * (losses - mean))
-    count = len(sums)
-    return mean, float(np.sqrt(count / (count - 1) * (sums**2).sum()) / weight.sum()), count
-
-
 def _root(mean: float, loss: Loss) -> float:
     return mean**0.5 if loss.is_root else mean
 
 
-def _correct(slices: list[Slice]) -> Iterator[Slice]:
-    """Yield the slices by their p-value, corrected by Holm's method; of equal ones, the worse slice first."""
-    highest = 0.0
+def _correct(slices: list[Slice]) -> tuple[Slice, ...]:
+    """Return the slices by their p-value, corrected by Holm's method; of equal ones, the worse slice first."""
     ordered = sorted(slices, key=lambda one: (one.p, one.rest - one.value))
-    for place, one in enumerate(ordered):
-        highest = max(highest, min(1.0, one.p * (len(ordered) - place)))
-        yield replace(one, p=highest)
+    corrected = correct_holm(np.array([one.p for one in ordered])).tolist()
+    return tuple(replace(one, p=p) for one, p in zip(ordered, corrected, strict=True))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from IPython.display import Markdown
 
+from boostlab.data.drift import Drift
 from boostlab.display.markdown import escape, format_code
 from boostlab.display.progress import RowProgress
 from boostlab.display.tables import Table
@@ -18,7 +19,7 @@ from boostlab.models.contract import Contract
 from boostlab.models.loading import describe_code, fetch_version, is_ours, load_version, open_predictor, read_contract
 from boostlab.registry.tables import tabulate_models
 from boostlab.registry.view import Version, choose_version
-from boostlab.scoring.drift import Drift, plot_drift
+from boostlab.scoring.plots import plot_drift
 from boostlab.scoring.scorer import Scored, name_output, score_file
 from boostlab.scoring.settings import Score
 from boostlab.tracking.run import Run

@@ -1,8 +1,7 @@
-"""Drift of each column against the holdout: found where there is some, and not elsewhere."""
+"""Drift of each column: found where there is some, and not elsewhere."""
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from boostlab.data.drift import Drift, judge, measure_drift, stability_index
 from boostlab.models.contract import Feature
-from boostlab.scoring.drift import MAX_BARS, Drift, judge, measure_drift, plot_drift, stability_index
 
 FEATURES = [
     Feature("number", "number", "double"),
@@ -149,31 +148,3 @@ def test_computes_the_textbook_index() -> None:
 def test_judges_by_size_and_by_chance(index: float, verdict: str) -> None:
     assert judge(index, 0.04) == verdict
     assert judge(index, 0.06) == "as before"
-
-
-def test_draws_what_the_table_says(table: Any) -> None:
-    axes = plot_drift(table).axes[0]
-    drawn: dict[str, tuple[Any, float]] = {}
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    for container in axes.containers:
-        for name, bar in zip(names, container, strict=True):
-            if bar.get_width():
-                drawn[name] = container.get_label(), round(bar.get_width(), 3)
-    told = {str(name): (row["verdict"], row["drift"]) for name, row in table.iterrows() if row["drift"]}
-
-    assert drawn == told and len(told) >= 3
-    assert [np.asarray(line.get_xdata())[0] for line in axes.lines] == [0.1, 0.25]
-
-
-def test_draws_the_largest_drifts() -> None:
-    frame = pd.DataFrame({"drift": [number / 100 for number in range(40, 0, -1)], "verdict": "as before"})
-    axes = plot_drift(frame.rename(lambda place: f"column {place}")).axes[0]
-
-    assert axes.get_yticklabels()[-1].get_text() == "column 0" and len(axes.get_yticklabels()) == MAX_BARS
-    assert axes.get_title(loc="left") == "Drift against the holdout: the largest 30 of 40"
-
-
-def test_draws_the_name_of_any_column_as_text() -> None:
-    figure = plot_drift(pd.DataFrame({"drift": [0.1], "verdict": ["as before"]}, index=[r"$\frac$"]))
-    figure.savefig(io.BytesIO())
-    assert figure.axes[0].get_yticklabels()[0].get_text() == r"\$\frac\$"

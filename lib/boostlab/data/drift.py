@@ -1,22 +1,20 @@
-"""Drift of each column against the holdout of the model: its values, its missing values, and unseen categories.
+"""Drift of each column from reference rows to new ones: its values, its missing values, and unseen categories.
 
 Drift is the population stability index (PSI), the sum of (p - q) ln(p / q) over bins, less its mean for two samples of one
 population. A column has drifted if this is large, and larger than chance allows: the null distribution is that of the same rows,
-divided at random into the holdout and the new rows. Only counts are kept, so a file of any length can be compared in chunks.
+divided at random into reference and new rows. Only counts are kept, so a file of any length can be compared in chunks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from boostlab.display.figures import BLUE, GREY, ORANGE, REFERENCE, finish_axes, make_axes, shorten_label
-from boostlab.evaluation.values import as_numbers
+from boostlab.data.values import as_numbers
 from boostlab.models.contract import Feature
 from boostlab.models.predictor import encode_category
 
@@ -25,15 +23,14 @@ WORTH_A_LOOK, LARGE = 0.1, 0.25  # PSI; the customary thresholds
 FALSE_RATE = 0.05  # how often a file without drift may get a verdict for any of its columns
 DRAWS = 99, 999  # of the null distribution: a few, and more if few of them reach the index
 MOST_ROWS = 100_000_000  # new rows that count in the null distribution
-MAX_BARS = 30
 MAX_UNSEEN = 3  # unseen categories that the table names
-COLOURS = {"as before": GREY, "worth a look": BLUE, "drifted": ORANGE}
 
 Array = np.ndarray[Any, Any]
+Draw = Callable[[int], Array]  # the number of draws in, counts of new rows by chance out, shape (n_draws, n_bins)
 
 
 class Drift:
-    """Counts of a model's features in reference rows, the holdout, and in new rows."""
+    """Counts of a model's features in reference rows, such as the holdout, and in new rows."""
 
     def __init__(self, features: Sequence[Feature], reference: pd.DataFrame) -> None:
         self._features = {item.name: item for item in features}
@@ -54,8 +51,10 @@ class Drift:
                 unseen = values[np.isnan(encode_category(values, item))]
                 self._unseen[name] |= set(map(str, unseen.unique()[:MAX_UNSEEN]))
 
-    def tabulate(self) -> pd.DataFrame:
+    def tabulate(self, draws: Callable[[str], Draw] | None = None) -> pd.DataFrame:
         """Return a row for each column, with the largest drift first.
+
+        `draws` returns how chance draws the new rows' counts of a column; without it, rows are drawn one by one.
 
         ``drift`` is the PSI less its mean by chance. ``p`` is adjusted for the number of columns (Benjamini and Hochberg): in a
         file without drift, any column gets a verdict other than *as before* in at most 5 % of cases; in a file with drift, at
@@ -63,7 +62,9 @@ class Drift:
         """
         from scipy import stats
 
-        found = {name: measure_drift(self._reference[name], self._new[name]) for name in self._features}
+        found = {
+            name: measure_drift(self._reference[name], self._new[name], draws(name) if draws else None) for name in self._features
+        }
         adjusted = stats.false_discovery_control([p for _, p in found.values()])
         rows = []
         for (name, (index, _)), p in zip(found.items(), adjusted, strict=True):
@@ -83,28 +84,35 @@ class Drift:
             )
         return pd.DataFrame(rows).sort_values("drift", ascending=False, ignore_index=True).set_index("column")
 
-    def _count(self, values: pd.Series, name: str) -> Array:
-        """Return the counts per bin; the last bin is for missing values. For a category, the one before is for unseen values."""
+    def place(self, values: pd.Series, name: str) -> Array:
+        """Return the bin of each row; the last one is for missing values. For a category, the one before is for unseen values."""
         item = self._features[name]
         if item.type == "category":
             known = len(item.categories)
             codes = encode_category(values, item)
-            places = np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
-            return np.bincount(places, minlength=known + 2)
-        numbers = as_numbers(values, item)
-        missing = np.isnan(numbers)
-        places = np.digitize(numbers[~missing], self._edges[name])
-        counts = np.bincount(places, minlength=len(self._edges[name]) + 1)
-        return np.append(counts, missing.sum())
+            return np.where(np.isnan(codes), np.where(values.isna(), known + 1, known), codes).astype(int)
+        numbers, edges = as_numbers(values, item), self._edges[name]
+        return np.where(np.isnan(numbers), len(edges) + 1, np.digitize(numbers, edges))
+
+    def counts(self, name: str) -> Array:
+        """Return the reference rows in each bin of a column."""
+        return self._reference[name]
+
+    def _count(self, values: pd.Series, name: str) -> Array:
+        item = self._features[name]
+        bins = len(item.categories) if item.type == "category" else len(self._edges[name])
+        return np.bincount(self.place(values, name), minlength=bins + 2)
 
 
-def measure_drift(reference: Array, new: Array) -> tuple[float, float]:
+def measure_drift(reference: Array, new: Array, draw: Draw | None = None) -> tuple[float, float]:
     """Return the drift of a column beyond chance, and the probability of a drift as large by chance alone.
 
     Parameters
     ----------
     reference, new : ndarray of int, shape (n_bins,)
         The number of rows in each bin.
+    draw : Draw, optional
+        How chance draws the counts of the new rows, if not row by row.
 
     Returns
     -------
@@ -116,25 +124,30 @@ def measure_drift(reference: Array, new: Array) -> tuple[float, float]:
     Under the null hypothesis, all rows are one sample of which the new rows are a random part. Their counts then have a
     multivariate hypergeometric distribution. 99 draws are made from it, or 999 if fewer than ten of these reach the index. If no
     draw reaches it, the p-value is that of a gamma distribution with the mean and the variance of the draws, at most 1 / 1000.
+    Draws of whole groups have another distribution: there it is 1 / 1000.
     """
     from scipy import stats
 
     if new.sum() > MOST_ROWS:  # numpy draws from less than 10^9 rows
         new = np.rint(new * (MOST_ROWS / new.sum()))
-    reference, new = (counts[(reference + new) > 0].astype(int) for counts in (reference, new))
+    used = (reference + new) > 0
+    reference, new = (counts[used].astype(int) for counts in (reference, new))
     pooled = reference + new
     if not reference.sum() or not new.sum() or len(pooled) < 2:
         return 0.0, 1.0
     index = stability_index(reference, new)
-    draw = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     for draws in DRAWS:
-        drawn = draw.multivariate_hypergeometric(pooled, int(new.sum()), size=draws, method="marginals")
+        if draw:
+            drawn = draw(draws)[:, used]
+        else:
+            drawn = generator.multivariate_hypergeometric(pooled, int(new.sum()), size=draws, method="marginals")
         null = stability_index(pooled - drawn, drawn)
         reaching = int((null >= index * (1 - 1e-9)).sum())
         if reaching >= 10:
             break
     p = (reaching + 1) / (draws + 1)
-    if not reaching:
+    if not reaching and not draw:  # rows one by one
         p = min(p, stats.gamma.sf(index, null.mean() ** 2 / null.var(), scale=null.var() / null.mean()))
     return max(0.0, float(index - null.mean())), float(p)
 
@@ -145,25 +158,43 @@ def stability_index(reference: Array, new: Array) -> Any:
     return ((now - old) * np.log(now / old)).sum(axis=-1)
 
 
+def compare_parts(
+    features: Sequence[Feature], before: pd.DataFrame, after: pd.DataFrame, groups: Array | None = None
+) -> pd.DataFrame:
+    """Return the drift of each column from some rows to others, the largest first: see :meth:`Drift.tabulate`.
+
+    Parameters
+    ----------
+    groups : ndarray of int, shape (n_before + n_after,), optional
+        The number of each row's group. No group is in both. Chance draws groups as a whole.
+    """
+    drift = Drift(features, before)
+    drift.add(after)
+    if groups is None:
+        return drift.tabulate()
+    is_new = np.bincount(groups[len(before) :], minlength=groups.max() + 1) > 0
+
+    def draw(name: str) -> Draw:
+        places = np.concatenate([drift.place(frame[name], name) for frame in (before, after)])
+        return partial(_draw_groups, groups, places, is_new=is_new, bins=len(drift.counts(name)))
+
+    return drift.tabulate(draw)
+
+
+def _draw_groups(groups: Array, places: Array, draws: int, *, is_new: Array, bins: int) -> Array:
+    """Return the counts of new rows, shape (n_draws, n_bins), if chance chose the groups that are new."""
+    from scipy import sparse
+
+    counts = sparse.csr_array((np.ones(len(groups)), (groups, places)), shape=(len(is_new), bins))
+    chosen = np.random.default_rng(0).permuted(np.tile(is_new, (draws, 1)), axis=1)
+    return np.asarray(chosen.astype(float) @ counts)
+
+
 def judge(index: float, p: float) -> str:
     """Return the verdict on a drift beyond chance and its adjusted p-value."""
     if p > FALSE_RATE or index < WORTH_A_LOOK:
         return "as before"
     return "worth a look" if index < LARGE else "drifted"
-
-
-def plot_drift(table: pd.DataFrame, *, axes: Axes | None = None) -> Figure:
-    """Draw a bar for each column's drift, the largest on top, at most 30, with the customary thresholds."""
-    shown = table.head(MAX_BARS)[::-1]
-    axes = axes or make_axes(1.4 + 0.26 * len(shown))
-    for verdict, colour in COLOURS.items():
-        axes.barh(range(len(shown)), shown["drift"].where(shown["verdict"] == verdict, 0), color=colour, label=verdict)
-    for threshold in (WORTH_A_LOOK, LARGE):
-        axes.axvline(threshold, **REFERENCE)
-    axes.set_yticks(range(len(shown)), [shorten_label(name) for name in shown.index])
-    axes.grid(visible=False, axis="y")
-    title = "Drift against the holdout" + (f": the largest {len(shown)} of {len(table)}" if len(shown) < len(table) else "")
-    return finish_axes(axes, title, x="population stability index, less its mean by chance")
 
 
 def _find_edges(values: pd.Series, item: Feature) -> Array:

@@ -35,12 +35,16 @@ def find_units(table: Table, rows: Array) -> Array:
 
 
 def average(values: Array, weight: Array, units: Array) -> tuple[float, float, int]:
-    """Return the weighted mean of values, its standard error with rows of one unit together, and the number of units."""
+    """Return the weighted mean of values, its standard error with rows of one unit together, and the number of units.
+
+    The error of a single unit is NaN.
+    """
     mean = float(np.average(values, weights=weight))
     _, codes = np.unique(units, return_inverse=True)
     sums = np.bincount(codes, weights=weight * (values - mean))
     count = len(sums)
-    return mean, float(np.sqrt(count / (count - 1) * (sums**2).sum()) / weight.sum()), count
+    error = np.sqrt(count / (count - 1) * (sums**2).sum()) / weight.sum() if count > 1 else np.nan
+    return mean, float(error), count
 
 
 def correct_holm(probabilities: Array) -> Array:

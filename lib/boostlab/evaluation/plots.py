@@ -1,4 +1,4 @@
-"""Figures of a model's answers to the test part: errors of a regression, and calibration of quantiles.
+"""Figures of a model's answers to the test part: errors of a regression, errors over time, and calibration of quantiles.
 
 Each function draws into `axes`, or into a new figure, and returns the figure. Rows count by their weights.
 """
@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import PredictionErrorDisplay
 
 from boostlab.display.figures import (
     BLUE,
+    GREY,
     MOST_POINTS,
     ORANGE,
     REFERENCE,
@@ -27,6 +29,7 @@ from boostlab.display.histogram import count_unit, draw_histogram
 from boostlab.display.numbers import format_number
 from boostlab.evaluation.class_plots import plot_classification
 from boostlab.evaluation.metrics import Evaluation
+from boostlab.evaluation.time_trend import TimeTrend
 
 Array = np.ndarray[Any, Any]
 POINT_SIZE = 16
@@ -92,6 +95,27 @@ def plot_calibration(evaluation: Evaluation, *, axes: Axes | None = None) -> Fig
     axes.plot(levels, below, "o", color=BLUE, label="test rows")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return finish_axes(axes, "Calibration", x="quantile", y="share of the truth up to the quantile")
+
+
+def plot_over_time(trend: TimeTrend, *, axes: Axes | None = None) -> Figure:
+    """Draw the errors of a regression, or the mean loss of a classification, over time, with a running mean and its 95 % band."""
+    axes, running = axes or make_axes(3.8), trend.running
+    part, is_class = trend.evaluation.part, bool(trend.evaluation.contract.labels)
+    if is_class:
+        axes.axhline(np.average(trend.errors, weights=trend.weight), **REFERENCE, label="mean of all test rows")
+    else:
+        points = _style_points(len(trend.errors), trend.weight, color=GREY, label="test rows") | {"alpha": 0.35}
+        axes.scatter(trend.times, trend.errors, **points)
+        axes.axhline(0, **REFERENCE)
+    low = np.maximum(running.low, 0) if is_class else running.low
+    axes.fill_between(running.times, low, running.high, color=ORANGE, alpha=0.3, linewidth=0, label="95 % interval")
+    axes.plot(running.times, running.mean, color=ORANGE, linewidth=2, label="running mean")
+    if trend.times.dtype.kind == "M":
+        axes.xaxis.set_major_locator(AutoDateLocator(maxticks=7))  # type: ignore[no-untyped-call]
+    name = "log loss" if is_class else f"true − predicted {shorten_label(part.target.name)}"
+    early, late = format_number(trend.early), format_number(trend.late)
+    title = f"Errors over time: {trend.metric} {early} in the first quarter, {late} in the last"
+    return finish_axes(axes, title, x=shorten_label(part.table.roles.time), y=name)
 
 
 def _style_points(count: int, weight: Array | None, *, color: str, label: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def find_slices(evaluation: Evaluation, predictor: Predictor, valid: Part) -> Sl
     (``benchmarks/calibration`` measures how often). A metric that is no mean over rows is replaced by the RMSE or the log loss.
     """
     contract, part = evaluation.contract, evaluation.part
-    metric, loss = _choose_loss(contract)
+    metric, loss = choose_loss(contract)
     chosen = space_rows(part, MOST_ROWS)
     frame = _read(part, contract, chosen)
     losses = loss.rows(find_true(part, contract)[chosen], evaluation.answers[chosen])
@@ -129,7 +129,7 @@ def find_slices(evaluation: Evaluation, predictor: Predictor, valid: Part) -> Sl
     return Slices(_correct(found), metric, _root(whole, loss))
 
 
-def _choose_loss(contract: Contract) -> tuple[str, Loss]:
+def choose_loss(contract: Contract) -> tuple[str, Loss]:
     """Return the metric of the training and its loss, or if it has none the usual one."""
     if contract.labels:
         return "log_loss", Loss(_log_loss, lambda *_: np.empty(0))

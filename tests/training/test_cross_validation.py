@@ -24,8 +24,8 @@ from boostlab.data.table import Table, load_table
 from boostlab.errors import TrainingError
 from boostlab.evaluation.holdout import make_holdout, to_holdout
 from boostlab.models.predictor import Predictor
-from boostlab.training import cross_validation as module
-from boostlab.training.cross_validation import CrossValidation, cross_validate, share_cores, summarise
+from boostlab.training import cross_validation as module, side_by_side
+from boostlab.training.cross_validation import CrossValidation, cross_validate, summarise
 from boostlab.training.fit import fit_booster
 from boostlab.training.settings import Train
 
@@ -200,7 +200,7 @@ def test_an_error_of_a_fold_is_the_error_of_all_and_ends_the_others(monkeypatch:
         return fit(*arguments, **options)
 
     monkeypatch.setattr(module, "fit_booster", refuse_second)
-    monkeypatch.setattr(module, "share_cores", lambda *_: (1, 1))
+    monkeypatch.setattr(side_by_side, "share_cores", lambda *_: (1, 1))
     with pytest.raises(TrainingError, match="no memory"):
         cross_validate(*make())
     assert len(started) <= 3  # of five: the next one may have begun
@@ -231,15 +231,3 @@ def test_an_interrupt_ends_all_folds_and_is_raised(monkeypatch: pytest.MonkeyPat
         cross_validate(table, settings)
     sender.join()
     assert signal.getsignal(signal.SIGINT) is before
-
-
-@pytest.mark.parametrize(
-    ("cores", "folds", "nthread", "expected"),
-    [(2, 5, 0, (2, 1)), (16, 5, 0, (5, 3)), (4, 5, 2, (2, 2)), (2, 5, 8, (1, 8)), (1, 5, 0, (1, 1))],
-)
-def test_folds_share_the_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, folds: int, nthread: int, expected: tuple[int, int]
-) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
-    assert share_cores(folds, make_settings(folds=folds, nthread=nthread)) == expected
-    assert share_cores(folds, make_settings(folds=folds, device="cuda", nthread=nthread))[0] == 1

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,13 +15,13 @@ from boostlab.data.folds import split_folds, use_all_rows
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.display.numbers import format_number
-from boostlab.display.progress import StepProgress
 from boostlab.errors import DataError, TrainingError
 from boostlab.evaluation.metrics import UNITS, Evaluation, answer_part, evaluate_test, find_range
 from boostlab.models.answers import choose_classes
-from boostlab.training.callbacks import Watch, watched
+from boostlab.training.callbacks import Watch
 from boostlab.training.fit import Fit, fit_booster
 from boostlab.training.settings import Train
+from boostlab.training.side_by_side import train_side_by_side
 
 ALPHA = 0.025  # on each side of an interval
 
@@ -173,17 +170,13 @@ def cross_validate(table: Table, settings: Train) -> CrossValidation:
     if not settings.folds:
         return CrossValidation()
     splits = split_folds(table, settings)
-    side_by_side, threads = share_cores(len(splits), settings)
-    own = settings.model_copy(update={"nthread": threads})
     columns = profile_columns(use_all_rows(table)) if settings.final_model == "folds" else None
-    progress = StepProgress(len(splits), "folds")
-    with watched() as watch, ThreadPoolExecutor(side_by_side) as pool:
-        train: Callable[[int, Split], Fold] = partial(_train_fold, settings=own, columns=columns, watch=watch)
-        trained = [pool.submit(train, number, split) for number, split in enumerate(splits)]
-        _wait(trained, watch, progress)
-        if watch.stop.is_set():
-            raise KeyboardInterrupt("the cross-validation was interrupted")
-    return CrossValidation(tuple(future.result() for future in trained), settings.repeats)
+
+    def train(job: tuple[int, Split], own: Train, watch: Watch) -> Fold:
+        return _train_fold(*job, settings=own, columns=columns, watch=watch)
+
+    folds = train_side_by_side(train, list(enumerate(splits)), settings, name="cross-validation", unit="folds")
+    return CrossValidation(tuple(folds), settings.repeats)
 
 
 def summarise(values: Array, *, ratio: float, within: tuple[float, float] = (-np.inf, np.inf)) -> Score:
@@ -209,18 +202,7 @@ def summarise(values: Array, *, ratio: float, within: tuple[float, float] = (-np
     return Score(mean, deviation, max(within[0], mean - error), min(within[1], mean + error))
 
 
-def share_cores(count: int, settings: Train) -> tuple[int, int]:
-    """Return how many trainings run side by side, and the threads of each: together at most the cores that this process has."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not settings.device.startswith("cpu"):
-        return 1, settings.nthread
-    side_by_side = max(1, min(count, cores // settings.nthread if settings.nthread else cores))
-    return side_by_side, settings.nthread or max(1, cores // side_by_side)
-
-
 def _train_fold(number: int, split: Split, *, settings: Train, columns: Columns | None, watch: Watch) -> Fold:
-    if watch.stop.is_set():
-        raise KeyboardInterrupt("the cross-validation was interrupted")
     try:
         fit = fit_booster(split, columns or profile_columns(split), settings, watch=watch)
         decided = fit.decide(split, settings)
@@ -229,14 +211,3 @@ def _train_fold(number: int, split: Split, *, settings: Train, columns: Columns 
     evaluation = evaluate_test(decided.predictor, split, reported=decided.decision.reported)
     raw = evaluation.answers if decided is fit else answer_part(fit.predictor, split.test)
     return Fold(split, decided, evaluation, raw)
-
-
-def _wait(trained: Sequence[Future[Any]], watch: Watch, progress: StepProgress) -> None:
-    """Show each fold that is done; after an error, let the others end with their present round."""
-    try:
-        for future in as_completed(trained):
-            future.result()
-            progress.add()
-    except BaseException:
-        watch.stop.set()
-        raise

@@ -16,10 +16,11 @@ import pyarrow as pa
 import xgboost as xgb
 from benchmarks.report import print_table
 
+from boostlab.data.chance import ALPHA
 from boostlab.data.splits import Part
 from boostlab.data.table import Roles, Table
 from boostlab.evaluation.metrics import Evaluation
-from boostlab.evaluation.slices import ALPHA, find_slices
+from boostlab.evaluation.slices import find_slices
 from boostlab.models.contract import Contract, Feature, Task
 from boostlab.models.predictor import Predictor, safe_names
 
@@ -43,7 +44,7 @@ Array = np.ndarray[Any, Any]
 def draw_noise(draw: np.random.Generator, groups: Array, *, tails: float) -> Array:
     """Return noise of Student's t with a part that is common to a group."""
     common = draw.standard_t(tails, groups.max() + 1)[groups]
-    return common + draw.standard_t(tails, len(groups))
+    return np.asarray(common + draw.standard_t(tails, len(groups)))
 
 
 def draw_classes(draw: np.random.Generator, groups: Array, *, share: float) -> Array:

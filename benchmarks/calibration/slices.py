@@ -9,6 +9,7 @@ Usage: ``python -m benchmarks.calibration.slices [--repeat N] [--readme]``.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,8 @@ def main() -> None:
         for has_groups in (False, True):
             shares = []
             for rows in ROWS:
-                own = {"rows": rows, "losses": losses, "has_groups": has_groups}
-                found = [simulate(number, predictor, **own) for number in range(options.repeat)]
+                own = partial(simulate, predictor=predictor, rows=rows, losses=losses, has_groups=has_groups)
+                found = [own(number) for number in range(options.repeat)]
                 shares.append(f"{np.mean(found):.1%}")
             groups = f"of {GROUP_ROWS} rows" if has_groups else "none"
             lines.append(f"| {losses} | {groups} | {' | '.join(shares)} | at most {1.5 * ALPHA:.1%} |")

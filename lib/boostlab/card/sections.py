@@ -104,7 +104,8 @@ def tabulate_folds(evidence: Evidence) -> Section | None:
     if not names:
         return None
     rows = [[name.removeprefix("cv_"), metrics[name], metrics[f"{name}_std"], _show_interval(metrics, name)] for name in names]
-    text = f"{evidence.params.get('folds', '')} folds, {evidence.params.get('repeats', '1')} time(s)."
+    folds, repeats = evidence.params.get("folds", ""), evidence.params.get("repeats", "1")
+    text = f"{folds} folds." if repeats == "1" else f"{folds} folds, drawn {repeats} times."
     table = Table("Folds", ["metric", "mean", "standard deviation", "95 % interval"], rows)
     return Section("Cross-validation", (text,), table, figures=("plots/folds.png",))
 

@@ -46,6 +46,10 @@ class Part:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def take(self, chosen: Array) -> Part:
+        """Return a part of the rows at ascending positions in this part."""
+        return Part(self.table, self.rows[chosen], self.target.iloc[chosen], None if self.weight is None else self.weight[chosen])
+
     def batches(self, columns: list[str]) -> Iterator[pd.DataFrame]:
         """Yield the part's rows as frames of at most 65,536 rows."""
         return self.table.batches(columns, self.rows)

@@ -260,7 +260,8 @@ class Run:
             if not METRIC_NAME.fullmatch(name):
                 raise LabError(f"A metric cannot have the name {name!r}. Allowed: letters, digits and _ - . space : /")
         numbers = [(name, _to_number(name, value), now, step) for name, value, step in points]
-        self._add("metrics", {"points": numbers, "final": final})
+        if numbers:
+            self._add("metrics", {"points": numbers, "final": final})
 
     def _add(self, entry_type: str, facts: Mapping[str, Any], files: Path | None = None) -> Entry | None:
         if not self._is_recording:

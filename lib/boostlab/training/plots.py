@@ -16,6 +16,7 @@ from boostlab.data.splits import read_weights
 from boostlab.data.table import Table, encode_labels, find_labels
 from boostlab.display.figures import (
     BLUE,
+    GREY,
     ORANGE,
     REFERENCE,
     choose_line,
@@ -23,13 +24,16 @@ from boostlab.display.figures import (
     make_axes,
     make_mosaic,
     name_ticks,
+    scale_log,
     shorten_label,
 )
 from boostlab.display.histogram import count_unit, count_whole, draw_histogram
 from boostlab.display.numbers import format_number
+from boostlab.evaluation.metrics import find_range, is_higher_better
 
 if TYPE_CHECKING:
     from boostlab.training.fit import Fit
+    from boostlab.training.learning_curve import LearningCurve
     from boostlab.training.threshold import ThresholdCurve
 
 Array = np.ndarray[Any, Any]
@@ -66,6 +70,25 @@ def plot_learning_curves(fit: Fit, *, axes: Axes | None = None) -> Figure:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"Learning curves: the model has {last:,} rounds, valid {fit.metric} {format_number(kept)}"
     return finish_axes(axes, title, x="boosting round", y=fit.metric)
+
+
+def plot_sizes(curve: LearningCurve, *, axes: Axes | None = None) -> Figure:
+    """Draw the validation metric by the number of training rows, and how sure the distance to the models of all rows is."""
+    axes, sizes = axes or make_axes(3.8), curve.sizes
+    rows, full = [size.rows for size in sizes], sizes[-1].mean
+    sign = -1 if is_higher_better(curve.metric) else 1
+    for size in sizes[:-1]:
+        if len(size.values) > 1:
+            label = "a draw of rows" if size is sizes[0] else None
+            axes.plot([size.rows] * len(size.values), size.values, "o", color=GREY, alpha=0.6, markersize=5, label=label)
+    axes.plot(rows, [size.mean for size in sizes], "o-", color=BLUE, label="mean")
+    ends = full + sign * np.array([[size.low, size.high] for size in sizes[:-1]])
+    axes.vlines(rows[:-1], *np.clip(ends, *find_range(curve.metric)).T, color=ORANGE, linewidth=2, label="95 %, against all rows")
+    axes.axhline(full, **REFERENCE)
+    scale_log(axes, rows[0], rows[-1])
+    gain = f"{format_number(sizes[-2].gain)} ({format_number(sizes[-2].low)} to {format_number(sizes[-2].high)})"
+    title = f"{curve.metric} {format_number(full)} with {rows[-1]:,} training rows, better than with half of them by {gain}"
+    return finish_axes(axes, title, x="training rows", y=f"valid {curve.metric}")
 
 
 def plot_threshold(curve: ThresholdCurve, *, positive: str) -> Figure:

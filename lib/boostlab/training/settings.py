@@ -119,6 +119,7 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
     """The parameters of ``train.ipynb``."""
 
     final_model: Literal["best", "all_rows", "folds"] = "best"
+    learning_curve: bool = False
     details: bool = False
     purpose: Annotated[str, Field(max_length=2000, description="a text of at most 2,000 characters")] = ""
     register_as: ModelName

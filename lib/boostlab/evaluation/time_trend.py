@@ -81,9 +81,11 @@ class Trends:
 
     def plot(self) -> dict[str, Figure]:
         """Return the figure by its name, if there is a trend to draw."""
+        if self.trend is None:
+            return {}
         from boostlab.evaluation.plots import plot_over_time
 
-        return {"errors_over_time": plot_over_time(self.trend)} if self.trend else {}
+        return {"errors_over_time": plot_over_time(self.trend)}
 
 
 def find_trends(evaluation: Evaluation) -> Trends:
@@ -152,7 +154,7 @@ def _read_times(part: Part) -> tuple[Array, pd.Series]:
     """Return the positions in the part of at most 20,000 rows with a weight and a time, and the times."""
     chosen, name = space_rows(part, MOST_ROWS), part.table.roles.time
     values = to_series(part.table.take([name], part.rows[chosen]), name)
-    kept = values.notna().to_numpy() & (True if part.weight is None else part.weight[chosen] > 0)
+    kept = values.notna().to_numpy()
     try:
         times = check_times(values[kept])
     except DataError:  # truth values, which have an order and no distance

@@ -98,9 +98,11 @@ class LearningCurve:
 
     def plot(self) -> dict[str, Figure]:
         """Return the figure by its name, if there are sizes to draw."""
+        if not self.sizes:
+            return {}
         from boostlab.training.plots import plot_sizes
 
-        return {"learning_curve_size": plot_sizes(self)} if self.sizes else {}
+        return {"learning_curve_size": plot_sizes(self)}
 
 
 def learn_sizes(split: Split, columns: Columns, settings: Train) -> LearningCurve:

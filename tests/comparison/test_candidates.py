@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from tests.support.comparison import record_run
+from tests.support.registry import STRONG, WEAK, add_version
 
-from boostlab.comparison.candidates import Choice, rank_candidate
+from boostlab.comparison.candidates import Choice, compare_runs, rank_candidate
 from boostlab.comparison.paired import ALPHA
 from boostlab.comparison.search import find_named
 
@@ -46,11 +47,25 @@ def test_a_higher_metric_may_be_better(client: Any) -> None:
 
 
 @pytest.mark.parametrize("candidates", [1, 2, 20, 1000])
-def test_the_errors_of_all_candidates_sum_to_the_promised_one(candidates: int) -> None:
-    errors = [Choice("m", rank, candidates).alpha for rank in range(1, candidates + 1)]
+@pytest.mark.parametrize("is_ranked", [True, False])
+def test_the_errors_of_all_candidates_sum_to_the_promised_one(candidates: int, is_ranked: bool) -> None:
+    errors = [Choice("m", rank, candidates, is_ranked=is_ranked).alpha for rank in range(1, candidates + 1)]
 
     assert sum(errors) == pytest.approx(ALPHA)
-    assert errors == sorted(errors, reverse=True)
+    assert errors == sorted(errors, reverse=True) and (len(set(errors)) == 1) == (not is_ranked or candidates == 1)
+
+
+@pytest.mark.parametrize("folds", [0, 2])
+def test_on_the_rows_of_folds_no_rank_is_favoured_because_the_ranking_rows_are_among_them(client: Any, folds: int) -> None:
+    numbers = [add_version(client, "judged", rounds=rounds, folds=folds) for rounds in (WEAK, STRONG, STRONG - 1, STRONG - 2)]
+    champion, *others = [client.get_run(client.get_model_version("judged", str(number)).run_id) for number in numbers]
+    found = [compare_runs(client, champion=champion, challenger=run) for run in others]
+
+    assert {each.basis.endswith("of the cross-validation, which both runs held out.") for each in found} == {bool(folds)}
+    levels = sorted((each.alpha for each in found), reverse=True)
+    expected = [ALPHA / 3] * 3 if folds else [ALPHA * 4 / 3 / (rank * (rank + 1)) for rank in (1, 2, 3)]
+    assert levels == pytest.approx(expected)
+    assert all(("There are 3 models on this split." in each.caution) == bool(folds) for each in found)
 
 
 def test_models_with_another_validation_metric_take_their_part_of_the_error(client: Any) -> None:

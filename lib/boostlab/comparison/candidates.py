@@ -2,8 +2,9 @@
 
 The best of many equal models looks better on the test rows than it is. The validation rows rank the runs, so the run that they
 rank first was not chosen by its test rows. The error that the interval may make is divided among the runs by this rank: half of
-it for the first, a sixth for the second, 1 / (r (r + 1)) for number r. The parts sum to at most one: whichever run is chosen, and
-in whichever way, a challenger that is not better is called better in at most 2.5 % of cases.
+it for the first, a sixth for the second, 1 / (r (r + 1)) for number r. The rows of a cross-validation have the validation rows
+among them: there each run has the same part. The parts sum to at most one: whichever run is chosen, and in whichever way, a
+challenger that is not better is called better in at most 2.5 % of cases.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ class Choice:
     rank: int = 1  #: the number of models that are at least as good by this metric, that of the run itself included
     candidates: int = 1  #: the number of models on the same split with this metric, without the champion's
     metrics: int = 1  #: the number of validation metrics on the same split; each ranks its own models
+    is_ranked: bool = True  #: whether other rows than the compared ones rank the runs; else each has the same part of the error
 
     @property
     def alpha(self) -> float:
         """The error on each side of the interval."""
-        return ALPHA / self.metrics * (1 + 1 / self.candidates) / (self.rank * (self.rank + 1))
+        shares = self.rank * (self.rank + 1) / (1 + 1 / self.candidates) if self.is_ranked else self.candidates
+        return ALPHA / self.metrics / shares
 
     def describe(self) -> str:
         """Return in words what widens the interval; empty if there was no choice."""
@@ -48,6 +51,8 @@ class Choice:
             return ""
         more = "more than " if self.candidates >= MOST_COUNTED else ""
         others = f" Other models on this split have {self.metrics - 1} other validation metric(s)." if self.metrics > 1 else ""
+        if not self.is_ranked:
+            return f"There are {more}{self.candidates} models on this split.{others} The interval allows for a choice among them."
         return (
             f"Of {more}{self.candidates} models on this split, the challenger is number {self.rank} by {self.metric}.{others} "
             "The interval allows for a choice among them."
@@ -75,7 +80,7 @@ def compare_runs(
     metric = metric or choose_test_metric(challenger, pair.task)
     if alpha is not None:
         return compare_pair(pair, metric=metric, alpha=alpha)
-    choice = rank_candidate(client, challenger, champion=champion)
+    choice = replace(rank_candidate(client, challenger, champion=champion), is_ranked=not pair.has_valid_rows)
     caution = f"{pair.caution} {choice.describe()}".strip()
     return compare_pair(replace(pair, caution=caution), metric=metric, alpha=choice.alpha)
 

@@ -39,6 +39,7 @@ class Pair:
     weight: Array | None = None
     groups: Array | None = None  #: a number for each row's group, shape (n_rows,); None: the rows are independent
     predicted: tuple[Array, Array] | None = None  #: the chosen classes of both, as positions; None: the most probable ones
+    has_valid_rows: bool = False  #: whether the validation rows, which rank the runs, are among these rows
 
     def __len__(self) -> int:
         return len(self.true)

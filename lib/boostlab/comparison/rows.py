@@ -7,6 +7,7 @@ features, their order and the file format do not matter.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -45,7 +46,7 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     own, other = fetch_out_of_fold(client, challenger), fetch_out_of_fold(client, champion)
     if own and other and have_same_rows(other, own):
         check_same_target(other, own)
-        return pair_rows(other, own, part="the cross-validation")
+        return replace(pair_rows(other, own, part="the cross-validation"), has_valid_rows=True)
     new = fetch_holdout(client, challenger)
     _check_recorded(client, challenger, new, role="challenger")
     try:

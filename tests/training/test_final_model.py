@@ -15,7 +15,7 @@ from boostlab.data.columns import profile_columns
 from boostlab.data.splits import split_table
 from boostlab.data.table import Table, load_table
 from boostlab.training.cross_validation import CrossValidation, cross_validate
-from boostlab.training.final_model import KNOWN, make_final_model
+from boostlab.training.final_model import JUDGED, make_final_model
 from boostlab.training.fit import Fit, fit_booster
 
 
@@ -47,7 +47,7 @@ def test_all_rows_is_trained_on_all_rows_for_the_median_of_the_rounds() -> None:
 
     assert final.predictor.booster.num_boosted_rounds() == rounds
     assert final.predictor.answers(frame) == pytest.approx(by_hand.predict(xgb.DMatrix(frame.to_numpy(np.float32))), rel=1e-5)
-    assert final.ending == f"The model is trained on all 442 rows for {rounds} rounds, the median of the folds. {KNOWN}"
+    assert final.ending == f"The model is trained on all 442 rows for {rounds} rounds, the median of the folds. {JUDGED}"
 
 
 def test_folds_is_the_average_of_the_folds_models() -> None:
@@ -56,7 +56,7 @@ def test_folds_is_the_average_of_the_folds_models() -> None:
     expected = np.mean([fold.fit.predictor.answers(frame) for fold in folds.folds], axis=0)
 
     assert final.predictor.answers(frame) == pytest.approx(expected, rel=1e-5)
-    assert final.ending == f"The model is the average of the 3 models of the folds. {KNOWN}"
+    assert final.ending == f"The model is the average of the 3 models of the folds. {JUDGED}"
 
 
 @pytest.mark.parametrize("dataset", ["breast_cancer", "wine"])

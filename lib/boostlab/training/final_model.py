@@ -18,7 +18,7 @@ from boostlab.training.cross_validation import CrossValidation
 from boostlab.training.fit import Fit, make_contract, make_matrix, make_params, refusals
 from boostlab.training.settings import Train
 
-KNOWN = "It knows the test rows, too: the cross-validation judges it."
+JUDGED = "The cross-validation judges it: the metrics of the test rows are those of the training's own model."
 
 
 def make_final_model(fit: Fit, cross_validation: CrossValidation, table: Table, settings: Train) -> Fit:
@@ -47,7 +47,7 @@ def _make_model(fit: Fit, cross_validation: CrossValidation, table: Table, setti
     if settings.final_model == "folds":
         fits = [fold.fit for fold in cross_validation.folds]
         booster = average_boosters([one.predictor.booster for one in fits])
-        ending = f"The model is the average of the {len(fits)} models of the folds. {KNOWN}"
+        ending = f"The model is the average of the {len(fits)} models of the folds. {JUDGED}"
         rounds = sum(one.best_iteration + 1 for one in fits)
         predictor = Predictor(booster, fits[0].predictor.contract)
         return replace(fit, predictor=predictor, curves={}, best_iteration=rounds - 1, ending=ending)
@@ -63,5 +63,5 @@ def _train_on_all_rows(fit: Fit, cross_validation: CrossValidation, table: Table
     learned = weigh_classes(everything.train, contract.labels, settings)
     with refusals():
         booster = xgb.train(params, make_matrix(learned, contract, params), num_boost_round=rounds)
-    ending = f"The model is trained on all {len(everything.train):,} rows for {rounds} rounds, the median of the folds. {KNOWN}"
+    ending = f"The model is trained on all {len(everything.train):,} rows for {rounds} rounds, the median of the folds. {JUDGED}"
     return Fit(Predictor(booster, contract), {}, fit.metric, rounds - 1, time.perf_counter() - started, ending, objective)

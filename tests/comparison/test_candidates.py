@@ -68,6 +68,15 @@ def test_on_the_rows_of_folds_no_rank_is_favoured_because_the_ranking_rows_are_a
     assert all(("There are 3 models on this split." in each.caution) == bool(folds) for each in found)
 
 
+def test_runs_with_other_folds_are_compared_on_the_test_part_because_their_models_know_other_shares(client: Any) -> None:
+    numbers = [add_version(client, "judged", rounds=STRONG, folds=folds) for folds in (2, 10, 10)]
+    few, many, again = [client.get_run(client.get_model_version("judged", str(number)).run_id) for number in numbers]
+
+    unequal, equal = compare_runs(client, champion=few, challenger=many), compare_runs(client, champion=many, challenger=again)
+    assert "of the test part" in unequal.basis and unequal.value == 0
+    assert "of the cross-validation" in equal.basis and equal.value == 0
+
+
 def test_models_with_another_validation_metric_take_their_part_of_the_error(client: Any) -> None:
     for name, metric in (("champion", "rmse"), ("challenger", "rmse"), ("other", "mae"), ("another", "mae")):
         record_run(client, name, metrics={f"best_valid_{metric}": 1.0, "test_rmse": len(name)})

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from boostlab.models.predictor import Predictor
 
+FOLDING = ("folds", "split", "time", "time_gap", "group", "duplicates")
+
 Array = np.ndarray[Any, Any]
 Role = Literal["champion", "challenger"]
 
@@ -32,7 +34,8 @@ Role = Literal["champion", "challenger"]
 def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     """Return the predictions of two runs, given by their ids, of the same rows.
 
-    These are the rows of the folds if both runs made a cross-validation of the same rows: models answered that do not know them.
+    These are the rows of the folds if both runs made a cross-validation of the same rows in the same way: models answered that do
+    not know them, and that know equally much.
     Else, if the runs have the same rows, these are the test rows of both. Else the champion predicts the challenger's test rows.
     If these lack a column that the champion needs, the challenger predicts the champion's test rows. Rows that the predicting
     model has learned from are left out.
@@ -44,7 +47,7 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
         neither model can read the rows of the other.
     """
     own, other = fetch_out_of_fold(client, challenger), fetch_out_of_fold(client, champion)
-    if own and other and have_same_rows(other, own):
+    if own and other and have_same_rows(other, own) and _read_folding(client, champion) == _read_folding(client, challenger):
         check_same_target(other, own)
         return replace(pair_rows(other, own, part="the cross-validation"), has_valid_rows=True)
     new = fetch_holdout(client, challenger)
@@ -66,6 +69,12 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
             raise
     model, seen = fetch_predictor(client, challenger), fetch_training_rows(client, challenger)
     return pair_predictor(model, old, seen=seen, role="challenger")
+
+
+def _read_folding(client: MlflowClient, run_id: str) -> list[str | None]:
+    """Return the parameters of a run that decide how much the model of a fold knows."""
+    params = client.get_run(run_id).data.params
+    return [params.get(name) for name in FOLDING]
 
 
 def _check_recorded(client: MlflowClient, run_id: str, rows: Holdout, *, role: Role) -> None:

@@ -104,6 +104,7 @@ def compare_pair(pair: Pair, *, metric: str, alpha: float = ALPHA) -> Difference
     -----
     The interval is that of Student's t with the standard error of the jackknife, which leaves out each row, or each group of rows
     (B. Efron and R. Tibshirani, An Introduction to the Bootstrap, 1993, chapter 11). It assumes independent rows or groups.
+    It covers chance in the rows, and not in the training: runs that differ in the seed alone can differ significantly.
     ``benchmarks/calibration`` measures how often it errs.
     """
     from scipy import stats

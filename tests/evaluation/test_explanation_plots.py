@@ -100,6 +100,14 @@ def test_the_steps_of_a_row_lead_from_the_bias_to_the_margin(case: str) -> None:
     assert abs(losses[rows["typical error"]] - np.median(losses)) == np.abs(losses - np.median(losses)).min()
 
 
+@pytest.mark.parametrize(("more", "text"), [(0, ""), (1, "1 other"), (2, "2 others")])
+def test_the_columns_beyond_the_largest_are_one_step(more: int, text: str) -> None:
+    explanation = make_explanation(columns=plots.MOST_STEPS + more)
+    (axes,) = plots.plot_steps(explanation, {"first": 0}).axes
+
+    assert [label.get_text() for label in axes.get_yticklabels() if "other" in label.get_text()] == [text] * bool(more)
+
+
 def test_several_outputs_are_named() -> None:
     classes, quantiles = (make_explanation(**CASES[case]) for case in ("classes", "quantiles"))
     label = "abc"[int(np.bincount(classes.true).argmax())]

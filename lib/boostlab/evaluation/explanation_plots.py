@@ -173,7 +173,7 @@ def plot_steps(explanation: Explanation, rows: Mapping[str, int], *, axes: Axes 
         labels += [
             "",
             *(_name_value(explanation, names[place], row) for place in first),
-            *([f"{len(rest)} others"] * bool(len(rest))),
+            *([f"{len(rest)} other{'s' * (len(rest) > 1)}"] * bool(len(rest))),
         ]
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)

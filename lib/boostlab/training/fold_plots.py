@@ -55,5 +55,6 @@ def plot_fold_curves(cross_validation: CrossValidation, *, axes: Axes | None = N
         axes.plot(fit.best_iteration + 1, curve[fit.best_iteration], "o", color=ORANGE, markersize=5, label=kept)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     counts = [fit.best_iteration + 1 for fit in fits]
-    title = f"The models have {min(counts):,} to {max(counts):,} rounds"
+    span = f"{min(counts):,} to {max(counts):,}" if min(counts) < max(counts) else f"{counts[0]:,}"
+    title = f"The models have {span} rounds"
     return finish_axes(axes, title, x="boosting round", y=f"valid {fits[0].metric}")

@@ -77,7 +77,7 @@ def describe_training(evidence: Evidence) -> Section:
     }
     kept = "boostlab.training" if params.get("final_model", "best") == "best" else "boostlab.final_model"
     sentences = [tags.get(name, "") for name in ("boostlab.task_choice", kept)]
-    return Section("Training", tuple(filter(None, sentences)), _list_facts(facts))
+    return Section("Training", tuple(filter(None, sentences)), _list_facts(facts), figures=("plots/learning_curve_size.png",))
 
 
 def tabulate_test(evidence: Evidence) -> Section:
@@ -94,7 +94,9 @@ def tabulate_test(evidence: Evidence) -> Section:
     if names and not any(f"test_{name}_low" in metrics for name in names):
         lacks = "intervals of the metrics: fewer than ten test rows, or groups of them, tell none. Keep more: -p test_size 0.3"
     table = Table("Test rows", ["metric", "model", "95 % interval", "constant predictor"], rows)
-    return Section("Test rows", (), table if rows else None, figures=("plots/test.png",), lacks=lacks)
+    return Section(
+        "Test rows", (), table if rows else None, figures=("plots/test.png", "plots/errors_over_time.png"), lacks=lacks
+    )
 
 
 def tabulate_folds(evidence: Evidence) -> Section | None:

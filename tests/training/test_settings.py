@@ -37,7 +37,17 @@ TABLE = {
     "column_types",
     "keep",
 }  # checked against one another
-FREE = {"purpose", "details", "threshold", "positive_label", "quantiles", "run_name", "tracking_uri", "xgb_params"} | TABLE
+FREE = {
+    "purpose",
+    "details",
+    "learning_curve",
+    "threshold",
+    "positive_label",
+    "quantiles",
+    "run_name",
+    "tracking_uri",
+    "xgb_params",
+} | TABLE
 VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and just beyond them
     "objective": (
         ["auto", *(name for name in OBJECTIVES if name != "reg:quantileerror")],

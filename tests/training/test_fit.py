@@ -262,7 +262,7 @@ def test_refuses_only_zeros_where_the_logarithm_of_a_mean_is_learned(objective: 
 def test_refuses_a_metric_that_the_validation_rows_do_not_define(metric: str) -> None:
     split, other = make_split(a=[0.0, 1.0, 2.0], y=["a", "b", "b"]), make_split(a=[0.0, 1.0], y=["a", "a"])
 
-    with pytest.raises(TrainingError, match=f"The metric {metric} is not defined on the training or the validation part"):
+    with pytest.raises(TrainingError, match=f"The metric {metric} is not defined on the validation part"):
         fit(replace(split, valid=other.valid), metric=metric)
 
 

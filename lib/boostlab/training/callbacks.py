@@ -51,9 +51,9 @@ class Scorer(xgb.callback.TrainingCallback):
             lines = evals_log.setdefault(name, {})
             score = lines.pop(self._native)[0] if self._native else self._score(model, data)
             lines.setdefault(metric, []).append(score)
-        if epoch == 0 and any(np.isnan(lines[metric][0]) for lines in evals_log.values()):
+        if epoch == 0 and np.isnan(evals_log["valid"][metric][0]):
             raise TrainingError(
-                f"The metric {metric} is not defined on the training or the validation part, as of one class: no "
+                f"The metric {metric} is not defined on the validation part, as of one class: no "
                 "round would be the best. Change the split, or choose another metric."
             )
         return False

@@ -394,3 +394,11 @@ def test_a_kernel_that_no_engine_runs_owns_its_run(papermill: Papermill, store: 
     (run,) = all_runs(look())
     assert (run.info.status, run.data.tags["boostlab.origin"]) == (status, "jupyter")
     assert ("test_rmse" in run.data.metrics) == (status == "FINISHED")
+
+
+def test_refuses_too_many_folds_before_it_trains(papermill: Papermill, store: str, look: Look) -> None:
+    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", "iris", "-p", "folds", 60, "-p", "tracking_uri", store)
+
+    assert done.returncode == 1 and "folds = 60 is more than the 49 different rows of the class 'virginica'" in done.stderr
+    (run,) = all_runs(look())
+    assert run.info.status == "FAILED" and "fit_time_s" not in run.data.metrics

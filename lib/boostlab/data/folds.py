@@ -29,13 +29,15 @@ def split_folds(table: Table, settings: FoldSettings) -> tuple[Split, ...]:
     Folds keep together what a split keeps together: groups, equal rows, and the shares of classes. The rows outside a fold are
     divided into training and validation in the proportion that `valid_size` and `test_size` state. A split by time cuts the rows
     into ``folds + 1`` blocks of equal size: each block but the first is tested once, by models that know only earlier blocks.
-    The rows of `test_dataset` are in no fold.
+    The rows of `test_dataset` are in no fold. Without folds there is no split.
 
     Raises
     ------
     DataError
         If there are fewer rows, groups, times, or rows of a class, than folds; or a part of a fold cannot be used.
     """
+    if not settings.folds:
+        return ()
     own = table.without_test_rows()
     share = settings.valid_size / (1 - (0.0 if table.test_rows else settings.test_size))  # of the rows outside the fold
     partitions = _cut_folds(own, settings, share) if settings.split == "time" else _draw_folds(own, settings, share)
@@ -43,7 +45,8 @@ def split_folds(table: Table, settings: FoldSettings) -> tuple[Split, ...]:
     try:
         splits.extend(make_split(own, partition, settings) for partition in partitions)
     except DataError as error:
-        raise DataError(f"Fold {len(splits) % settings.folds + 1} of {settings.folds}: {error}") from None
+        fold = f"Fold {len(splits) % settings.folds + 1} of {settings.folds}"
+        raise DataError(f"{fold}: {error} Fewer folds may help, too.") from None
     return tuple(splits)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -150,13 +151,18 @@ class CrossValidation:
         return table.rename_axis(f"metric over {len(self.folds)} folds")
 
 
-def cross_validate(table: Table, settings: Train) -> CrossValidation:
+def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = ()) -> CrossValidation:
     """Train a model for each fold with the parameters of the notebook, and evaluate it on the fold.
 
     Each model decides about columns on its own training rows. Its own validation rows stop it, and choose its calibration and its
     threshold. It is evaluated on rows that had no part in either. If the models of the folds become one model, their columns are
     decided on all rows, as one model has one contract. Folds are trained side by side, each with its share of the cores. The
     result does not depend on their order.
+
+    Parameters
+    ----------
+    splits : sequence of Split
+        The folds, if they are drawn already: see :func:`boostlab.data.folds.split_folds`.
 
     Raises
     ------
@@ -169,7 +175,7 @@ def cross_validate(table: Table, settings: Train) -> CrossValidation:
     """
     if not settings.folds:
         return CrossValidation()
-    splits = split_folds(table, settings)
+    splits = splits or split_folds(table, settings)
     columns = profile_columns(use_all_rows(table)) if settings.final_model == "folds" else None
 
     def train(job: tuple[int, Split], own: Train, watch: Watch) -> Fold:

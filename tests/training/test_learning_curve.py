@@ -122,10 +122,11 @@ def test_more_rows_hardly_help_where_the_rest_is_noise(tmp_path: Path) -> None:
     assert curve.describe().endswith("more rows would hardly help.")
 
 
-def test_an_unsure_gain_is_called_so() -> None:
-    sizes = (Size(100, (5.0, 6.0), 0.5, -0.1, 1.1), Size(200, (5.0,), 0.0, 0.0, 0.0))
+@pytest.mark.parametrize(("gain", "words"), [(0.5, "better by 0.5"), (-0.02, "worse by 0.02")])
+def test_an_unsure_gain_is_called_so(gain: float, words: str) -> None:
+    sizes = (Size(100, (5.0, 6.0), gain, -0.1, 1.1), Size(200, (5.0,), 0.0, 0.0, 0.0))
     assert LearningCurve(sizes, "rmse").describe() == (
-        "Twice the training rows, 200 for 100, make the validation rmse better by 0.5 (95 % interval -0.1 to 1.1), to 5: "
+        f"Twice the training rows, 200 for 100, make the validation rmse {words} (95 % interval of the gain -0.1 to 1.1), to 5: "
         "whether more rows would help is not sure."
     )
 

@@ -91,8 +91,9 @@ class LearningCurve:
             verdict = "whether more rows would help is not sure"
         by_time = "" if len(half.values) > 1 else ", for the choice of the validation rows alone"
         return (
-            f"Twice the training rows, {full.rows:,} for {half.rows:,}, make the validation {self.metric} better by "
-            f"{format_number(half.gain)} (95 % interval {format_number(half.low)} to {format_number(half.high)}{by_time}), "
+            f"Twice the training rows, {full.rows:,} for {half.rows:,}, make the validation {self.metric} "
+            f"{'better' if half.gain >= 0 else 'worse'} by {format_number(abs(half.gain))} "
+            f"(95 % interval of the gain {format_number(half.low)} to {format_number(half.high)}{by_time}), "
             f"to {format_number(full.mean)}: {verdict}."
         )
 

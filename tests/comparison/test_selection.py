@@ -39,6 +39,18 @@ def test_ranks_by_the_metrics_direction_and_narrows_by_a_search(client: Any) -> 
     assert select_runs(client, compare_settings(search="metrics.test_rmse < 1")).runs == ()
 
 
+def test_ranks_by_folds_only_runs_with_the_same_folds(client: Any) -> None:
+    for name, folds, value in (("a", 5, 3.0), ("few", 2, 1.0), ("b", 5, 2.0)):
+        record_run(client, name, metrics={**scores(value), "cv_rmse": value}, folds=folds, repeats=1)
+
+    found = select_runs(client, compare_settings(metric="cv_rmse"))
+    assert (read_names(found.runs), str(found.rows)) == (["b", "a"], "table d1, 5 folds · split d1")
+    assert [run.info.run_name for run in found.others.values()] == ["few"]
+    named = select_runs(client, compare_settings(metric="cv_rmse", runs=["a", "few", "b"]))
+    assert read_names(named.runs) == ["b", "a"] and read_names(named.others.values()) == ["few"]
+    assert read_names(select_runs(client, compare_settings(metric="test_rmse")).runs) == ["few", "b", "a"]
+
+
 def test_compares_named_runs_of_any_notebook_and_status(client: Any) -> None:
     first = record_run(client, "a", metrics=scores(3), notebook="mine")
     record_run(client, "b", metrics=scores(2), status="FAILED")

@@ -36,6 +36,7 @@ SPLIT_PARAMS = (
     "group",
     "time",
 )  # they split the rows of earlier versions
+FOLD_PARAMS = ("folds", "repeats")
 SEARCH_HELP = "It takes MLflow's search syntax, such as: metrics.test_r2 > 0.4 AND params.max_depth = '4'"
 
 
@@ -175,8 +176,19 @@ def read_dataset(run: Run) -> Dataset:
     return Dataset(inputs[0].dataset.name, inputs[0].dataset.digest) if inputs else Dataset()
 
 
-def read_rows(run: Run) -> Rows:
-    """Return the rows that judge a run; of runs of earlier versions, the data set with the parameters that split it."""
+def read_rows(run: Run, metric: str = "") -> Rows:
+    """Return the rows that judge a run; of runs of earlier versions, the data set with the parameters that split it.
+
+    If the metric is that of a cross-validation, runs whose folds were drawn in another way are on other rows: their models know
+    more rows, or fewer.
+    """
+    rows, folding = _read_rows(run), [run.data.params.get(name, "") for name in FOLD_PARAMS]
+    if not metric.startswith("cv_") or not rows.digest:
+        return rows
+    return Rows(f"{rows.digest} {'x'.join(folding)}", f"{rows.dataset}, {folding[0]} folds")
+
+
+def _read_rows(run: Run) -> Rows:
     dataset = read_dataset(run)
     if SPLIT_TAG in run.data.tags:
         return Rows(run.data.tags[SPLIT_TAG], dataset.name)

@@ -64,9 +64,10 @@ def select_runs(client: MlflowClient, settings: Compare) -> Selection:
     if not found:
         raise _explain_lack(metric, newest)
     order = f"metrics.`{metric}` {'DESC' if higher else 'ASC'}"
-    ranked, has_more = _fetch_ranked(search, found[0], order=order, most=settings.how_many)
-    rows = read_rows(found[0])
-    others = _choose_others(search.on_other_rows(found[0]).fetch(SPARE_RUNS)[0], rows)
+    ranked, has_more = _fetch_ranked(search, found[0], metric, order=order, most=settings.how_many)
+    rows = read_rows(found[0], metric)
+    elsewhere = search if metric.startswith("cv_") else search.on_other_rows(found[0])
+    others = _choose_others(elsewhere.fetch(SPARE_RUNS)[0], rows, metric)
     return Selection(tuple(ranked), metric, higher, rows, has_more, others)
 
 
@@ -87,32 +88,32 @@ def _rank(runs: list[Run], settings: Compare) -> Selection:
     if not ranked:
         raise _explain_lack(metric, runs)
     ranked.sort(key=lambda run: run.data.metrics[metric], reverse=higher)
-    found = [read_rows(run) for run in ranked]
+    found = [read_rows(run, metric) for run in ranked]
     rows = max(found, key=found.count)
-    kept = tuple(run for run in ranked if read_rows(run) == rows)
+    kept = tuple(run for run in ranked if read_rows(run, metric) == rows)
     lacking = tuple(run.info.run_name for run in runs if metric not in run.data.metrics)
-    return Selection(kept, metric, higher, rows, False, _choose_others(ranked, rows), lacking)
+    return Selection(kept, metric, higher, rows, False, _choose_others(ranked, rows, metric), lacking)
 
 
-def _fetch_ranked(search: RunSearch, newest: Run, *, order: str, most: int) -> tuple[list[Run], bool]:
+def _fetch_ranked(search: RunSearch, newest: Run, metric: str, *, order: str, most: int) -> tuple[list[Run], bool]:
     """Return the first runs that the same rows judge as the newest one, and whether there are more.
 
     SQLite sorts the runs of one data set in quadratic time. It therefore sorts all runs, which is fast; those on the same rows
     are searched only if the first runs have few of them.
     """
-    rows = read_rows(newest)
+    rows = read_rows(newest, metric)
     runs, has_more = search.fetch(most + SPARE_RUNS, order=order)
-    if rows.digest and has_more and sum(read_rows(run) == rows for run in runs) < most:
+    if rows.digest and has_more and sum(read_rows(run, metric) == rows for run in runs) < most:
         runs, has_more = search.on_rows_of(newest).fetch(most, order=order)
-    found = [run for run in runs if read_rows(run) == rows]
+    found = [run for run in runs if read_rows(run, metric) == rows]
     return found[:most], len(found) > most or has_more
 
 
-def _choose_others(runs: Sequence[Run], rows: Rows) -> dict[Rows, Run]:
+def _choose_others(runs: Sequence[Run], rows: Rows, metric: str) -> dict[Rows, Run]:
     """Return the first run on each other split or data set."""
     first: dict[Rows, Run] = {}
     for run in runs:
-        first.setdefault(read_rows(run), run)
+        first.setdefault(read_rows(run, metric), run)
     first.pop(rows, None)
     return first
 

@@ -141,6 +141,7 @@ def test_a_labs_own_rule_sees_the_version_and_its_evidence(local_client: Any, na
         ("return True", "The rule returns True. It returns an outcome ('pass', 'fail', 'not applicable') and a sentence"),
         ("return 'passed', 'all right'", "The rule returns ('passed', 'all right')."),
         ("return 'pass', 3", "The rule returns ('pass', 3)."),
+        ("raise SystemExit", "The rule cannot be checked: SystemExit"),
     ],
 )
 def test_a_faulty_rule_of_a_lab_fails_and_says_why(local_client: Any, name: str, tmp_path: Path, body: str, words: str) -> None:

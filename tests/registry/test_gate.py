@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -114,9 +115,85 @@ def test_a_labs_own_rules_lie_next_to_its_gate(tmp_path: Path) -> None:
         ("{}", "def f(review, *, least):\n    ...", "The option 'least' of the rule f needs a default, such as least=1."),
         ("{}", "def f(", "cannot be loaded: SyntaxError"),
         ("{}", "import nowhere", "cannot be loaded: ModuleNotFoundError: No module named 'nowhere'"),
+        ("{}", "raise SystemExit(3)", "cannot be loaded: SystemExit: 3"),
+        ("{}", "def read(x, y):\n    ...", "If it only helps rules, begin its name with an underscore."),
+        ("{}", "def model_dump(review):\n    ...", "'model_dump' begins with an underscore, or pydantic uses this name itself."),
+        ("{}", "def f(review, *, copy=1):\n    ...", "The option 'copy' of the rule f begins with"),
+        ("{}", "def f(review, *, _least=1):\n    ...", "The option '_least' of the rule f begins with"),
+        (
+            "{}",
+            "def f(review, *, least: 'Int' = 1):\n    ...",
+            "The type hints of the rule f cannot be used: NameError: name 'Int'",
+        ),
+        ("{}", "import re\ndef f(review, *, least: re.Scanner = 1):\n    ...", "The type hints of the rule f cannot be used"),
+        ("f: {least: 3}", "from typing import Literal\ndef f(review, *, least: Literal[1, 8] = 1):\n    ...", "It takes: 1, 8."),
+        ("enough_rows: {stages: test}", OWN_RULES, "enough_rows.stages takes a list, not 'test'."),
+        ("enough_rows: {? 2026-01-01 : 3}", OWN_RULES, "cannot be read: keys must be str"),
     ],
 )
 def test_refuses_faulty_rules_of_a_lab(tmp_path: Path, gate: str, rules: str, message: str) -> None:
     with pytest.raises(LabError) as refusal:
         load_gate(write_lab(tmp_path, gate, rules))
     assert message in str(refusal.value)
+
+
+ODD_RULES = """
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boostlab.registry.rule import Review, Verdict
+
+
+class Side(Enum):
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Range:
+    low: float = 0.0
+
+
+def _plain(check):
+    def wrapper(review):
+        return check(review)
+    return wrapper
+
+
+@_plain
+def first(review):
+    return "pass", "first"
+
+
+@_plain
+def second(review):
+    return "fail", "second"
+
+
+@functools.cache
+def third(review: Review, /, *, side: Side | None = None, within: Range = Range(), names: set[str] = frozenset()) -> Verdict:
+    return "pass", f"{side} {within} {names}"
+
+
+fourth = lambda review: ("pass", "fourth")
+"""
+
+
+def test_a_rule_is_known_by_the_name_in_its_file_however_it_was_made(tmp_path: Path) -> None:
+    text = "first: {}\nsecond: {}\nthird: {side: left, within: {low: 2}, names: [a, a]}\nfourth: {}"
+    gate = load_gate(write_lab(tmp_path, text, ODD_RULES))
+    assert [gate.checks[name](None)[1] for name in ("first", "second", "fourth")] == ["first", "second", "fourth"]
+    side, within, names = (getattr(gate.options["third"], name) for name in ("side", "within", "names"))
+    assert (side.value, within.low, names) == ("left", 2.0, {"a"})
+
+
+def test_a_changed_rule_counts_at_once(tmp_path: Path) -> None:
+    for word in ("old", "new"):  # of one size, and within one tick of the file's time
+        path = write_lab(tmp_path, "say: {}", f"def say(review):\n    return 'pass', {word!r}\n")
+        os.utime(tmp_path / "rules.py", (1e9, 1e9))
+        assert load_gate(path).checks["say"](None) == ("pass", word)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["gate.yaml", "rules.py"]

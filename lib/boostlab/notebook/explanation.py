@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from datetime import date
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 from boostlab.errors import suggest
 
 TYPE_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False", list: "a list", dict: "a mapping"}
+TYPE_WORDS |= {tuple: "a list", set: "a list", frozenset: "a list", date: "a date"}
 INNER_WORDS = {f"{type_.__name__.replace('str', 'string')}_type": words for type_, words in TYPE_WORDS.items()} | {
     "int_from_float": TYPE_WORDS[int]
 }
@@ -66,18 +68,20 @@ def _explain(model: Model, fault: Any, noun: str) -> str:
     field = owner.model_fields[path[-1]]
     inner = () if get_origin(field.annotation) in (Union, UnionType) else inner
     where = ".".join(path) + "".join(f"[{part!r}]" for part in inner)
-    if kind == "literal_error":
-        choices = re.findall(r"'([^']+)'", fault["ctx"]["expected"])
+    if kind in ("literal_error", "enum"):
+        choices = [choice.strip("'") for choice in re.split(", | or ", fault["ctx"]["expected"])]
         return f"{where} has no choice {value!r}.{suggest(str(value), choices)} It takes: {', '.join(choices)}."
     if kind == "value_error":
         return f"{where} = {value!r}: {fault['ctx']['error']}"
     if kind == "finite_number":
         return f"{where} = {value!r} is not a finite number."
-    if kind.startswith("string_") and kind != "string_type":
+    if kind.startswith("string_") and kind != "string_type" and field.description:
         return f"{where} = {value!r} does not fit. It takes {field.description}."
     limits = describe_limits(path[-1], field)
     if limits and not re.search(r"_(type|parsing|from_float)$", kind):
         return f"{where} = {value!r} is out of range. Allowed: {limits}."
+    if not limits and not re.search(r"_(type|parsing|from_float)$", kind):
+        return f"{where} = {value!r} does not fit: {fault['msg']}."
     if inner:
         return f"{where} takes {INNER_WORDS.get(kind, 'another type')}, not {value!r}."
     allowed = f" with {limits}" if limits else ""
@@ -111,7 +115,8 @@ def _name_type(annotation: Any) -> str:
     if _is_model(annotation):
         return TYPE_WORDS[dict]
     parts = [_name_type(part) for part in get_args(annotation) if part is not NoneType]
-    return " or ".join([*parts, "None"] if NoneType in get_args(annotation) else parts) or str(annotation)
+    words = dict.fromkeys([*parts, "None"] if NoneType in get_args(annotation) else parts)
+    return " or ".join(words) or getattr(annotation, "__name__", str(annotation))
 
 
 def _how_to_pass(annotation: Any, name: str, value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,10 +77,12 @@ def load_gate(path: Path) -> Gate:
     if not isinstance(content, Mapping):
         raise LabError(f"The gate {path} is not a mapping of rules. It takes: {', '.join(checks)}.")
     given = {str(name): {} if options is None else options for name, options in content.items()}
-    models = {name: (read_options(check) | None, None) for name, check in checks.items()}
+    models = {name: (read_options(name, check) | None, None) for name, check in checks.items()}
     model = create_model("Gate", __config__=STRICT, **models)  # type: ignore[call-overload]  # the fields are known here alone
     try:
-        read = model(**given)
+        read = model.model_validate_json(json.dumps(given, default=str))  # JSON has no tuples, sets or dates: pydantic makes them
     except ValidationError as error:
         raise LabError(f"The gate {path}: {explain_errors(model, error, noun='rule')}") from None
+    except (TypeError, ValueError) as error:  # such as a mapping with dates as keys
+        raise LabError(f"The gate {path} cannot be read: {error}.") from None
     return Gate(checks, {name: options for name in checks if (options := getattr(read, name)) is not None})

@@ -8,8 +8,8 @@ the option ``stages``, the target stages to which it applies. Rules of the libra
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from boostlab.errors import LabError
 from boostlab.registry.history import Stage
@@ -34,6 +34,7 @@ Outcome = Literal["pass", "fail", "not applicable"]
 Verdict = tuple[Outcome, str]  # with its evidence, in a sentence
 Check = Callable[..., Verdict]
 STRICT = ConfigDict(strict=True, frozen=True, extra="forbid")
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 USUAL_STAGES: tuple[Stage, ...] = ("staging", "production")
 
 
@@ -82,34 +83,39 @@ class RuleResult(BaseModel):
     evidence: str
 
 
-def read_options(check: Check) -> type[BaseModel]:
+def read_options(name: str, check: Check) -> type[BaseModel]:
     """Return the options of a rule as a model: its keyword-only parameters, and ``stages``.
 
     Raises
     ------
     LabError
-        If the function is no rule: its parameters are not one for the review and keyword-only ones with a default.
+        If the function is no rule: its parameters are not one for the review and keyword-only ones with a default. If an option
+        has a name or a type that cannot be used.
     """
     parameters = list(inspect.signature(check).parameters.values())
     options = [one for one in parameters if one.kind is one.KEYWORD_ONLY]
-    if len(options) != len(parameters) - 1 or parameters[0].kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
-        form = f"def {check.__name__}(review, *, least: int = 1)"
-        raise LabError(f"{check.__name__} is no rule. It takes the review, and its options after a star: {form}.")
-    hints = get_type_hints(check, include_extras=True)
-    fields: dict[str, Any] = {"stages": (tuple[Stage, ...], Field(default=USUAL_STAGES, strict=False))}
+    if len(options) != len(parameters) - 1 or parameters[0].kind not in POSITIONAL:
+        raise LabError(
+            f"{name} is no rule. It takes the review, and its options after a star: def {name}(review, *, least: int = 1). "
+            "If it only helps rules, begin its name with an underscore."
+        )
     for one in options:
         if one.default is one.empty:
-            raise LabError(f"The option {one.name!r} of the rule {check.__name__} needs a default, such as {one.name}=1.")
-        is_tuple = getattr(hints.get(one.name), "__origin__", None) is tuple
-        default = Field(default=one.default, strict=False) if is_tuple else one.default
-        fields[one.name] = (hints.get(one.name, Any), default)
-    return create_model(check.__name__, __config__=STRICT, **fields)
+            raise LabError(f"The option {one.name!r} of the rule {name} needs a default, such as {one.name}=1.")
+        _check_name(one.name, f"The option {one.name!r} of the rule {name}")
+    try:
+        hints = get_type_hints(check, localns={"Review": Review, "Verdict": Verdict}, include_extras=True)
+        fields = {one.name: (hints.get(one.name, Any), one.default) for one in options}
+        return create_model(name, __config__=STRICT, **{"stages": (tuple[Stage, ...], USUAL_STAGES)} | fields)
+    except Exception as error:  # a hint that names nothing, or a type that pydantic does not know
+        reason = str(error).partition("\n")[0]
+        raise LabError(f"The type hints of the rule {name} cannot be used: {type(error).__name__}: {reason}") from None
 
 
 def find_rules(module: ModuleType) -> dict[str, Check]:
     """Return the rules of a module by name: its functions without a leading underscore, in the order of the module."""
-    functions = [each for each in vars(module).values() if inspect.isfunction(each) and each.__module__ == module.__name__]
-    return {each.__name__: each for each in functions if not each.__name__.startswith("_")}
+    functions = {name: each for name, each in vars(module).items() if inspect.isroutine(each) and not name.startswith("_")}
+    return {name: each for name, each in functions.items() if each.__module__ == module.__name__}
 
 
 def load_rules(file: Path, *, known: Mapping[str, Check]) -> dict[str, Check]:
@@ -122,19 +128,26 @@ def load_rules(file: Path, *, known: Mapping[str, Check]) -> dict[str, Check]:
     """
     if not file.is_file():
         return {}
-    spec = importlib.util.spec_from_file_location(f"boostlab_rules_{abs(hash(file))}", file)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(f"boostlab_rules_{abs(hash(file))}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # dataclasses look for their module there
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's code raises
+        # the lab's own code; an import could take an older file from its cache
+        exec(compile(file.read_bytes(), file, "exec"), vars(module))  # noqa: S102
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise LabError(f"The rules {file} cannot be loaded: {type(error).__name__}: {error}") from None
     rules = find_rules(module)
-    taken = [name for name in rules if name in known]
-    if taken:
-        raise LabError(f"The rules {file}: {taken[0]!r} is a rule of boostlab. Give your own another name.")
+    for name in rules:
+        if name in known:
+            raise LabError(f"The rules {file}: {name!r} is a rule of boostlab. Give your own another name.")
+        _check_name(name, f"The rules {file}: {name!r}")
     return rules
+
+
+def _check_name(name: str, what: str) -> None:
+    """Refuse a name that the model of a gate or of a rule's options cannot have."""
+    if name.startswith("_") or hasattr(BaseModel, name):
+        raise LabError(f"{what} begins with an underscore, or pydantic uses this name itself. Choose another name.")
 
 
 def apply_rule(name: str, check: Check, options: BaseModel, review: Review) -> RuleResult:
@@ -149,7 +162,7 @@ def apply_rule(name: str, check: Check, options: BaseModel, review: Review) -> R
         outcome, evidence = _check_verdict(check(review, **given))
     except LabError as error:
         outcome, evidence = "fail", str(error)
-    except Exception as error:  # a fault of a lab's own rule
+    except (Exception, SystemExit) as error:  # a fault of a lab's own rule
         outcome, evidence = "fail", f"The rule cannot be checked: {type(error).__name__}: {error}"
     return RuleResult(rule=name, outcome=outcome, evidence=evidence)
 

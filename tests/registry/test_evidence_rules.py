@@ -73,6 +73,21 @@ def test_of_quantiles_the_coverage_is_judged(
     assert outcome == expected and "coverage:0.1-0.9 = 0.8, 95 % interval" in evidence and "nominal 0.8" in evidence
 
 
+def test_of_quantiles_the_folds_judge_a_model_of_all_rows(local_client: Any, name: str, tmp_path: Path) -> None:
+    add_version(local_client, name)
+    run_id = local_client.get_model_version(name, "1").run_id
+    local_client.log_param(run_id, "final_model", "all_rows")
+    for part, value in (("test", 0.8), ("cv", 0.6)):
+        for end, move in (("", 0), ("_std", 0.01), ("_low", -0.02), ("_high", 0.02)):
+            local_client.log_metric(run_id, f"{part}_coverage:0.1-0.9{end}", value + move)
+    outcome, evidence = check(local_client, name, tmp_path, "calibrated: {}")
+    assert (outcome, evidence) == (
+        "fail",
+        "On the rows of the cross-validation: coverage:0.1-0.9 = 0.6, 95 % interval 0.58 to 0.62, nominal 0.8. "
+        "Allowed: within 0.05 of nominal.",
+    )
+
+
 def test_a_slice_may_not_be_much_worse(local_client: Any, name: str, tmp_path: Path) -> None:
     add_version(local_client, name)
     assert check(local_client, name, tmp_path, "no_slice_worse_than: {}") == (

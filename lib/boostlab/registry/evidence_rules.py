@@ -17,6 +17,7 @@ from boostlab.evaluation.losses import read_name
 from boostlab.evaluation.reliability import measure_reliability
 from boostlab.models.registration import CARD_PATH
 from boostlab.registry.rule import Review, Verdict
+from boostlab.tracking.summary import SPREADS
 
 AGAIN = "Train again with this version of boostlab, and register the new run."
 MOST_NAMED = 3
@@ -32,7 +33,8 @@ def calibrated(review: Review, *, error: Annotated[float, Field(gt=0, lt=1)] = 0
     if tags.get("boostlab.task") == "classification":
         return _check_probabilities(review, error)
     metrics = review.evidence.metrics
-    names = [name for name in metrics if name.startswith("test_coverage:") and not name.endswith(("_low", "_high"))]
+    part = "cv" if _is_refitted(review) and any(name.startswith("cv_coverage:") for name in metrics) else "test"
+    names = [name for name in metrics if name.startswith(f"{part}_coverage:") and not name.endswith(SPREADS)]
     if not names:
         return "not applicable", "The model predicts neither probabilities nor a symmetric pair of quantiles."
     found, is_close = [], True
@@ -43,14 +45,15 @@ def calibrated(review: Review, *, error: Annotated[float, Field(gt=0, lt=1)] = 0
         is_close &= len(known) == 2 and all(abs(end - nominal) <= error for end in known)
         shown = " to ".join(map(format_number, known)) or "not known"
         found.append(
-            f"{name.removeprefix('test_')} = {format_number(metrics[name])}, 95 % interval {shown}, nominal {nominal:.4g}"
+            f"{name.removeprefix(f'{part}_')} = {format_number(metrics[name])}, 95 % interval {shown}, nominal {nominal:.4g}"
         )
-    return ("pass" if is_close else "fail"), f"{'; '.join(found)}. Allowed: within {error:g} of nominal."
+    which = "rows of the cross-validation" if part == "cv" else "test rows"
+    return ("pass" if is_close else "fail"), f"On the {which}: {'; '.join(found)}. Allowed: within {error:g} of nominal."
 
 
 def _check_probabilities(review: Review, error: float) -> Verdict:
     run_id = review.run.info.run_id
-    is_refitted = review.evidence.params.get("final_model", "best") != "best"
+    is_refitted = _is_refitted(review)
     rows = (fetch_out_of_fold(review.client, run_id) if is_refitted else None) or fetch_holdout(review.client, run_id)
     found = measure_reliability(rows.true, rows.answers, rows.weight, rows.groups)
     numbers = f"{format_number(found.value)}, 95 % interval {format_number(found.low)} to {format_number(found.high)}"
@@ -62,6 +65,11 @@ def _check_probabilities(review: Review, error: float) -> Verdict:
         "More test rows make the interval narrower" if found.value <= error else "Train with -p calibrate sigmoid, or isotonic"
     )
     return "fail", f"{evidence} {advice}."
+
+
+def _is_refitted(review: Review) -> bool:
+    """Tell whether the run's model has learned from all rows, so that the cross-validation judges it."""
+    return review.evidence.params.get("final_model", "best") != "best"
 
 
 def no_slice_worse_than(review: Review, *, times: Annotated[float, Field(ge=1)] = 1.5) -> Verdict:

@@ -17,7 +17,7 @@ from tests.support.stores import NewStore, read_artifact
 from tests.support.waiting import TIMEOUT_S
 
 from boostlab.card.model_card import make_card
-from boostlab.card.sections import SECTIONS, tabulate_slices
+from boostlab.card.sections import SECTIONS, list_limits, tabulate_slices
 from boostlab.models.registration import MOST_DESCRIBED, register_run
 from boostlab.registry.gate import load_gate
 from boostlab.registry.transition import request_transition
@@ -28,6 +28,7 @@ TRAIN = PROJECT / "notebooks" / "train.ipynb"
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("card")]
 
 LAST = "How to call it", "Environment"
+RED = "\x1b[31m"  # steers a terminal
 PURPOSE = "Find customers who are about to leave."
 
 
@@ -49,8 +50,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> tu
     folder = tmp_path_factory.mktemp("card")
     address = new_store(folder / "store")
     options = ["-p", "dataset", write_customers(folder), "-p", "target", "y", "-p", "folds", 3, "-p", "threshold", "cost"]
-    options += ["-p", "cost_false_negative", 5.0, "-p", "num_boost_round", 20, "-p", "final_model", "all_rows"]
-    options += ["-p", "purpose", PURPOSE, "-p", "register_as", "leavers", "-p", "tracking_uri", address]
+    options += [
+        "-p",
+        "gamma",
+        0.125,
+        "-p",
+        "cost_false_negative",
+        5.0,
+        "-p",
+        "num_boost_round",
+        20,
+        "-p",
+        "final_model",
+        "all_rows",
+    ]
+    options += ["-p", "purpose", PURPOSE + RED, "-p", "register_as", "leavers", "-p", "tracking_uri", address]
     command = [PAPERMILL, "--no-progress-bar", str(TRAIN), "out.ipynb", *map(str, options)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
@@ -81,7 +95,11 @@ def test_a_card_states_what_the_run_recorded(trained: tuple[Any, Any]) -> None:
     assert PURPOSE in text and run.inputs.dataset_inputs[0].dataset.digest in text
     assert "A false positive costs 1.0, a false negative 5.0." in text
     assert run.data.tags["boostlab.final_model"] in text and "The threshold is" in run.data.tags["boostlab.final_model"]
-    assert "The test rows judge the model of the training." in text
+    assert "are of the model of the training. The run keeps another one, which has learned from all rows:" in text
+    assert "gamma 0.125," in text and re.search(r"As of 20\d\d-\d\d-\d\d \d\d:\d\d UTC:\n\nIt is the first finished run", text)
+    assert (
+        f"load_model('runs:/{run.info.run_id}/model')  # this model; 'models:/leavers@production': the one in production" in text
+    )
     assert "Left out: id:" in text and "| rows to learn from, to stop by, to test | 240, 80, 80 |" in text
     assert f"xgboost | {json.loads(run.data.tags['boostlab.environment'])['xgboost']}" in text
 
@@ -92,7 +110,8 @@ def test_names_act_neither_as_markdown_nor_as_html(trained: tuple[Any, Any]) -> 
     text = read_artifact(client, run.info.run_id, "model_card.md")
 
     assert "<script" not in page and "<b>" not in page and '<img src="http' not in page
-    assert page.count("data:image/png;base64,") == 4  # the test rows, the folds, the threshold, the columns
+    assert page.count("data:image/png;base64,") == 3  # the test rows, the folds, the columns
+    assert RED not in page and RED not in text
     assert r"kind\_of\_\*" in text
 
 
@@ -159,6 +178,20 @@ def test_a_figure_without_an_interval_is_a_gap() -> None:
     assert "-p test_size 0.3" in gap
     whole = replace(evidence, metrics={**evidence.metrics, "test_rmse_low": 0.5, "test_rmse_high": 1.5})
     assert not [gap for gap in make_card(whole).gaps if "interval" in gap]
+
+
+def test_a_final_model_does_not_know_a_table_of_test_rows() -> None:
+    params = {"final_model": "all_rows", "test_dataset": "new.csv"}
+    limits = list_limits(Evidence("r", "run", params, {}, {}, {}, lambda _: None))
+    assert "has learned from all rows but those of new.csv:" in limits.text[-1]
+
+
+def test_too_few_rows_for_slices_are_said_to_be_too_few() -> None:
+    content = json.dumps({"metric": "rmse", "value": 1.2, "slices": []}).encode()
+    section = tabulate_slices(Evidence("r", "run", {}, {}, {}, {}, lambda _: content))
+    assert (
+        section.text == ("The test rows are too few to tell whether the error is larger on some of them.",) and not section.lacks
+    )
 
 
 @pytest.mark.parametrize(("worse", "words"), [(0, "none has"), (1, "1 has"), (2, "2 have")])

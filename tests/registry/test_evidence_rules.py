@@ -104,6 +104,13 @@ def test_a_slice_may_not_be_much_worse(local_client: Any, name: str, tmp_path: P
     assert outcome == "pass" and evidence.startswith("Of 2 slices of the test rows, none has")
 
 
+def test_without_slices_there_is_nothing_to_judge(local_client: Any, name: str, tmp_path: Path) -> None:
+    add_version(local_client, name)
+    add_file(local_client, name, tmp_path, "evaluation/slices.json", json.dumps({"metric": "rmse", "value": 1.0, "slices": []}))
+    outcome, evidence = check(local_client, name, tmp_path, "no_slice_worse_than: {}")
+    assert outcome == "not applicable" and "too few" in evidence
+
+
 def test_the_newest_deployment_tells_the_latency(local_client: Any, name: str, tmp_path: Path) -> None:
     add_version(local_client, name)
     outcome, evidence = check(local_client, name, tmp_path, "latency_budget: {p99_ms: 5}")

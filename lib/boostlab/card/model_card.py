@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import platform
+import time
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from boostlab.card.sections import SECTIONS
 from boostlab.comparison.standing import describe_standing
 from boostlab.display.html import render_html
 from boostlab.display.markdown import escape
+from boostlab.errors import show_controls
 from boostlab.models.registration import CARD_PATH
 from boostlab.tracking.evidence import Evidence
 from boostlab.tracking.facts import CARD_TAG, ENVIRONMENT_TAG
@@ -50,14 +52,15 @@ class Card:
 
     def to_markdown(self) -> str:
         """Return the card in Markdown, without its figures."""
-        return "\n\n".join([f"# {escape(self.title)}", *(section.to_markdown() for section in self.sections)]) + "\n"
+        parts = [f"# {escape(self.title)}", *(section.to_markdown() for section in self.sections)]
+        return show_controls("\n\n".join(parts)) + "\n"
 
     def to_html(self, evidence: Evidence) -> str:
         """Return the card as a page that needs no other file, with the figures that the evidence holds."""
         names = [name for section in self.sections for name in section.figures]
         content = {name: evidence.read(name) for name in names}
         figures = {name: base64.b64encode(png).decode() for name, png in content.items() if png}
-        return render_html("card.html.j2", card=self, figures=figures)
+        return show_controls(render_html("card.html.j2", card=self, figures=figures))
 
 
 def make_card(evidence: Evidence) -> Card:
@@ -74,7 +77,8 @@ def log_card(run: Run, evaluation: Evaluation, *, register_as: str = "") -> Card
     its description.
     """
     standing = describe_standing(run, evaluation, register_as=register_as)
-    environment = {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+    date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    environment = {"date": date, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
     run.log_tags({ENVIRONMENT_TAG: json.dumps(environment)})
     evidence = run.read_evidence()
     card = replace(make_card(evidence), standing=standing)

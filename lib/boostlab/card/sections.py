@@ -14,17 +14,16 @@ from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
 from boostlab.tracking.evidence import Evidence
 from boostlab.tracking.facts import ENVIRONMENT_TAG
+from boostlab.training.settings import Hyperparameters
 
 MOST_LISTED = 30  # columns, reasons or findings
 MOST_SLICES = 8
 MOST_IMPORTANT = 10
-HYPERPARAMETERS = (
-    *("eta", "max_depth", "num_boost_round", "early_stopping_rounds", "subsample", "colsample_bytree", "min_child_weight"),
-    *("reg_lambda", "reg_alpha", "class_weight", "xgb_params", "seed", "split_seed"),
-)
+SHOWN_ELSEWHERE = ("objective", "quantiles", "metric", "nthread", "device")
+HYPERPARAMETERS = [name for name in (*Hyperparameters.model_fields, "class_weight", "split_seed") if name not in SHOWN_ELSEWHERE]
 DEFAULT_CALL = """import mlflow
 
-model = mlflow.pyfunc.load_model({address!r})
+model = mlflow.pyfunc.load_model({address!r}){alias}
 model.predict(rows)  # a DataFrame with the columns above{more}"""
 
 
@@ -115,7 +114,10 @@ def tabulate_folds(evidence: Evidence) -> Section | None:
 def describe_comparison(evidence: Evidence) -> Section | None:
     """Return how the model stands among others, and against the version in production."""
     content = evidence.read("evaluation/standing.txt")
-    return Section("Comparison", tuple(content.decode().split("\n\n"))) if content else None
+    if not content:
+        return None
+    date = _read_environment(evidence).get("date", "")
+    return Section("Comparison", (*([f"As of {date}:"] if date else []), *content.decode().split("\n\n")))
 
 
 def describe_decision(evidence: Evidence) -> Section | None:
@@ -133,7 +135,8 @@ def describe_decision(evidence: Evidence) -> Section | None:
         error, interval = format_number(metrics["test_calibration_error"]), _show_interval(metrics, "test_calibration_error")
         text.append(f"The expected calibration error on the test rows is {error}, 95 % interval {interval}.")
         lacks = ""
-    return Section("Decision and calibration", tuple(text), figures=("plots/threshold.png",), lacks=lacks)
+    figures = ("plots/threshold.png",) if params.get("final_model", "best") == "best" else ()  # else that of another model
+    return Section("Decision and calibration", tuple(text), figures=figures, lacks=lacks)
 
 
 def tabulate_importance(evidence: Evidence) -> Section:
@@ -160,6 +163,7 @@ def tabulate_slices(evidence: Evidence) -> Section:
     worse = [one for one in slices if one["is_worse"]]
     count = "none has" if not worse else "1 has" if len(worse) == 1 else f"{len(worse)} have"
     text = f"Of {len(slices)} parts of the test rows, {count} a larger error than the other rows, more than chance allows."
+    text = text if slices else "The test rows are too few to tell whether the error is larger on some of them."
     rows = [
         [one["name"], one["rows"], one["value"], f"{format_number(one['low'])} to {format_number(one['high'])}", one["rest"]]
         for one in worse[:MOST_SLICES]
@@ -174,16 +178,17 @@ def list_limits(evidence: Evidence) -> Section:
     findings: list[str] = evidence.read_json("findings.json") or []
     text = [f"The figures hold for rows like the test rows: {_describe_test(params)}.", *findings[:MOST_LISTED]]
     if params.get("final_model", "best") != "best":
+        but = f" but those of {params['test_dataset']}" if params.get("test_dataset") else ""
         text.append(
-            "The test rows judge the model of the training. The run keeps another one, which has learned from all rows: the "
-            "cross-validation judges it."
+            "The test rows, the slices and the importance of columns are of the model of the training. The run keeps "
+            f"another one, which has learned from all rows{but}: the cross-validation judges it."
         )
     return Section("Limits", tuple(text))
 
 
 def list_environment(evidence: Evidence) -> Section:
     """Return what the model was made with."""
-    facts = {name: str(value) for name, value in json.loads(evidence.tags.get(ENVIRONMENT_TAG, "{}")).items()}
+    facts = _read_environment(evidence)
     lacks = "" if facts else "the versions of Python and of the packages. Train again with this version of boostlab."
     facts |= {"run": f"{evidence.run_name} ({evidence.run_id})", "by": evidence.tags.get("mlflow.user", "")}
     facts |= {"git commit": evidence.tags.get("mlflow.source.git.commit", ""), "device": evidence.params.get("device", "")}
@@ -196,14 +201,19 @@ def show_call(evidence: Evidence) -> Section:
     rows = [[each["name"], each["type"], f"{each['missing']:.1%}"] for each in profiles[:MOST_LISTED]]
     more = len(profiles) - MOST_LISTED
     name = evidence.params.get("register_as", "")
-    address = f"models:/{name}@production" if name else f"runs:/{evidence.run_id}/model"
+    alias = f"  # this model; {f'models:/{name}@production'!r}: the one in production" if name else ""
     calls = "\nmodel.predict(rows, params={'contributions': True})  # with the contribution of each column"
     if evidence.tags.get("boostlab.task") == "classification":
         calls = f"\nmodel.predict(rows, params={{'probabilities': True}}){calls}"
     table = Table("Columns of a row", ["column", "type", "missing in training"], rows) if rows else None
     lacks = "" if rows else "the columns of a row. Call run.log_text(columns.to_json(), 'columns.json') in the notebook."
     text = (f"{more} more columns are in columns.json of the run.",) if more > 0 else ()
-    return Section("How to call it", text, table, DEFAULT_CALL.format(address=address, more=calls), lacks=lacks)
+    code = DEFAULT_CALL.format(address=f"runs:/{evidence.run_id}/model", alias=alias, more=calls)
+    return Section("How to call it", text, table, code, lacks=lacks)
+
+
+def _read_environment(evidence: Evidence) -> dict[str, str]:
+    return {name: str(value) for name, value in json.loads(evidence.tags.get(ENVIRONMENT_TAG, "{}")).items()}
 
 
 def _list_facts(facts: Mapping[str, str]) -> Table:

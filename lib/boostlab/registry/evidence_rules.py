@@ -84,6 +84,8 @@ def no_slice_worse_than(review: Review, *, times: Annotated[float, Field(ge=1)] 
             "The version's run recorded no slices. Train again with this version of boostlab, and register the new run.",
         )
     slices, metric = found["slices"], found["metric"]
+    if not slices:
+        return "not applicable", "The test rows are too few to tell whether the error is larger on some of them."
     worse = [one for one in slices if one["is_worse"] and one["value"] > times * one["rest"]]
     if not worse:
         return "pass", f"Of {len(slices)} slices of the test rows, none has a {metric} more than {times:g} times that elsewhere."

@@ -124,3 +124,16 @@ def test_says_how_a_run_stands_against_the_version_in_production(client: Any, tm
         assert "This run is better than the version in production: rmse 0.1005 against 1.005 on 30 rows" in text
     else:
         assert text.endswith("the gate compares both on rows that neither has learned from.")
+
+
+def test_says_that_a_version_that_knows_all_rows_did_not_give_the_answers(tmp_path: Path) -> None:
+    evaluation = make_evaluation(np.arange(30.0).tolist(), np.arange(30.0) + np.tile([0.9, 1.1], 15))
+    evaluation = replace(evaluation, contract=replace(evaluation.contract, metric="rmse"))
+    for is_of_model in (True, False):
+        pq.write_table(make_holdout(evaluation, is_of_model=is_of_model), tmp_path / "rows.parquet")
+        other = {"run_id": "r", "experiment_id": "1", "name": "other", "file": str(tmp_path / "rows.parquet")}
+        found = {"metric": "best_valid_rmse", "value": 2.0, "better": 0, "others": 0}
+        champion = other | {"version": 1, "is_on_rows": True}
+        text = describe_rivals(found | {"champion": champion}, evaluation)[-1]
+        words = "not those of the model that the version in production keeps, which has learned from all rows."
+        assert (words in text) is not is_of_model

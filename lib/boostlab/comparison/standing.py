@@ -83,7 +83,10 @@ def _compare(other: dict[str, Any], evaluation: Evaluation, choice: Choice, what
         difference = compare_pair(pair_rows(old, new), metric=evaluation.contract.metric, alpha=choice.alpha)
     except (LabError, OSError, ValueError, KeyError) as error:
         return f"Their test rows cannot be compared: {say(str(error))}"
-    return say(difference.describe(what, "this run"))
+    kept = (
+        "" if old.is_of_model else f" The answers are not those of the model that {what} keeps, which has learned from all rows."
+    )
+    return say(difference.describe(what, "this run") + kept)
 
 
 def _name(other: dict[str, Any]) -> str:

@@ -83,3 +83,11 @@ def test_says_nothing_where_the_rows_do_not_tell() -> None:
     assert estimate(true, certain, "accuracy", "f1", labels=2) == {}  # an accuracy of 1 in 60 rows is no proof of 1
     assert estimate(true[:8], certain[:8, ::-1], "log_loss", labels=2) == {}
     assert estimate(true, certain, scores={"recall_at_precision:0.9": 0.5}, labels=2) == {}
+
+
+def test_a_row_without_weight_tells_nothing() -> None:
+    true, answers = DRAW.normal(size=(2, 60))
+    weight = np.repeat([1.0, 0.0], [12, 48])
+    found = estimate(true, answers, "mae", weight=weight)["mae"]
+    assert found == pytest.approx(estimate(true[:12], answers[:12], "mae")["mae"])
+    assert not estimate(true, answers, "mae", weight=np.where(np.arange(60) < 9, weight, 0.0))

@@ -48,16 +48,17 @@ def estimate_intervals(
     Returns
     -------
     dict of str to tuple of float
-        The lower and the upper end. A metric has none if there are fewer than ten rows or groups, if all rows agree (the error of
-        an accuracy of 1 is not 0), or if it has no such form (the recall at a precision).
+        The lower and the upper end. A metric has none if fewer than ten rows or groups have a weight, if all rows agree (the
+        error of an accuracy of 1 is not 0), or if it has no such form (the recall at a precision).
 
     Notes
     -----
     The interval is that of Student's t with the standard error of the jackknife, on a scale without ends: the logarithm of a
     metric with one end, the logit of one with two. Of more than 10,000 rows, as many are looked at, and the error is scaled.
     """
-    chosen = np.unique(np.linspace(0, len(true) - 1, min(len(true), MOST_ROWS)).round().astype(int))
-    scale = 1.0 if groups is not None else (len(chosen) / len(true)) ** 0.5  # fewer rows of a group tell no less of it
+    known = np.arange(len(true)) if weight is None else np.flatnonzero(weight)  # a row without weight tells nothing
+    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), MOST_ROWS)).round().astype(int))]
+    scale = 1.0 if groups is not None else (len(chosen) / len(known)) ** 0.5  # fewer rows of a group tell no less of it
     rows = {
         name: None if values is None else values[chosen]
         for name, values in (("weight", weight), ("groups", groups), ("predicted", predicted))

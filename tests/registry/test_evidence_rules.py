@@ -52,6 +52,22 @@ def test_calibration_is_judged_by_the_upper_end_of_its_interval(
     assert f"95 % interval {found.low:.4g} to {found.high:.4g}, allowed at most {error:g}" in evidence
 
 
+@pytest.mark.parametrize(("used", "other"), [("none", "sigmoid, or isotonic."), ("isotonic", "sigmoid.")])
+def test_a_failed_calibration_names_a_method_that_was_not_tried(
+    local_client: Any, name: str, tmp_path: Path, used: str, other: str
+) -> None:
+    add_version(local_client, name, dataset="breast_cancer", rounds=STRONG)
+    local_client.log_param(local_client.get_model_version(name, "1").run_id, "calibrate", used)
+    evidence = check(local_client, name, tmp_path, "calibrated: {error: 0.001}")[1]
+    assert evidence.endswith(f"Train with -p calibrate {other}")
+
+
+def test_the_command_that_measures_a_latency_quotes_the_name(local_client: Any, tmp_path: Path) -> None:
+    name = "two words $(id)"
+    add_version(local_client, name)
+    assert "-p model 'two words $(id)' -p version 1" in check(local_client, name, tmp_path, "latency_budget: {}")[1]
+
+
 def test_calibration_does_not_apply_to_a_mean(local_client: Any, name: str, tmp_path: Path) -> None:
     add_version(local_client, name)
     assert check(local_client, name, tmp_path, "calibrated: {}")[0] == "not applicable"

@@ -5,6 +5,7 @@ Each function is a rule, and its keyword-only parameters are its options: see :m
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -61,9 +62,9 @@ def _check_probabilities(review: Review, error: float) -> Verdict:
     evidence = f"The expected calibration error on {len(rows):,} {which} is {numbers}, allowed at most {error:g}."
     if found.high <= error:
         return "pass", evidence
-    advice = (
-        "More test rows make the interval narrower" if found.value <= error else "Train with -p calibrate sigmoid, or isotonic"
-    )
+    used = review.evidence.params.get("calibrate", "none")
+    advice = {"none": "sigmoid, or isotonic", "sigmoid": "isotonic", "isotonic": "sigmoid"}.get(used, "sigmoid")
+    advice = "More test rows make the interval narrower" if found.value <= error else f"Train with -p calibrate {advice}"
     return "fail", f"{evidence} {advice}."
 
 
@@ -104,7 +105,7 @@ def latency_budget(review: Review, *, p99_ms: Annotated[float, Field(gt=0)] = 50
     search = search.equal("tags", "boostlab.model", review.model).equal("tags", "boostlab.version", str(number))
     runs, _ = search.fetch(1, order="attributes.start_time DESC")
     if not runs:
-        name = review.model
+        name = shlex.quote(review.model)
         command = f"papermill notebooks/deploy.ipynb out.ipynb -p model {name} -p version {number} -p output process"
         return "fail", f"No deployment has measured the latency of version {number}. Measure it: {command}"
     value, who = runs[0].data.metrics[metric], f"{clients} client{'s' if clients > 1 else ''}"

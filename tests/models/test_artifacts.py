@@ -10,12 +10,13 @@ from urllib.parse import unquote, urlsplit
 import boto3
 import pytest
 from tests.support.registry import copy_version
-from tests.support.servers import serve_database
+from tests.support.servers import serve_database, serve_mlflow
 from tests.support.stores import NewStore
 from tests.support.team import serve_s3
 
 from boostlab.errors import StoreError
 from boostlab.evaluation.holdout import fetch_holdout
+from boostlab.models.artifacts import fetch_artifact
 from boostlab.models.loading import fetch_version
 from boostlab.tracking.store import find_store, open_store
 
@@ -75,3 +76,13 @@ def test_artifacts_on_s3_are_gone_only_if_s3_says_so(
             with pytest.raises(StoreError, match=r"are gone: .*train and register again") as caught:
                 fetch_version(client, "sugar", 1)
             assert caught.value.kind == "gone"
+
+
+def test_a_server_tells_of_an_artifact_in_each_folder(tmp_path: Path, new_store: NewStore) -> None:
+    with serve_mlflow(tmp_path, new_store) as address:
+        client = open_store(find_store(address, project=tmp_path)).client
+        run_id = client.create_run(client.create_experiment("served")).info.run_id
+        for path in ("model_card.md", "evaluation/slices.json"):
+            assert fetch_artifact(client, run_id, path, Path.read_text) is None
+            client.log_text(run_id, path, path)
+            assert fetch_artifact(client, run_id, path, Path.read_text) == path

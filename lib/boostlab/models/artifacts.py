@@ -26,11 +26,11 @@ def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[
     StoreError
         If the run's artifacts cannot be read.
     """
-    location = ""
+    location, parent = "", path.rpartition("/")[0]
     try:
         location = client.get_run(run_id).info.artifact_uri
         check_place(location)
-        if path not in [item.path for item in client.list_artifacts(run_id, str(Path(path).parent))]:
+        if path not in [item.path for item in client.list_artifacts(run_id, parent or None)]:  # of ".", a server lists "./name"
             return None
         with tempfile.TemporaryDirectory() as folder:
             file = Path(client.download_artifacts(run_id, path, folder))
@@ -42,8 +42,8 @@ def fetch_artifact(client: MlflowClient, run_id: str, path: str, read: Callable[
     except LabError:
         raise
     except Exception as error:  # whatever the client of an artifact store raises
-        what, parent = f"The artifacts of the run {run_id}", f"{location}/{Path(path).parent}"
-        raise explain_unreadable(error, what, location=parent, needed=Path(path).name, tracking_uri=client.tracking_uri) from None
+        what, folder = f"The artifacts of the run {run_id}", f"{location}/{parent}".rstrip("/")
+        raise explain_unreadable(error, what, location=folder, needed=Path(path).name, tracking_uri=client.tracking_uri) from None
 
 
 def check_place(location: str) -> None:

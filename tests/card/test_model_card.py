@@ -17,7 +17,7 @@ from tests.support.stores import NewStore, read_artifact
 from tests.support.waiting import TIMEOUT_S
 
 from boostlab.card.model_card import make_card
-from boostlab.card.sections import SECTIONS, list_limits, tabulate_slices
+from boostlab.card.sections import SECTIONS, list_limits, tabulate_folds, tabulate_slices, tabulate_test
 from boostlab.models.registration import MOST_DESCRIBED, register_run
 from boostlab.registry.gate import load_gate
 from boostlab.registry.transition import request_transition
@@ -178,6 +178,19 @@ def test_a_figure_without_an_interval_is_a_gap() -> None:
     assert "-p test_size 0.3" in gap
     whole = replace(evidence, metrics={**evidence.metrics, "test_rmse_low": 0.5, "test_rmse_high": 1.5})
     assert not [gap for gap in make_card(whole).gaps if "interval" in gap]
+
+
+def test_the_order_of_metrics_is_not_that_of_the_store() -> None:
+    names = ("f1", "log_loss", "accuracy")
+    metrics = {f"{part}_{name}{end}": 0.5 for name in names for part, end in (("test", ""), ("cv", ""), ("cv", "_std"))}
+    tags = {"boostlab.metric": "log_loss"}
+    cards = [
+        Evidence("r", "run", {}, dict(order), tags, {}, lambda _: None) for order in (metrics.items(), [*metrics.items()][::-1])
+    ]
+    for tabulate in (tabulate_test, tabulate_folds):
+        first, second = (tabulate(evidence).table for evidence in cards)  # type: ignore[union-attr]
+        assert first
+        assert first == second and [row[0] for row in first.rows] == ["log_loss", "accuracy", "f1"]
 
 
 def test_a_final_model_does_not_know_a_table_of_test_rows() -> None:

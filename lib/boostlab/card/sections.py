@@ -84,7 +84,7 @@ def tabulate_test(evidence: Evidence) -> Section:
     metrics = evidence.metrics
     main = evidence.tags.get("boostlab.metric", "")
     names = [name.removeprefix("test_") for name in metrics if name.startswith("test_") and not name.endswith(("_low", "_high"))]
-    names.sort(key=lambda name: name != main)  # that of the training first
+    names.sort(key=lambda name: (name != main, name))  # that of the training first; stores return them in orders of their own
     rows = [
         [name, metrics[f"test_{name}"], _show_interval(metrics, f"test_{name}"), metrics.get(f"baseline_{name}")]
         for name in names
@@ -101,7 +101,9 @@ def tabulate_test(evidence: Evidence) -> Section:
 def tabulate_folds(evidence: Evidence) -> Section | None:
     """Return the metrics of the cross-validation."""
     metrics = evidence.metrics
+    main = f"cv_{evidence.tags.get('boostlab.metric', '')}"
     names = [name for name in metrics if name.startswith("cv_") and f"{name}_std" in metrics]
+    names.sort(key=lambda name: (name != main, name))
     if not names:
         return None
     rows = [[name.removeprefix("cv_"), metrics[name], metrics[f"{name}_std"], _show_interval(metrics, name)] for name in names]

@@ -116,6 +116,20 @@ def test_an_error_of_the_store_is_shown_in_the_panel(client: Any, tmp_path: Path
     assert "mlflow.db does not exist any more" in panel.status.value
 
 
+def test_refresh_reads_the_gate_and_the_labs_rules_again(client: Any, tmp_path: Path) -> None:
+    (tmp_path / "gate.yaml").write_text("own: {stages: [staging]}")
+    (tmp_path / "rules.py").write_text("def own(review):\n    return 'fail', 'too <b>old</b>'")
+    place = str(tmp_path / "registry.ipynb")
+    panel: Any = show_panel(client, registry_settings(), gate_file=tmp_path / "gate.yaml", notebook=place)
+    assert panel.promote.disabled and "too &lt;b&gt;old&lt;/b&gt;" in panel.results.value
+    (tmp_path / "rules.py").write_text("def own(review):\n    return 'pass', 'new'")
+    panel.refresh.click()
+    assert not panel.promote.disabled and "new" in panel.results.value
+    (tmp_path / "rules.py").write_text("import sys\nsys.exit(0)")
+    panel.refresh.click()
+    assert "cannot be loaded: SystemExit: 0" in panel.status.value
+
+
 def test_is_a_table_in_a_headless_run_or_without_models(
     client: Any, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ class Panel(widgets.VBox):
     """Choose a model, a version and a stage; read the gate's results; confirm."""
 
     def __init__(self, client: MlflowClient, settings: Registry, *, gate_file: Path, notebook: Path) -> None:
-        self._client, self._gate, self._notebook = client, load_gate(gate_file), notebook
+        self._client, self._gate_file, self._notebook = client, gate_file, notebook
         self._parameters = {"tracking_uri": client.tracking_uri, "experiment": settings.experiment, "gate_file": str(gate_file)}
         self._view: ModelView | None = None
         self._request: TransitionRequest | None = None
@@ -122,6 +122,7 @@ class Panel(widgets.VBox):
             self._say(str(error), is_error=True)
 
     def _fill_models(self) -> None:
+        self._gate = load_gate(self._gate_file)  # its file or the lab's rules may have changed
         names = [str(model.name) for model in list_models(self._client)]
         chosen = self.model.value if self.model.value in names else names[0]
         with self._silently():

@@ -135,5 +135,5 @@ def test_says_that_a_version_that_knows_all_rows_did_not_give_the_answers(tmp_pa
         found = {"metric": "best_valid_rmse", "value": 2.0, "better": 0, "others": 0}
         champion = other | {"version": 1, "is_on_rows": True}
         text = describe_rivals(found | {"champion": champion}, evaluation)[-1]
-        words = "not those of the model that the version in production keeps, which has learned from all rows."
+        words = "The answers of the version in production are from its training: it keeps another, final model."
         assert (words in text) is not is_of_model

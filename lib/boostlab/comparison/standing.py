@@ -83,9 +83,7 @@ def _compare(other: dict[str, Any], evaluation: Evaluation, choice: Choice, what
         difference = compare_pair(pair_rows(old, new), metric=evaluation.contract.metric, alpha=choice.alpha)
     except (LabError, OSError, ValueError, KeyError) as error:
         return f"Their test rows cannot be compared: {say(str(error))}"
-    kept = (
-        "" if old.is_of_model else f" The answers are not those of the model that {what} keeps, which has learned from all rows."
-    )
+    kept = "" if old.is_of_model else f" The answers of {what} are from its training: it keeps another, final model."
     return say(difference.describe(what, "this run") + kept)
 
 

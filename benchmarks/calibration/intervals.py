@@ -18,7 +18,7 @@ from benchmarks.report import print_table
 from boostlab.evaluation.intervals import ALPHA, estimate_intervals
 from boostlab.evaluation.metrics import find_range, score_metric
 
-SEED = 20_261_130
+SEED = 20_261_201
 Array = np.ndarray[Any, Any]
 Rows = tuple[Array, Array]
 NUMBERS = ("rmse", "mae", "r2")

@@ -23,10 +23,17 @@ def estimate(
     return estimate_intervals(found, {name: find_range(name) for name in found}, true, answers, **more)
 
 
+def quantile(values: Any) -> float:
+    """Return the quantile of Student's t, with fewer degrees of freedom where few values carry the variance."""
+    centred = values - values.mean()
+    peaks = (centred**4).mean() / (centred**2).mean() ** 2  # the kurtosis: 1 of two equally frequent values
+    return float(stats.t.isf(0.025, (len(values) - 1) / max(1, (peaks - 1) / 2)))
+
+
 def test_of_a_mean_it_is_the_interval_of_student_on_a_logarithmic_scale() -> None:
     true, answers = DRAW.normal(size=200), DRAW.normal(size=200)
     losses = np.abs(true - answers)
-    error = stats.sem(losses) * stats.t.isf(0.025, 199) / losses.mean()
+    error = stats.sem(losses) * quantile(losses) / losses.mean()
 
     assert estimate(true, answers, "mae")["mae"] == pytest.approx([losses.mean() * exp(side * error) for side in (-1, 1)])
 
@@ -35,7 +42,7 @@ def test_of_a_share_it_is_taken_of_the_logit() -> None:
     true, positive = DRAW.integers(0, 2, 300), DRAW.random(300)
     answers = np.column_stack([1 - positive, positive])
     hits = (answers.argmax(axis=1) == true).astype(float)
-    share, error = hits.mean(), stats.sem(hits) * stats.t.isf(0.025, 299)
+    share, error = hits.mean(), stats.sem(hits) * quantile(hits)
     logit, shift = log(share / (1 - share)), error / (share * (1 - share))
 
     found = estimate(true, answers, "accuracy", labels=2)["accuracy"]
@@ -72,9 +79,28 @@ def test_of_quantiles_coverage_and_width_have_one() -> None:
     found = estimate(true, answers, scores=scores, quantiles=(0.1, 0.9))
 
     widths = answers[:, 1] - answers[:, 0]
-    error = stats.sem(widths) * stats.t.isf(0.025, 99) / widths.mean()
+    error = stats.sem(widths) * quantile(widths) / widths.mean()
     assert found["width:0.1-0.9"] == pytest.approx([widths.mean() * exp(side * error) for side in (-1, 1)])
     assert 0 < found["coverage:0.1-0.9"][0] < scores["coverage:0.1-0.9"] < found["coverage:0.1-0.9"][1] < 1
+
+
+def test_of_a_class_that_is_always_wrong_the_rows_do_not_tell_how_often_it_is_right() -> None:
+    true, positive = np.repeat([0, 1], [90, 10]), np.r_[DRAW.random(90) * 0.6, np.full(10, 0.4)]
+    answers = np.column_stack([1 - positive, positive])
+    names, given = ("accuracy", "balanced_accuracy", "f1", "mcc", "roc_auc"), {"labels": 2, "predicted": answers.argmax(axis=1)}
+    assert estimate(true, answers, *names, **given).keys() == {"accuracy", "roc_auc"}
+
+    given["predicted"] = np.where(np.arange(100) == 99, 1, answers.argmax(axis=1))
+    scores = dict.fromkeys(names, 0.5)
+    assert estimate(true, answers, scores=scores, **given).keys() == set(names)
+
+
+def test_where_few_rows_carry_the_variance_the_interval_is_wider() -> None:
+    even, rare = np.tile([0.9, 1.1], 50), np.r_[np.full(98, 0.9), np.full(2, 1.5)]
+    for losses in (even, rare):
+        low, high = estimate(losses, np.zeros(100), "mae")["mae"]
+        factor = log(high / low) / 2 / (stats.sem(losses) / losses.mean())
+        assert factor == pytest.approx(quantile(losses)) and (factor > 2) == (losses is rare)
 
 
 def test_says_nothing_where_the_rows_do_not_tell() -> None:

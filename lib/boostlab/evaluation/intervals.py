@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from boostlab.data.chance import space_evenly
 from boostlab.evaluation.jackknife import CLASSIFICATION, REGRESSION, score_without
 from boostlab.evaluation.losses import read_name
 
 Array = np.ndarray[Any, Any]
 Interval = tuple[float, float]
 ALPHA = 0.05
+OF_TWO_CLASSES = ("balanced_accuracy", "f1", "mcc")
 MOST_ROWS = 10_000  # that are looked at
 FEWEST_UNITS = 10  # rows or groups
 MOST_SHIFT = 10.0  # on the scale without ends: a wider interval says nothing
@@ -49,22 +51,27 @@ def estimate_intervals(
     -------
     dict of str to tuple of float
         The lower and the upper end. A metric has none if fewer than ten rows or groups have a weight, if all rows agree (the
-        error of an accuracy of 1 is not 0), or if it has no such form (the recall at a precision).
+        error of an accuracy of 1 is not 0), if all rows of one of two classes are right, or all are wrong (for metrics that
+        average over the classes), or if it has no such form (the recall at a precision).
 
     Notes
     -----
     The interval is that of Student's t with the standard error of the jackknife, on a scale without ends: the logarithm of a
-    metric with one end, the logit of one with two. Of more than 10,000 rows, as many are looked at, and the error is scaled.
+    metric with one end, the logit of one with two. Where few rows carry the variance, the degrees of freedom are fewer, by the
+    kurtosis of what the rows contribute. Of more than 10,000 rows, as many are looked at, and the error is scaled.
     """
     known = np.arange(len(true)) if weight is None else np.flatnonzero(weight)  # a row without weight tells nothing
-    chosen = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), MOST_ROWS)).round().astype(int))]
+    chosen = known[space_evenly(len(known), MOST_ROWS)]
     scale = 1.0 if groups is not None else (len(chosen) / len(known)) ** 0.5  # fewer rows of a group tell no less of it
     rows = {
         name: None if values is None else values[chosen]
         for name, values in (("weight", weight), ("groups", groups), ("predicted", predicted))
     }
+    untold = OF_TWO_CLASSES if labels == 2 and _is_one_sided(true[chosen], rows["predicted"]) else ()
     found: dict[str, Interval] = {}
     for name, value in scores.items():
+        if name in untold:
+            continue
         measured = _measure(name, true[chosen], answers[chosen], labels, quantiles)
         if measured is None:
             continue
@@ -75,6 +82,14 @@ def estimate_intervals(
         if interval := _enclose(value, left_out, scale, ranges[name]):
             found[name] = interval
     return found
+
+
+def _is_one_sided(true: Array, predicted: Array | None) -> bool:
+    """Tell whether all rows of a class are right, or all are wrong: they do not tell how often this class is right."""
+    if predicted is None:
+        return False
+    right = [(predicted == true)[true == label] for label in (0, 1)]
+    return any(each.all() or not each.any() for each in right)
 
 
 def _measure(
@@ -94,7 +109,10 @@ def _enclose(value: float, left_out: Array, scale: float, within: Interval) -> I
     units = len(left_out)
     if units < FEWEST_UNITS or not np.isfinite(left_out).all() or not left_out.std() or not within[0] < value < within[1]:
         return None
-    error = scale * float(np.sqrt((units - 1) * left_out.var())) * float(stats.t.isf(ALPHA / 2, units - 1))
+    variance = left_out.var()
+    peaks = float(((left_out - left_out.mean()) ** 4).mean()) / variance**2  # 3 of a normal distribution
+    freedom = max(1.0, min(1.0, 2 / max(peaks - 1, 1e-9)) * (units - 1))  # few rows that carry the variance tell it badly
+    error = scale * float(np.sqrt((units - 1) * variance)) * float(stats.t.isf(ALPHA / 2, freedom))
     least, most = within
     both = most - least if np.isfinite(most - least) else 1.0
     below, above = (side if np.isfinite(side) else both for side in (value - least, most - value))

@@ -345,6 +345,15 @@ def test_refuses_a_part_of_one_row(tmp_path: Path) -> None:
         split(write_table(tmp_path, pd.DataFrame({"a": range(20), "y": np.arange(20) / 2})), test_size=0.05)
 
 
+def test_says_which_rows_no_part_has_if_a_part_is_too_small(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"when": range(40), "shop": [1, 2] * 20, "a": range(40), "y": np.arange(40) / 2})
+    words = (
+        r"training part of .* 0 of 8 rows.*Rows that no part has: 32 of groups that continue in a later part\. Change what leaves"
+    )
+    with pytest.raises(DataError, match=words):
+        split(write_table(tmp_path, frame, time="when", group="shop"), by_time=True)
+
+
 def make_homes(rows: int, *, seed: int) -> pd.DataFrame:
     draw = np.random.default_rng(seed)
     frame = pd.DataFrame(

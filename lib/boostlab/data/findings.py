@@ -31,13 +31,17 @@ def check_classes(target: pd.Series) -> None:
         )
 
 
-def check_counts(table: str, counts: Mapping[str, int], *, fewest: int, unit: str = "rows") -> None:
-    """Refuse a part with too few rows or groups."""
+def check_counts(
+    table: str, counts: Mapping[str, int], *, fewest: int, unit: str = "rows", left_out: Mapping[str, int] | None = None
+) -> None:
+    """Refuse a part with too few rows or groups; `left_out` is the number of rows that no part has, by reason."""
+    gone = ", ".join(f"{count:,} {reason}" for reason, count in (left_out or {}).items() if count)
+    why = f"Rows that no part has: {gone}. Change what leaves them out, or" if gone else "Change"
     for name, count in counts.items():
         if count < fewest:
             raise DataError(
                 f"The {name} part of {table!r} would have {count} of {sum(counts.values())} {unit}, and needs at least {fewest}. "
-                "Change test_size or valid_size."
+                f"{why} test_size or valid_size."
             )
 
 

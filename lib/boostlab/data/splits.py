@@ -134,7 +134,7 @@ def make_split(table: Table, partition: Partition, settings: SplitSettings) -> S
     """
     target, weight = table.target, read_weights(table)
     chosen = [np.flatnonzero(partition.part == number) for number in (TRAIN, VALID, TEST)]
-    check_counts(table.name, dict(zip(NAMES, map(len, chosen), strict=True)), fewest=2)
+    check_counts(table.name, dict(zip(NAMES, map(len, chosen), strict=True)), fewest=2, left_out=partition.left_out)
     parts = [Part(table, rows, target.iloc[rows], None if weight is None else weight[rows]) for rows in chosen]
     findings = check_parts([part.target for part in parts], [part.weight for part in parts], table.task)
     train, valid, test = parts

@@ -21,6 +21,7 @@ from boostlab.data.table import load_table
 from boostlab.display.figures import make_axes
 from boostlab.evaluation.metrics import Evaluation, evaluate_test
 from boostlab.evaluation.slice_plots import plot_slices
+from boostlab.evaluation.slice_search import Condition, name_path
 from boostlab.evaluation.slices import Slice, Slices, find_slices
 from boostlab.training.fit import Fit, fit_booster
 
@@ -217,3 +218,9 @@ def test_shows_the_rows_with_the_largest_errors(tmp_path: Path) -> None:
     whole = make_homes()
     assert shown["area"].tolist() == whole["area"].iloc[split.test.rows[worst]].tolist()
     assert shown["true"].tolist() == whole["price"].iloc[split.test.rows[worst]].tolist()
+
+
+def test_the_name_of_a_slice_says_each_limit_once() -> None:
+    path = Condition("x", "≤", "2", True), Condition("kind", "≠", "hut"), Condition("kind", "≠", "flat"), Condition("x", "≤", "1")
+    assert name_path(path) == "x ≤ 1 and kind ≠ hut and ≠ flat"
+    assert name_path((Condition("x", ">", "1"), Condition("x", "≤", "2"))) == "x > 1 and ≤ 2"

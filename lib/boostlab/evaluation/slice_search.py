@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,19 @@ LEAF_SHARE = 0.05  # of the rows that the tree is grown on
 
 Array = np.ndarray[Any, Any]
 Masks = tuple[str, Array]  # the name of a slice, and which rows it has
-Path = tuple[str, ...]  # conditions
+LIMITS = ("≤", ">")
+
+
+class Condition(NamedTuple):
+    """A condition on a column: one side of a split of a tree."""
+
+    column: str
+    sign: str  #: ``≤`` or ``>`` a limit, ``=`` or ``≠`` a category
+    value: str
+    or_missing: bool = False  #: whether rows without a value meet it, too
+
+
+Path = tuple[Condition, ...]
 
 
 def slice_by_column(frame: pd.DataFrame, contract: Contract) -> Iterator[Masks]:
@@ -76,7 +88,7 @@ def slice_by_tree(
     tree.fit(inputs, losses, sample_weight=weight)
     leaves = tree.apply(_spread(frame, contract)[1])
     paths = dict(_walk(tree.tree_, names))
-    yield from ((" and ".join(path), leaves == leaf) for leaf, path in paths.items() if len(path) > 1)
+    yield from ((name_path(path), leaves == leaf) for leaf, path in paths.items() if len(path) > 1)
 
 
 def _spread(frame: pd.DataFrame, contract: Contract) -> tuple[list[tuple[Feature, str]], Array]:
@@ -104,8 +116,30 @@ def _walk(tree: Any, names: list[tuple[Feature, str]], node: int = 0, path: Path
     to_left = bool(tree.missing_go_to_left[node])
     for side, child in enumerate((tree.children_left[node], tree.children_right[node])):
         if label:
-            condition = f"{feature.name} {'=' if side else '≠'} {label}"
+            condition = Condition(feature.name, "=" if side else "≠", label)
         else:
-            missing = " or missing" if to_left != bool(side) and feature.optional else ""
-            condition = f"{feature.name} {'>' if side else '≤'} {format_value(limit, feature)}{missing}"
+            missing = to_left != bool(side) and feature.optional
+            condition = Condition(feature.name, ">" if side else "≤", format_value(limit, feature), missing)
         yield from _walk(tree, names, int(child), (*path, condition))
+
+
+def name_path(path: Path) -> str:
+    """Return a path in words, without conditions that a later one of the same column includes.
+
+    Examples
+    --------
+    >>> name_path((Condition("x", "≤", "2"), Condition("x", "≤", "1")))
+    'x ≤ 1'
+    >>> name_path((Condition("x", "≤", "2", True), Condition("x", ">", "1", True), Condition("kind", "=", "hut")))
+    'x ≤ 2 and > 1 (or missing) and kind = hut'
+    """
+    columns: dict[str, dict[str, Condition]] = {}
+    for one in path:
+        key = one.sign if one.sign in LIMITS else f"{one.sign} {one.value}"  # a tree's later limit is the closer one
+        columns.setdefault(one.column, {})[key] = one
+    return " and ".join(_name_column(column, list(kept.values()), path) for column, kept in columns.items())
+
+
+def _name_column(column: str, kept: list[Condition], path: Path) -> str:
+    is_missing = all(one.or_missing for one in path if one.column == column)
+    return f"{column} {' and '.join(f'{one.sign} {one.value}' for one in kept)}{' (or missing)' if is_missing else ''}"

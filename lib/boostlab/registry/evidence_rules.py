@@ -62,10 +62,10 @@ def _check_probabilities(review: Review, error: float) -> Verdict:
     evidence = f"The expected calibration error on {len(rows):,} {which} is {numbers}, allowed at most {error:g}."
     if found.high <= error:
         return "pass", evidence
-    used = review.evidence.params.get("calibrate", "none")
-    advice = {"none": "sigmoid, or isotonic", "sigmoid": "isotonic", "isotonic": "sigmoid"}.get(used, "sigmoid")
-    advice = "More test rows make the interval narrower" if found.value <= error else f"Train with -p calibrate {advice}"
-    return "fail", f"{evidence} {advice}."
+    if found.value <= error:
+        return "fail", f"{evidence} More test rows make the interval narrower."
+    other = "isotonic" if review.evidence.params.get("calibrate") == "sigmoid" else "sigmoid"
+    return "fail", f"{evidence} Train again: papermill notebooks/train.ipynb out.ipynb -p calibrate {other}"
 
 
 def _is_refitted(review: Review) -> bool:
@@ -106,7 +106,7 @@ def latency_budget(review: Review, *, p99_ms: Annotated[float, Field(gt=0)] = 50
     runs, _ = search.fetch(1, order="attributes.start_time DESC")
     if not runs:
         name = shlex.quote(review.model)
-        command = f"papermill notebooks/deploy.ipynb out.ipynb -p model {name} -p version {number} -p output process"
+        command = f"papermill notebooks/deploy.ipynb out.ipynb -p output process -p model {name} -p version {number}"
         return "fail", f"No deployment has measured the latency of version {number}. Measure it: {command}"
     value, who = runs[0].data.metrics[metric], f"{clients} client{'s' if clients > 1 else ''}"
     evidence = f"p99 for {who} is {format_number(value)} ms (run {runs[0].info.run_name}), allowed at most {p99_ms:g} ms."

@@ -156,7 +156,7 @@ class Deployment:
 def tabulate_checks(report: VerificationReport | None) -> pd.DataFrame:
     """Return the checks as a table."""
     checks = report.checks if report else []
-    rows = [(check.name, "passed" if check.passed else "FAILED", check.found) for check in checks]
+    rows = [(check.name, "skipped" if check.skipped else "passed" if check.passed else "FAILED", check.found) for check in checks]
     return pd.DataFrame(rows, columns=["check", "", "found"]).set_index("check")
 
 

@@ -17,7 +17,7 @@ from tests.support.stores import NewStore, read_artifact
 from tests.support.waiting import TIMEOUT_S
 
 from boostlab.card.model_card import make_card
-from boostlab.card.sections import SECTIONS, list_limits, tabulate_folds, tabulate_slices, tabulate_test
+from boostlab.card.sections import SECTIONS, describe_data, list_limits, tabulate_folds, tabulate_slices, tabulate_test
 from boostlab.models.registration import MOST_DESCRIBED, register_run
 from boostlab.registry.gate import load_gate
 from boostlab.registry.transition import request_transition
@@ -215,3 +215,11 @@ def test_slices_with_a_larger_error_are_listed(worse: int, words: str) -> None:
     section = tabulate_slices(Evidence("r", "run", {}, {}, {}, {}, lambda path: content if "slices" in path else None))
 
     assert words in section.text[0] and (len(section.table.rows) if section.table else 0) == worse
+
+
+def test_counts_all_columns_that_are_left_out_though_a_tag_holds_only_some() -> None:
+    profiles = [{"name": f"c{number}", "left_out": "one value", "feature": None} for number in range(500)]
+    content = json.dumps(profiles).encode()
+    section = describe_data(Evidence("r", "run", {}, {}, {}, {}, lambda path: content if path == "columns.json" else None))
+
+    assert section.text[0] == "Left out: c0: one value" and section.text[-1] == "470 more columns are left out."

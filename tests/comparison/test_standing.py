@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from mlflow.exceptions import MlflowException
 from tests.support.comparison import record_run
 from tests.support.figures import make_evaluation
 
@@ -137,3 +140,19 @@ def test_says_that_a_version_that_knows_all_rows_did_not_give_the_answers(tmp_pa
         text = describe_rivals(found | {"champion": champion}, evaluation)[-1]
         words = "The answers of the version in production are from its training: it keeps another, final model."
         assert (words in text) is not is_of_model
+
+
+def test_a_registry_that_fails_is_not_one_without_a_champion(client: Any, tmp_path: Path) -> None:
+    own = record_run(client, "own", split="s", status="RUNNING", metrics={"best_valid_rmse": 2.0})
+    given: dict[str, Any] = {"tag": "boostlab.split", "prefix": "best_valid_", "is_higher": False, "file": "rows.parquet"}
+    assert "champion" not in find_rivals(client, own, tmp_path, **given, model="nobody")
+
+    client.create_registered_model("somebody")
+    address = client.tracking_uri.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(address)) as database:
+        database.execute("ALTER TABLE registered_model_aliases RENAME TO hidden")
+        try:
+            with pytest.raises(MlflowException):
+                find_rivals(client, own, tmp_path, **given, model="somebody")
+        finally:
+            database.execute("ALTER TABLE hidden RENAME TO registered_model_aliases")

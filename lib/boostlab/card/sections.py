@@ -54,8 +54,8 @@ def describe_data(evidence: Evidence) -> Section:
         ),
         "row weights": params.get("sample_weight", ""),
     }
-    left_out = json.loads(evidence.tags.get("boostlab.columns_left_out", "{}"))
-    reasons = [f"Left out: {name}: {reason}" for name, reason in list(left_out.items())[:MOST_LISTED]]
+    left_out = [each for each in evidence.read_json("columns.json") or [] if each["left_out"]]  # a tag holds only some of many
+    reasons = [f"Left out: {each['name']}: {each['left_out']}" for each in left_out[:MOST_LISTED]]
     more = [f"{len(left_out) - MOST_LISTED} more columns are left out."] if len(left_out) > MOST_LISTED else []
     lacks = "" if data else "the data set. Call run.log_dataset(table.describe()) in the notebook."
     return Section("Data", (*reasons, *more), _list_facts(facts), lacks=lacks)
@@ -91,7 +91,7 @@ def tabulate_test(evidence: Evidence) -> Section:
     ]
     lacks = "" if names else "metrics of the test rows. Call run.log_metrics(evaluation.metrics()) in the notebook."
     if names and not any(f"test_{name}_low" in metrics for name in names):
-        lacks = "intervals of the metrics: fewer than ten test rows, or groups of them, tell none. Keep more: -p test_size 0.3"
+        lacks = "intervals of the metrics: the test rows are too few, or all agree. Keep more: -p test_size 0.3"
     table = Table("Test rows", ["metric", "model", "95 % interval", "constant predictor"], rows)
     return Section(
         "Test rows", (), table if rows else None, figures=("plots/test.png", "plots/errors_over_time.png"), lacks=lacks

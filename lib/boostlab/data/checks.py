@@ -113,7 +113,6 @@ def find_gaps(train: Part, columns: Columns) -> list[str]:
 def _take_independent(train: Part) -> Array:
     """Return the positions in the part of at most 20,000 rows with a weight, one of each group."""
     chosen = space_rows(train, MOST_ROWS)
-    chosen = chosen if train.weight is None else chosen[train.weight[chosen] > 0]
     if not train.table.roles.group:
         return chosen
     return chosen[np.unique(find_units(train.table, train.rows[chosen]), return_index=True)[1]]

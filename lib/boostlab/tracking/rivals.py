@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # how stores answer that a model, an alias or a run is not there
 MOST_RIVALS = 20  # runs: each costs a few milliseconds, and each training asks for them
 
 
@@ -69,7 +70,12 @@ def _describe(client: MlflowClient, run: Run, file: str, folder: Path) -> dict[s
 
 def _find_champion(client: MlflowClient, model: str) -> tuple[int, Run] | None:
     """Return the number and the run of the version in production; None if there is none, or its run was deleted."""
-    with contextlib.suppress(Exception):  # a registry answers differently that a model, an alias or a run does not exist
+    from mlflow.exceptions import MlflowException
+
+    try:
         version = client.get_model_version_by_alias(model, "production")
         return int(version.version), client.get_run(version.run_id)
-    return None
+    except MlflowException as error:
+        if error.error_code not in ABSENT:
+            raise
+        return None

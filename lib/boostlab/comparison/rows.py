@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from boostlab.comparison.paired import Pair
+from boostlab.comparison.search import read_folding
 from boostlab.errors import ColumnsError, LabError
 from boostlab.evaluation.holdout import Holdout, count_wrong_answers, fetch_holdout, fetch_out_of_fold
 from boostlab.evaluation.training_rows import TrainingRows, fetch_training_rows
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from boostlab.models.predictor import Predictor
-
-FOLDING = ("folds", "split", "time", "time_gap", "group", "duplicates")
 
 Array = np.ndarray[Any, Any]
 Role = Literal["champion", "challenger"]
@@ -47,7 +46,7 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
         neither model can read the rows of the other.
     """
     own, other = fetch_out_of_fold(client, challenger), fetch_out_of_fold(client, champion)
-    if own and other and have_same_rows(other, own) and _read_folding(client, champion) == _read_folding(client, challenger):
+    if own and other and have_same_rows(other, own) and _cut_alike(client, champion, challenger):
         check_same_target(other, own)
         return replace(pair_rows(other, own, part="the cross-validation"), has_valid_rows=True)
     new = fetch_holdout(client, challenger)
@@ -71,10 +70,9 @@ def pair_runs(client: MlflowClient, *, champion: str, challenger: str) -> Pair:
     return pair_predictor(model, old, seen=seen, role="challenger")
 
 
-def _read_folding(client: MlflowClient, run_id: str) -> list[str | None]:
-    """Return the parameters of a run that decide how much the model of a fold knows."""
-    params = client.get_run(run_id).data.params
-    return [params.get(name) for name in FOLDING]
+def _cut_alike(client: MlflowClient, champion: str, challenger: str) -> bool:
+    """Tell whether the models of both runs' folds know equally much."""
+    return read_folding(client.get_run(champion)) == read_folding(client.get_run(challenger))
 
 
 def _check_recorded(client: MlflowClient, run_id: str, rows: Holdout, *, role: Role) -> None:

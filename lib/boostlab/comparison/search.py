@@ -36,7 +36,7 @@ SPLIT_PARAMS = (
     "group",
     "time",
 )  # they split the rows of earlier versions
-FOLD_PARAMS = ("folds", "repeats")
+FOLDING = ("folds", "split", "time", "time_gap", "group", "duplicates")
 SEARCH_HELP = "It takes MLflow's search syntax, such as: metrics.test_r2 > 0.4 AND params.max_depth = '4'"
 
 
@@ -182,10 +182,15 @@ def read_rows(run: Run, metric: str = "") -> Rows:
     If the metric is that of a cross-validation, runs whose folds were drawn in another way are on other rows: their models know
     more rows, or fewer.
     """
-    rows, folding = _read_rows(run), [run.data.params.get(name, "") for name in FOLD_PARAMS]
+    rows, folding = _read_rows(run), read_folding(run)
     if not metric.startswith("cv_") or not rows.digest:
         return rows
-    return Rows(f"{rows.digest} {'x'.join(folding)}", f"{rows.dataset}, {folding[0]} folds")
+    return Rows(f"{rows.digest} {folding}", f"{rows.dataset}, {folding[0]} folds")
+
+
+def read_folding(run: Run) -> tuple[str, ...]:
+    """Return the parameters of a run that decide how much the model of a fold knows, the number of folds first."""
+    return tuple(run.data.params.get(name, "") for name in FOLDING)
 
 
 def _read_rows(run: Run) -> Rows:

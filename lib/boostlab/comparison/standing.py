@@ -50,17 +50,18 @@ def describe_rivals(found: dict[str, Any], evaluation: Evaluation, ui: MlflowUI 
     name, say = (partial(_link, ui=ui), escape) if ui else (_name, str)
     if not found:
         return ["The store could not tell how the run stands among others."]
-    texts = [_describe_rank(found, evaluation, name, say)]
+    choice = Choice(found["metric"], found["better"] + 1, MOST_COUNTED if found["others"] == MOST_RIVALS else found["others"] + 1)
+    texts = [_describe_rank(found, evaluation, choice, name, say)]
     if champion := found.get("champion"):
         version = f"Version {champion['version']}, {name(champion)}, is in production."
         if not champion["is_on_rows"]:
             texts.append(f"{version} Other rows have judged it: the gate compares both on rows that neither has learned from.")
         else:
-            texts.append(f"{version} {_compare(champion, evaluation, Choice(''), 'the version in production', say)}")
+            texts.append(f"{version} {_compare(champion, evaluation, choice, 'the version in production', say)}")
     return texts
 
 
-def _describe_rank(found: dict[str, Any], evaluation: Evaluation, name: Name, say: Say) -> str:
+def _describe_rank(found: dict[str, Any], evaluation: Evaluation, choice: Choice, name: Name, say: Say) -> str:
     if not found["others"]:
         return "It is the first finished run on this split: there is nothing yet to compare it with."
     best, metric = found["best"], f"valid {say(strip_part(found['metric']))}"
@@ -68,7 +69,6 @@ def _describe_rank(found: dict[str, Any], evaluation: Evaluation, name: Name, sa
     if found["better"] == MOST_RIVALS:  # the rank is not known, and so not how wide the interval must be
         return f"It is not among the best {MOST_RIVALS} runs on this split by {metric}: {value}. The best {other}"
     rank, count, is_cut = found["better"] + 1, found["others"] + 1, found["others"] == MOST_RIVALS
-    choice = Choice(found["metric"], rank, MOST_COUNTED if is_cut else count)
     standing = f"Number {rank} of {'at least ' if is_cut else ''}{count} runs on this split by {metric}: {value}."
     return f"{standing} The {'best' if rank > 1 else 'next'} {other} {_compare(best, evaluation, choice, 'that run', say)}"
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +73,32 @@ def test_refuses_a_changed_state_and_names_the_change(staged: ModelView, expecte
     check_state(staged, "1:test test:1 production:0")
     with pytest.raises(OutdatedError, match=message):
         check_state(staged, expected)
+
+
+def test_a_reader_of_plain_files_sees_them_whole_while_another_process_writes_them(name: str, tmp_path: Path) -> None:
+    client = open_store(find_store(str(tmp_path / "mlruns"), project=tmp_path)).client
+    copy_version(client, name)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, client.tracking_uri, name])
+    try:
+        deadline = time.monotonic() + 120
+        while not view_model(client, name).version_by_stage and time.monotonic() < deadline:
+            pass  # until the writer has begun
+        for _ in range(300):
+            assert view_model(client, name).version_by_stage in ({}, {"test": 1})
+            assert [model.name for model in list_models(client)] == [name]
+        assert writer.poll() is None
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+WRITER = """
+import os, sys
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+from mlflow import MlflowClient
+client = MlflowClient(sys.argv[1], sys.argv[1])
+while True:
+    client.set_registered_model_alias(sys.argv[2], "test", "1")
+    client.set_registered_model_alias(sys.argv[2], "test", "1")
+    client.delete_registered_model_alias(sys.argv[2], "test")
+"""

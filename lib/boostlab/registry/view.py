@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from boostlab.errors import LabError, OutdatedError, suggest
-from boostlab.registry.history import ALIASES, NONE, Stage, StageHistory, Transition, read_transitions, replay
+from boostlab.registry.history import ALIASES, NONE, PREFIX, Stage, StageHistory, Transition, read_transitions, replay
 from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.store import Store, as_store_error
 
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
+T = TypeVar("T")
+
 IMAGE_TAG = "boostlab.image"  # tag of a version: name and digest of its released image
 PAGE = 100
+WAITS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1)  # between two readings of files that another process is writing
 MAX_NAMES = 20  # that a message lists
 UNITS_S = {"day": 86400, "hour": 3600, "minute": 60, "second": 1}
 
@@ -105,16 +108,23 @@ def view_model(client: MlflowClient, name: str) -> ModelView:
     """
     from mlflow.exceptions import MlflowException
 
-    with reaching(client):
+    def read() -> tuple[list[ModelVersion], RegisteredModel]:
         # A transition sets aliases before tags. So aliases that are read after the tags are not older than these.
-        found = search_versions(client, name)
+        return search_versions(client, name), client.get_registered_model(name)
+
+    def is_whole(result: tuple[list[ModelVersion], RegisteredModel]) -> bool:
+        found, model = result
+        values = [value for item in found for key, value in item.tags.items() if key.startswith(PREFIX)]
+        return all([*values, *model.aliases.values()])
+
+    with reaching(client):
         try:
-            model = client.get_registered_model(name)
+            found, model = _read_whole(client, read, is_whole)
         except MlflowException as error:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
             raise _unknown_model(client, name) from None
-    aliases = model.aliases
+    aliases = {alias: version for alias, version in model.aliases.items() if version}
     recorded = replay(each for item in found for each in read_transitions(int(item.version), item.tags))
     numbers = {int(item.version) for item in found}
     staged: dict[Stage, int] = {stage: int(aliases[stage]) for stage in ALIASES if int(aliases.get(stage, 0)) in numbers}
@@ -177,7 +187,8 @@ def list_models(client: MlflowClient) -> list[RegisteredModel]:
 
     with reaching(client):
         search = client.search_registered_models
-        models = get_results_from_paginated_fn(lambda most, token: search(max_results=most, page_token=token), PAGE)
+        read = partial(get_results_from_paginated_fn, lambda most, token: search(max_results=most, page_token=token), PAGE)
+        models = _read_whole(client, read, lambda models: all(all(model.aliases.values()) for model in models))
     return sorted(models, key=lambda model: str(model.name))
 
 
@@ -188,6 +199,20 @@ def reaching(client: MlflowClient) -> Iterator[None]:
     check_reachable(store)
     with as_store_error(store):
         yield
+
+
+def _read_whole(client: MlflowClient, read: Callable[[], T], is_whole: Callable[[T], bool]) -> T:
+    """Return what `read` returns; from plain files, read again while another process writes them.
+
+    MLflow writes the files in place, without a lock: a reader may find one empty, or gone after it was listed.
+    """
+    for wait_s in WAITS_S if Store(client.tracking_uri).scheme == "file" else ():
+        with suppress(OSError, TypeError, ValueError):  # a file is gone; MLflow finds no content in it
+            result = read()
+            if is_whole(result):
+                return result
+        time.sleep(wait_s)
+    return read()
 
 
 def read_run(client: MlflowClient, run_id: str) -> Run | None:

@@ -1,0 +1,35 @@
+"""A trial: one execution of a notebook with one point of the search space, as the search, the tables and the figures see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+TrialState = Literal["running", "complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a study. Its MLflow run is a child of the sweep's run, and holds its executed notebook."""
+
+    number: int  #: from 0, each once in a study
+    point: Mapping[str, Any]  #: the searched parameters; one that depends on another is there only if its condition holds
+    state: TrialState = "running"
+    values: tuple[float, ...] = ()  #: of each metric of the study; empty unless the trial is complete
+    reports: Mapping[int, float] = field(default_factory=dict)  #: of the first metric during the trial, by step: rounds, or folds
+    interval: tuple[float, float] | None = None  #: of the first metric at 95 %, if the run recorded one
+    start_ms: int = 0  #: since the epoch
+    end_ms: int = 0
+    worker: str = ""  #: the host, and the place of the worker on it
+    run_id: str = ""  #: empty until the trial's run is made
+    run_name: str = ""
+    reason: str = ""  #: why it was pruned or failed; also where its point comes from, such as `champion`
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric that a study minimises or maximises."""
+
+    metric: str  #: its name in the runs, such as `best_valid_rmse`
+    direction: Literal["minimize", "maximize"]

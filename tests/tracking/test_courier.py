@@ -12,11 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.support.stores import NewStore, only_run
+from tests.support.stores import NewStore, all_runs, only_run
 from tests.support.waiting import wait_until
 
 from boostlab.errors import StoreError
-from boostlab.tracking.courier import Courier
+from boostlab.tracking.courier import Courier, Shipment
 from boostlab.tracking.delivery import add_end
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store, find_store, open_store
@@ -31,11 +31,10 @@ def own(new_store: NewStore, tmp_path: Path) -> OpenStore:
     return open_store(find_store(new_store(tmp_path / "own"), project=tmp_path))
 
 
-def carry(journal: Journal, store: Store) -> Courier:
-    courier = Courier(store)
-    courier.carry(journal, secrets=frozenset())
-    courier.wait_for_run()
-    return courier
+def carry(journal: Journal, store: Store) -> Shipment:
+    shipment = Courier(store).carry(journal, secrets=frozenset())
+    shipment.wait_for_run()
+    return shipment
 
 
 def find_couriers() -> list[psutil.Process]:
@@ -63,12 +62,12 @@ def test_ends_the_run_of_an_owner_that_is_gone(own: OpenStore, begin: Begin) -> 
 def test_ends_the_run_of_an_owner_whose_child_lives_on(own: OpenStore, begin: Begin) -> None:
     """As the worker of a `multiprocessing.Pool` in a notebook, which inherits every pipe."""
     journal = begin(own)
-    courier = carry(journal, own)
+    shipment = carry(journal, own)
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=[600])
     child.start()
     try:
         add_end(journal, "FINISHED", {})
-        courier.wait_for_end()
+        shipment.wait_for_end()
         assert only_run(own.client).info.status == "FINISHED" and child.is_alive()
     finally:
         child.kill()
@@ -78,7 +77,7 @@ def test_ends_the_run_of_an_owner_whose_child_lives_on(own: OpenStore, begin: Be
 @pytest.mark.parametrize("times", [1, 2])
 def test_goes_on_where_a_killed_courier_has_stopped(own: OpenStore, begin: Begin, times: int) -> None:
     journal = begin(own)
-    courier = carry(journal, own)
+    shipment = carry(journal, own)
     for number in range(times):
         (process,) = find_couriers()
         process.send_signal(signal.SIGSTOP)
@@ -86,7 +85,7 @@ def test_goes_on_where_a_killed_courier_has_stopped(own: OpenStore, begin: Begin
         process.kill()
         wait_until(lambda: journal.cursor.sent == journal.size)
     add_end(journal, "FINISHED", {})
-    courier.wait_for_end()
+    shipment.wait_for_end()
     run = only_run(own.client)
     assert run.info.status == "FINISHED"
     assert [point.value for point in own.client.get_metric_history(run.info.run_id, "loss")] == [*map(float, range(times))]
@@ -94,25 +93,25 @@ def test_goes_on_where_a_killed_courier_has_stopped(own: OpenStore, begin: Begin
 
 def test_waits_for_a_store_that_is_lost_for_a_while(own: OpenStore, begin: Begin, tmp_path: Path) -> None:
     journal = begin(own)
-    courier = carry(journal, own)
+    shipment = carry(journal, own)
     own.path.rename(tmp_path / "away")
     entry = journal.add("tags", {"kept": "yes"})
     assert journal.wait(entry) is None  # it says soon that nobody should wait
     (tmp_path / "away").rename(own.path)
     wait_until(lambda: journal.cursor.sent == entry.end and not journal.is_lost)
     add_end(journal, "FINISHED", {})
-    courier.wait_for_end()
+    shipment.wait_for_end()
     run = only_run(own.client)
     assert (run.info.status, run.data.tags["kept"]) == ("FINISHED", "yes")
 
 
 def test_reports_a_store_that_stays_lost_and_makes_no_new_one(own: OpenStore, begin: Begin) -> None:
     journal = begin(own)
-    courier = carry(journal, own)
+    shipment = carry(journal, own)
     own.path.unlink()
     add_end(journal, "FINISHED", {})
     with pytest.raises(StoreError, match="does not exist any more"):
-        courier.wait_for_end()
+        shipment.wait_for_end()
     journal.release()
     wait_until(lambda: not find_couriers())
     assert journal.acquire_delivery() and not own.path.exists()
@@ -120,11 +119,11 @@ def test_reports_a_store_that_stays_lost_and_makes_no_new_one(own: OpenStore, be
 
 def test_reports_a_run_that_was_deleted_meanwhile(own: OpenStore, begin: Begin) -> None:
     journal = begin(own)
-    courier = carry(journal, own)
+    shipment = carry(journal, own)
     own.client.delete_run(only_run(own.client).info.run_id)
     add_end(journal, "FINISHED", {})
     with pytest.raises(StoreError, match=r"was deleted in .* mlflow runs restore --run-id"):
-        courier.wait_for_end()
+        shipment.wait_for_end()
     assert journal.path.exists()
 
 
@@ -140,3 +139,62 @@ def test_goes_if_there_is_nothing_to_carry(own: OpenStore) -> None:
     courier = Courier(own)
     courier.dismiss()
     assert not find_couriers()
+
+
+def test_carries_the_runs_of_one_owner_side_by_side(own: OpenStore, begin: Begin) -> None:
+    courier = Courier(own, is_only=False)
+    journals = [begin(own) for _ in range(8)]
+    shipments = [courier.carry(journal, secrets=frozenset()) for journal in journals]
+    names = {shipment.wait_for_run().run_id for shipment in shipments}
+    assert len(names) == 8 and len(find_couriers()) == 1
+    for number, journal in enumerate(journals):
+        journal.add("metrics", {"points": [["loss", float(number), number, 0]], "final": True})
+        add_end(journal, "FINISHED", {})
+    for shipment in shipments:
+        shipment.wait_for_end()
+    found = [own.client.get_run(shipment.facts.run_id) for shipment in shipments if shipment.facts]
+    assert [(run.info.status, run.data.metrics["loss"]) for run in found] == [("FINISHED", float(number)) for number in range(8)]
+    late = begin(own)
+    shipment = courier.carry(late, secrets=frozenset())
+    add_end(late, "FINISHED", {})
+    shipment.wait_for_end()
+    courier.dismiss()
+
+
+@pytest.mark.parametrize("is_idle", [True, False])
+def test_a_killed_courier_goes_on_with_all_of_its_runs(
+    own: OpenStore, begin: Begin, *, is_idle: bool
+) -> None:
+    courier = Courier(own, is_only=False)
+    journals = [] if is_idle else [begin(own) for _ in range(3)]
+    shipments = [courier.carry(journal, secrets=frozenset()) for journal in journals]
+    for shipment in shipments:
+        shipment.wait_for_run()
+    if is_idle:
+        first = begin(own)
+        carried = courier.carry(first, secrets=frozenset())
+        add_end(first, "FINISHED", {})
+        carried.wait_for_end()
+    (process,) = find_couriers()
+    process.kill()
+    wait_until(lambda: not is_idle or not find_couriers())
+    journals.append(begin(own))
+    shipments.append(courier.carry(journals[-1], secrets=frozenset()))
+    for journal in journals:
+        add_end(journal, "FINISHED", {})
+    for shipment in shipments:
+        shipment.wait_for_end()
+    courier.dismiss()
+    wait_until(lambda: not find_couriers())
+    assert {run.info.status for run in all_runs(own.client)} == {"FINISHED"}
+
+
+def test_ends_each_run_of_an_owner_that_is_gone(own: OpenStore, begin: Begin) -> None:
+    courier = Courier(own, is_only=False)
+    journals = [begin(own) for _ in range(3)]
+    for journal in journals:
+        courier.carry(journal, secrets=frozenset()).wait_for_run()
+        journal.release()  # as the operating system does for a process that was killed
+    courier.dismiss()
+    wait_until(lambda: not any(journal.path.exists() for journal in journals))
+    assert [run.info.status for run in all_runs(own.client)] == ["KILLED"] * 3

@@ -1,6 +1,6 @@
-"""The courier of a run: one process that alone talks to the store for the run, seen from the run's owner.
+"""The courier of an owner's runs: one process that alone talks to the store for them, seen from the owner.
 
-The courier opens the store while the owner prepares the run. It makes the run, sends the entries of the journal, and ends the
+The courier opens the store while the owner prepares its run. It makes the run, sends the entries of the journal, and ends the
 run: when the owner has written the end, or when the owner's lock on the journal is free because the owner was killed. The
 process is that of :mod:`boostlab.tracking.courier_process`. If the process dies, the owner starts another one.
 """
@@ -26,25 +26,23 @@ WAKE_S = 1.0  # a thread that waits without end cannot be interrupted on every p
 
 
 class Courier:
-    """A courier process and what it has reported; it starts at once.
+    """A courier process and the shipments that it carries; it starts at once.
 
-    Attributes
+    Parameters
     ----------
-    facts : RunFacts or None
-        Facts of the run once the store has it.
+    is_only : bool
+        Whether it carries one journal and then ends. Otherwise it carries one after the other, until it is dismissed.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, is_only: bool = True) -> None:
         self.store = store
-        self.facts: RunFacts | None = None
-        self._journal: Journal | None = None
-        self._order = ""
-        self._changed = threading.Condition()
-        self._failure: StoreError | None = None
-        self._is_delivered = False
+        self._is_only = is_only
+        self._shipments: dict[str, Shipment] = {}  # those that are not delivered, by journal
+        self._has_listener = self._has_ended = self._has_made_runs = self._is_dismissed = False
+        self._lock = threading.Lock()
         self._process = self._start()
 
-    def carry(self, journal: Journal, *, secrets: frozenset[str]) -> None:
+    def carry(self, journal: Journal, *, secrets: frozenset[str]) -> Shipment:
         """Make the run of a journal in the store, and from now on send the journal's entries.
 
         Parameters
@@ -52,10 +50,123 @@ class Courier:
         secrets : frozenset of str
             Texts to mask in the notebook of an owner that was killed.
         """
+        order = json.dumps({"journal": str(journal.path), "secrets": sorted(secrets)})
+        shipment = Shipment(journal, order)
+        with self._lock:
+            self._shipments[str(journal.path)] = shipment
+            if self._has_ended:  # it has died while it had nothing to carry
+                self._process, self._has_ended, self._has_listener = self._start(), False, False
+            self._give_order(shipment)
+            if not self._has_listener:
+                self._has_listener = True
+                threading.Thread(target=self._listen, name="boostlab-courier", daemon=True).start()
+        return shipment
+
+    def dismiss(self) -> None:
+        """Give the courier no more journals: it ends once it has delivered those that it has."""
+        with self._lock:
+            self._is_dismissed = True
+            if not self._has_listener:
+                with self._process:
+                    self._process.kill()
+            elif not self._is_only:
+                self._close_orders()
+
+    def _start(self) -> subprocess.Popen[str]:
+        """Start a courier process, and name the store to it: through a pipe, because the address may hold a password."""
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "boostlab.tracking.courier_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment.outside(),
+            start_new_session=True,  # a signal to the owner's process group must not reach it
+            text=True,
+        )
+        assert process.stdin is not None
+        is_new = not self._has_made_runs  # a local store that is gone must not be made again for a run that it had
+        order = {"store": self.store.uri, "artifact_root": str(self.store.artifact_root or "")}
+        with contextlib.suppress(BrokenPipeError):  # it has died: the listener notices
+            process.stdin.write(json.dumps(order | {"is_new": is_new, "is_only": self._is_only}) + "\n")
+            process.stdin.flush()
+        return process
+
+    def _give_order(self, shipment: Shipment) -> None:
+        stdin = self._process.stdin
+        assert stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            stdin.write(shipment.order + "\n")
+            stdin.flush()
+        if self._is_only:
+            self._close_orders()
+
+    def _close_orders(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+
+    def _listen(self) -> None:
+        """Take the reports of the process; if it dies before its last report, start another one."""
+        while True:
+            with self._process as process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    self._take(json.loads(line))
+            with self._lock:
+                code = self._process.returncode
+                left = [shipment for shipment in self._shipments.values() if self._may_restart(shipment, code)]
+                if not left:
+                    self._has_ended = True
+                    return
+                self._process = self._start()
+                for shipment in left:
+                    self._give_order(shipment)
+                if self._is_dismissed and not self._is_only:
+                    self._close_orders()
+
+    def _take(self, report: dict[str, Any]) -> None:
+        with self._lock:
+            shipment = self._shipments.get(report["journal"])
+            if shipment is None:
+                return
+            self._has_made_runs |= report["event"] == "made"
+            shipment.take(report)
+            if report["event"] == "died" and self._may_restart(shipment, None):
+                self._give_order(shipment)
+            if shipment.is_over:
+                del self._shipments[report["journal"]]
+
+    def _may_restart(self, shipment: Shipment, code: int | None) -> bool:
+        """Tell whether to give a shipment to the courier again, after the courier of it has died."""
+        if shipment.note_death() <= RESTARTS:
+            return True
+        message = f"The courier of the run died (exit status {code})." if code else "The courier of the run died."
+        shipment.take({"event": "failed", "message": message, "kind": "lost"})
+        return False
+
+
+class Shipment:
+    """One run on its way to the store: what the courier has reported of it.
+
+    Attributes
+    ----------
+    facts : RunFacts or None
+        Facts of the run once the store has it.
+    """
+
+    def __init__(self, journal: Journal, order: str) -> None:
+        self.order = order
+        self.facts: RunFacts | None = None
         self._journal = journal
-        self._order = json.dumps({"journal": str(journal.path), "secrets": sorted(secrets)})
-        self._give_order()
-        threading.Thread(target=self._listen, name="boostlab-courier", daemon=True).start()
+        self._changed = threading.Condition()
+        self._failure: StoreError | None = None
+        self._is_delivered = False
+        self._deaths, self._sent = 0, 0  # of couriers in a row, and what was sent before the last one
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was delivered, or was given up."""
+        return self._is_delivered or self._failure is not None
 
     def wait_for_run(self) -> RunFacts:
         """Wait until the store has the run, and return its facts.
@@ -82,65 +193,19 @@ class Courier:
             If the store is lost or refuses a part of the run; the journal keeps it.
         """
         with self._changed:
-            while not self._is_delivered and self._failure is None:
+            while not self.is_over:
                 self._changed.wait(WAKE_S)
-            if not self._is_delivered:
-                assert self._failure is not None
+            if self._failure is not None:
                 raise self._failure
 
-    def dismiss(self) -> None:
-        """Let a courier without a journal go."""
-        if self._journal is None:
-            with self._process:
-                self._process.kill()
+    def note_death(self) -> int:
+        """Return how many couriers have died in a row without an entry sent in between."""
+        sent = self._journal.cursor.sent
+        self._deaths, self._sent = (1, sent) if sent > self._sent else (self._deaths + 1, self._sent)
+        return self._deaths
 
-    def _start(self) -> subprocess.Popen[str]:
-        """Start a courier process, and name the store to it: through a pipe, because the address may hold a password."""
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "boostlab.tracking.courier_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment.outside(),
-            start_new_session=True,  # a signal to the owner's process group must not reach it
-            text=True,
-        )
-        assert process.stdin is not None
-        is_new = self.facts is None  # a local store that is gone must not be made again for a run that it had
-        order = {"store": self.store.uri, "artifact_root": str(self.store.artifact_root or ""), "is_new": is_new}
-        with contextlib.suppress(BrokenPipeError):  # it has died: the listener notices
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.flush()
-        return process
-
-    def _give_order(self) -> None:
-        stdin = self._process.stdin
-        assert stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            stdin.write(self._order + "\n")
-            stdin.close()
-
-    def _listen(self) -> None:
-        """Take the reports of the process; if it dies before its last report, start another one."""
-        assert self._journal is not None
-        restarts, sent = 0, 0
-        while True:
-            with self._process as process:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    self._take(json.loads(line))
-            if self._is_delivered or self._failure is not None:
-                return
-            cursor = self._journal.cursor
-            restarts, sent = (1, cursor.sent) if cursor.sent > sent else (restarts + 1, sent)
-            if restarts > RESTARTS:
-                code = self._process.returncode
-                self._take({"event": "failed", "message": f"The courier of the run died (exit status {code}).", "kind": "lost"})
-                return
-            self._process = self._start()
-            self._give_order()
-
-    def _take(self, report: dict[str, Any]) -> None:
+    def take(self, report: dict[str, Any]) -> None:
+        """Take a report of the courier."""
         with self._changed:
             match report["event"]:
                 case "made":
@@ -149,7 +214,7 @@ class Courier:
                     self._is_delivered = True
                 case "failed":
                     self._failure = StoreError(report["message"], kind=report["kind"])
-                    if self._journal is not None and self._journal.path.exists():
+                    if self._journal.path.exists():
                         self._journal.mark_lost()  # nobody should wait for an answer of the store
                 case "warning":
                     logging.getLogger(__name__).warning("%s", report["message"])

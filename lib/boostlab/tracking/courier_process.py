@@ -1,7 +1,8 @@
-"""The process of a courier: it opens the store, makes one run, sends its journal, and ends the run.
+"""The process of a courier: it opens the store, makes runs, sends their journals, and ends the runs.
 
 Run as ``python -m boostlab.tracking.courier_process``. The first line of its standard input is JSON with the store's address,
-the second one with the journal; without a second line it ends. Its reports are lines of JSON on its standard output.
+each further one with a journal. After the last line it ends once it has carried all journals. Its reports are lines of JSON on
+its standard output.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from boostlab.errors import LabError, StoreError
 from boostlab.gc_pause import uncollected
@@ -34,9 +35,8 @@ PAUSES_S = (0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)  # between attempts
 
 
 def main() -> None:
-    """Carry one run."""
-    reports = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no report
+    """Carry the runs of one owner."""
+    reports = _Reports()
     os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # MLflow would repeat a request whose answer was lost, without a look
     order = json.loads(sys.stdin.readline())
     store = Store(order["store"], Path(order["artifact_root"]) if order["artifact_root"] else None)
@@ -46,34 +46,53 @@ def main() -> None:
             opened = _open(store, is_new=order["is_new"])
     except StoreError as error:
         fault = error
-    line = sys.stdin.readline()
-    if not line:
-        return
-    order = json.loads(line)
-    journal = Journal(Path(order["journal"]))
+    for number, line in enumerate(iter(sys.stdin.readline, "")):
+        parcel = json.loads(line)
+        journal = Journal(Path(parcel["journal"]))
+        carrier = _Carrier(journal, store, opened, reports, secrets=frozenset(parcel["secrets"]), is_first=number == 0)
+        if order["is_only"]:
+            carrier.carry(fault)
+            return
+        threading.Thread(target=_carry_beside, args=[carrier, fault], name=f"boostlab-{journal.path.name}").start()
+
+
+class _Reports:
+    """The lines for the owner, on what was the standard output; they are dropped once the owner is gone."""
+
+    def __init__(self) -> None:
+        self._file = os.fdopen(os.dup(1), "w", buffering=1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints is no report
+        self._lock = threading.Lock()
+
+    def add(self, journal: Journal, event: str, **more: Any) -> None:
+        line = json.dumps({"event": event, "journal": str(journal.path), **more})
+        with self._lock, contextlib.suppress(BrokenPipeError, ValueError):
+            self._file.write(f"{line}\n")
+
+
+def _carry_beside(carrier: _Carrier, fault: StoreError | None) -> None:
+    """Carry one of several runs; if that raises an error, its owner gives it again."""
     try:
-        while not journal.acquire_delivery():  # a courier that died holds it for a moment
-            time.sleep(POLL_S)
-            if not journal.path.exists():
-                return
-    except LabError as error:
-        reports.write(json.dumps({"event": "failed", "message": str(error), "kind": "lost"}) + "\n")
-        return
-    try:
-        _Carrier(journal, store, opened, reports, frozenset(order["secrets"])).carry(fault)
-    except Exception:
-        secrets = frozenset(order["secrets"]) | environment_secrets()
-        (journal.path / "courier.log").write_text(redact(traceback.format_exc(), secrets))
-        raise
+        carrier.carry(fault)
+    except Exception:  # the journal has the traceback
+        carrier.report("died")
 
 
 class _Carrier:
     """Carries one journal to the store, until the store has the whole run or the attempts are used up."""
 
     def __init__(
-        self, journal: Journal, store: Store, opened: OpenStore | None, reports: IO[str], secrets: frozenset[str]
+        self,
+        journal: Journal,
+        store: Store,
+        opened: OpenStore | None,
+        reports: _Reports,
+        *,
+        secrets: frozenset[str],
+        is_first: bool,
     ) -> None:
         self._journal, self._store, self._opened, self._reports, self._secrets = journal, store, opened, reports, secrets
+        self._is_first = is_first  # of this process: it completes orphaned runs, and loads what all need
         self._has_owner = True
         self._failures = 0  # in a row
         self._is_preloaded = False
@@ -81,6 +100,24 @@ class _Carrier:
 
     def carry(self, fault: StoreError | None) -> None:
         """Make the run, and send what is recorded until the run has ended; `fault` is that of opening the store."""
+        try:
+            while not self._journal.acquire_delivery():  # a courier that died holds it for a moment
+                time.sleep(POLL_S)
+                if not self._journal.path.exists():
+                    return
+        except LabError as error:
+            self.report("failed", message=str(error), kind="lost")
+            return
+        try:
+            self._carry(fault)
+        except Exception:
+            text = redact(traceback.format_exc(), self._secrets | environment_secrets())
+            (self._journal.path / "courier.log").write_text(text)
+            raise
+        finally:
+            self._journal.release()
+
+    def _carry(self, fault: StoreError | None) -> None:
         is_made = False
         while True:
             try:
@@ -89,12 +126,13 @@ class _Carrier:
                     raise error
                 delivery = self._reopen()
                 if not is_made:
-                    self._report("made", facts=asdict(delivery.create_run()))
+                    self.report("made", facts=asdict(delivery.create_run()))
                     is_made = True
-                    self._start_orphans(delivery.store)
+                    if self._is_first:
+                        self._start_orphans(delivery.store)
                 if self._has_ended(delivery):
                     delivery.complete()
-                    self._report("delivered")
+                    self.report("delivered")
                     return
                 self._recover()
             except LabError as error:
@@ -102,7 +140,7 @@ class _Carrier:
                     return
                 is_made = is_made and bool(self._journal.facts().run_id)  # a run that the store has lost is made again
                 continue
-            if not self._is_preloaded:
+            if self._is_first and not self._is_preloaded:
                 self._is_preloaded = True
                 _preload()
             self._wait_for_entries()
@@ -132,10 +170,10 @@ class _Carrier:
         is_last = kind not in ("lost", "gone") or self._failures >= ATTEMPTS
         is_over = not is_made or has_end or not self._has_owner
         if is_last and (is_over or not self._journal.mark_lost()):  # who cannot write the journal leaves the mark to the owner
-            self._report("failed", message=str(error), kind=kind)
+            self.report("failed", message=str(error), kind=kind)
             return True
         if self._failures == ATTEMPTS:
-            self._report("warning", message=f"{error} The journal keeps what the notebook records.")
+            self.report("warning", message=f"{error} The journal keeps what the notebook records.")
         deadline = time.monotonic() + PAUSES_S[min(self._failures, len(PAUSES_S)) - 1]
         size = self._journal.size
         while time.monotonic() < deadline and not (self._failures >= ATTEMPTS and self._journal.size > size):
@@ -161,13 +199,13 @@ class _Carrier:
 
         def complete() -> None:
             for problem in recovery.complete_orphans(store):
-                self._report("warning", message=problem)
+                self.report("warning", message=problem)
 
         threading.Thread(target=complete, name="boostlab-orphans").start()
 
-    def _report(self, event: Literal["made", "warning", "delivered", "failed"], **more: Any) -> None:
-        with contextlib.suppress(BrokenPipeError, ValueError):  # the owner is gone
-            self._reports.write(json.dumps({"event": event, **more}) + "\n")
+    def report(self, event: Literal["made", "warning", "delivered", "failed", "died"], **more: Any) -> None:
+        """Report an event of this run to its owner."""
+        self._reports.add(self._journal, event, **more)
 
 
 def _open(store: Store, *, is_new: bool) -> OpenStore:

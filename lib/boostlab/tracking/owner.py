@@ -18,7 +18,7 @@ from boostlab.errors import LabError, StoreError
 from boostlab.gc_pause import uncollected
 from boostlab.notebook import document
 from boostlab.redaction import environment_secrets, find_secrets, redact
-from boostlab.tracking.courier import Courier
+from boostlab.tracking.courier import Courier, Shipment
 from boostlab.tracking.delivery import add_end
 from boostlab.tracking.facts import RunFacts, describe_run
 from boostlab.tracking.journal import Journal
@@ -62,7 +62,7 @@ class Owner:
         self.store, self.secrets = courier.store, secrets
         self._courier = courier
         self._planned = facts
-        self._has_begun = False
+        self._shipment: Shipment | None = None  # once the run has begun
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +75,7 @@ class Owner:
 
         A run that has not begun is dropped.
         """
-        if self._has_begun:
+        if self._shipment is not None:
             self.journal.release()
         else:
             self.journal.remove()
@@ -83,7 +83,7 @@ class Owner:
     @property
     def facts(self) -> RunFacts:
         """The run's facts; the ids are empty until the store has the run."""
-        return self._courier.facts or self._planned
+        return (self._shipment and self._shipment.facts) or self._planned
 
     def begin(self) -> None:
         """Make the run in the store; from now on the courier sends what is recorded.
@@ -94,10 +94,9 @@ class Owner:
             If the store cannot be opened or refuses the run.
         """
         threading.Thread(target=_preload, name="boostlab-preload", daemon=True).start()
-        self._has_begun = True
-        self._courier.carry(self.journal, secrets=self.secrets)
+        self._shipment = self._courier.carry(self.journal, secrets=self.secrets)
         try:
-            self._courier.wait_for_run()
+            self._shipment.wait_for_run()
         except StoreError:
             if (self.journal.path / "creating").exists():  # the store may have the run, though its answer was lost
                 add_end(self.journal, "FAILED", {"boostlab.reason": "The store was lost while the run was being made."})
@@ -125,8 +124,9 @@ class Owner:
         StoreError
             If the store is lost or refuses a part of the run; the journal keeps it.
         """
+        assert self._shipment is not None
         with self:
-            self._courier.wait_for_end()
+            self._shipment.wait_for_end()
 
 
 def _preload() -> None:

@@ -26,7 +26,7 @@ class Signals:
     """Signals that an execution waits for."""
 
     before: dict[int, Any] = field(default_factory=dict)  # the previous handlers
-    stopped: Stopped | None = None  # the first signal; the code that it interrupted may have dropped the exception
+    stopped: KeyboardInterrupt | None = None  # the first signal; the code that it interrupted may have dropped the exception
 
     def restore(self) -> None:
         """Give each signal its previous handler back."""

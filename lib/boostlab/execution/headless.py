@@ -1,39 +1,29 @@
-"""A headless execution: it owns its run from before the kernel starts until after the kernel has ended.
+"""papermill's execution of a boostlab notebook: it owns its run from before the kernel starts until after the kernel has ended.
 
-papermill calls :func:`execute` for a boostlab notebook (:mod:`boostlab.engine`). It checks the parameters, opens the store,
-makes the run, runs the cells, and puts the executed notebook into the run, whatever the final status.
+papermill calls :func:`execute` (:mod:`boostlab.engine`). It checks the parameters, opens the store, makes the run, runs the
+cells, and puts the executed notebook into the run, whatever the final status.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
-from papermill.iorw import papermill_io, write_ipynb
-from papermill.log import logger
+from papermill.iorw import papermill_io
 
-from boostlab.errors import LabError, StoreError
-from boostlab.execution.client import Client, Record
-from boostlab.execution.ending import CellError, Ending, RefusedError, failed, find_ending, to_papermill
+from boostlab.errors import LabError
+from boostlab.execution.client import Record
+from boostlab.execution.ending import CellError, RefusedError
+from boostlab.execution.execution import Execution
 from boostlab.execution.injection import inject_plain_values
-from boostlab.execution.jobs import STATUS_VARIABLE
 from boostlab.execution.kernel import WarmKernel
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
-from boostlab.notebook.session import JOURNAL_VARIABLE
-from boostlab.signals import Signals, signals_raised
-from boostlab.tracking import environment
+from boostlab.signals import signals_raised
 from boostlab.tracking.courier import Courier
-from boostlab.tracking.owner import Owner, open_run
+from boostlab.tracking.owner import open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store
-from boostlab.tracking.summary import describe_loss, describe_outcome, read_results
-
-PAPERMILL_STARTUP_TIMEOUT_S = 60  # papermill passes it on if the user gives no --start-timeout
-IOPUB_TIMEOUT_S = 600  # for the last outputs of a cell; nbclient's 4 seconds failed runs on a busy machine
-STARTUP_TIMEOUT_S = 600  # for a busy machine; a kernel that dies while it starts is noticed at once
 
 
 def execute(
@@ -82,7 +72,7 @@ def execute(
                     log_output=log_output,
                     autosave_cell_every=autosave_cell_every,
                 )
-                return _Execution(record, owner, label).conduct(kernel, signals, log_output=log_output, **client_options)
+                return Execution(record, owner, label).conduct(kernel, signals, log_output=log_output, **client_options)
         except (RefusedError, CellError):
             raise
         except LabError as error:
@@ -92,88 +82,6 @@ def execute(
                 kernel.discard()
             if courier is not None:
                 courier.dismiss()
-
-
-class _Execution:
-    """One execution of a notebook's cells, from the start of the kernel to the end of the run."""
-
-    def __init__(self, record: Record, owner: Owner, label: str) -> None:
-        self._record, self._owner, self._label = record, owner, label
-
-    def conduct(self, kernel: WarmKernel, signals: Signals, **options: Any) -> Any:
-        """Run all cells, record the ending, and return the notebook or raise what papermill should report."""
-        ending = self._run(kernel, **options)
-        if signals.stopped:  # also if another error followed from it, such as the death of the kernel
-            ending = Ending("KILLED", {"boostlab.reason": f"Stopped by {signals.stopped}."}, signals.stopped)
-        if ending.error is not None:
-            self._record.mark_stopped()
-        self._record.notebook_complete()
-        notebook = self._record.shareable()
-        if ending.error is None:
-            ending = find_ending(notebook)
-        results = read_results(self._owner.journal)
-        self._record.report(metrics=results.metrics, tags=results.tags)
-        reason = ending.tags.get("boostlab.reason", "")
-        summary = describe_outcome(self._owner.facts, results, status=ending.status, reason=reason)
-        self._owner.note_end(notebook, ending.status, ending.tags)  # from here on the courier may remove the journal
-        signals.restore()  # the journal has the final status: a signal can no longer falsify it
-        self._deliver(notebook, ending)
-        logger.info("%s", summary)
-        if ending.error is not None:
-            raise to_papermill(ending.error, self._label) from None
-        return notebook
-
-    def _run(self, kernel: WarmKernel, **options: Any) -> Ending:
-        """Make the run, run the cells, and return the ending; errors of cells are found in the notebook later."""
-        try:
-            self._owner.begin()
-            if path := self._owner.facts.output_path:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            self._record.report(run=self._owner.facts)
-            self._record.notebook_start()
-            self._run_cells(kernel, **options)
-            return Ending("FINISHED")
-        except StoreError:  # the store refuses the run
-            raise
-        except KeyboardInterrupt as stop:  # a signal, or an interrupt in a thread
-            return Ending("KILLED", {"boostlab.reason": f"Stopped by {stop or 'SIGINT'}."}, stop)
-        except CellTimeoutError as error:
-            return failed(error, f"A cell took longer than the limit of {options['execution_timeout']} s (--execution-timeout).")
-        except DeadKernelError:
-            reason = kernel.describe_death()
-            return Ending("FAILED", {"boostlab.reason": reason}, DeadKernelError(reason))
-        except Exception as error:
-            return failed(error, f"The execution failed: {type(error).__name__}.")
-
-    def _run_cells(self, kernel: WarmKernel, *, log_output: bool = False, **options: Any) -> None:
-        given = options.pop("start_timeout", None)
-        client = Client(
-            self._record,
-            km=kernel.manager(),
-            kernel_name=kernel.name,
-            timeout=options.pop("execution_timeout", None) or options.pop("timeout", None),
-            iopub_timeout=IOPUB_TIMEOUT_S,
-            startup_timeout=STARTUP_TIMEOUT_S if given in (None, PAPERMILL_STARTUP_TIMEOUT_S) else given,
-            log=logger,
-            log_output=log_output,
-            **options,
-        )
-        client.execute(env=self._kernel_environment(), cleanup_kc=True)
-
-    def _kernel_environment(self) -> dict[str, str]:
-        """Return the kernel's environment, which names the run for boostlab and for plain MLflow calls."""
-        env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)}
-        run = environment.describe_run(self._owner.facts, self._owner.store)
-        return env | run | {JOURNAL_VARIABLE: str(self._owner.journal.path)}
-
-    def _deliver(self, notebook: Any, ending: Ending) -> None:
-        """Deliver the rest of the run."""
-        try:
-            self._owner.deliver()
-        except StoreError as error:
-            with contextlib.suppress(OSError):  # the journal has the notebook too
-                write_ipynb(notebook, notebook.metadata.papermill.get("output_path"))
-            raise RefusedError(describe_loss(self._owner, ending.status, error)) from None
 
 
 def _command_folder() -> Path:

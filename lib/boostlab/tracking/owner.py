@@ -31,10 +31,12 @@ def open_run(
     notebook: Path | None,
     origin: Literal["papermill", "jupyter"],
     output_path: Path | None,
+    tags: Mapping[str, str] | None = None,
 ) -> Owner:
     """Return the owner of a new run, which has not begun yet.
 
-    The `values` are all parameters of the notebook, and `output_path` is the file of the executed notebook.
+    The `values` are all parameters of the notebook, and `output_path` is the file of the executed notebook. The run begins with
+    the `tags` besides its own.
 
     Raises
     ------
@@ -43,7 +45,8 @@ def open_run(
     """
     secrets = find_secrets({**values, "store": courier.store.uri}) | environment_secrets()
     facts = describe_run(values, courier.store, notebook=notebook, origin=origin, output_path=output_path)
-    return Owner(replace(facts, params=redact(facts.params, secrets)), courier, secrets=secrets)
+    facts = replace(facts, params=redact(facts.params, secrets), tags=facts.tags | redact(dict(tags or {}), secrets))
+    return Owner(facts, courier, secrets=secrets)
 
 
 class Owner:

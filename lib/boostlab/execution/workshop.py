@@ -1,0 +1,148 @@
+"""A workshop: executes lab notebooks side by side in one process, which shares a courier and a template of kernels among them."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from papermill.execute import prepare_notebook_metadata, remove_error_markers
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+
+from boostlab.errors import LabError
+from boostlab.execution.client import Record
+from boostlab.execution.execution import Execution
+from boostlab.execution.injection import inject_plain_values
+from boostlab.execution.kernel import WarmKernel
+from boostlab.notebook.document import name_notebook
+from boostlab.notebook.parameters import check_parameters
+from boostlab.signals import Signals
+from boostlab.tracking.courier import Courier
+from boostlab.tracking.owner import open_run
+from boostlab.tracking.store import Store, configure_mlflow
+
+
+@dataclass(frozen=True)
+class Order:
+    """A notebook to execute, and how its run is filed."""
+
+    notebook: Any  #: of format 4
+    path: Path | None  #: where it comes from; its name is that of the run's notebook
+    parameters: Mapping[str, Any]  #: those that differ from the defaults
+    experiment: str
+    run_name: str
+    tags: Mapping[str, str] = field(default_factory=dict)  #: more of the run's tags
+    env: Mapping[str, str] = field(default_factory=dict)  #: more environment variables of the kernel
+    cwd: str | None = None  #: the kernel's working directory; None: that of this process
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an ordered execution ended."""
+
+    status: str  #: FINISHED, FAILED or KILLED; FAILED also if no run was made
+    run_id: str = ""  #: empty: no run was made
+    run_name: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)  #: final ones
+    tags: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""  #: why it is not FINISHED
+
+
+class Stop:
+    """Stops executions from another thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[int, tuple[Signals, Any]] = {}
+        self.reason = ""
+
+    def __call__(self, reason: str) -> None:
+        """Kill the kernels of the running executions, whose runs end KILLED, and let none begin."""
+        with self._lock:
+            self.reason = reason
+            for signals, kernel in self._running.values():
+                signals.stopped = signals.stopped or KeyboardInterrupt(reason)
+                kernel.kill()
+
+    @contextlib.contextmanager
+    def watching(self, signals: Signals, kernel: Any) -> Any:
+        """Let an execution be stopped in this context."""
+        with self._lock:
+            if self.reason:
+                raise LabError(f"Stopped by {self.reason} before it began.")
+            self._running[id(signals)] = signals, kernel
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._running[id(signals)]
+
+
+class Workshop:
+    """Executes notebooks for one store; :meth:`execute` may be called by several threads at a time.
+
+    Attributes
+    ----------
+    stop : Stop
+        Ends the running executions.
+    """
+
+    def __init__(self, store: Store) -> None:
+        configure_mlflow(store)
+        self.store, self.stop = store, Stop()
+        self._courier = Courier(store, is_only=False)
+
+    def close(self) -> None:
+        """End the processes that the executions share, after what is still to be delivered."""
+        self._courier.dismiss()
+
+    def execute(self, order: Order) -> Outcome:
+        """Execute a notebook as a run of its own, and return how it ended once the store has the whole run."""
+        try:
+            return self._execute(order, Signals())
+        except LabError as error:  # it could not begin
+            return Outcome("FAILED", reason=str(error))
+
+    def _execute(self, order: Order, signals: Signals) -> Outcome:
+        notebook, kernel_name = self._prepare(order)
+        values = check_parameters(notebook, inject_plain_values(notebook, kernel_name)).model_dump()
+        values |= {"experiment": order.experiment, "run_name": order.run_name}
+        kernel = WarmKernel(notebook, kernel_name)
+        try:
+            with (
+                self.stop.watching(signals, kernel),
+                open_run(
+                    values, self._courier, notebook=order.path, origin="papermill", output_path=None, tags=order.tags
+                ) as owner,
+            ):
+                record = Record(notebook, secrets=owner.secrets, progress_bar=False)
+                execution = Execution(record, owner, f"{name_notebook(order.path)}.ipynb", env=order.env)
+                reason = ""
+                try:
+                    execution.conduct(kernel, signals, cwd=order.cwd)
+                except (Exception, KeyboardInterrupt) as error:  # what papermill would raise
+                    reason = execution.ending.tags.get("boostlab.error.message") or str(error)
+                ending = execution.ending
+                return Outcome(
+                    ending.status or "FAILED",
+                    owner.facts.run_id,
+                    owner.facts.run_name,
+                    execution.results.metrics,
+                    {**execution.results.tags, **ending.tags},
+                    ending.tags.get("boostlab.error.message") or ending.tags.get("boostlab.reason", "") or reason,
+                )
+        finally:
+            kernel.discard()
+
+    @staticmethod
+    def _prepare(order: Order) -> tuple[Any, str]:
+        """Return a copy of the notebook with the parameters, as papermill makes it, and the name of its kernel."""
+        notebook = load_notebook_node(order.notebook)
+        kernel_name, language = notebook.metadata.kernelspec.name, notebook.metadata.kernelspec.language
+        notebook = parameterize_notebook(notebook, dict(order.parameters), kernel_name=kernel_name, language=language)
+        notebook = prepare_notebook_metadata(notebook, str(order.path or ""), None)
+        return remove_error_markers(notebook), kernel_name

@@ -1,0 +1,94 @@
+"""Reports of a trial while it runs: a notebook reports a metric step by step, and the sweep may answer that the trial ends here.
+
+The process that executes the trial's notebook listens on a Unix socket, which :data:`TRIAL_VARIABLE` names in the kernel. Outside
+of a sweep there is none, and a report has no effect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from boostlab.errors import LabError
+
+TRIAL_VARIABLE = "BOOSTLAB_TRIAL"  # in the kernel of a trial: JSON with the socket and the metric that the sweep asks for
+
+
+class TrialPruned(LabError):  # noqa: N818  # it is no error: the trial ends early, and its run is FINISHED
+    """The sweep ends this trial early, because others were better at the same step."""
+
+
+def report(metric: str, value: float, *, step: int) -> bool:
+    """Report a metric of a running trial, and return whether the trial should end here; False outside of a sweep.
+
+    Only the metric that the sweep asks for is sent.
+    """
+    given = os.environ.get(TRIAL_VARIABLE)
+    if not given:
+        return False
+    trial = json.loads(given)
+    if metric != trial["metric"]:
+        return False
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(trial["socket"])
+            connection.sendall(json.dumps({"step": step, "value": float(value)}).encode() + b"\n")
+            answer = connection.makefile("rb").readline()
+        except OSError:  # the sweep is gone: its courier ends the run
+            return False
+    return answer == b"prune\n"
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where a trial's notebook reports to."""
+
+    socket: Path
+    metric: str
+
+    def variable(self) -> dict[str, str]:
+        """Return the environment variable for the kernel."""
+        return {TRIAL_VARIABLE: json.dumps({"socket": str(self.socket), "metric": self.metric})}
+
+
+@contextlib.contextmanager
+def listening(metric: str, answer: Callable[[int, float], bool]) -> Iterator[Listener]:
+    """Listen to one trial in a thread, until the context is left.
+
+    Parameters
+    ----------
+    answer : callable
+        Gets step and value of each report, and returns whether the trial should end here.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="bl-"))  # a short path: a socket's has at most 107 characters
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(folder / "trial"))
+        server.listen()
+        thread = threading.Thread(target=_serve, args=[server, answer], name="boostlab-reports", daemon=True)
+        thread.start()
+        try:
+            yield Listener(folder / "trial", metric)
+        finally:
+            with contextlib.suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _serve(server: socket.socket, answer: Callable[[int, float], bool]) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:  # it was shut down
+            return
+        with connection, contextlib.suppress(OSError, ValueError):  # the kernel was killed
+            given = json.loads(connection.makefile("rb").readline())
+            connection.sendall(b"prune\n" if answer(given["step"], given["value"]) else b"go on\n")

@@ -45,6 +45,8 @@ class Record(NotebookExecutionManager):
         self.report(cell=(cell_index or 0) + 1, cells=len(self.nb.cells), note="")
 
     def save(self, **kwargs: Any) -> None:
+        if not self.output_path:
+            return
         executed = self.nb
         self.nb = self.shareable()
         try:

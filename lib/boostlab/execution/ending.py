@@ -12,6 +12,7 @@ from papermill.execute import raise_for_execution_errors
 from boostlab.errors import LabError, is_lab_error
 from boostlab.notebook.document import is_scratch
 from boostlab.tracking.facts import TAG_LENGTH
+from boostlab.tracking.reports import TrialPruned
 
 
 class RefusedError(LabError, click.ClickException):
@@ -54,6 +55,8 @@ def find_ending(notebook: Any) -> Ending:
     try:
         raise_for_execution_errors(notebook, notebook.metadata.papermill.get("output_path"))
     except PapermillExecutionError as error:
+        if error.ename == TrialPruned.__name__:
+            return Ending("FINISHED", {"boostlab.reason": error.evalue})
         return failed(error, f"A cell raised {error.ename}.", name=error.ename, message=error.evalue)
     except OSError as error:
         return failed(error, "The output notebook cannot be saved.")

@@ -23,6 +23,8 @@ TAG_LENGTH = 5000  # characters, MLflow's limit for the value of a tag
 JOURNAL_TAG = "boostlab.journal"  # the name of the run's journal: by it a run is found whose making was not answered
 CARD_TAG = "boostlab.model_card"  # the artifact that is the run's model card, as a page
 ENVIRONMENT_TAG = "boostlab.environment"  # a JSON object: the versions of Python and of packages
+REPORTS_TAG = "boostlab.reports"  # a JSON object: what a trial of a sweep has reported, by step
+PRUNED_TAG = "boostlab.pruned_at"  # the step at which a sweep has ended a trial early
 FINDINGS_TAG = "boostlab.findings"  # a JSON list of sentences on what makes the results doubtful
 
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from boostlab.errors import LabError
 
@@ -26,25 +27,23 @@ class TrialPruned(LabError):  # noqa: N818  # it is no error: the trial ends ear
     """The sweep ends this trial early, because others were better at the same step."""
 
 
-def report(metric: str, value: float, *, step: int) -> bool:
-    """Report a metric of a running trial, and return whether the trial should end here; False outside of a sweep.
+def send(metric: str, value: float, *, step: int) -> Literal["prune", "go on"] | None:
+    """Send a metric of a running trial to its sweep, and return the answer.
 
-    Only the metric that the sweep asks for is sent.
+    Without a sweep, or if it asks for another metric, the answer is None.
     """
     given = os.environ.get(TRIAL_VARIABLE)
-    if not given:
-        return False
-    trial = json.loads(given)
-    if metric != trial["metric"]:
-        return False
+    trial = json.loads(given) if given else {}
+    if metric != trial.get("metric"):
+        return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(trial["socket"])
             connection.sendall(json.dumps({"step": step, "value": float(value)}).encode() + b"\n")
             answer = connection.makefile("rb").readline()
         except OSError:  # the sweep is gone: its courier ends the run
-            return False
-    return answer == b"prune\n"
+            return None
+    return "prune" if answer == b"prune\n" else "go on"
 
 
 @dataclass(frozen=True)

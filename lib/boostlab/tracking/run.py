@@ -24,9 +24,10 @@ from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
 from boostlab.redaction import environment_secrets, find_secrets, redact
+from boostlab.tracking import reports
 from boostlab.tracking.entries import Entry
 from boostlab.tracking.evidence import Evidence, read_evidence
-from boostlab.tracking.facts import FINDINGS_TAG, TAG_LENGTH
+from boostlab.tracking.facts import FINDINGS_TAG, PRUNED_TAG, REPORTS_TAG, TAG_LENGTH
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.summary import describe_findings, list_next_steps, tabulate_run
 
@@ -89,6 +90,7 @@ class Run:
         self._is_recording = True
         self.facts = journal.facts()
         self.findings: list[str] = []
+        self._reports: dict[int, float] = {}
 
     @property
     def has_ended(self) -> bool:
@@ -116,6 +118,28 @@ class Run:
     def log_tags(self, tags: Mapping[str, str | list[str] | dict[str, Any]]) -> None:
         """Record tags. A list or a mapping becomes JSON, with as many items as a tag can hold."""
         self._add("tags", {name: value if isinstance(value, str) else _to_tag(value) for name, value in tags.items()})
+
+    def report(self, metric: str, value: float, *, step: int) -> None:
+        """Report a metric of a running trial to its sweep; outside of a sweep, or if it asks for another metric, nothing happens.
+
+        Parameters
+        ----------
+        step : int
+            Such as a round or a fold; each one after the last.
+
+        Raises
+        ------
+        TrialPruned
+            If the sweep ends the trial here. Nothing should catch it.
+        """
+        answer = reports.send(metric, value, step=step)
+        if answer is None:
+            return
+        self._reports[step] = value
+        self.log_tags({REPORTS_TAG: json.dumps(self._reports)})
+        if answer == "prune":
+            self.log_tags({PRUNED_TAG: str(step)})
+            raise reports.TrialPruned(f"Pruned at step {step}: {metric} = {format_number(value)}.")
 
     def log_findings(self, findings: Iterable[str]) -> Markdown:
         """Record sentences on what makes the run's results doubtful, and return them for display.

@@ -162,9 +162,7 @@ def test_carries_the_runs_of_one_owner_side_by_side(own: OpenStore, begin: Begin
 
 
 @pytest.mark.parametrize("is_idle", [True, False])
-def test_a_killed_courier_goes_on_with_all_of_its_runs(
-    own: OpenStore, begin: Begin, *, is_idle: bool
-) -> None:
+def test_a_killed_courier_goes_on_with_all_of_its_runs(own: OpenStore, begin: Begin, *, is_idle: bool) -> None:
     courier = Courier(own, is_only=False)
     journals = [] if is_idle else [begin(own) for _ in range(3)]
     shipments = [courier.carry(journal, secrets=frozenset()) for journal in journals]

@@ -39,6 +39,21 @@ def fetch_runs(client: MlflowClient, study: str) -> list[Run]:
     return sorted(_search(client, f"tags.`{STUDY_TAG}` = {_quote(study)}"), key=lambda run: run.info.start_time)
 
 
+def find_attempts(client: MlflowClient, tags: Mapping[str, str]) -> list[Run]:
+    """Return the runs that were made for the trial of these tags in its sweep, once none of them is open any more.
+
+    A run whose machine is gone stays open: after a while it is not waited for.
+    """
+    names = (STUDY_TAG, PARENT_TAG, NUMBER_TAG)
+    condition = " AND ".join(f"tags.`{name}` = {_quote(tags[name])}" for name in names)
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        runs = _search(client, condition)
+        if all(run.info.status != "RUNNING" for run in runs) or time.monotonic() > deadline:
+            return runs
+        time.sleep(POLL_S)
+
+
 def read_trials(runs: Sequence[Run], objectives: Sequence[Objective]) -> list[Trial]:
     """Return the finished trials among the runs of a study, each number once; interrupted ones are left out.
 

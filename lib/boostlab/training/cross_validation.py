@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,9 @@ from boostlab.training.callbacks import Watch
 from boostlab.training.fit import Fit, fit_booster
 from boostlab.training.settings import Train
 from boostlab.training.side_by_side import train_side_by_side
+
+if TYPE_CHECKING:
+    from boostlab.tracking.run import Run
 
 ALPHA = 0.025  # on each side of an interval
 
@@ -151,7 +154,7 @@ class CrossValidation:
         return table.rename_axis(f"metric over {len(self.folds)} folds")
 
 
-def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = ()) -> CrossValidation:
+def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = (), *, run: Run | None = None) -> CrossValidation:
     """Train a model for each fold with the parameters of the notebook, and evaluate it on the fold.
 
     Each model decides about columns on its own training rows. Its own validation rows stop it, and choose its calibration and its
@@ -163,6 +166,8 @@ def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = ()) 
     ----------
     splits : sequence of Split
         The folds, if they are drawn already: see :func:`boostlab.data.folds.split_folds`.
+    run : Run, optional
+        If it is a trial of a sweep that prunes, it reports the metric of each fold, with the number of the fold as the step.
 
     Raises
     ------
@@ -181,7 +186,12 @@ def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = ()) 
     def train(job: tuple[int, Split], own: Train, watch: Watch) -> Fold:
         return _train_fold(*job, settings=own, columns=columns, watch=watch)
 
-    folds = train_side_by_side(train, list(enumerate(splits)), settings, name="cross-validation", unit="folds")
+    def report(number: int, fold: Fold) -> None:
+        metric = fold.fit.metric
+        if run is not None and metric in fold.evaluation.scores:
+            run.report(f"cv_{metric}", fold.evaluation.scores[metric], step=number + 1)
+
+    folds = train_side_by_side(train, list(enumerate(splits)), settings, name="cross-validation", unit="folds", use=report)
     return CrossValidation(tuple(folds), settings.repeats)
 
 

@@ -23,7 +23,7 @@ from boostlab.errors import DataError, TrainingError
 from boostlab.evaluation.metrics import answer_part, is_higher_better
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
-from boostlab.training.callbacks import Refuser, Scorer, Stopper, Watch, watched
+from boostlab.training.callbacks import Refuser, RoundReports, Scorer, Stopper, Watch, watched
 from boostlab.training.choice import (
     NATIVE_METRICS,
     check_targets,
@@ -38,6 +38,8 @@ from boostlab.training.settings import Train
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from boostlab.tracking.run import Run
 
 FEW_ROUNDS = 50  # with a best round below it, trees are worth more when each adds less
 Array = np.ndarray[Any, Any]
@@ -121,6 +123,7 @@ def fit_booster(
     *,
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
     watch: Watch | None = None,
+    run: Run | None = None,
 ) -> Fit:
     """Train on the training part and watch the validation part; the test part is not used.
 
@@ -135,6 +138,8 @@ def fit_booster(
         Called after each round.
     watch : Watch, optional
         Given where several trainings run at once, after one with the same parameters.
+    run : Run, optional
+        If it is a trial of a sweep that prunes, it reports the best validation metric so far, with the round as the step.
 
     Raises
     ------
@@ -155,6 +160,7 @@ def fit_booster(
         scorer = Scorer({"train": train, "valid": valid}, contract, params.get("eval_metric"))
         patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
         enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
+        reports = [RoundReports(run)] if run is not None else []
         history: dict[str, dict[str, list[float]]] = {}
         started = time.perf_counter()
         booster = xgb.train(
@@ -165,7 +171,7 @@ def fit_booster(
             evals_result=history,
             verbose_eval=False,
             # after one that stops, no other is called
-            callbacks=[Refuser(noted.warned), scorer, *callbacks, *enough, Stopper(noted.stop)],
+            callbacks=[Refuser(noted.warned), scorer, *callbacks, *reports, *enough, Stopper(noted.stop)],
         )
         fit_time_s = time.perf_counter() - started
     done, is_dart = booster.num_boosted_rounds(), params.get("booster") == "dart"

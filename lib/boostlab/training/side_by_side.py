@@ -16,11 +16,18 @@ Result = TypeVar("Result")
 
 
 def train_side_by_side(
-    train: Callable[[Job, Train, Watch], Result], jobs: Sequence[Job], settings: Train, *, name: str, unit: str
+    train: Callable[[Job, Train, Watch], Result],
+    jobs: Sequence[Job],
+    settings: Train,
+    *,
+    name: str,
+    unit: str,
+    use: Callable[[int, Result], None] = lambda _place, _result: None,
 ) -> list[Result]:
     """Return what `train` returns for each job, in the order of the jobs.
 
     The settings that it gets have the threads of one training. `name` says what all of them are, and `unit` what each of them is.
+    In this thread, `use` gets the place and the result of each job, in their order, as soon as the jobs before it are done too.
 
     Raises
     ------
@@ -38,7 +45,7 @@ def train_side_by_side(
             return train(job, own, watch)
 
         trained = [pool.submit(train_unless_stopped, job) for job in jobs]
-        _wait(trained, watch, progress)
+        _wait(trained, watch, progress, use)
         if watch.stop.is_set():
             raise KeyboardInterrupt(f"the {name} was interrupted")
     return [future.result() for future in trained]
@@ -53,12 +60,16 @@ def share_cores(count: int, settings: Train) -> tuple[int, int]:
     return side_by_side, settings.nthread or max(1, cores // side_by_side)
 
 
-def _wait(trained: Sequence[Future[Any]], watch: Watch, progress: StepProgress) -> None:
+def _wait(trained: Sequence[Future[Any]], watch: Watch, progress: StepProgress, use: Callable[[int, Any], None]) -> None:
     """Show each training that is done; after an error, let the others end with their present round."""
+    used = 0
     try:
         for future in as_completed(trained):
             future.result()
             progress.add()
+            while used < len(trained) and trained[used].done():
+                use(used, trained[used].result())
+                used += 1
     except BaseException:
         watch.stop.set()
         raise

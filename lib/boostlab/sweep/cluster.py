@@ -1,0 +1,123 @@
+"""The Dask cluster of a sweep: a local one, or that of a scheduler's address. It is checked before any trial runs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from boostlab.errors import LabError
+from boostlab.redaction import redact
+from boostlab.sweep.worker import describe_worker, find_machine, stamp_file
+from boostlab.tracking import environment
+from boostlab.tracking.store import OpenStore
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+CONNECT_TIMEOUT_S = 10.0
+WORKERS_TIMEOUT_S = 30.0  # until a scheduler has a first worker
+TRIALS_PER_PROCESS = 4  # on this machine: the trials' own work is in their kernels
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
+    """Yield the client of a scheduler, or of a local cluster that runs `n_jobs` trials at a time and ends with the context.
+
+    Raises
+    ------
+    LabError
+        If the scheduler cannot be reached, or has no worker.
+    """
+    import dask
+    from distributed import Client
+
+    # One loss of a worker may be the trial's fault, and two in a row are.
+    limits = {"distributed.scheduler.allowed-failures": 2, "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S:.0f}s"}
+    with dask.config.set(limits):
+        if not scheduler:
+            with _start_local(n_jobs) as cluster, Client(cluster, set_as_default=False) as client:
+                yield client
+            return
+        try:
+            client = Client(scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise LabError(
+                f"The scheduler {scheduler} cannot be reached: {error}. Start one with `dask scheduler`, or correct -p scheduler."
+            ) from None
+        with client:
+            _wait_for_worker(client, scheduler)
+            yield client
+
+
+def check_workers(client: Client, store: OpenStore) -> None:
+    """Refuse workers with other versions of the packages, and workers that cannot use the store.
+
+    Raises
+    ------
+    LabError
+        The message names the worker, and what to do.
+    """
+    file = str(store.path) if store.scheme in ("sqlite", "file") else ""
+    order = {"store": store.uri, "file": file}
+    try:
+        found: Mapping[str, Any] = client.run(describe_worker, order)
+    except ModuleNotFoundError as error:
+        raise LabError(f"The workers have no package {error.name}. Install boostlab in their environment.") from None
+    own = describe_worker(order)
+    for address, about in found.items():
+        for name, version in own["versions"].items():
+            if about["versions"].get(name) != version:
+                raise LabError(
+                    f"The worker {address} has {name} {about['versions'].get(name)}, and the sweep {version}. Install the same versions "
+                    "on all workers: trials would not be comparable."
+                )
+        if file and (about["machine"], about["stamp"]) != (find_machine(), stamp_file(file)):
+            raise LabError(
+                f"The worker {address} on {about['host']} cannot reach the store {store.shown}, which is on this machine. Start a server "
+                "that all workers reach, and name it: -p tracking_uri http://HOST:5000"
+            )
+        if about["fault"]:
+            fault = redact(about["fault"], ())
+            raise LabError(f"The worker {address} on {about['host']} cannot use the store. {fault}")
+
+
+@contextlib.contextmanager
+def _start_local(n_jobs: int) -> Iterator[Any]:
+    """Yield a local cluster, whose workers do not have this run's environment variables."""
+    from distributed import LocalCluster
+
+    before, clean = dict(os.environ), environment.outside()
+    processes = max(1, -(-n_jobs // TRIALS_PER_PROCESS))
+    with tempfile.TemporaryDirectory(prefix="boostlab-dask-") as folder:
+        try:
+            os.environ.clear()
+            os.environ.update(clean)
+            cluster = LocalCluster(
+                n_workers=processes,
+                threads_per_worker=-(-n_jobs // processes),
+                dashboard_address=None,
+                worker_dashboard_address=None,
+                local_directory=folder,
+                memory_limit=0,
+                silence_logs="ERROR",
+            )
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        with cluster:
+            yield cluster
+
+
+def _wait_for_worker(client: Client, scheduler: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_TIMEOUT_S)
+    except TimeoutError:
+        raise LabError(f"The scheduler {scheduler} has no worker. Start some: dask worker {scheduler}") from None

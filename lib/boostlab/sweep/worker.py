@@ -1,0 +1,184 @@
+"""The worker's side of a sweep: execute one trial's notebook, and return how it ended. Dask calls these functions on its workers."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from boostlab.errors import LabError
+from boostlab.execution.workshop import Order, Outcome, Workshop
+from boostlab.sweep.records import WORKER_TAG
+from boostlab.tracking.reports import listening
+from boostlab.tracking.store import Store
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+TOPIC = "boostlab"  # of Dask's events: what trials report
+_workshops: dict[str, Workshop] = {}
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class TrialOrder:
+    """A trial for a worker: everything that it needs but the packages and the table."""
+
+    sweep: str  #: id of the sweep's run
+    number: int
+    store: str  #: address
+    artifact_root: str  #: of a store on this machine; else empty
+    notebook: str  #: its text
+    path: str  #: where it comes from
+    parameters: Mapping[str, Any]
+    experiment: str
+    run_name: str
+    tags: Mapping[str, str]
+    threads: int  #: that the trial may use
+    cwd: str
+    reported: str = ""  #: the metric that decides about pruning; empty: the sweep does not prune
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """How a trial's run ended."""
+
+    outcome: Outcome
+    start_ms: int
+    end_ms: int
+    worker: str
+
+
+def run_trial(order: TrialOrder) -> TrialEnd:
+    """Execute a trial's notebook as a run, and return how it ended.
+
+    If Dask has lost a worker and asks again for a trial whose run is whole, the run is not made twice.
+    """
+    import nbformat
+    from distributed import get_client, get_worker
+
+    client, key = get_client(), [TOPIC, order.sweep, str(order.number)]
+    begun = client.get_metadata(key, None)
+    if begun and (end := _find_finished(order)):
+        return end
+    client.set_metadata(key, True)
+    place = threading.current_thread().name.rpartition("-")[2]
+    worker = f"{socket.gethostname()} {get_worker().name}.{place}"
+    started = _now_ms()
+    workshop = _open_workshop(order)
+    with listening(order.reported, lambda step, value: _ask(order, step, value)) as listener:
+        path = Path(order.path)
+        outcome = workshop.execute(
+            Order(
+                nbformat.reads(order.notebook, as_version=4),
+                path,
+                order.parameters,
+                order.experiment,
+                order.run_name,
+                {**order.tags, WORKER_TAG: worker},
+                {**(listener.variable() if order.reported else {}), **dict.fromkeys(THREAD_VARIABLES, str(order.threads))},
+                order.cwd if Path(order.cwd).is_dir() else None,
+            )
+        )
+    return TrialEnd(outcome, started, _now_ms(), worker)
+
+
+def stop_trials(sweep: str, reason: str) -> None:
+    """Kill the kernels of a sweep's trials on this worker: their runs end KILLED."""
+    with _lock:
+        workshop = _workshops.get(sweep)
+    if workshop is not None:
+        workshop.stop(reason)
+
+
+def close_sweep(sweep: str) -> None:
+    """End what the trials of a sweep share on this worker."""
+    with _lock:
+        workshop = _workshops.pop(sweep, None)
+    if workshop is not None:
+        workshop.close()
+
+
+def describe_worker(order: Mapping[str, str]) -> dict[str, Any]:
+    """Return what a worker has: versions, its machine, and why it cannot use the store (empty: it can).
+
+    Parameters
+    ----------
+    order : mapping
+        ``store``, the address, and ``file``, the file or folder of a store on the sweep's machine.
+    """
+    import platform
+    from importlib.metadata import version
+
+    from boostlab.tracking.probe import check_reachable
+
+    fault = ""
+    try:
+        check_reachable(Store(order["store"]), fresh=True)
+    except LabError as error:
+        fault = str(error)
+    return {
+        "versions": {name: version(name) for name in ("boostlab", "mlflow", "xgboost", "papermill", "distributed")}
+        | {"python": ".".join(platform.python_version_tuple()[:2])},
+        "machine": find_machine(),
+        "stamp": stamp_file(order["file"]),
+        "fault": fault,
+        "host": socket.gethostname(),
+    }
+
+
+def find_machine() -> str:
+    """Return what tells this machine, in its present boot, from others."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
+
+
+def stamp_file(path: str) -> tuple[int, int] | None:
+    """Return what tells a file or folder from others on this machine; None if there is none."""
+    try:
+        found = os.stat(path) if path else None  # noqa: PTH116
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found else None
+
+
+def _open_workshop(order: TrialOrder) -> Workshop:
+    with _lock:
+        if order.sweep not in _workshops:
+            root = Path(order.artifact_root) if order.artifact_root else None
+            _workshops[order.sweep] = Workshop(Store(order.store, root))
+        return _workshops[order.sweep]
+
+
+def _ask(order: TrialOrder, step: int, value: float) -> bool:
+    """Pass a report on to the sweep, and return whether it ends the trial."""
+    from distributed import Queue, get_client, get_worker
+
+    client = get_client()
+    answers = Queue(f"{TOPIC}-{order.sweep}-{order.number}", client=client)
+    get_worker().log_event(f"{TOPIC}-{order.sweep}", {"number": order.number, "step": step, "value": value})
+    return bool(answers.get())
+
+
+def _find_finished(order: TrialOrder) -> TrialEnd | None:
+    """Return the end of the trial's run that another worker has made; wait while it is being ended."""
+    from boostlab.sweep.records import find_attempts
+    from boostlab.tracking.store import open_store
+
+    root = Path(order.artifact_root) if order.artifact_root else None
+    runs = find_attempts(open_store(Store(order.store, root)).client, order.tags)
+    run = next((run for run in runs if run.info.status in ("FINISHED", "FAILED")), None)
+    if run is None:
+        return None
+    facts, data = run.info, run.data
+    outcome = Outcome(facts.status, facts.run_id, facts.run_name or "", data.metrics, data.tags)
+    return TrialEnd(outcome, int(facts.start_time), int(facts.end_time or 0), data.tags.get(WORKER_TAG, ""))
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

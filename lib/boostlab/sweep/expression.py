@@ -37,7 +37,7 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Not: operator.not_,
 }
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow)
-LEAVES = (ast.Load, ast.And, ast.Or, ast.operator, ast.unaryop, ast.cmpop)
+OTHERS = (ast.Name, ast.BoolOp, ast.List, ast.Tuple, ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _is_allowed(node: ast.AST) -> bool:
             return type(op) in OPERATORS
         case ast.Compare(ops=ops):
             return all(type(op) in OPERATORS for op in ops)
-    return isinstance(node, ast.Name | ast.BoolOp | ast.List | ast.Tuple | LEAVES)
+    return isinstance(node, OTHERS)
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, Any]) -> Any:

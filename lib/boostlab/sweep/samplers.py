@@ -158,7 +158,7 @@ def make_seed(*parts: int) -> int:
 def without_warnings(*categories: type[Warning]) -> Iterator[None]:
     """Drop Optuna's warnings that a feature is experimental, and those of the given categories."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # type: ignore[arg-type]  # a class that Optuna leaves untyped
+        warnings.simplefilter("ignore", ExperimentalWarning)
         for category in categories:
             warnings.simplefilter("ignore", category)
         yield

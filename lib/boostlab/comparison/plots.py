@@ -34,10 +34,14 @@ from boostlab.display.figures import (
 )
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
-from boostlab.evaluation.metrics import UNITS, is_higher_better, strip_part
+from boostlab.evaluation.metrics import is_higher_better, label_metric
 
 MOST_PARAMETERS = 7  # in one figure of parallel coordinates
 MOST_FEATURES = 10
+MOST_LINES = 150  # of parallel coordinates, which say less with more
+FEW_LINES = 30  # more are thinner, and in few colours with plain edges, which makes the picture smaller
+SHADES = 8
+UNSET_SHARE = 0.2  # of an axis of numbers, on the left, if some runs lack the parameter
 COLUMNS = 3
 LOG_RATIO = 20  # a parameter whose largest and smallest value differ by a larger factor has a logarithmic axis
 LINE_CHARACTERS = 70  # beside each other on the axis of a parameter
@@ -64,7 +68,7 @@ def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, a
         axes.text(1.01, place, f"n = {len(values)}", transform=axes.get_yaxis_transform(), va="center", fontsize=TYPE_PT)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(ylim=(len(labels) - 0.5, -0.5))
-    return finish_axes(axes, "Configurations, the best mean on top", x=_name(metric))
+    return finish_axes(axes, "Configurations, the best mean on top", x=label_metric(metric))
 
 
 def plot_parallel(
@@ -72,18 +76,21 @@ def plot_parallel(
 ) -> Figure:
     """Draw each run as a line across the first seven hyperparameters that differ and its metric, each a row of its own.
 
-    The runs are ordered, the best first. The best run has a thick line.
+    The runs are ordered, the best first. The best run has a thick line. A run that lacks a parameter has None for it.
+    Of more than 150 runs, 150 are drawn, at even distances of rank.
     """
     names = list(varying)[:MOST_PARAMETERS]
     if len(values) < 2 or not names:
         return make_message("Parallel coordinates take two runs whose parameters differ.")
     axes = axes or make_axes(1.2 + 0.6 * (len(names) + 1))
     rows = [_place(varying[name]) for name in names] + [_place(values)]
-    places = np.column_stack([places for places, _ in rows])
-    ranks = np.linspace(1, 0, len(values)) ** 2  # most colour for the best
+    drawn = np.unique(np.linspace(0, len(values) - 1, MOST_LINES).astype(int))[::-1]  # the best last, on top
+    places = np.column_stack([places for places, _ in rows])[drawn]
+    ranks, many = np.linspace(1, 0, len(values))[drawn] ** 2, len(drawn) > FEW_LINES  # most colour for the best
     lines = [np.column_stack([row, np.arange(len(rows))]) for row in places]
-    widths = [4.0] + [1.5] * (len(values) - 1)
-    axes.add_collection(LineCollection(lines[::-1], colors=WORST_TO_BEST(ranks[::-1]), linewidths=widths[::-1], alpha=0.9))
+    look: dict[str, Any] = {"linewidths": [0.9 if many else 1.5] * (len(drawn) - 1) + [4.0], "antialiased": not many}
+    colours = WORST_TO_BEST(np.round(ranks * SHADES) / SHADES if many else ranks)
+    axes.add_collection(LineCollection(lines, colors=colours, alpha=1.0 if many else 0.9, **look))
     for row, (_, ticks) in enumerate(rows):
         for place, text in ticks:
             side = "left" if place < 0.02 else "right" if place > 0.98 else "center"
@@ -92,7 +99,9 @@ def plot_parallel(
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.7, -0.7), xticks=[])
     axes.grid(axis="y", color=INK, alpha=0.5)
     axes.spines["bottom"].set_visible(False)
-    return finish_axes(axes, "Hyperparameters and metric: the more orange, the better; thick: the best run")
+    which = f"{len(names)} of {len(varying)} hyperparameters" if len(names) < len(varying) else "Hyperparameters"
+    runs = f" of {len(drawn)} of {len(values):,} runs" if len(drawn) < len(values) else ""
+    return finish_axes(axes, f"{which} and metric{runs}: the more orange, the better; thick: the best run")
 
 
 def plot_parameters(varying: Mapping[str, Sequence[Any]], values: Sequence[float], *, metric: str) -> Figure:
@@ -127,7 +136,7 @@ def plot_parameter(
         axes.set_xlim(-0.5, len(distinct) - 0.5)
     axes.plot(places, values, "o", color=BLUE, alpha=0.8, markersize=5, markeredgewidth=0, label="a run")
     axes.plot(places[0], values[0], "o", color=ORANGE, markersize=7, label="the best")
-    return finish_axes(axes, shorten_label(name), y=_name(metric) if metric else "", labels=None if legend else ([], []))
+    return finish_axes(axes, shorten_label(name), y=label_metric(metric) if metric else "", labels=None if legend else ([], []))
 
 
 def plot_curves(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
@@ -149,7 +158,7 @@ def plot_curve(lines: Mapping[str, Sequence[float]], *, metric: str, axes: Axes 
         axes.plot(np.arange(1, len(points) + 1), points, **choose_line(place), linewidth=1.6, label=label)
         axes.plot(best + 1, points[best], "o", **choose_line(place))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return finish_axes(axes, "Learning curves on the validation part", x="boosting round", y=_name(metric))
+    return finish_axes(axes, "Learning curves on the validation part", x="boosting round", y=label_metric(metric))
 
 
 def plot_importances(shares: Mapping[str, Mapping[str, float]], *, axes: Axes | None = None) -> Figure:
@@ -181,27 +190,35 @@ def plot_difference(difference: Difference | None, *, axes: Axes | None = None) 
     reach = 1.15 * max(abs(difference.low), abs(difference.high), abs(difference.value)) or 1.0
     axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[])
     side = "right" if _is_higher_better(difference.metric) else "left"
-    x = f"difference in {_name(difference.metric)}; further {side} is better"
+    x = f"difference in {label_metric(difference.metric)}; further {side} is better"
     numbers = f"{difference.value:+.4g} ({difference.level} interval {difference.low:+.4g} to {difference.high:+.4g})"
     return finish_axes(axes, f"Challenger against champion: {difference.verdict}, {numbers}", x=x)
 
 
 def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float, str]]]:
     """Return each value's place from 0 to 1, and the ticks of the axis, as many as fit."""
-    if not all(isinstance(value, int | float) for value in given):
+    known = [value for value in given if value is not None]
+    if not known or not all(isinstance(value, int | float) for value in known):
         codes, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
         places, texts = codes / max(1, len(distinct) - 1), [shorten_label(text, 14) for text in distinct]
         ticks = [(place / max(1, len(distinct) - 1), text) for place, text in enumerate(texts)]
     else:
-        numbers = np.asarray(given, float)
-        low, high = numbers.min(), numbers.max()
-        wide = low > 0 and high / low > LOG_RATIO
-        places = np.log(numbers / low) / np.log(high / low) if wide else (numbers - low) / ((high - low) or 1.0)
-        ticks = [(place, format_number(number)) for place, number in sorted(set(zip(places, numbers, strict=True)))]
+        places, ticks = _place_numbers(np.array(given, float), offset=UNSET_SHARE if len(known) < len(given) else 0.0)
     longest = max(len(text) for _, text in ticks) + 2
     if np.diff([place for place, _ in ticks]).min(initial=1.0) * LINE_CHARACTERS < longest:  # they would overlap
-        ticks = [ticks[0], ticks[-1]]
+        ticks = [*(ticks[:1] if None in given else []), ticks[1 if None in given else 0], ticks[-1]]
     return places, ticks
+
+
+def _place_numbers(numbers: np.ndarray[Any, Any], *, offset: float) -> tuple[np.ndarray[Any, Any], list[tuple[float, str]]]:
+    """Return places from `offset` to 1, and the ticks; NaN, which is a parameter that a run lacks, is at 0."""
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
+    wide = low > 0 and high / LOG_RATIO > low
+    shares = np.log(numbers / low) / np.log(high / low) if wide else (numbers / 2 - low / 2) / ((high / 2 - low / 2) or 1.0)
+    places = np.nan_to_num(offset + (1 - offset) * shares, nan=0.0)
+    known = ~np.isnan(numbers)
+    ticks = [(place, format_number(number)) for place, number in sorted(set(zip(places[known], numbers[known], strict=True)))]
+    return places, [(0.0, "not set"), *ticks] if offset else ticks
 
 
 def _is_higher_better(metric: str) -> bool:
@@ -209,9 +226,3 @@ def _is_higher_better(metric: str) -> bool:
         return is_higher_better(metric)
     except LabError:  # an unknown metric: XGBoost's early stopping also assumes that lower is better
         return False
-
-
-def _name(metric: str) -> str:
-    """Return a metric's name with its unit, if that is known."""
-    unit = UNITS.get(strip_part(metric))
-    return f"{metric} ({unit})" if unit else metric

@@ -95,12 +95,19 @@ def name_ticks(axes: Axes, labels: Sequence[str], *, shift: float = 0.0) -> None
             text.set(rotation=45, ha="right", rotation_mode="anchor")
 
 
-def scale_log(axes: Axes, low: float, high: float) -> None:
-    """Give the axes a logarithmic scale for positive numbers from `low` to `high`, with plain numbers as labels."""
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 50 else (1,), numticks=5))
-    axes.xaxis.set_major_formatter(lambda value, _: format_number(value))
-    axes.xaxis.set_minor_locator(NullLocator())
+def scale_log(axes: Axes, low: float, high: float, *, side: bool = False) -> None:
+    """Give the axes a logarithmic scale for positive numbers from `low` to `high`, with plain numbers as labels.
+
+    Parameters
+    ----------
+    side : bool
+        The scale is that of the y axis.
+    """
+    (axes.set_yscale if side else axes.set_xscale)("log")
+    axis = axes.yaxis if side else axes.xaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 50 else (1,), numticks=5))
+    axis.set_major_formatter(lambda value, _: format_number(value))
+    axis.set_minor_locator(NullLocator())
 
 
 def shorten_label(text: object, most: int = 30, *, line: int = 0) -> str:

@@ -288,6 +288,18 @@ def strip_part(metric: str) -> str:
     return name if part in PARTS else metric
 
 
+def label_metric(metric: str) -> str:
+    """Return a metric's name with its unit, if that is known.
+
+    Examples
+    --------
+    >>> label_metric("best_valid_rmse"), label_metric("roc_auc")
+    ('best_valid_rmse (unit of the target)', 'roc_auc')
+    """
+    unit = UNITS.get(strip_part(metric))
+    return f"{metric} ({unit})" if unit else metric
+
+
 def _find_constant(part: Part, contract: Contract) -> Array:
     """Return the best constant answer on a part, of the shape of one row's answer."""
     if contract.task == "classification":

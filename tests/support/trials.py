@@ -36,7 +36,11 @@ def make_trials(
     for number in range(count):
         point = make_point(random)
         error = 53 + 14 * abs(np.log10(point["eta"]) + 1.2) + abs(point["max_depth"] - 6) + 3 * random.random()
-        values = [factor * (error if value is None else value), 0.7 - error / 300 + 0.05 * random.random(), 0.2 * point["max_depth"]]
+        values = [
+            factor * (error if value is None else value),
+            0.7 - error / 300 + 0.05 * random.random(),
+            0.2 * point["max_depth"],
+        ]
         ended: TrialState = state or ("failed" if number % 14 == 9 else "pruned" if number % 7 == 5 else "complete")
         steps = np.arange(1, 40 if ended == "complete" else 12)
         reports = {int(step): float(values[0] * (1 + np.exp(-step / 8))) for step in steps} if ended != "failed" else {}
@@ -80,7 +84,9 @@ def make_wide(count: int = 40, columns: int = 20) -> list[Trial]:
     trials = []
     for number in range(count):
         point = {f"{HOSTILE} {n}": str(random.choice(long)) if n % 3 == 0 else float(random.random()) for n in range(columns)}
-        trials.append(Trial(number, point, "complete", (float(random.random()),), reason=HOSTILE, worker=HOSTILE * 2, start_ms=START_MS))
+        trials.append(
+            Trial(number, point, "complete", (float(random.random()),), reason=HOSTILE, worker=HOSTILE * 2, start_ms=START_MS)
+        )
     return trials
 
 

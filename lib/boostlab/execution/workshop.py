@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,68 +53,63 @@ class Outcome:
 
 
 class Stop:
-    """Stops executions from another thread."""
+    """Stops an execution from another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[int, tuple[Signals, Any]] = {}
-        self.reason = ""
+        self._signals = Signals()
+        self._kernel: Any = None
+        self.reason = ""  #: once it is stopped
 
     def __call__(self, reason: str) -> None:
-        """Kill the kernels of the running executions, whose runs end KILLED, and let none begin."""
+        """Kill the kernel, so that the run ends KILLED; an execution that has not begun does not begin."""
         with self._lock:
-            self.reason = reason
-            for signals, kernel in self._running.values():
-                signals.stopped = signals.stopped or KeyboardInterrupt(reason)
-                kernel.kill()
+            self.reason = self.reason or reason
+            if self._kernel is not None:
+                self._signals.stopped = self._signals.stopped or KeyboardInterrupt(reason)
+                self._kernel.kill()
 
     @contextlib.contextmanager
-    def watching(self, signals: Signals, kernel: Any) -> Any:
-        """Let an execution be stopped in this context."""
+    def watching(self, kernel: Any) -> Iterator[Signals]:
+        """Let an execution with this kernel be stopped in this context."""
         with self._lock:
             if self.reason:
                 raise LabError(f"Stopped by {self.reason} before it began.")
-            self._running[id(signals)] = signals, kernel
+            self._kernel = kernel
         try:
-            yield
+            yield self._signals
         finally:
             with self._lock:
-                del self._running[id(signals)]
+                self._kernel = None
 
 
 class Workshop:
-    """Executes notebooks for one store; :meth:`execute` may be called by several threads at a time.
-
-    Attributes
-    ----------
-    stop : Stop
-        Ends the running executions.
-    """
+    """Executes notebooks for one store; :meth:`execute` may be called by several threads at a time."""
 
     def __init__(self, store: Store) -> None:
         configure_mlflow(store)
-        self.store, self.stop = store, Stop()
+        self.store = store
         self._courier = Courier(store, is_only=False)
 
     def close(self) -> None:
         """End the processes that the executions share, after what is still to be delivered."""
         self._courier.dismiss()
 
-    def execute(self, order: Order) -> Outcome:
+    def execute(self, order: Order, *, stop: Stop | None = None) -> Outcome:
         """Execute a notebook as a run of its own, and return how it ended once the store has the whole run."""
         try:
-            return self._execute(order, Signals())
+            return self._execute(order, stop or Stop())
         except LabError as error:  # it could not begin
             return Outcome("FAILED", reason=str(error))
 
-    def _execute(self, order: Order, signals: Signals) -> Outcome:
+    def _execute(self, order: Order, stop: Stop) -> Outcome:
         notebook, kernel_name = self._prepare(order)
         values = check_parameters(notebook, inject_plain_values(notebook, kernel_name)).model_dump()
         values |= {"experiment": order.experiment, "run_name": order.run_name}
         kernel = WarmKernel(notebook, kernel_name)
         try:
             with (
-                self.stop.watching(signals, kernel),
+                stop.watching(kernel) as signals,
                 open_run(
                     values, self._courier, notebook=order.path, origin="papermill", output_path=None, tags=order.tags
                 ) as owner,

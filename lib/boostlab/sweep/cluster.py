@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
 from boostlab.redaction import redact
-from boostlab.sweep.worker import describe_worker, find_machine, stamp_file
+from boostlab.sweep.worker import describe_worker
 from boostlab.tracking import environment
 from boostlab.tracking.store import OpenStore
 
@@ -73,20 +73,17 @@ def check_workers(client: Client, store: OpenStore) -> None:
         raise LabError(f"The workers have no package {error.name}. Install boostlab in their environment.") from None
     own = describe_worker(order)
     for address, about in found.items():
+        where = f"The worker {address} on {about['host']}"
         for name, version in own["versions"].items():
-            if about["versions"].get(name) != version:
-                raise LabError(
-                    f"The worker {address} has {name} {about['versions'].get(name)}, and the sweep {version}. Install the same versions "
-                    "on all workers: trials would not be comparable."
-                )
-        if file and (about["machine"], about["stamp"]) != (find_machine(), stamp_file(file)):
-            raise LabError(
-                f"The worker {address} on {about['host']} cannot reach the store {store.shown}, which is on this machine. Start a server "
-                "that all workers reach, and name it: -p tracking_uri http://HOST:5000"
-            )
+            there = about["versions"].get(name)
+            if there != version:
+                remedy = "Install the same versions on all workers: trials would not be comparable."
+                raise LabError(f"{where} has {name} {there}, and the sweep {version}. {remedy}")
+        if file and (about["machine"], about["stamp"]) != (own["machine"], own["stamp"]):
+            remedy = "Start a server that all workers reach, and name it: -p tracking_uri http://HOST:5000"
+            raise LabError(f"{where} cannot reach the store {store.shown}, which is on this machine. {remedy}")
         if about["fault"]:
-            fault = redact(about["fault"], ())
-            raise LabError(f"The worker {address} on {about['host']} cannot use the store. {fault}")
+            raise LabError(f"{where} cannot use the store. {redact(about['fault'], ())}")
 
 
 @contextlib.contextmanager

@@ -1,25 +1,28 @@
-"""The worker's side of a sweep: execute one trial's notebook, and return how it ended. Dask calls these functions on its workers."""
+"""The worker's side of a sweep: execute a trial's notebook, and say how it ended. Dask calls these functions on its workers."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from boostlab.errors import LabError
-from boostlab.execution.workshop import Order, Outcome, Workshop
+from boostlab.execution.workshop import Order, Outcome, Stop, Workshop
 from boostlab.sweep.records import WORKER_TAG
 from boostlab.tracking.reports import listening
 from boostlab.tracking.store import Store
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TOPIC = "boostlab"  # of Dask's events: what trials report
-_workshops: dict[str, Workshop] = {}
+POLL_S = 1.0
+_workshops: dict[str, Workshop] = {}  # by the id of the sweep's run
+_stops: dict[str, set[Stop]] = {}  # of the running trials, by the same
 _lock = threading.Lock()
 
 
@@ -55,43 +58,48 @@ class TrialEnd:
 def run_trial(order: TrialOrder) -> TrialEnd:
     """Execute a trial's notebook as a run, and return how it ended.
 
-    If Dask has lost a worker and asks again for a trial whose run is whole, the run is not made twice.
+    If Dask has lost a worker and asks again for a trial whose run is whole, the run is not made twice. If nobody waits for the
+    trial any more, as the sweep is gone, the trial ends.
     """
     import nbformat
     from distributed import get_client, get_worker
 
     client, key = get_client(), [TOPIC, order.sweep, str(order.number)]
-    begun = client.get_metadata(key, None)
-    if begun and (end := _find_finished(order)):
+    if client.get_metadata(key, None) and (end := _find_finished(order)):
         return end
     client.set_metadata(key, True)
+    worker = get_worker()
     place = threading.current_thread().name.rpartition("-")[2]
-    worker = f"{socket.gethostname()} {get_worker().name}.{place}"
+    name = f"{socket.gethostname()} {worker.name}.{place}"
     started = _now_ms()
-    workshop = _open_workshop(order)
-    with listening(order.reported, lambda step, value: _ask(order, step, value)) as listener:
-        path = Path(order.path)
-        outcome = workshop.execute(
+    with (
+        _stoppable(order.sweep) as stop,
+        _watching_task(worker, stop),
+        listening(order.reported, lambda step, value: _ask(order, step, value)) as listener,
+    ):
+        reporting = listener.variable() if order.reported else {}
+        outcome = _open_workshop(order).execute(
             Order(
                 nbformat.reads(order.notebook, as_version=4),
-                path,
+                Path(order.path),
                 order.parameters,
                 order.experiment,
                 order.run_name,
-                {**order.tags, WORKER_TAG: worker},
-                {**(listener.variable() if order.reported else {}), **dict.fromkeys(THREAD_VARIABLES, str(order.threads))},
-                order.cwd if Path(order.cwd).is_dir() else None,
-            )
+                tags={**order.tags, WORKER_TAG: name},
+                env={**reporting, **dict.fromkeys(THREAD_VARIABLES, str(order.threads))},
+                cwd=order.cwd if Path(order.cwd).is_dir() else None,
+            ),
+            stop=stop,
         )
-    return TrialEnd(outcome, started, _now_ms(), worker)
+    return TrialEnd(outcome, started, _now_ms(), name)
 
 
 def stop_trials(sweep: str, reason: str) -> None:
     """Kill the kernels of a sweep's trials on this worker: their runs end KILLED."""
     with _lock:
-        workshop = _workshops.get(sweep)
-    if workshop is not None:
-        workshop.stop(reason)
+        stops = list(_stops.get(sweep, ()))
+    for stop in stops:
+        stop(reason)
 
 
 def close_sweep(sweep: str) -> None:
@@ -153,6 +161,39 @@ def _open_workshop(order: TrialOrder) -> Workshop:
             root = Path(order.artifact_root) if order.artifact_root else None
             _workshops[order.sweep] = Workshop(Store(order.store, root))
         return _workshops[order.sweep]
+
+
+@contextlib.contextmanager
+def _stoppable(sweep: str) -> Iterator[Stop]:
+    stop = Stop()
+    with _lock:
+        _stops.setdefault(sweep, set()).add(stop)
+    try:
+        yield stop
+    finally:
+        with _lock:
+            _stops[sweep].discard(stop)
+
+
+@contextlib.contextmanager
+def _watching_task(worker: Any, stop: Stop) -> Iterator[None]:
+    """Stop the trial of this thread once Dask has cancelled its task: the client that wanted it is gone."""
+    key, over = worker.get_current_task(), threading.Event()
+
+    def watch() -> None:
+        while not over.wait(POLL_S):
+            task = worker.state.tasks.get(key)
+            if task is None or task.state in ("cancelled", "resumed"):
+                stop("the end of the sweep")
+                return
+
+    thread = threading.Thread(target=watch, name="boostlab-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _ask(order: TrialOrder, step: int, value: float) -> bool:

@@ -1,0 +1,358 @@
+"""The steps of ``sweep.ipynb``, in its order: the plan, the search, its figures and tables, the final training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lazy_loader
+
+from boostlab.display.markdown import escape, format_code, format_link, format_table
+from boostlab.display.numbers import format_number
+from boostlab.display.tables import Table
+from boostlab.errors import LabError, locate
+from boostlab.notebook.document import is_lab_notebook, name_notebook
+from boostlab.notebook.parameters import read_parameters
+from boostlab.sweep import cluster, records
+from boostlab.sweep.coordinator import Coordinator, Limits, Plan
+from boostlab.sweep.objectives import check_recorded, find_objectives
+from boostlab.sweep.search import Search
+from boostlab.sweep.settings import Sweep
+from boostlab.sweep.space import Space
+from boostlab.sweep.tables import describe, tabulate_best
+from boostlab.sweep.trial import Objective, Trial
+from boostlab.sweep.worker import TrialOrder, close_sweep
+from boostlab.tracking.store import OpenStore, find_project, open_current
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from boostlab.execution.workshop import Outcome
+    from boostlab.sweep import contour, pareto, plots, point_plots
+    from boostlab.tracking.run import Run
+else:  # matplotlib takes a while to load: not before the first figure
+    contour, pareto, plots, point_plots = (
+        lazy_loader.load(f"boostlab.sweep.{name}", suppress_warning=True)
+        for name in ("contour", "pareto", "plots", "point_plots")
+    )
+
+CHAMPION, DEFAULTS = "champion", "defaults"
+MOST_SHOWN = 10  # trials of the table
+FINAL_TAG = "boostlab.final_of"  # of the run of the final training: the study's name
+
+
+class Sweeper:
+    """A sweep of a study: it goes on with the trials that the tracking store has.
+
+    Raises
+    ------
+    LabError
+        If notebook, space, metric or study cannot be used: before any trial runs.
+    """
+
+    def __init__(self, run: Run, settings: Sweep) -> None:
+        self._run, self._settings = run, settings
+        self._path = _find_notebook(settings.notebook)
+        self._notebook = _read_notebook(self._path)
+        self._declared = {parameter.name: parameter for parameter in read_parameters(self._notebook)}
+        self.study = settings.study_name()
+        self.space = Space.read(settings.space, notebook=self._notebook, fixed=settings.fixed, folder=find_project(self._path))
+        if settings.register_as and "register_as" not in self._declared:
+            raise LabError(
+                f"{self._path.name} has no parameter register_as: it cannot register a model. Leave register_as empty."
+            )
+        if settings.metric:
+            find_objectives(settings)  # refuses an unknown direction
+        run.log_tags({records.SWEEP_TAG: self.study})
+        self._store: OpenStore = open_current()
+        client = self._store.client
+        records.wait_for_others(client, self.study, own=run.facts.run_id)
+        self._runs = records.fetch_runs(client, self.study)
+        self.objectives = self._find_known_objectives()
+        self._earlier = records.read_trials(self._runs, self.objectives)
+        self._first = self._find_first()
+        self.trials: list[Trial] = list(self._earlier)
+        self._search = self._make_search(self.objectives or (Objective("unknown", "minimize"),))
+        self.ending = ""
+        self._final: Outcome | None = None
+
+    def describe(self) -> str:
+        """Return in Markdown what is searched, how, and what is known already."""
+        settings = self._settings
+        ranges = ", ".join(format_code(dimension.name) for dimension in self.space.dimensions)
+        metric = ", ".join(settings.metric) or "found from the first trial"
+        rows = {
+            "study": format_code(self.study),
+            "notebook": format_code(str(self._path.name)),
+            "searched": ranges,
+            "fixed": escape(", ".join(f"{name} = {value}" for name, value in settings.fixed.items())) or "nothing",
+            "metric": escape(metric),
+            "sampler and pruner": f"{settings.sampler}, {settings.pruner}",
+            "trials": f"{len(self._earlier):,} of {settings.n_trials:,} have ended in earlier sweeps",
+        }
+        if self._first:
+            rows["first trial"] = escape(f"{self._first[0]}: {_show_point(self._first[1])}")
+        if self._search.n_ignored:
+            rows["not learned from"] = f"{self._search.n_ignored:,} earlier trials, whose points are outside of the space"
+        return format_table(rows)
+
+    def search(self) -> str:
+        """Run the trials with live progress, and return in Markdown how the sweep ended.
+
+        An interrupt ends the running trials, and keeps those that have ended.
+        """
+        from boostlab.sweep.progress import SweepProgress
+
+        settings = self._settings
+        n_jobs = settings.n_jobs or (0 if settings.scheduler else cluster.count_cores())
+        limits = Limits(settings.n_trials, settings.timeout_s, settings.max_failures)
+        if len(self._earlier) >= settings.n_trials:
+            self.ending = f"All {settings.n_trials:,} trials of the study have ended. For more of them, raise -p n_trials."
+            return self._conclude()
+        progress = SweepProgress(settings.n_trials, self.objectives or (Objective("metric", "minimize"),))
+        with cluster.connect(settings.scheduler, n_jobs=n_jobs) as client:
+            cluster.check_workers(client, self._store)
+            threads = max(1, cluster.count_cores() // n_jobs) if n_jobs else 1
+            plan = Plan(
+                self._run.facts.run_id,
+                lambda trial: self._make_order(trial, threads=threads),
+                self._make_search,
+                self._settle,
+                self._describe_point,
+            )
+            coordinator = Coordinator(client, plan, objectives=self.objectives, limits=limits, n_jobs=n_jobs)
+
+            def show(state: Coordinator) -> None:
+                self.trials, self._search = state.trials, state.search
+                progress.show(self.trials, workers=n_jobs or sum(client.nthreads().values()))
+
+            try:
+                coordinator.run(show)
+            finally:
+                progress.close()
+                self.ending, self.trials, self._search = coordinator.ending, coordinator.search.trials, coordinator.search
+                if client.status == "running":
+                    client.run(close_sweep, self._run.facts.run_id)
+        return self._conclude()
+
+    def tabulate_best(self) -> Table:
+        """Return the best trials as a table."""
+        facts, ui = self._run.facts, self._run.facts.ui
+        return tabulate_best(self.trials, self._known, MOST_SHOWN, run_url=lambda run_id: ui.run_url(facts.experiment_id, run_id))
+
+    def plot_history(self) -> Figure:
+        """Draw each trial's value and the best so far."""
+        return plots.plot_history(self.trials, self._known)
+
+    def plot_importance(self) -> Figure:
+        """Draw which parameters the first metric depends on."""
+        return point_plots.plot_importance(self._importances, metric=self._known[0].metric)
+
+    def plot_slices(self) -> Figure:
+        """Draw the first metric against each of the most important parameters."""
+        return point_plots.plot_slices(self.trials, self._known, importances=self._importances, log=self._log_scaled)
+
+    def plot_pair(self) -> Figure:
+        """Draw the first metric over the two most important parameters; with several metrics, the Pareto front."""
+        if len(self._known) > 1:
+            return pareto.plot_pareto(self.trials, self._known)
+        return contour.plot_contour(self.trials, self._known, importances=self._importances, log=self._log_scaled)
+
+    def plot_parallel(self) -> Figure:
+        """Draw each trial as a line through its parameters to the metric."""
+        return point_plots.plot_parallel(self.trials, self._known, importances=self._importances)
+
+    def plot_reports(self) -> Figure | None:
+        """Draw what the trials have reported step by step; None without a pruner."""
+        return None if self._settings.pruner == "none" else plots.plot_reports(self.trials, self._known)
+
+    def plot_timeline(self) -> Figure:
+        """Draw when each worker has run which trial."""
+        return plots.plot_timeline(self.trials)
+
+    def train_final(self) -> str:
+        """Train once more with the best point and all cores, if requested, and return in Markdown what came of it.
+
+        Raises
+        ------
+        LabError
+            If no trial is complete, or the training fails.
+        """
+        if not self._settings.final_training:
+            return "Not requested: `final_training` trains the best point once more, and `register_as` registers its model."
+        best = self._search.best()
+        if not best:
+            raise LabError("There is no final training, because no trial is complete.")
+        if len(best) > 1:
+            raise LabError(
+                f"There is no final training, because {len(best)} trials are on the Pareto front: choose one of them by hand."
+            )
+        from boostlab.execution.workshop import Order, Workshop
+
+        values = {**self._settings.fixed, **best[0].point, **self._file("final", register_as=self._settings.register_as)}
+        tags = {records.PARENT_TAG: self._run.facts.run_id, FINAL_TAG: self.study}
+        name, facts = f"{self.study}-final", self._run.facts
+        workshop = Workshop(self._store)
+        try:
+            order = Order(self._notebook, self._path, values, facts.experiment, name, tags, cwd=str(Path.cwd()))
+            self._final = outcome = workshop.execute(order)
+        finally:
+            workshop.close()
+        if outcome.status != "FINISHED":
+            raise LabError(f"The final training ended {outcome.status}: {outcome.reason}")
+        test = {
+            name: value
+            for name, value in outcome.metrics.items()
+            if name.startswith("test_") and not name.endswith(("_low", "_high"))
+        }
+        shown = ", ".join(f"{escape(name)} = {format_number(value)}" for name, value in test.items())
+        link = format_link(outcome.run_name, facts.ui.run_url(facts.experiment_id, outcome.run_id))
+        registered = (
+            f" Its model is a new version of {format_code(self._settings.register_as)}." if self._settings.register_as else ""
+        )
+        return f"Trial {best[0].number} was trained once more as {link}. On the test rows: {shown or 'no metric'}.{registered}"
+
+    def log_results(self) -> None:
+        """Record the counts and the best values as metrics of the sweep's run."""
+        states = [trial.state for trial in self.trials]
+        counts = {f"trials_{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")}
+        best = self._search.best() if self.objectives else []
+        values = dict(zip((each.metric for each in self._known), best[0].values, strict=False)) if len(best) == 1 else {}
+        self._run.log_metrics(counts | {f"best_{name}".replace("best_best_", "best_"): value for name, value in values.items()})
+
+    def describe_result(self) -> str:
+        """Return in Markdown what was found, and where to go next."""
+        condition = f"tags.`{records.STUDY_TAG}` = '{self.study}'"
+        steps = [
+            f"**Compare** the trials, also with the model in production: `compare.ipynb` with `search` {format_code(condition)}.",
+            "**Go on** with more trials: the same command with a higher `n_trials`.",
+        ]
+        if not self._settings.final_training:
+            steps.insert(0, "**Train** the best point once more and register it: `final_training` and `register_as`.")
+        return "\n\n".join([describe(self.trials, self._known), "Next:\n\n" + "\n".join(f"- {step}" for step in steps)])
+
+    @property
+    def _known(self) -> tuple[Objective, ...]:
+        return self.objectives or (Objective("metric", "minimize"),)
+
+    @cached_property
+    def _importances(self) -> dict[str, float]:
+        return self._search.importances() if self.objectives else {}
+
+    @property
+    def _log_scaled(self) -> Collection[str]:
+        return [dimension.name for dimension in self.space.dimensions if dimension.log]
+
+    def _conclude(self) -> str:
+        return f"{escape(self.ending)} {describe(self.trials, self._known)}"
+
+    def _find_known_objectives(self) -> tuple[Objective, ...]:
+        """Return the objectives if they are named, or a finished trial of the study tells them."""
+        finished = [run for run in self._runs if run.info.status == "FINISHED" and "boostlab.pruned_at" not in run.data.tags]
+        if self._settings.metric:
+            return find_objectives(self._settings)
+        return find_objectives(self._settings, list(finished[0].data.metrics)) if finished else ()
+
+    def _settle(self, recorded: Collection[str]) -> tuple[Objective, ...]:
+        self.objectives = find_objectives(self._settings, recorded)
+        check_recorded(self.objectives, recorded)
+        return self.objectives
+
+    def _find_first(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the point of trial 0 and where it comes from: the model in production, else the notebook's own values."""
+        model = self._settings.champion_model
+        values = _read_champion(self._store.client, model, self._declared) if model else None
+        if values is not None:
+            return CHAMPION, self.space.complete(values)
+        own = self.space.complete({})
+        return (DEFAULTS, own) if self._settings.sampler != "grid" and self.space.contains(own) else None
+
+    def _make_search(self, objectives: tuple[Objective, ...]) -> Search:
+        settings = self._settings
+        return Search(
+            self.space,
+            objectives,
+            sampler=settings.sampler,
+            pruner=settings.pruner,
+            seed=settings.seed,
+            trials=self._earlier if objectives == self.objectives else records.read_trials(self._runs, objectives),
+            enqueue=[self._first[1]] if self._first else [],
+        )
+
+    def _describe_point(self, number: int, point: Mapping[str, Any]) -> str:
+        return self._first[0] if self._first and number == 0 and dict(point) == self._first[1] else ""
+
+    def _make_order(self, trial: Trial, *, threads: int) -> TrialOrder:
+        settings, facts = self._settings, self._run.facts
+        values: dict[str, Any] = {**settings.fixed, **trial.point, **self._file(f"{trial.number:04d}")}
+        if "nthread" in self._declared and "nthread" not in settings.fixed:
+            values["nthread"] = threads
+        return TrialOrder(
+            facts.run_id,
+            trial.number,
+            self._store.uri,
+            str(self._store.artifact_root or ""),
+            json.dumps(self._notebook),
+            str(self._path),
+            values,
+            facts.experiment,
+            f"{self.study}-{trial.number:04d}",
+            records.describe_trial(self.study, facts.run_id, trial),
+            threads,
+            str(Path.cwd()),
+            "" if settings.pruner == "none" or not self.objectives else self.objectives[0].metric,
+        )
+
+    def _file(self, name: str, *, register_as: str = "") -> dict[str, Any]:
+        """Return the parameters of the notebook that say where a run is recorded, as far as it has them."""
+        values = {"experiment": self._run.facts.experiment, "run_name": f"{self.study}-{name}", "register_as": register_as}
+        return {name: value for name, value in values.items() if name in self._declared and (value or name != "register_as")}
+
+
+def _find_notebook(given: str) -> Path:
+    """Return the path of a notebook: as given, or next to the project's other notebooks."""
+    places = [Path(given), find_project(None) / "notebooks" / given]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise LabError(
+            f"There is no notebook {locate(Path(given))}. Give the path of one, such as -p notebook notebooks/train.ipynb."
+        )
+    return found.resolve()
+
+
+def _read_notebook(path: Path) -> Any:
+    import nbformat
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (ValueError, nbformat.ValidationError):
+        raise LabError(f"{path} is not a notebook. Give the path of an .ipynb file.") from None
+    if not is_lab_notebook(notebook):
+        raise LabError(
+            f"{name_notebook(path)}.ipynb is no lab notebook: its executions are no runs, and have no metrics. Add "
+            '"boostlab": {} to its metadata, and call start_run in it.'
+        )
+    return notebook
+
+
+def _read_champion(client: Any, model: str, declared: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the parameters of the version in production, as its run recorded them; None if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    from boostlab.comparison.configurations import to_value
+
+    try:
+        version = client.get_model_version_by_alias(model, "production")
+        params = client.get_run(version.run_id).data.params
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return {name: to_value(text) for name, text in params.items() if name in declared}
+
+
+def _show_point(point: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {format_number(value) if isinstance(value, float) else value}" for name, value in point.items())

@@ -21,7 +21,12 @@ from boostlab.sweep.trial import Objective, Trial
 
 STEPS = 27
 SCORE = Objective("score", "maximize")
-NUMBERS = make_space(Dimension("x", **UNIT), whole("depth", 1, 9), Dimension("eta", (), 0.01, 1.0, log=True))  # type: ignore[arg-type]
+NUMBERS = make_space(
+    Dimension("x", **UNIT),  # type: ignore[arg-type]
+    whole("depth", 1, 9),
+    Dimension("eta", (), 0.01, 1.0, log=True),
+    known=({"x": 0.9, "depth": 9, "eta": 0.9}, {"x": 0.8, "depth": 8, "eta": 0.8}),
+)
 MIXED = make_space(
     Dimension("x", **UNIT),  # type: ignore[arg-type]
     Dimension("grow", ("depth", "loss")),

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -269,3 +271,21 @@ def test_sends_no_value_twice_that_may_have_been_sent(store: OpenStore, begin: B
     journal.move_cursor(sent=0, attempted=journal.size)  # as after a lost answer
     Delivery(journal, store).send()
     assert len(store.client.get_metric_history(run_id, "loss")) == 3
+
+
+def test_runs_that_record_the_same_data_set_at_the_same_time_are_all_whole(sqlite: OpenStore, begin: Begin) -> None:
+    deliveries = [Delivery(begin(sqlite), sqlite) for _ in range(8)]
+    run_ids = [delivery.create_run().run_id for delivery in deliveries]
+    start = threading.Barrier(len(deliveries))
+
+    def send(delivery: Delivery) -> None:
+        for number in range(10):
+            delivery.journal.add("dataset", DATASET | {"digest": f"same time {number}"})
+            start.wait()
+            delivery.send()
+
+    with ThreadPoolExecutor(len(deliveries)) as pool:
+        list(pool.map(send, deliveries))
+    for delivery, run_id in zip(deliveries, run_ids, strict=True):
+        assert delivery.journal.receipts() == {}
+        assert len(sqlite.client.get_run(run_id).inputs.dataset_inputs) == 10

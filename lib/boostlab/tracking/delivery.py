@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ POINTS_PER_CALL = 1000  # metrics of one request
 PARAMS_PER_CALL = 100
 TAGS_PER_CALL = 100
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
+INSERT_PAUSES_S = (0.01, 0.1, 1.0)
+TAKEN = ("IntegrityError", "UniqueViolation", "UNIQUE constraint", "duplicate key")  # in the errors of databases
 REASON_TAG = "boostlab.reason"
 REFUSES = "The store refuses a part of the run:"
 REFUSAL_LENGTH = 600  # characters of the store's message that are passed on
@@ -167,9 +169,8 @@ class Delivery:
                 self._send_files(run_id, entry)
             case "dataset":
                 about = {key: value for key, value in entry.content.items() if key != "context"}
-                client.log_inputs(
-                    run_id, [DatasetInput(Dataset(**about), [InputTag("mlflow.data.context", entry.content["context"])])]
-                )
+                dataset = DatasetInput(Dataset(**about), [InputTag("mlflow.data.context", entry.content["context"])])
+                _retry_insert(lambda: client.log_inputs(run_id, [dataset]))
             case "rivals":
                 return self._find_rivals(run_id, entry)
             case "model":
@@ -267,6 +268,19 @@ def add_end(journal: Journal, status: str, tags: dict[str, str], *, end_s: float
     if tags:
         journal.add("tags", tags, is_end=True)
     journal.add("end", {"status": status, "end_time": int((end_s or time.time()) * 1000)}, is_end=True)
+
+
+def _retry_insert(insert: Callable[[], Any]) -> None:
+    """Insert what another run may insert at the same time: MLflow looks whether it is there, and then adds it without a lock."""
+    for pause_s in INSERT_PAUSES_S:
+        try:
+            insert()
+            return
+        except Exception as error:  # of SQLAlchemy, or as text from a server
+            if not any(sign in str(error) for sign in TAKEN):
+                raise
+            time.sleep(pause_s)
+    insert()
 
 
 def _group(entries: Iterator[Entry]) -> Iterator[list[Entry]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import json
 import os
 import re
 import signal
@@ -23,6 +22,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
 from boostlab.errors import LabError, suggest
+from boostlab.execution.kernel_process import Order
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
 WARM_PACKAGES = ("IPython", "boostlab", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "sklearn", "xgboost")
@@ -41,15 +41,11 @@ class WarmProvisioner(LocalProvisioner):
         if process is None or process.poll() is not None:
             return await super().launch_kernel(cmd, **kwargs)
         assert process.stdin is not None
-        order = {
-            "arguments": cmd[cmd.index(LAUNCHER[1]) + 1 :],
-            "env": {**kwargs["env"], "JPY_PARENT_PID": str(os.getpid())},
-            "cwd": str(kwargs.get("cwd") or Path.cwd()),
-        }
-        process.stdin.write(json.dumps(order).encode() + b"\n")
+        order = make_order(cmd, **kwargs)
+        process.stdin.write(order.to_json().encode())
         process.stdin.close()
         self.process, self.pid, self.pgid = process, process.pid, os.getpgid(process.pid)
-        self.cwd = order["cwd"]
+        self.cwd = order.cwd
         return self.connection_info
 
 
@@ -67,7 +63,7 @@ class WarmKernel:
     def __init__(self, notebook: Mapping[str, Any], kernel_name: str) -> None:
         self.name = kernel_name
         self._process: subprocess.Popen[bytes] | None = None
-        spec = _find_spec(kernel_name)
+        spec = find_spec(kernel_name)
         if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
             module = ["-m", "boostlab.execution.kernel_process"]
             command = [sys.executable, *spec.argv[1:-4], *module, *_modules_to_warm(notebook)]
@@ -96,12 +92,22 @@ class WarmKernel:
 
     def describe_death(self) -> str:
         """Return how the kernel died, as far as the exit status tells."""
-        code = None if self._process is None else self._process.poll()
-        if code == -signal.SIGKILL:
-            return "The kernel died: it was killed (SIGKILL), as the system does when memory runs out."
-        if code is not None and code < 0:
-            return f"The kernel died of {signal.Signals(-code).name}."
-        return "The kernel died." if code is None else f"The kernel died: it exited with status {code}."
+        return describe_status(None if self._process is None else self._process.poll())
+
+
+def make_order(command: list[str], *, env: Mapping[str, str], cwd: Any = None, **_: Any) -> Order:
+    """Return the order for a kernel that Jupyter would start with `command`, in this environment and working directory."""
+    arguments = command[command.index(LAUNCHER[1]) + 1 :]
+    return Order(tuple(arguments), {**env, "JPY_PARENT_PID": str(os.getpid())}, str(cwd or Path.cwd()))
+
+
+def describe_status(code: int | None) -> str:
+    """Return how a kernel died, from its exit status: negative for a signal, None if it is not known."""
+    if code == -signal.SIGKILL:
+        return "The kernel died: it was killed (SIGKILL), as the system does when memory runs out."
+    if code is not None and code < 0:
+        return f"The kernel died of {signal.Signals(-code).name}."
+    return "The kernel died." if code is None else f"The kernel died: it exited with status {code}."
 
 
 def _modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
@@ -120,7 +126,8 @@ def _modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
     return [module for module in dict.fromkeys(modules) if module.partition(".")[0] in WARM_PACKAGES]
 
 
-def _find_spec(kernel_name: str) -> KernelSpec:
+def find_spec(kernel_name: str) -> KernelSpec:
+    """Return an installed kernelspec; LabError if there is none of this name."""
     specs = KernelSpecManager()
     try:
         return specs.get_kernel_spec(kernel_name)

@@ -1,0 +1,76 @@
+"""The kernel provisioner of forked kernels: Jupyter starts them as it starts any other kernel.
+
+Jupyter finds it as ``boostlab-forked`` (an entry point), and the kernelspec ``boostlab`` names it. Where no kernel can be forked,
+it starts an ordinary one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from typing import Any
+
+from jupyter_client.provisioning import LocalProvisioner
+
+from boostlab.errors import LabError
+from boostlab.execution.kernel import LAUNCHER, OWN_NAMES, make_order
+from boostlab.execution.template import ForkedProcess, Template, share_template
+
+CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
+_told: set[str] = set()  # reasons for ordinary kernels that the log has
+
+
+class ForkedProvisioner(LocalProvisioner):
+    """Starts a kernel on this machine: forked from the template of this process, or from another one that was given."""
+
+    template: Template | None = None
+    launched: ForkedProcess | subprocess.Popen[bytes] | None = None  # the last kernel, also after its end
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+        """Fork the kernel that `cmd` describes; start it as usual if that is not possible."""
+        if not CAN_FORK:
+            return await self._launch_ordinary(cmd, "This system cannot fork one safely.", **kwargs)
+        if not is_forkable(cmd):
+            return await self._launch_ordinary(cmd, "Its kernelspec names another Python, or options of Python.", **kwargs)
+        order = make_order(cmd, **kwargs)
+        try:
+            with _outputs(kwargs.get("stdout"), kwargs.get("stderr")) as outputs:
+                process = await asyncio.to_thread((self.template or share_template()).fork, order, outputs=outputs)
+        except (LabError, OSError) as error:
+            return await self._launch_ordinary(cmd, str(error), **kwargs)
+        self.process, self.pid, self.pgid, self.launched = process, process.pid, process.pid, process
+        self.cwd = order.cwd
+        return self.connection_info
+
+    async def _launch_ordinary(self, cmd: list[str], reason: str, **kwargs: Any) -> Any:
+        if reason not in _told:
+            _told.add(reason)
+            self.log.warning("Kernels start without a template, which takes longer. %s", reason)
+        launched = await super().launch_kernel(cmd, **kwargs)
+        self.launched = self.process
+        return launched
+
+
+def is_forkable(command: list[str]) -> bool:
+    """Tell whether a command starts ipykernel with the Python of this environment, without options of Python's own."""
+    return command[0] in OWN_NAMES and command[1:3] == LAUNCHER
+
+
+@contextlib.contextmanager
+def _outputs(*given: Any) -> Any:
+    """Yield descriptors for stdout and stderr: what the caller gave, as for a subprocess, or this process's own."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        yield [_find_descriptor(output, own, nowhere.fileno()) for own, output in enumerate(given, start=1)]
+
+
+def _find_descriptor(given: Any, own: int, nowhere: int) -> int:
+    """Return the descriptor of a given output, of the process's own, or of the null device if neither can be used."""
+    descriptor = own if given is None else given if isinstance(given, int) else given.fileno()
+    try:
+        os.fstat(descriptor)
+    except OSError:  # closed, or a number that means a pipe or the null device
+        return nowhere
+    return descriptor

@@ -1,0 +1,237 @@
+"""The owner's side of the template process: it starts the process, orders kernels from it, and follows their lives."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from boostlab.errors import LabError
+from boostlab.execution.fingerprint import take_fingerprint, without_names
+from boostlab.execution.kernel_process import Order
+
+END_TIMEOUT_S = 10  # for a template whose owner has closed the connection: it ends at once
+
+
+class ForkedProcess:
+    """A kernel's process that a template forked, with the interface of :class:`subprocess.Popen` as far as Jupyter uses it.
+
+    The process is killed when this object is collected. Signals go to the process and its children.
+
+    Attributes
+    ----------
+    pid : int
+    returncode : int or None
+        The exit status; negative for a signal, and None as long as the process is not known to have ended.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, channel: socket.socket, *, template: _Process) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._template = template  # a template that is replaced lives as long as one of its kernels
+        self._channel = channel
+        self._lock = threading.Lock()
+        self._received = b""
+        self.close = weakref.finalize(self, channel.close)  #: kills the process if it runs, and releases its process id
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None while the process runs."""
+        with self._lock:
+            if self.returncode is None and self.close.alive:
+                with contextlib.suppress(BlockingIOError):
+                    self._read()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit status.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+            If it still runs after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        poller = select.poll()
+        poller.register(self._channel, select.POLLIN)
+        while (code := self.poll()) is None:
+            left_s = None if deadline is None else deadline - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                raise subprocess.TimeoutExpired(f"kernel {self.pid}", timeout or 0)
+            poller.poll(None if left_s is None else left_s * 1000 + 1)
+        return code
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal to the process and its children. It takes no lock, so a signal handler may call it."""
+        if self.returncode is None:  # the template keeps the process id taken until then
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signum)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def _read(self) -> None:
+        """Read the exit status from the channel; without one, the template has died, and the system has killed the kernel."""
+        try:
+            received = self._channel.recv(4096, socket.MSG_DONTWAIT)
+        except ConnectionResetError:
+            received = b""
+        self._received += received
+        if self._received.endswith(b"\n"):
+            self.returncode = int(json.loads(self._received)["status"])
+            with contextlib.suppress(OSError):
+                self._channel.shutdown(socket.SHUT_WR)  # the template may release the process id
+        elif not received:
+            self.returncode = -signal.SIGKILL
+
+
+class Template:
+    """Kernels forked from a process that has loaded the lab's packages; many threads may share one template.
+
+    The process starts at the first order. It starts anew if it has died, or if the environment or an installed package has
+    changed; kernels that run go on. It ends with this object or this process, and ends its kernels.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        Further modules to import.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        self._modules = tuple(modules)
+        self._lock = threading.Lock()
+        self._process: _Process | None = None
+        self._fingerprint: object = None
+
+    def fork(self, order: Order, *, outputs: Sequence[int] = ()) -> ForkedProcess:
+        """Fork a kernel.
+
+        Parameters
+        ----------
+        order : Order
+        outputs : sequence of int
+            Descriptors for the kernel's stdout and stderr; by default null devices.
+
+        Raises
+        ------
+        LabError
+            If the template cannot be started, or cannot fork.
+        """
+        for _attempt in range(2):
+            process = self._find(order.env)
+            try:
+                return process.fork(order, outputs)
+            except ConnectionError:  # it has died since the last order
+                process.popen.wait(END_TIMEOUT_S)
+        raise LabError("The template process died twice before it could fork a kernel. Is there enough memory?")
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the template, or None if none runs."""
+        process = self._process
+        return None if process is None or process.popen.poll() is not None else process.popen.pid
+
+    def start(self, env: Mapping[str, str] | None = None) -> None:
+        """Start the process for kernels with this environment, by default this process's own, if it does not run yet."""
+        self._find(os.environ if env is None else env)
+
+    def close(self) -> None:
+        """End the process and its kernels."""
+        with self._lock:
+            if self._process is not None:
+                self._process.close()
+            self._process = None
+
+    def _find(self, env: Mapping[str, str]) -> _Process:
+        """Return the process that fits the environment and the packages of now."""
+        fingerprint = take_fingerprint(env)
+        with self._lock:
+            process = self._process
+            if process is None or process.popen.poll() is not None or fingerprint != self._fingerprint:
+                self._process = process = _Process(without_names(env), self._modules)
+                self._fingerprint = fingerprint
+            return process
+
+
+class _Process:
+    """One template process."""
+
+    def __init__(self, env: Mapping[str, str], modules: Sequence[str]) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            module = "boostlab.execution.template_process"
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", module, str(theirs.fileno()), *modules],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=dict(env),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # an interrupt in the terminal is not for it
+            )
+        self.close = weakref.finalize(self, _end, self._control, self.popen)
+        if not self._control.recv(16):
+            status = self.popen.wait()
+            raise LabError(f"The template process cannot be started: it ended with status {status}. Its error is above.")
+
+    def fork(self, order: Order, outputs: Sequence[int]) -> ForkedProcess:
+        """Fork a kernel; ConnectionError if the process has died."""
+        channel, theirs = socket.socketpair()
+        try:
+            with theirs:
+                socket.send_fds(self._control, [b"fork"], [theirs.fileno(), *outputs])
+            with contextlib.suppress(BrokenPipeError):  # a refusal is in the answer
+                channel.sendall(order.to_json().encode())
+            answer = _read_line(channel)
+            if "error" in answer:
+                raise LabError(f"No kernel can be forked. {answer['error']}")
+            if "pid" not in answer:
+                raise LabError(f"The forked kernel died before it began, with status {answer['status']}.")
+            return ForkedProcess(answer["pid"], channel, template=self)
+        except BaseException:
+            channel.close()
+            raise
+
+
+def _read_line(channel: socket.socket) -> dict[str, Any]:
+    """Read one message and no more."""
+    line = b""
+    while not line.endswith(b"\n"):
+        received = channel.recv(1)
+        if not received:
+            raise ConnectionResetError
+        line += received
+    message: dict[str, Any] = json.loads(line)
+    return message
+
+
+def _end(control: socket.socket, popen: subprocess.Popen[bytes]) -> None:
+    """End a template process and its kernels."""
+    control.close()
+    try:
+        popen.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:  # such as a stopped one
+        popen.kill()
+        popen.wait()
+
+
+@functools.cache
+def share_template() -> Template:
+    """Return this process's template, which all kernels from JupyterLab share."""
+    return Template()

@@ -1,7 +1,7 @@
 """Time the start of a kernel, from the order to its first answer, and measure the memory that it has for itself.
 
-A kernel forked from a template is compared with an ordinary one, both idle. The ordinary one imports the lab's packages in its first
-cell: until then it is ready for less. Usage: ``python -m benchmarks.kernel_start [--repeat N] [--readme]``.
+A kernel forked from a template is compared with an ordinary one. The ordinary one has the lab's packages only after a first cell
+that imports them. Usage: ``python -m benchmarks.kernel_start [--repeat N] [--readme]``.
 """
 
 from __future__ import annotations

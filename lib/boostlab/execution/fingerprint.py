@@ -13,12 +13,12 @@ from boostlab.execution.jobs import STATUS_VARIABLE
 from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 
 NAMES = (*OF_THE_RUN, *OF_THE_KERNEL, STATUS_VARIABLE, "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
-OF_THE_SHELL = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES")  # no package reads them at import
+OF_THE_CALLER = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST")  # no package reads them at import
 
 
 def without_names(env: Mapping[str, str]) -> dict[str, str]:
     """Return an environment without the variables that name a run, a kernel or a place: each kernel has its own."""
-    return {name: value for name, value in env.items() if name not in (*NAMES, *OF_THE_SHELL)}
+    return {name: value for name, value in env.items() if name not in (*NAMES, *OF_THE_CALLER)}
 
 
 def take_fingerprint(env: Mapping[str, str]) -> object:

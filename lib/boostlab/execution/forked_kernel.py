@@ -1,4 +1,7 @@
-"""The kernel of one notebook, forked from a template, for headless executions; see :class:`boostlab.execution.kernel.WarmKernel`."""
+"""The kernel of one headless execution, forked from a template.
+
+It has the interface of :class:`boostlab.execution.kernel.WarmKernel`.
+"""
 
 from __future__ import annotations
 
@@ -88,4 +91,4 @@ def _make_folder() -> Path:
     if len(os.fsencode(folder / f"{SOCKET_NAME}-1")) <= SOCKET_LIMIT:
         return folder
     folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="boostlab-", dir="/tmp"))  # noqa: S108
+    return Path(tempfile.mkdtemp(prefix="boostlab-", dir="/tmp"))

@@ -35,7 +35,7 @@ class LabKernel(IPythonKernel):
 
 
 class LabKernelApp(IPKernelApp):
-    """ipykernel's application; it reads the arguments that Jupyter gives without traitlets' parser, which takes a fifth of a start."""
+    """ipykernel's application; it reads Jupyter's arguments without traitlets' parser, which takes a fifth of a start."""
 
     kernel_class = Type(LabKernel, klass=Kernel).tag(config=True)
 

@@ -11,6 +11,9 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from jupyter_client.provisioning import LocalProvisioner
@@ -19,6 +22,8 @@ from boostlab.errors import LabError
 from boostlab.execution.kernel import LAUNCHER, OWN_NAMES, make_order
 from boostlab.execution.template import ForkedProcess, Template, share_template
 
+POLL_S = 0.002
+SOCKETS_TIMEOUT_S = 10  # then its client waits
 CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
 _told: set[str] = set()  # reasons for ordinary kernels that the log has
 
@@ -43,7 +48,16 @@ class ForkedProvisioner(LocalProvisioner):
             return await self._launch_ordinary(cmd, str(error), **kwargs)
         self.process, self.pid, self.pgid, self.launched = process, process.pid, process.pid, process
         self.cwd = order.cwd
+        await self._wait_for_sockets(process)
         return self.connection_info
+
+    async def _wait_for_sockets(self, process: ForkedProcess) -> None:
+        """Wait until the kernel's Unix sockets are there: a client that connects before tries again only after 100 ms."""
+        info = self.connection_info
+        last = Path(f"{info['ip']}-{info['hb_port']}")  # ipykernel opens it last
+        deadline = time.monotonic() + SOCKETS_TIMEOUT_S
+        while info["transport"] == "ipc" and not last.exists() and process.poll() is None and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)
 
     async def _launch_ordinary(self, cmd: list[str], reason: str, **kwargs: Any) -> Any:
         if reason not in _told:
@@ -60,7 +74,7 @@ def is_forkable(command: list[str]) -> bool:
 
 
 @contextlib.contextmanager
-def _outputs(*given: Any) -> Any:
+def _outputs(*given: Any) -> Iterator[list[int]]:
     """Yield descriptors for stdout and stderr: what the caller gave, as for a subprocess, or this process's own."""
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         yield [_find_descriptor(output, own, nowhere.fileno()) for own, output in enumerate(given, start=1)]

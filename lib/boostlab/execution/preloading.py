@@ -1,0 +1,123 @@
+"""What a template process loads before it forks kernels, and how: without a second thread, and with the least memory to copy."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from boostlab.execution.kernel_process import load
+
+ONE_THREAD = {
+    "OPENBLAS_NUM_THREADS": "1",  # OpenBLAS starts its threads at import; the kernel gets them after the fork
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # of Arrow's jemalloc, which is not its default
+}
+AS_TEMPLATE = {
+    "JPY_PARENT_PID": "1",  # ipykernel reads it at import: no thread that polls for the death of the parent
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning on frozen modules
+}
+BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")  # in the order in which OpenBLAS reads them
+KERNEL_MODULES = (
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "IPython.utils.wildcard",
+    "sqlite3",
+    "tornado.platform.asyncio",
+)
+LAB_MODULES = (
+    "numpy",
+    "pandas",
+    "pyarrow.csv",
+    "pyarrow.parquet",
+    "scipy.stats",
+    "sklearn.metrics",
+    "sklearn.model_selection",
+    "xgboost",
+    "matplotlib.pyplot",
+    "matplotlib_inline.backend_inline",
+    "seaborn",
+    "nbformat",
+    "psutil",
+)
+LAB_PACKAGES = ("card", "comparison", "data", "display", "evaluation", "notebook", "registry", "scoring", "tracking", "training")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a forked process has to know about what was loaded."""
+
+    own_modules: frozenset[str]  #: names of the modules that ipykernel needs
+    blas: tuple[Any, ...]  #: threadpoolctl's controllers of linear algebra
+    threads: int  #: that each of these has in an ordinary process
+    env: Mapping[str, str] = field(default_factory=dict)  #: variables that packages have set
+
+
+def load_all(modules: Iterable[str], *, threads: int) -> Loaded:
+    """Import everything that a kernel of the lab needs, `modules` besides, and do what libraries leave for their first use.
+
+    The variables of ONE_THREAD must be set. `threads` are those of linear algebra that the kernels should have.
+    """
+    before = dict(os.environ)
+    import boostlab.execution.lab_kernel  # noqa: F401  # its error is shown: there is no kernel without it
+
+    load(KERNEL_MODULES)
+    own_modules = frozenset(sys.modules)
+    load(LAB_MODULES)
+    packages = ["boostlab", *(f"boostlab.{name}" for name in LAB_PACKAGES)]
+    load(packages)
+    load(f"{name}.{public}" for name in packages for public in sys.modules[name].__all__)
+    load(modules)
+    _draw_once()
+    _touch_modules()
+    env = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    return Loaded(own_modules, _find_blas() if threads > 1 else (), threads, env)
+
+
+def count_blas_threads(env: Mapping[str, str]) -> int:
+    """Return the number of threads that OpenBLAS takes in this environment."""
+    for name in BLAS_VARIABLES:
+        if env.get(name, "").isdigit() and int(env[name]):
+            return int(env[name])
+    return len(os.sched_getaffinity(0))
+
+
+def start_anew(loaded: Loaded) -> None:
+    """Give a forked process its own random numbers, and linear algebra the threads that it has in an ordinary process."""
+    import numpy as np
+
+    np.random.seed()  # Python seeds its own generator at each fork
+    for library in loaded.blas:
+        library.set_num_threads(loaded.threads)
+
+
+def _draw_once() -> None:
+    """Draw a figure, which loads the fonts, apart from pyplot's state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot([0, 1], label="$x$")
+    figure.savefig(io.BytesIO())
+
+
+def _touch_modules() -> None:
+    """Load what is loaded at the first look at it, and put the names of the modules next to each other.
+
+    IPython looks at all modules when it starts, and keeps their names. The counts of their references lie in the pages of the names,
+    and the kernel gets a copy of each such page: a few instead of a thousand.
+    """
+    for module in list(sys.modules.values()):
+        getattr(module, "__file__", None)
+    for name in list(sys.modules):
+        sys.modules[name.encode().decode()] = sys.modules.pop(name)
+
+
+def _find_blas() -> tuple[Any, ...]:
+    from threadpoolctl import ThreadpoolController
+
+    return tuple(library for library in ThreadpoolController().lib_controllers if library.user_api == "blas")

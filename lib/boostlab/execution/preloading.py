@@ -108,7 +108,7 @@ def _draw_once() -> None:
 def _touch_modules() -> None:
     """Load what is loaded at the first look at it, and put the names of the modules next to each other.
 
-    IPython looks at all modules when it starts, and keeps their names. The counts of their references lie in the pages of the names,
+    IPython looks at all modules when it starts, and keeps their names. The counts of references lie in the pages of the names,
     and the kernel gets a copy of each such page: a few instead of a thousand.
     """
     for module in list(sys.modules.values()):

@@ -74,6 +74,7 @@ def load_all(modules: Iterable[str], *, threads: int) -> Loaded:
     load(f"{name}.{public}" for name in packages for public in sys.modules[name].__all__)
     load(modules)
     _draw_once()
+    _make_once()
     _touch_modules()
     env = {name: value for name, value in os.environ.items() if before.get(name) != value}
     return Loaded(own_modules, _find_blas() if threads > 1 else (), threads, env)
@@ -103,6 +104,16 @@ def _draw_once() -> None:
     figure = Figure()
     figure.subplots().plot([0, 1], label="$x$")
     figure.savefig(io.BytesIO())
+
+
+def _make_once() -> None:
+    """Make what each kernel makes when it starts and what begins no thread: classes fill their caches, OpenSSL starts."""
+    from jupyter_client.session import Session
+
+    from boostlab.execution.lab_kernel import LabKernelApp
+
+    LabKernelApp()
+    Session(key=b"template").sign([b""])
 
 
 def _touch_modules() -> None:

@@ -16,8 +16,9 @@ from papermill.parameterize import parameterize_notebook
 from boostlab.errors import LabError
 from boostlab.execution.client import Record
 from boostlab.execution.execution import Execution
+from boostlab.execution.forked_kernel import ForkedKernel
 from boostlab.execution.injection import inject_plain_values
-from boostlab.execution.kernel import WarmKernel
+from boostlab.execution.template import Template
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.signals import Signals
@@ -89,10 +90,12 @@ class Workshop:
     def __init__(self, store: Store) -> None:
         configure_mlflow(store)
         self.store = store
+        self._template = Template()
         self._courier = Courier(store, is_only=False)
 
     def close(self) -> None:
         """End the processes that the executions share, after what is still to be delivered."""
+        self._template.close()
         self._courier.dismiss()
 
     def execute(self, order: Order, *, stop: Stop | None = None) -> Outcome:
@@ -106,7 +109,7 @@ class Workshop:
         notebook, kernel_name = self._prepare(order)
         values = check_parameters(notebook, inject_plain_values(notebook, kernel_name)).model_dump()
         values |= {"experiment": order.experiment, "run_name": order.run_name}
-        kernel = WarmKernel(notebook, kernel_name)
+        kernel = ForkedKernel(self._template, kernel_name)
         try:
             with (
                 stop.watching(kernel) as signals,

@@ -90,3 +90,17 @@ def test_difference_says_which_side_is_better() -> None:
 )
 def test_says_that_there_is_too_little_to_draw(figure: Figure) -> None:
     assert len(drawn(figure)) > 10
+
+
+def test_parallel_coordinates_draw_some_of_many_runs_and_of_many_parameters() -> None:
+    figure = plot_parallel({f"p{n}": [*range(1000)] for n in range(9)}, [*map(float, range(1000))], metric="test_rmse")
+    (lines,) = figure.axes[0].collections
+    segments: Any = lines.get_segments()  # type: ignore[attr-defined]
+    assert len(segments) == 150 and segments[-1][0][0] == 0  # the best on top
+    title = figure.axes[0].get_title(loc="left").replace("\n", " ")
+    assert title.startswith("7 of 9 hyperparameters and metric of 150 of 1,000 runs")
+
+
+def test_parallel_coordinates_place_what_a_run_lacks_apart() -> None:
+    words = [text.get_text() for text in plot_parallel({"a": [2, None, 4]}, VALUES, metric="test_rmse").axes[0].texts]
+    assert words[:3] == ["not set", "2", "4"]

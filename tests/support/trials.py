@@ -77,6 +77,12 @@ def make_point(random: np.random.Generator) -> dict[str, Any]:
     return point | ({"max_leaves": int(random.integers(8, 256))} if policy == "lossguide" else {})
 
 
+def make_at(points: list[dict[str, Any]], values: list[float] | None = None) -> list[Trial]:
+    """Return complete trials of given points; without values, their numbers are the values."""
+    values = values or [float(number) for number in range(len(points))]
+    return [Trial(number, point, "complete", (value,)) for number, (point, value) in enumerate(zip(points, values, strict=True))]
+
+
 def make_wide(count: int = 40, columns: int = 20) -> list[Trial]:
     """Return trials over 20 parameters with names that are markup elsewhere, every third of them of long categories."""
     random = np.random.default_rng(2)

@@ -31,6 +31,7 @@ from boostlab.display.figures import (
     name_ticks,
     scale_log,
     shorten_label,
+    shorten_names,
 )
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
@@ -45,6 +46,7 @@ UNSET_SHARE = 0.2  # of an axis of numbers, on the left, if some runs lack the p
 COLUMNS = 3
 LOG_RATIO = 20  # a parameter whose largest and smallest value differ by a larger factor has a logarithmic axis
 LINE_CHARACTERS = 70  # beside each other on the axis of a parameter
+SPACING = 1.5  # between labels, in lengths of a label: the first starts at its place, and the next one is centred
 WORST_TO_BEST = LinearSegmentedColormap.from_list("worst_to_best", [BLUE, ORANGE])
 
 
@@ -95,7 +97,7 @@ def plot_parallel(
         for place, text in ticks:
             side = "left" if place < 0.02 else "right" if place > 0.98 else "center"
             axes.text(place, row - 0.12, text, fontsize=TYPE_PT, ha=side, va="bottom")
-    axes.set_yticks(range(len(rows)), [*map(shorten_label, names), shorten_label(metric)])
+    axes.set_yticks(range(len(rows)), [*shorten_names(names), shorten_label(metric)])
     axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.7, -0.7), xticks=[])
     axes.grid(axis="y", color=INK, alpha=0.5)
     axes.spines["bottom"].set_visible(False)
@@ -200,12 +202,13 @@ def _place(given: Sequence[Any]) -> tuple[np.ndarray[Any, Any], list[tuple[float
     known = [value for value in given if value is not None]
     if not known or not all(isinstance(value, int | float) for value in known):
         codes, distinct = pd.factorize(np.array([str(value) for value in given], object), sort=True)
-        places, texts = codes / max(1, len(distinct) - 1), [shorten_label(text, 14) for text in distinct]
+        fitting = int(LINE_CHARACTERS / max(1, len(distinct) - 1) / SPACING) - 2
+        places, texts = codes / max(1, len(distinct) - 1), shorten_names([*distinct], max(5, min(14, fitting)))
         ticks = [(place / max(1, len(distinct) - 1), text) for place, text in enumerate(texts)]
     else:
         places, ticks = _place_numbers(np.array(given, float), offset=UNSET_SHARE if len(known) < len(given) else 0.0)
     longest = max(len(text) for _, text in ticks) + 2
-    if np.diff([place for place, _ in ticks]).min(initial=1.0) * LINE_CHARACTERS < longest:  # they would overlap
+    if np.diff([place for place, _ in ticks]).min(initial=1.0) * LINE_CHARACTERS < SPACING * longest:  # they would overlap
         ticks = [*(ticks[:1] if None in given else []), ticks[1 if None in given else 0], ticks[-1]]
     return places, ticks
 

@@ -127,6 +127,22 @@ def shorten_label(text: object, most: int = 30, *, line: int = 0) -> str:
     return f"{' ' if short.startswith('_') else ''}{lines}".replace("$", r"\$")
 
 
+def shorten_names(texts: Sequence[str], most: int = 30) -> list[str]:
+    r"""Return texts as labels of at most `most` characters; where their starts do not tell them apart, with their ends.
+
+    Examples
+    --------
+    >>> shorten_names(["category one", "category two"], 8)
+    ['cat… one', 'cat… two']
+    """
+    labels = [shorten_label(text, most) for text in texts]
+    if len(set(labels)) == len(set(texts)):
+        return labels
+    words = [" ".join(text.split()) for text in texts]
+    end = most // 2
+    return [shorten_label(text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}", most) for text in words]
+
+
 def choose_line(position: int) -> dict[str, Any]:
     """Return the colour and the line style of the line at a position; 20 lines differ."""
     style = LINE_STYLES[position // len(COLOURS) % len(LINE_STYLES)]

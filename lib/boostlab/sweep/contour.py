@@ -21,11 +21,12 @@ from boostlab.display.figures import (
     make_axes,
     make_message,
     shorten_label,
+    shorten_names,
 )
 from boostlab.display.numbers import format_number
 from boostlab.sweep.point_plots import explain_lack, spread_category
 from boostlab.sweep.ranking import Array, Column, list_columns, list_complete, to_costs
-from boostlab.sweep.scales import scale_column, shorten_names
+from boostlab.sweep.scales import scale_column
 from boostlab.sweep.trial import Objective, Trial
 
 LEAST_TRIALS = 8  # from which a surface is drawn
@@ -82,9 +83,8 @@ def _draw(axes: Axes, x: Column, y: Column, costs: Array, *, best: int, objectiv
         step = -(-len(costs) // MOST_MARKS)
         axes.plot(at[0][::step], at[1][::step], "o", color=INK, markersize=3, markeredgewidth=0)
     else:
-        drawn = axes.scatter(
-            at[0], at[1], s=45, c=shares, linewidths=0, cmap=POINTS_WORST_TO_BEST, rasterized=len(costs) > MOST_POINTS
-        )
+        many: dict[str, Any] = {"s": 10, "rasterized": True, "antialiaseds": False} if len(costs) > MOST_POINTS else {"s": 45}
+        drawn = axes.scatter(at[0], at[1], c=shares, linewidths=0, cmap=POINTS_WORST_TO_BEST, **many)
     axes.plot(at[0][best], at[1][best], "*", color=INK, markersize=14)
     if np.ptp(shares) > 0:
         _draw_bar(axes, drawn, costs, objective)

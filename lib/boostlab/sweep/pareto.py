@@ -1,4 +1,4 @@
-"""The figure of a sweep with several metrics: which trials no other beats in all of them."""
+"""The figure of a sweep with several metrics: which trials are on the Pareto front, not dominated by another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_METRICS = 3
 
 
 def plot_pareto(trials: Sequence[Trial], objectives: Sequence[Objective]) -> Figure:
-    """Draw two metrics against each other, with the trials that no other beats in all; of three metrics, each pair.
+    """Draw two metrics against each other, with the Pareto front; of three metrics, each pair.
 
     Of more than three metrics, the first three are drawn.
     """
@@ -48,7 +48,7 @@ def _draw_pair(
     drawn = across.clip(x), upward.clip(y)
     if not front.all():
         look = point_look(len(complete) * (1 if len(objectives) == 2 else MOST_METRICS))
-        axes.plot(drawn[0][~front], drawn[1][~front], color=GREY, label="another trial is better in all", **look)
+        axes.plot(drawn[0][~front], drawn[1][~front], color=GREY, label="dominated by another trial", **look)
     order = np.flatnonzero(front)[np.lexsort((y[front], x[front]))]
     steps: Any = "steps-post" if objectives[pair[0]].direction == "minimize" else "steps-pre"
     line: dict[str, Any] = {"linestyle": "-" if len(objectives) == 2 else "", "drawstyle": steps, "marker": "o", "markersize": 7}
@@ -60,7 +60,8 @@ def _draw_pair(
         axes.annotate(f"trial {complete[place].number:,}", where, (7, drop), textcoords="offset points", fontsize=TYPE_PT)
     names = [show_metric(objectives[place]) for place in pair]
     count = f"{front.sum():,} of {len(complete):,} trial{'s' if len(complete) > 1 else ''}"
-    left_out = f"; {len(objectives) - MOST_METRICS} more metrics are not drawn" if len(objectives) > MOST_METRICS else ""
+    left = len(objectives) - MOST_METRICS
+    left_out = f"; {left:,} more {'metrics are' if left > 1 else 'metric is'} not drawn" if left > 0 else ""
     return finish_axes(
         axes, f"{count} on the Pareto front{left_out}", x=join_notes(names[0], across), y=join_notes(names[1], upward)
     )

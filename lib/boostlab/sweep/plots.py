@@ -30,6 +30,7 @@ from boostlab.display.figures import (
     make_message,
     make_mosaic,
     shorten_label,
+    shorten_names,
 )
 from boostlab.display.numbers import format_number
 from boostlab.sweep.ranking import (
@@ -39,7 +40,7 @@ from boostlab.sweep.ranking import (
     list_complete,
     trace_best,
 )
-from boostlab.sweep.scales import Scale, join_notes, point_look, scale_values, shorten_names, show_metric
+from boostlab.sweep.scales import Scale, join_notes, point_look, scale_values, show_metric
 from boostlab.sweep.trial import Objective, Trial, TrialState
 
 COLOURS: dict[TrialState, str] = {"complete": BLUE, "pruned": GREY, "failed": PURPLE, "running": GREEN}
@@ -56,9 +57,10 @@ def plot_history(trials: Sequence[Trial], objectives: Sequence[Objective], *, ax
 
     A pruned trial is at its last report, in the panel of the first metric. Trials without a value are on the lower edge.
     """
-    if not list_complete(trials, objectives) and not any(map(_find_last_report, trials)):
+    complete = list_complete(trials, objectives)
+    if not complete and not any(_find_last_report(trial) for trial in trials if trial.state == "pruned"):
         return make_message(describe_lack(trials))
-    if axes is not None or len(objectives) == 1:
+    if axes is not None or len(objectives) == 1 or not complete:
         return _draw_history(axes or make_axes(3.8), trials, objectives, position=0)
     panels = [str(position) for position in range(min(len(objectives), MOST_PANELS))]
     figure, mosaic = make_mosaic([[panel] for panel in panels], height_in=3.2 * len(panels))
@@ -97,29 +99,25 @@ def plot_timeline(trials: Sequence[Trial], *, axes: Axes | None = None) -> Figur
     started = [trial for trial in trials if trial.start_ms > 0]
     if not started:
         return make_message("No trial has started." if trials else describe_lack(trials))
-    first = min(trial.start_ms for trial in started)
-    last = max(max(trial.end_ms, trial.start_ms) for trial in started)
+    first, last = min(trial.start_ms for trial in started), max(max(trial.end_ms, trial.start_ms) for trial in started)
     workers = sorted({trial.worker for trial in started}, key=_order_worker)
     axes = axes or make_axes(1.4 + 0.26 * max(2, min(len(workers), MOST_WORKERS)))
     unit = next((unit for unit in ("days", "h", "min") if (last - first) / 1000 > 2 * UNITS_S[unit]), "s")
-    scale, busy = 1000 * UNITS_S[unit], 0.0
-    places = {worker: place for place, worker in enumerate(workers)}
+    unit_ms, rows = 1000 * UNITS_S[unit], {worker: place for place, worker in enumerate(workers)}
+    look: dict[str, Any] = {"edgecolor": INK, "linewidth": 0.4, "rasterized": len(started) > MOST_POINTS}
+    busy_ms = {trial.number: max(0, (trial.end_ms or last) - trial.start_ms) for trial in started}
     for state, colour in COLOURS.items():
         chosen = [trial for trial in started if trial.state == state]
-        widths = [max(0.0, (trial.end_ms or last) - trial.start_ms) / scale for trial in chosen]
-        busy += sum(widths) * scale
-        options: dict[str, Any] = {"color": colour, "edgecolor": INK, "linewidth": 0.4, "rasterized": len(started) > MOST_POINTS}
-        starts = [(trial.start_ms - first) / scale for trial in chosen]
         if chosen:
-            rows = [places[trial.worker] for trial in chosen]
-            axes.barh(rows, widths, 0.7, starts, label=f"{state} ({len(chosen):,})", **options)
+            starts = [(trial.start_ms - first) / unit_ms for trial in chosen]
+            widths, places = [busy_ms[trial.number] / unit_ms for trial in chosen], [rows[trial.worker] for trial in chosen]
+            axes.barh(places, widths, 0.7, starts, color=colour, label=f"{state} ({len(chosen):,})", **look)
     _name_workers(axes, workers)
-    axes.grid(visible=False, axis="y")
-    span = (last - first) / scale
-    axes.set_xlim(-0.01 * (span or 1.0), 1.01 * (span or 1.0))
-    share = f", busy for {busy / (last - first) / len(workers):.0%} of the time" if last > first else ""
-    count = f"{len(workers):,} worker{'s' if len(workers) > 1 else ''}{share}"
-    return finish_axes(axes, f"{_count(started)} on {count}", x=f"time since the first start ({unit})")
+    span = (last - first) / unit_ms or 1.0
+    axes.set_xlim(-0.01 * span, 1.01 * span)
+    share = f", busy for {sum(busy_ms.values()) / (last - first) / len(workers):.0%} of the time" if last > first else ""
+    title = f"{_count(started)} on {len(workers):,} worker{'s' if len(workers) > 1 else ''}{share}"
+    return finish_axes(axes, title, x=f"time since the first start ({unit})")
 
 
 def _draw_history(axes: Axes, trials: Sequence[Trial], objectives: Sequence[Objective], *, position: int) -> Figure:
@@ -132,20 +130,20 @@ def _draw_history(axes: Axes, trials: Sequence[Trial], objectives: Sequence[Obje
     spread = [*best.interval] if best and best.interval and position == 0 else []
     scale = scale_values(axes, [*values.values(), *pruned.values()], objective.direction, also=spread)
     look = point_look(len(trials))
-    _draw_points(axes, pruned, scale, label="pruned", **look | {"marker": "x", "markeredgewidth": 1.2, "color": GREY})
+    _draw_points(
+        axes, pruned, scale, label="pruned", **look | {"marker": "x", "markersize": 5, "markeredgewidth": 1.0, "color": GREY}
+    )
     _draw_points(axes, values, scale, label="complete", color=BLUE, **look)
+    last = max(trial.number for trial in trials)
     if best is not None:
-        steps = trace_best(trials, objectives, position=position)
-        last = max(trial.number for trial in trials)
-        line = [*steps.items(), (last, best.values[position])]
+        line = [*trace_best(trials, objectives, position=position).items(), (last, best.values[position])]
         axes.plot(*np.transpose(line), color=ORANGE, drawstyle="steps-post", linewidth=2, label="best so far")
-        if spread:
-            axes.plot([best.number] * 2, spread, color=ORANGE, linewidth=1.5, label="its 95 % interval")
+        axes.plot([best.number] * len(spread), spread, color=ORANGE, linewidth=1.5, label="its 95 % interval" if spread else None)
         axes.plot(best.number, best.values[position], "D", color=ORANGE, markersize=7)
     _draw_first(axes, complete, scale, position=position)
     _draw_lost(axes, trials, shown={*values, *pruned}, labelled=not pruned)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axes.set_xlim(-0.6, max(trial.number for trial in trials) + 0.6)
+    axes.set_xlim(-0.6, last + 0.6)
     title = _title_history(trials, objectives, position=position)
     return finish_axes(axes, title, x=join_notes("trial", scale), y=show_metric(objective))
 
@@ -231,3 +229,4 @@ def _name_workers(axes: Axes, workers: Sequence[str]) -> None:
     names = shorten_names([worker or "unknown worker" for worker in workers[::step]])
     axes.set_yticks(range(0, len(workers), step), names)
     axes.set_ylim(len(workers) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")

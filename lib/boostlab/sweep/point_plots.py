@@ -22,6 +22,7 @@ from boostlab.display.figures import (
     make_mosaic,
     name_ticks,
     shorten_label,
+    shorten_names,
 )
 from boostlab.sweep.ranking import (
     Array,
@@ -32,7 +33,7 @@ from boostlab.sweep.ranking import (
     list_complete,
     rank_trials,
 )
-from boostlab.sweep.scales import point_look, scale_column, scale_values, shorten_names, show_metric
+from boostlab.sweep.scales import point_look, scale_column, scale_values, show_metric
 from boostlab.sweep.trial import Objective, Trial
 
 MOST_BARS = 20
@@ -61,7 +62,7 @@ def plot_importance(importances: Mapping[str, float], *, metric: str, axes: Axes
     axes.barh(range(len(names)), shares[:MOST_BARS], 0.7, color=BLUE)
     for place, share in enumerate(shares[:MOST_BARS]):
         text = f"{share:.0f} %" if share >= 1 or share == 0 else "< 1 %"
-        axes.text(share, place, f" {text}", va="center", fontsize=TYPE_PT)
+        axes.annotate(text, (share, place), (4, 0), textcoords="offset points", va="center", fontsize=TYPE_PT)
     axes.set_yticks(range(len(names)), shorten_names(names))
     axes.set(ylim=(len(names) - 0.4, -0.6), xlim=(0, 1.12 * shares[0]))
     axes.grid(visible=False, axis="y")

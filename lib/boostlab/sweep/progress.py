@@ -35,6 +35,8 @@ class SweepProgress:
         self._shown, self._lines, self._tenth, self._closed = 0.0, 0, 0, False
         self._line, self._counts = f"0 of {total:,} trials", {"done": 0, "pruned": 0, "failed": 0}
         self._ended_before: int | None = None  # of a study that goes on, at the first update
+        self._trials: Sequence[Trial] = ()
+        self._workers = 1
         self._curve: dict[int, float] = {}
         self._handle: Any = None
         if find_shell() is not None:
@@ -45,24 +47,10 @@ class SweepProgress:
             self._write(self._line)
 
     def show(self, trials: Sequence[Trial], *, workers: int = 1) -> None:
-        """Update from all trials of the study, if an update is due."""
-        if not self._is_due():
-            return
-        counts = count_states(trials)
-        firsts = [find_best(trials, self._objectives, position=place) for place in range(len(self._objectives))]
-        best = [trial.values[place] for place, trial in enumerate(firsts) if trial is not None]
-        if len(self._objectives) == 1:
-            places = {trial.number: place for place, trial in enumerate(list_complete(trials, self._objectives), 1)}
-            self._curve = {places[number]: value for number, value in trace_best(trials, self._objectives).items()}
-        self.update(
-            done=counts["complete"],
-            running=counts["running"],
-            pruned=counts["pruned"],
-            failed=counts["failed"],
-            best=best,
-            workers=workers,
-            median_s=find_median_s(trials),
-        )
+        """Update from all trials of the study: at once if an update is due, else at the end."""
+        self._trials, self._workers = trials, workers
+        if self._is_due():
+            self._count()
 
     def update(
         self,
@@ -94,7 +82,7 @@ class SweepProgress:
             self._curve[done] = float(values[0])
         counts = {"running": running, "pruned": pruned, "failed": failed}
         parts = [f"{ended:,} of {self._total:,} trials", *(f"{count:,} {state}" for state, count in counts.items() if count)]
-        parts += [f"best {each.metric} {format_number(value)}" for each, value in zip(self._objectives, values, strict=False)]
+        parts += [f"best {_name(each)} {format_number(value)}" for each, value in zip(self._objectives, values, strict=False)]
         self._line = " · ".join(parts)
         if self._is_due():
             self._shown = time.monotonic()
@@ -104,8 +92,30 @@ class SweepProgress:
     def close(self) -> None:
         """Show the last numbers with the duration of the sweep."""
         if not self._closed:
+            self._shown = time.monotonic()  # the last numbers are shown once, below
+            if self._trials:
+                self._count()
             self._closed = True
             self._draw(f"{self._line} · {format_duration(time.monotonic() - self._started)}")
+
+    def _count(self) -> None:
+        """Update from the trials that :meth:`show` got last."""
+        trials, objectives = self._trials, self._objectives
+        counts = count_states(trials)
+        firsts = [find_best(trials, objectives, position=place) for place in range(len(objectives))]
+        best = [trial.values[place] for place, trial in enumerate(firsts) if trial is not None]
+        if len(objectives) == 1:
+            places = {trial.number: place for place, trial in enumerate(list_complete(trials, objectives), 1)}
+            self._curve = {places[number]: value for number, value in trace_best(trials, objectives).items()}
+        self.update(
+            done=counts["complete"],
+            running=counts["running"],
+            pruned=counts["pruned"],
+            failed=counts["failed"],
+            best=best,
+            workers=self._workers,
+            median_s=find_median_s(trials),
+        )
 
     def _is_due(self) -> bool:
         return not self._closed and (not self._shown or time.monotonic() - self._shown >= INTERVAL_S)
@@ -162,7 +172,7 @@ def draw_sweep(
     Parameters
     ----------
     curve : mapping of int to float
-        The best value by the number of complete trials at each improvement; without one, there is only the bar.
+        The best value by the number of complete trials at each improvement; with fewer than two, there is only the bar.
     """
     from boostlab.display.figures import BLUE, GREY, PURPLE
 
@@ -170,11 +180,16 @@ def draw_sweep(
     parts = [(100 * count / whole, colour) for count, colour in ((done, BLUE), (pruned, GREY), (failed, PURPLE)) if count]
     share = (done + pruned + failed) / whole
     shown = {place: value for place, value in curve.items() if isfinite(value)}
-    if not shown or len(objectives) != 1 or done < 2:
+    if len(shown) < 2 or len(objectives) != 1:
         return render_html("sweep_progress.html.j2", line=line, share=share, parts=parts)
     return render_html(
-        "sweep_progress.html.j2", line=line, share=share, parts=parts, **_trace(shown, done), metric=objectives[0].metric
+        "sweep_progress.html.j2", line=line, share=share, parts=parts, **_trace(shown, done), metric=_name(objectives[0])
     )
+
+
+def _name(objective: Objective) -> str:
+    """Return a metric's name to follow the word best."""
+    return objective.metric.removeprefix("best_")
 
 
 def _trace(curve: Mapping[int, float], done: int) -> dict[str, Any]:
@@ -182,14 +197,14 @@ def _trace(curve: Mapping[int, float], done: int) -> dict[str, Any]:
     from matplotlib.ticker import MaxNLocator
 
     low, high = min(curve.values()), max(curve.values())
-    across, down = WIDTH / max(done - 1, 1), HEIGHT / (high - low or 1.0)
+    across, down = WIDTH / max(done - 1, 1), HEIGHT / (high - low)
     places, values = [*curve, done], [*curve.values()]
     corners = []
     for place, end, value in zip(places, places[1:], values, strict=False):
         corners += [(place, value), (end, value)]
     line = " ".join(f"{(place - 1) * across:.1f},{(high - value) * down:.1f}" for place, value in corners)
     counts = [mark for mark in MaxNLocator(TICKS + 3, integer=True).tick_values(1, done) if 1 <= mark <= done]
-    marks = [mark for mark in MaxNLocator(TICKS).tick_values(low, high) if low <= mark <= high] if high > low else [low]
+    marks = [mark for mark in MaxNLocator(TICKS).tick_values(low, high) if low <= mark <= high]
     return {
         "points": line,
         "width": WIDTH,

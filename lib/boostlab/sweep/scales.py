@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from boostlab.display.figures import MOST_POINTS, scale_log, shorten_label
+from boostlab.display.figures import MOST_POINTS, scale_log, shorten_label, shorten_names
 from boostlab.display.numbers import format_number
 from boostlab.evaluation.metrics import label_metric
 from boostlab.sweep.ranking import Column, spans_decades
@@ -103,22 +103,6 @@ def scale_column(axes: Axes, column: Column, *, side: bool = False) -> None:
     (axes.set_ylim if side else axes.set_xlim)(low, high)
 
 
-def shorten_names(texts: Sequence[str], most: int = 30) -> list[str]:
-    r"""Return texts as labels of at most `most` characters; where their starts do not tell them apart, with their ends.
-
-    Examples
-    --------
-    >>> shorten_names(["category one", "category two"], 8)
-    ['cat… one', 'cat… two']
-    """
-    labels = [shorten_label(text, most) for text in texts]
-    if len(set(labels)) == len(set(texts)):
-        return labels
-    words = [" ".join(text.split()) for text in texts]
-    end = most // 2
-    return [shorten_label(text if len(text) <= most else f"{text[: most - end - 1]}…{text[-end:]}", most) for text in words]
-
-
 def show_metric(objective: Objective, *, unit: bool = True) -> str:
     """Return a metric's name with the better direction and, if asked for and known, its unit, as a label shows it."""
     name, side = (
@@ -146,7 +130,7 @@ def _cut(values: Array, direction: str, *, also: Sequence[float]) -> Scale:
     """Return the ends of a linear axis: of all values, without the few that are far worse."""
     sign = 1.0 if direction == "minimize" else -1.0
     costs = np.sort(sign * values)
-    near = costs[int(0.9 * (len(costs) - 1))]
+    near = costs[ceil(0.9 * len(costs)) - 1]
     limit = costs[0] + 1.5 * (near / 2 - costs[0] / 2) * 2
     if near > costs[0] and costs[-1] / 2 - costs[0] / 2 > FAR * (near / 2 - costs[0] / 2):
         beyond = int((costs > limit).sum())

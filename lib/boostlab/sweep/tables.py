@@ -50,16 +50,17 @@ def tabulate_best(
     rest = sorted((each for each in trials if each.number not in known), key=lambda each: (order[each.state], each.number))
     shown = [*ranked, *((None, trial) for trial in rest)][:how_many]
     names = [column.name for column in list_columns(trials)]
-    wide = len(names) > MOST_COLUMNS
+    wide, has_intervals = len(names) > MOST_COLUMNS, any(trial.interval for _, trial in shown)
     rows = []
     for rank, trial in shown:
         values = [_show_value(trial, position) for position in range(len(objectives))]
+        values[1:1] = [_show_interval(trial.interval)] if has_intervals else []
         point = [_show_point(trial, names)] if wide else [_show(trial, name) for name in names]
-        seconds = measure_s(trial)
-        duration = "–" if seconds is None else format_duration(seconds)
-        rows.append([rank, _link(trial, run_url), *values, *point, duration, _show_state(trial)])
+        rows.append([rank, trial.number, *values, *point, _show_duration(trial), _show_state(trial), _link(trial, run_url)])
     marked = [place for place, (rank, _) in enumerate(shown) if rank == 1]
-    columns = ["rank", "trial", *(each.metric for each in objectives), *(["parameters"] if wide else names), "duration", "state"]
+    metrics = [each.metric for each in objectives]
+    metrics[1:1] = ["95 % interval"] if has_intervals else []
+    columns = ["rank", "trial", *metrics, *(["parameters"] if wide else names), "duration", "state", "run"]
     left_out = f" ({len(shown):,} of {len(trials):,})" if len(shown) < len(trials) else ""
     return Table(f"Trials, the best first{left_out}", columns, rows, marked, empty=describe_lack(trials))
 
@@ -78,9 +79,7 @@ def describe(trials: Sequence[Trial], objectives: Sequence[Objective]) -> str:
         return f"{said[0]} No trial has a value yet."
     if len(objectives) > 1:
         front = int(find_front(to_costs(complete, objectives)).sum())
-        said.append(
-            f"{front:,} of the complete trials {'are' if front > 1 else 'is'} on the Pareto front: no other beats them in all."
-        )
+        said.append(f"{front:,} of the complete trials {'are' if front > 1 else 'is'} on the Pareto front.")
     said += [_describe_best(complete, objectives, position) for position in range(len(objectives))]
     return " ".join(said)
 
@@ -123,8 +122,8 @@ def _describe_failed(trials: Sequence[Trial]) -> str:
     reason, count = Counter(reasons).most_common(1)[0]
     if not reason:
         return f"{len(reasons):,} failed"
-    often = "" if len(reasons) == 1 else f"all {count:,} times " if count == len(reasons) else f"{count:,} times "
-    return f"{len(reasons):,} failed ({often}because: {escape(_shorten(reason))})"
+    which = "the reason" if count == len(reasons) else f"the reason of {count:,}"
+    return f"{len(reasons):,} failed ({which}: {escape(_shorten(reason))})"
 
 
 def _name_source(first: Trial) -> str:
@@ -133,25 +132,32 @@ def _name_source(first: Trial) -> str:
 
 
 def _link(trial: Trial, run_url: Callable[[str], str] | None) -> Any:
-    name = f"{trial.number} · {trial.run_name}" if trial.run_name else str(trial.number)
+    name = trial.run_name or trial.run_id[:8] or "–"
     return Link(name, run_url(trial.run_id)) if run_url and trial.run_id else name
 
 
 def _show_value(trial: Trial, position: int) -> Any:
-    """Return the value of a complete trial, with its interval; the last report of a pruned one, named so."""
+    """Return the value of a complete trial, or the last report of another one, named so."""
     if trial.state == "complete" and len(trial.values) > position:
-        value = trial.values[position]
-        if trial.interval is None or position:
-            return value
-        return f"{format_number(value)} ({' to '.join(map(format_number, trial.interval))})"
+        return trial.values[position]
     reports = {step: value for step, value in trial.reports.items() if isfinite(value)} if position == 0 else {}
     return f"{format_number(reports[max(reports)])} at step {max(reports):,}" if reports else "–"
 
 
-def _show_point(trial: Trial, names: Sequence[str]) -> str:
+def _show_interval(interval: tuple[float, float] | None) -> str:
+    return " to ".join(map(format_number, interval)) if interval else "–"
+
+
+def _show_duration(trial: Trial) -> str:
+    seconds = measure_s(trial)
+    return "–" if seconds is None else format_duration(seconds)
+
+
+def _show_point(trial: Trial, names: Sequence[str]) -> Details:
+    """Return how many parameters there are, which opens to show them."""
     shown = {name: _show(trial, name) for name in names if name in trial.point}
-    texts = {name: format_number(value) if isinstance(value, float) else value for name, value in shown.items()}
-    return " · ".join(f"{name} {text}" for name, text in texts.items())
+    texts = [f"{name} {format_number(value) if isinstance(value, float) else value}" for name, value in shown.items()]
+    return Details(f"{len(texts)} that differ", texts)
 
 
 def _show(trial: Trial, name: str) -> Any:

@@ -24,7 +24,7 @@ SOCKET_NAME = "k"  # Jupyter adds -1 to -5
 
 
 class ForkedKernel:
-    """The kernel of one notebook: it starts within a tenth of a second, and shares the packages' memory with the template.
+    """The kernel of one notebook: it has its packages from the start, and shares their memory with the template.
 
     A kernel of another environment or language starts as usual.
 

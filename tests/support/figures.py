@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from tests.support import sweep
+from tests.support import trials
 from tests.support.settings import make_settings
 
 from boostlab.comparison import plots as comparison
@@ -211,7 +211,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "drift": lambda: plot_columns(NAMES),
     "latency": plot_loads,
     "message": lambda: comparison.plot_curves({}),
-} | sweep.FIGURES
+} | trials.FIGURES
 
 
 def title(axes: Axes) -> str:

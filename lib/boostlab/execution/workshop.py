@@ -121,7 +121,7 @@ class Workshop:
                 execution = Execution(record, owner, f"{name_notebook(order.path)}.ipynb", env=order.env)
                 reason = ""
                 try:
-                    execution.conduct(kernel, signals, cwd=order.cwd)
+                    execution.conduct(kernel, signals, cwd=order.cwd, shutdown_kernel="immediate")
                 except (Exception, KeyboardInterrupt) as error:  # what papermill would raise
                     reason = execution.ending.tags.get("boostlab.error.message") or str(error)
                 ending = execution.ending

@@ -27,10 +27,16 @@ TICKS = 4
 
 
 class SweepProgress:
-    """Shows the progress of a sweep of `total` trials."""
+    """Shows the progress of a sweep of `total` trials.
+
+    Attributes
+    ----------
+    objectives : sequence of Objective
+        May be set later, as the first trial may have to tell them.
+    """
 
     def __init__(self, total: int, objectives: Sequence[Objective]) -> None:
-        self._total, self._objectives = total, objectives
+        self._total, self.objectives = total, objectives
         self._started = self._logged = time.monotonic()
         self._shown, self._lines, self._tenth, self._closed = 0.0, 0, 0, False
         self._line, self._counts = f"0 of {total:,} trials", {"done": 0, "pruned": 0, "failed": 0}
@@ -78,11 +84,11 @@ class SweepProgress:
         ended = done + pruned + failed
         self._ended_before = ended if self._ended_before is None else self._ended_before
         values = [] if best is None else [best] if isinstance(best, int | float) else [*best]
-        if len(self._objectives) == len(values) == 1 and values[0] != next(reversed(self._curve.values()), None):
+        if len(self.objectives) == len(values) == 1 and values[0] != next(reversed(self._curve.values()), None):
             self._curve[done] = float(values[0])
         counts = {"running": running, "pruned": pruned, "failed": failed}
         parts = [f"{ended:,} of {self._total:,} trials", *(f"{count:,} {state}" for state, count in counts.items() if count)]
-        parts += [f"best {_name(each)} {format_number(value)}" for each, value in zip(self._objectives, values, strict=False)]
+        parts += [f"best {_name(each)} {format_number(value)}" for each, value in zip(self.objectives, values, strict=False)]
         self._line = " · ".join(parts)
         if self._is_due():
             self._shown = time.monotonic()
@@ -100,7 +106,7 @@ class SweepProgress:
 
     def _count(self) -> None:
         """Update from the trials that :meth:`show` got last."""
-        trials, objectives = self._trials, self._objectives
+        trials, objectives = self._trials, self.objectives
         counts = count_states(trials)
         firsts = [find_best(trials, objectives, position=place) for place in range(len(objectives))]
         best = [trial.values[place] for place, trial in enumerate(firsts) if trial is not None]
@@ -137,7 +143,7 @@ class SweepProgress:
             self._handle.update({"text/plain": line}, raw=True)
             self._log(line, sys.stdout)
         else:
-            page = draw_sweep(self._curve, self._objectives, line=line, total=self._total, **self._counts)
+            page = draw_sweep(self._curve, self.objectives, line=line, total=self._total, **self._counts)
             self._handle.update({"text/plain": line, "text/html": page}, raw=True)
 
     def _write(self, line: str) -> None:

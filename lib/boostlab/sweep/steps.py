@@ -127,6 +127,7 @@ class Sweeper:
 
             def show(state: Coordinator) -> None:
                 self.trials, self._search = state.trials, state.search
+                progress.objectives = state.objectives or progress.objectives
                 progress.show(self.trials, workers=n_jobs or sum(client.nthreads().values()))
 
             try:

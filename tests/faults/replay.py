@@ -220,12 +220,12 @@ def _make_model() -> tuple[Any, Any]:
     from boostlab.models import packaging
     from boostlab.models.contract import Contract, Feature
     from boostlab.models.predictor import Predictor
-    from boostlab.notebook import document
+    from boostlab.notebook import page
 
     rows = pd.DataFrame({"a": np.arange(6.0) / 4})
     booster = xgb.train({"nthread": 1}, xgb.DMatrix(rows, label=[0, 0, 1, 1, 2, 2], nthread=1), num_boost_round=2)
     packaging.preload()
-    document.preload()
+    page.preload()
     importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     importlib.import_module("mlflow.store.model_registry.sqlalchemy_store")
     configure_mappers()

@@ -9,12 +9,14 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 from PIL import Image as Picture
 from tests.support.colours import contrast, luminance
 
 from boostlab.display.figures import finish_axes, make_axes
 from boostlab.display.pictures import draw_picture
-from boostlab.notebook.document import is_lab_notebook, name_notebook, stage_notebook, to_html
+from boostlab.notebook.document import is_lab_notebook, name_notebook, stage_notebook
+from boostlab.notebook.page import to_html
 
 PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
@@ -83,6 +85,16 @@ def test_shows_pictures_inside_the_page_with_their_description() -> None:
     assert f'src="data:image/png;base64,{PIXEL}"' in page
     assert 'alt="A &lt;dot&gt;"' in page
     assert 'width="7"' in page
+
+
+def test_a_page_can_be_read_by_keyboard_and_aloud() -> None:
+    html = nbformat.v4.new_output("display_data", {"text/html": '<img src="data:,"><img alt="mine" src="data:,"> a > b'})
+    text = nbformat.v4.new_output("stream", text='<div class="jp-OutputArea-output"><img>')
+    cell = nbformat.v4.new_code_cell("x", outputs=[html, text])
+    page = BeautifulSoup(to_html(nbformat.v4.new_notebook(cells=[cell])), "html.parser")
+    assert [image["alt"] for image in page.find_all("img")] == ["No description has been provided for this image", "mine"]
+    areas = page.select(".jp-Notebook div.jp-Cell-inputWrapper, .jp-Notebook div.jp-OutputArea-output")
+    assert len(areas) == 3 and all(area["tabindex"] == "0" for area in areas)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -11,6 +11,13 @@ def render_html(template: str, **values: Any) -> str:
     return str(_read_templates().get_template(template).render(values))
 
 
+def preload() -> None:
+    """Read all templates ahead of their first use."""
+    templates = _read_templates()
+    for name in templates.list_templates(["j2"]):
+        templates.get_template(name)
+
+
 @cache
 def _read_templates() -> Any:
     from jinja2 import Environment, PackageLoader  # not needed in most headless kernels

@@ -48,6 +48,7 @@ class ForkedKernel:
             self._folder = _make_folder()
             manager = AsyncKernelManager(
                 kernel_name=self.name,
+                client_class="boostlab.execution.forked_client.ForkedClient",
                 transport="ipc",
                 ip=str(self._folder / SOCKET_NAME),
                 connection_file=str(self._folder / "connection.json"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -36,6 +35,7 @@ LAB_MODULES = (
     "pyarrow.csv",
     "pyarrow.parquet",
     "scipy.stats",
+    "sklearn.datasets",
     "sklearn.metrics",
     "sklearn.model_selection",
     "xgboost",
@@ -98,12 +98,19 @@ def start_anew(loaded: Loaded) -> None:
 
 
 def _draw_once() -> None:
-    """Draw a figure, which loads the fonts, apart from pyplot's state."""
-    from matplotlib.figure import Figure
+    """Draw a figure as a notebook shows it, apart from pyplot's state: that loads fonts, formats and templates."""
+    import numpy as np
 
-    figure = Figure()
-    figure.subplots().plot([0, 1], label="$x$")
-    figure.savefig(io.BytesIO())
+    from boostlab.display.figures import make_mosaic
+    from boostlab.display.histogram import draw_histogram
+    from boostlab.display.html import preload
+    from boostlab.display.pictures import draw_picture
+
+    figure, axes = make_mosaic([["one"]], height_in=2.0)
+    draw_histogram(axes["one"], np.array([0.0, 1.0, 1.0]), None)
+    axes["one"].set_title("$x$")
+    draw_picture(figure)
+    preload()
 
 
 def _make_once() -> None:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 from collections.abc import Mapping, Sequence
-from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from boostlab.redaction import redact
 
 UNSAFE = re.compile(r"[^\w .,()+=@-]")  # an MLflow server takes a # or % in the name of an artifact as part of an address
-TEMPLATES = Path(__file__).with_name("templates")
-MOST_CELLS = 256  # whose coloured code is kept for the next page
-_rendering = threading.Lock()
 
 
 def is_lab_notebook(notebook: Mapping[str, Any]) -> bool:
@@ -76,6 +71,8 @@ def stage_notebook(notebook: Any, name: str, folder: Path, *, secrets: frozenset
     """
     import nbformat  # slow to load, and a kernel does not need it
 
+    from boostlab.notebook.page import to_html
+
     name = UNSAFE.sub("_", name)
     files = folder / "files"
     target = files / "notebook"
@@ -92,38 +89,3 @@ def stage_notebook(notebook: Any, name: str, folder: Path, *, secrets: frozenset
     except Exception as error:  # one output that nbconvert cannot render must not cost the run its notebook
         logging.getLogger(__name__).warning("%s.ipynb cannot be rendered as HTML: %s", name, error)
     return files
-
-
-def preload() -> None:
-    """Load what :func:`to_html` needs, ahead of its first use."""
-    import nbformat
-
-    output = nbformat.v4.new_output("display_data", {"text/html": "<b>1</b>", "text/plain": "1"})
-    cells = [nbformat.v4.new_markdown_cell("# 1"), nbformat.v4.new_code_cell("x = 1", outputs=[output])]
-    to_html(nbformat.v4.new_notebook(cells=cells))
-
-
-def to_html(notebook: Any) -> str:
-    """Return a notebook as one HTML page that needs no network: pictures and styles are inside, and no script is loaded."""
-    with _rendering:  # an exporter renders one notebook at a time
-        page, _ = _make_exporter().from_notebook_node(notebook)
-    return str(page)
-
-
-@cache
-def _make_exporter() -> Any:
-    """Return nbconvert's exporter with our template; reading the template is slow.
-
-    It remembers the pages' code: that of many notebooks, such as the trials of a sweep, is the same.
-    """
-    from jinja2 import FileSystemLoader
-    from nbconvert import HTMLExporter
-    from nbconvert.filters import Highlight2HTML, clean_html
-
-    highlight = lru_cache(MOST_CELLS)(Highlight2HTML(pygments_lexer="ipython3"))
-
-    def highlight_code(source: str, language: str | None = None, metadata: Mapping[str, Any] | None = None) -> str:
-        return str(highlight(source, language=(metadata or {}).get("magics_language", language)))
-
-    filters = {"highlight_code": highlight_code, "clean_html": lru_cache(MOST_CELLS)(clean_html)}
-    return HTMLExporter(extra_loaders=[FileSystemLoader(TEMPLATES)], template_file="page.html.j2", filters=filters)

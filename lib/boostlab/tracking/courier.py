@@ -192,6 +192,7 @@ class Shipment:
         StoreError
             If the store is lost or refuses a part of the run; the journal keeps it.
         """
+        self._journal.hurry()
         with self._changed:
             while not self.is_over:
                 self._changed.wait(WAKE_S)

@@ -49,8 +49,9 @@ def main() -> None:
     for number, line in enumerate(iter(sys.stdin.readline, "")):
         parcel = json.loads(line)
         journal = Journal(Path(parcel["journal"]))
-        carrier = _Carrier(journal, store, opened, reports, secrets=frozenset(parcel["secrets"]), is_first=number == 0)
-        if order["is_only"]:
+        secrets, is_only = frozenset(parcel["secrets"]), order["is_only"]
+        carrier = _Carrier(journal, store, opened, reports, secrets=secrets, is_only=is_only, is_first=number == 0)
+        if is_only:
             carrier.carry(fault)
             return
         threading.Thread(target=_carry_beside, args=[carrier, fault], name=f"boostlab-{journal.path.name}").start()
@@ -89,9 +90,11 @@ class _Carrier:
         reports: _Reports,
         *,
         secrets: frozenset[str],
+        is_only: bool,
         is_first: bool,
     ) -> None:
         self._journal, self._store, self._opened, self._reports, self._secrets = journal, store, opened, reports, secrets
+        self._is_only = is_only
         self._is_first = is_first  # of this process: it completes orphaned runs, and loads what all need
         self._has_owner = True
         self._failures = 0  # in a row
@@ -181,9 +184,14 @@ class _Carrier:
         return False
 
     def _wait_for_entries(self) -> None:
-        """Wait until there is something to send, or it is time to look for the owner."""
+        """Wait until there is something to send, or it is time to look for the owner.
+
+        One of several runs collects its entries meanwhile, unless somebody waits: a few requests take less than many.
+        """
         deadline = time.monotonic() + OWNER_POLL_S
-        while self._journal.cursor.sent >= self._journal.size and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
+            if self._journal.is_hurried() or (self._is_only and self._journal.cursor.sent < self._journal.size):
+                return
             time.sleep(POLL_S)
 
     def _reopen(self) -> Delivery:

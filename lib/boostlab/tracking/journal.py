@@ -237,11 +237,25 @@ class Journal:
 
     def wait(self, entry: Entry) -> dict[str, Any] | None:
         """Wait until an entry was sent, and return the store's answer; None if the store is lost."""
+        self.hurry()
         while self.cursor.sent < entry.end:
             if self.is_lost or not self.path.exists():
                 return None
             time.sleep(POLL_S)
         return self.receipts().get(entry.start, {})
+
+    def hurry(self) -> None:
+        """Ask a courier that collects entries to send them now: somebody waits."""
+        with contextlib.suppress(OSError):  # such as a full disk: the courier sends them a little later
+            (self.path / "hurry").touch()
+
+    def is_hurried(self) -> bool:
+        """Tell whether somebody has asked to hurry since the last call."""
+        try:
+            (self.path / "hurry").unlink()
+        except OSError:
+            return False
+        return True
 
     @property
     def is_lost(self) -> bool:

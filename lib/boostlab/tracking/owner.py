@@ -135,4 +135,6 @@ class Owner:
 def _preload() -> None:
     """Load what the end of the run needs, while the kernel starts."""
     with uncollected():
-        document.preload()
+        from boostlab.notebook import page
+
+        page.preload()

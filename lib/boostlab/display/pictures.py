@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from boostlab.display.html import render_html
+from boostlab.notebook.session import is_trial
 
 DPI = 144  # of the PNG
 PX_PER_IN = 96  # of a page
@@ -39,14 +40,16 @@ NUMBERS = re.compile(r' (?:d|x|y|transform)="[^"]*"')
 class Picture:
     """A drawn figure; `alt` describes it to those who cannot see it."""
 
-    svg: str
+    svg: str  #: empty in a trial of a sweep: hundreds of notebooks that few people open need no second form
     png: bytes
     alt: str
     width: int  #: pixels in a page
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        page = render_html("picture.html.j2", svg=quote(self.svg, safe=" =:/;,()'+!*@?&<>"), alt=self.alt, width=self.width)
         metadata = {"image/png": {"width": self.width, "alt": self.alt}}
+        if not self.svg:
+            return {"image/png": self.png, "text/plain": self.alt}, metadata
+        page = render_html("picture.html.j2", svg=quote(self.svg, safe=" =:/;,()'+!*@?&<>"), alt=self.alt, width=self.width)
         return {"text/html": page, "image/png": self.png, "text/plain": self.alt}, metadata
 
 
@@ -55,11 +58,14 @@ def draw_picture(figure: Figure) -> Picture:
     alt = describe_figure(figure)
     themed = to_rgba(figure.get_facecolor())[3] == 0
     png = _draw_png(figure)
+    width = round(figure.get_figwidth() * PX_PER_IN)
+    if is_trial():
+        return Picture("", png, alt, width)
     figure.set_layout_engine("none")  # the layout is done
     file, canvas = io.StringIO(), FigureCanvasSVG(figure)
     with matplotlib.rc_context(FONTS):
         canvas.print_svg(file, metadata=NO_METADATA)  # type: ignore[no-untyped-call]
-    return Picture(_adapt(file.getvalue(), themed=themed), png, alt, round(figure.get_figwidth() * PX_PER_IN))
+    return Picture(_adapt(file.getvalue(), themed=themed), png, alt, width)
 
 
 def describe_figure(figure: Figure) -> str:

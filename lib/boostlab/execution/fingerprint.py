@@ -10,8 +10,8 @@ from pathlib import Path
 
 import boostlab
 from boostlab.execution.jobs import STATUS_VARIABLE
+from boostlab.notebook.session import TRIAL_VARIABLE
 from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
-from boostlab.tracking.reports import TRIAL_VARIABLE
 
 NAMES = (*OF_THE_RUN, *OF_THE_KERNEL, STATUS_VARIABLE, TRIAL_VARIABLE, "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
 OF_THE_CALLER = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST")  # no package reads them at import

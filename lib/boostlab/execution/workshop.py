@@ -22,6 +22,7 @@ from boostlab.execution.template import Template
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.signals import Signals
+from boostlab.tracking import environment
 from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import open_run
 from boostlab.tracking.store import Store, configure_mlflow
@@ -85,16 +86,26 @@ class Stop:
 
 
 class Workshop:
-    """Executes notebooks for one store; :meth:`execute` may be called by several threads at a time."""
+    """Executes notebooks for one store; :meth:`execute` may be called by several threads at a time.
 
-    def __init__(self, store: Store) -> None:
+    Parameters
+    ----------
+    env : mapping of str to str, optional
+        More environment variables of all kernels.
+    """
+
+    def __init__(self, store: Store, *, env: Mapping[str, str] | None = None) -> None:
         configure_mlflow(store)
-        self.store = store
+        self.store, self._env = store, dict(env or {})
         self._template = Template()
+        template_env = environment.outside() | self._env
+        self._starting = threading.Thread(target=self._template.start, args=[template_env], name="boostlab-template", daemon=True)
+        self._starting.start()  # while the first run is being made
         self._courier = Courier(store, is_only=False)
 
     def close(self) -> None:
         """End the processes that the executions share, after what is still to be delivered."""
+        self._starting.join()
         self._template.close()
         self._courier.dismiss()
 
@@ -118,7 +129,7 @@ class Workshop:
                 ) as owner,
             ):
                 record = Record(notebook, secrets=owner.secrets, progress_bar=False)
-                execution = Execution(record, owner, f"{name_notebook(order.path)}.ipynb", env=order.env)
+                execution = Execution(record, owner, f"{name_notebook(order.path)}.ipynb", env=self._env | dict(order.env))
                 reason = ""
                 try:
                     execution.conduct(kernel, signals, cwd=order.cwd, shutdown_kernel="immediate")

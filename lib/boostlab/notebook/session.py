@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 JOURNAL_VARIABLE = "BOOSTLAB_JOURNAL"  # set in the kernel of a headless execution: the folder of the run's journal
+TRIAL_VARIABLE = "BOOSTLAB_TRIAL"  # set in the kernel of a sweep's trial: JSON with the socket and the metric of its reports
 SERVER_TIMEOUT_S = 5.0
 SAVE_TIMEOUT_S = {"docmanager:save": 2.0, "docmanager:save-all": 8.0}
 POLL_S = 0.02
@@ -24,6 +25,11 @@ POLL_S = 0.02
 def is_headless() -> bool:
     """Tell whether papermill executes this notebook, so that nobody can use a widget."""
     return JOURNAL_VARIABLE in os.environ
+
+
+def is_trial() -> bool:
+    """Tell whether this notebook is executed as a trial of a sweep."""
+    return TRIAL_VARIABLE in os.environ
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from boostlab.errors import LabError
 from boostlab.redaction import redact
 from boostlab.sweep.worker import describe_worker
-from boostlab.tracking import environment
 from boostlab.tracking.store import OpenStore
 
 if TYPE_CHECKING:
@@ -88,29 +87,23 @@ def check_workers(client: Client, store: OpenStore) -> None:
 
 @contextlib.contextmanager
 def _start_local(n_jobs: int) -> Iterator[Any]:
-    """Yield a local cluster, whose workers do not have this run's environment variables."""
+    """Yield a local cluster."""
     from distributed import LocalCluster
 
-    before, clean = dict(os.environ), environment.outside()
     processes = max(1, -(-n_jobs // TRIALS_PER_PROCESS))
-    with tempfile.TemporaryDirectory(prefix="boostlab-dask-") as folder:
-        try:
-            os.environ.clear()
-            os.environ.update(clean)
-            cluster = LocalCluster(
-                n_workers=processes,
-                threads_per_worker=-(-n_jobs // processes),
-                dashboard_address=None,
-                worker_dashboard_address=None,
-                local_directory=folder,
-                memory_limit=0,
-                silence_logs="ERROR",
-            )
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-        with cluster:
-            yield cluster
+    with (
+        tempfile.TemporaryDirectory(prefix="boostlab-dask-") as folder,
+        LocalCluster(
+            n_workers=processes,
+            threads_per_worker=-(-n_jobs // processes),
+            dashboard_address=None,
+            worker_dashboard_address=None,
+            local_directory=folder,
+            memory_limit=0,
+            silence_logs="ERROR",
+        ) as cluster,
+    ):
+        yield cluster
 
 
 def _wait_for_worker(client: Client, scheduler: str) -> None:

@@ -24,7 +24,7 @@ from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
 from boostlab.sweep.tables import describe, tabulate_best
 from boostlab.sweep.trial import Objective, Trial
-from boostlab.sweep.worker import TrialOrder, close_sweep
+from boostlab.sweep.worker import Place, TrialOrder, close_sweep, prepare_worker
 from boostlab.tracking.store import OpenStore, find_project, open_current
 
 if TYPE_CHECKING:
@@ -116,9 +116,11 @@ class Sweeper:
         with cluster.connect(settings.scheduler, n_jobs=n_jobs) as client:
             cluster.check_workers(client, self._store)
             threads = max(1, cluster.count_cores() // n_jobs) if n_jobs else 1
+            place = Place(self._run.facts.run_id, self._store.uri, str(self._store.artifact_root or ""), threads)
+            client.run(prepare_worker, place)
             plan = Plan(
-                self._run.facts.run_id,
-                lambda trial: self._make_order(trial, threads=threads),
+                place.sweep,
+                lambda trial: self._make_order(trial, place),
                 self._make_search,
                 self._settle,
                 self._describe_point,
@@ -286,23 +288,20 @@ class Sweeper:
     def _describe_point(self, number: int, point: Mapping[str, Any]) -> str:
         return self._first[0] if self._first and number == 0 and dict(point) == self._first[1] else ""
 
-    def _make_order(self, trial: Trial, *, threads: int) -> TrialOrder:
+    def _make_order(self, trial: Trial, place: Place) -> TrialOrder:
         settings, facts = self._settings, self._run.facts
         values: dict[str, Any] = {**settings.fixed, **trial.point, **self._file(f"{trial.number:04d}")}
         if "nthread" in self._declared and "nthread" not in settings.fixed:
-            values["nthread"] = threads
+            values["nthread"] = place.threads
         return TrialOrder(
-            facts.run_id,
+            place,
             trial.number,
-            self._store.uri,
-            str(self._store.artifact_root or ""),
             json.dumps(self._notebook),
             str(self._path),
             values,
             facts.experiment,
             f"{self.study}-{trial.number:04d}",
             records.describe_trial(self.study, facts.run_id, trial),
-            threads,
             str(Path.cwd()),
             "" if settings.pruner == "none" or not self.objectives else self.objectives[0].metric,
         )

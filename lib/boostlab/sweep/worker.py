@@ -15,6 +15,7 @@ from typing import Any
 from boostlab.errors import LabError
 from boostlab.execution.workshop import Order, Outcome, Stop, Workshop
 from boostlab.sweep.records import WORKER_TAG
+from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 from boostlab.tracking.reports import listening
 from boostlab.tracking.store import Store
 
@@ -27,20 +28,27 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where the runs of a sweep's trials go, and how many threads each trial may use."""
+
+    sweep: str  #: id of the sweep's run
+    store: str  #: address
+    artifact_root: str  #: of a store on this machine; else empty
+    threads: int
+
+
+@dataclass(frozen=True)
 class TrialOrder:
     """A trial for a worker: everything that it needs but the packages and the table."""
 
-    sweep: str  #: id of the sweep's run
+    place: Place
     number: int
-    store: str  #: address
-    artifact_root: str  #: of a store on this machine; else empty
     notebook: str  #: its text
     path: str  #: where it comes from
     parameters: Mapping[str, Any]
     experiment: str
     run_name: str
     tags: Mapping[str, str]
-    threads: int  #: that the trial may use
     cwd: str
     reported: str = ""  #: the metric that decides about pruning; empty: the sweep does not prune
 
@@ -64,7 +72,7 @@ def run_trial(order: TrialOrder) -> TrialEnd:
     import nbformat
     from distributed import get_client, get_worker
 
-    client, key = get_client(), [TOPIC, order.sweep, str(order.number)]
+    client, key = get_client(), [TOPIC, order.place.sweep, str(order.number)]
     if client.get_metadata(key, None) and (end := _find_finished(order)):
         return end
     client.set_metadata(key, True)
@@ -73,12 +81,11 @@ def run_trial(order: TrialOrder) -> TrialEnd:
     name = f"{socket.gethostname()} {worker.name}.{place}"
     started = _now_ms()
     with (
-        _stoppable(order.sweep) as stop,
+        _stoppable(order.place.sweep) as stop,
         _watching_task(worker, stop),
         listening(order.reported, lambda step, value: _ask(order, step, value)) as listener,
     ):
-        reporting = listener.variable() if order.reported else {}
-        outcome = _open_workshop(order).execute(
+        outcome = open_workshop(order.place).execute(
             Order(
                 nbformat.reads(order.notebook, as_version=4),
                 Path(order.path),
@@ -86,7 +93,7 @@ def run_trial(order: TrialOrder) -> TrialEnd:
                 order.experiment,
                 order.run_name,
                 tags={**order.tags, WORKER_TAG: name},
-                env={**reporting, **dict.fromkeys(THREAD_VARIABLES, str(order.threads))},
+                env=listener.variable(),
                 cwd=order.cwd if Path(order.cwd).is_dir() else None,
             ),
             stop=stop,
@@ -155,12 +162,21 @@ def stamp_file(path: str) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found else None
 
 
-def _open_workshop(order: TrialOrder) -> Workshop:
+def open_workshop(place: Place) -> Workshop:
+    """Return what the trials of a sweep share on this worker; the first call starts it."""
     with _lock:
-        if order.sweep not in _workshops:
-            root = Path(order.artifact_root) if order.artifact_root else None
-            _workshops[order.sweep] = Workshop(Store(order.store, root))
-        return _workshops[order.sweep]
+        if place.sweep not in _workshops:
+            for name in (*OF_THE_RUN, *OF_THE_KERNEL):  # a local worker has the environment of the sweep's kernel
+                os.environ.pop(name, None)
+            root = Path(place.artifact_root) if place.artifact_root else None
+            env = dict.fromkeys(THREAD_VARIABLES, str(place.threads))
+            _workshops[place.sweep] = Workshop(Store(place.store, root), env=env)
+        return _workshops[place.sweep]
+
+
+def prepare_worker(place: Place) -> None:
+    """Start what the trials of a sweep share on this worker, ahead of the first trial."""
+    open_workshop(place)
 
 
 @contextlib.contextmanager
@@ -201,8 +217,8 @@ def _ask(order: TrialOrder, step: int, value: float) -> bool:
     from distributed import Queue, get_client, get_worker
 
     client = get_client()
-    answers = Queue(f"{TOPIC}-{order.sweep}-{order.number}", client=client)
-    get_worker().log_event(f"{TOPIC}-{order.sweep}", {"number": order.number, "step": step, "value": value})
+    answers = Queue(f"{TOPIC}-{order.place.sweep}-{order.number}", client=client)
+    get_worker().log_event(f"{TOPIC}-{order.place.sweep}", {"number": order.number, "step": step, "value": value})
     return bool(answers.get())
 
 
@@ -211,8 +227,8 @@ def _find_finished(order: TrialOrder) -> TrialEnd | None:
     from boostlab.sweep.records import find_attempts
     from boostlab.tracking.store import open_store
 
-    root = Path(order.artifact_root) if order.artifact_root else None
-    runs = find_attempts(open_store(Store(order.store, root)).client, order.tags)
+    root = Path(order.place.artifact_root) if order.place.artifact_root else None
+    runs = find_attempts(open_store(Store(order.place.store, root)).client, order.tags)
     run = next((run for run in runs if run.info.status in ("FINISHED", "FAILED")), None)
     if run is None:
         return None

@@ -1,7 +1,7 @@
 """Reports of a trial while it runs: a notebook reports a metric step by step, and the sweep may answer that the trial ends here.
 
-The process that executes the trial's notebook listens on a Unix socket, which :data:`TRIAL_VARIABLE` names in the kernel. Outside
-of a sweep there is none, and a report has no effect.
+The process that executes the trial's notebook listens on a Unix socket, which an environment variable of the kernel names.
+Outside of a sweep there is none, and a report has no effect.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from boostlab.errors import LabError
-
-TRIAL_VARIABLE = "BOOSTLAB_TRIAL"  # in the kernel of a trial: JSON with the socket and the metric that the sweep asks for
+from boostlab.notebook.session import TRIAL_VARIABLE
 
 
 class TrialPruned(LabError):  # noqa: N818  # it is no error: the trial ends early, and its run is FINISHED
@@ -51,7 +50,7 @@ class Listener:
     """Where a trial's notebook reports to."""
 
     socket: Path
-    metric: str
+    metric: str  #: empty: none
 
     def variable(self) -> dict[str, str]:
         """Return the environment variable for the kernel."""

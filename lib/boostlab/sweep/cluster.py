@@ -6,15 +6,17 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
 
 from boostlab.errors import LabError
 from boostlab.redaction import redact
-from boostlab.sweep.worker import describe_worker
-from boostlab.tracking.store import OpenStore
-
-if TYPE_CHECKING:
-    from distributed import Client
+from boostlab.sweep.worker import Place, close_sweep, describe_worker, prepare_worker
+from boostlab.tracking.store import Store
 
 CONNECT_TIMEOUT_S = 10.0
 WORKERS_TIMEOUT_S = 30.0  # until a scheduler has a first worker
@@ -26,8 +28,50 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class Workers:
+    """The workers of a sweep. They are found, checked and prepared in the background; its context waits for them.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address of a scheduler; empty: a local cluster is started, which ends with the context.
+    n_jobs : int
+        Trials at a time, for a local cluster.
+    """
+
+    def __init__(self, store: Store, place: Place, *, scheduler: str, n_jobs: int) -> None:
+        self._store, self._place, self._scheduler, self._n_jobs = store, place, scheduler, n_jobs
+        self._stack = contextlib.ExitStack()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="boostlab-workers")
+        self._opening = self._pool.submit(self._open)
+
+    def __enter__(self) -> Client:
+        return self._opening.result()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what the trials share on the workers, and a local cluster."""
+        self._pool.shutdown()
+        self._stack.close()
+
+    def _open(self) -> Client:
+        with contextlib.ExitStack() as stack:
+            client = stack.enter_context(_connect(self._scheduler, n_jobs=self._n_jobs))
+            check_workers(client, self._store)
+            client.run(prepare_worker, self._place)
+            stack.callback(self._close_sweep, client)
+            self._stack = stack.pop_all()
+        return client
+
+    def _close_sweep(self, client: Client) -> None:
+        if client.status == "running":
+            client.run(close_sweep, self._place.sweep)
+
+
 @contextlib.contextmanager
-def connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
+def _connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
     """Yield the client of a scheduler, or of a local cluster that runs `n_jobs` trials at a time and ends with the context.
 
     Raises
@@ -35,9 +79,6 @@ def connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
     LabError
         If the scheduler cannot be reached, or has no worker.
     """
-    import dask
-    from distributed import Client
-
     # One loss of a worker may be the trial's fault, and two in a row are.
     limits = {"distributed.scheduler.allowed-failures": 2, "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S:.0f}s"}
     with dask.config.set(limits):
@@ -56,7 +97,7 @@ def connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
             yield client
 
 
-def check_workers(client: Client, store: OpenStore) -> None:
+def check_workers(client: Client, store: Store) -> None:
     """Refuse workers with other versions of the packages, and workers that cannot use the store.
 
     Raises
@@ -88,8 +129,6 @@ def check_workers(client: Client, store: OpenStore) -> None:
 @contextlib.contextmanager
 def _start_local(n_jobs: int) -> Iterator[Any]:
     """Yield a local cluster."""
-    from distributed import LocalCluster
-
     processes = max(1, -(-n_jobs // TRIALS_PER_PROCESS))
     with (
         tempfile.TemporaryDirectory(prefix="boostlab-dask-") as folder,

@@ -24,8 +24,8 @@ from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
 from boostlab.sweep.tables import describe, tabulate_best
 from boostlab.sweep.trial import Objective, Trial
-from boostlab.sweep.worker import Place, TrialOrder, close_sweep, prepare_worker
-from boostlab.tracking.store import OpenStore, find_project, open_current
+from boostlab.sweep.worker import Place, TrialOrder
+from boostlab.tracking.store import OpenStore, find_project, find_store, open_current
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,17 +67,30 @@ class Sweeper:
         if settings.metric:
             find_objectives(settings)  # refuses an unknown direction
         run.log_tags({records.SWEEP_TAG: self.study})
+        self._n_jobs = settings.n_jobs or (0 if settings.scheduler else cluster.count_cores())
+        store = find_store("", project=find_project())
+        threads = max(1, cluster.count_cores() // self._n_jobs) if self._n_jobs else 1
+        self._place = Place(run.facts.run_id, store.uri, str(store.artifact_root or ""), threads)
+        self._workers = cluster.Workers(store, self._place, scheduler=settings.scheduler, n_jobs=self._n_jobs)
+        try:
+            self._read_study()
+        except BaseException:
+            self._workers.close()
+            raise
+        self.trials: list[Trial] = list(self._earlier)
+        self.ending = ""
+        self._final: Outcome | None = None
+
+    def _read_study(self) -> None:
+        """Read what earlier sweeps of the study have left in the store."""
         self._store: OpenStore = open_current()
         client = self._store.client
-        records.wait_for_others(client, self.study, own=run.facts.run_id)
+        records.wait_for_others(client, self.study, own=self._run.facts.run_id)
         self._runs = records.fetch_runs(client, self.study)
         self.objectives = self._find_known_objectives()
         self._earlier = records.read_trials(self._runs, self.objectives)
         self._first = self._find_first()
-        self.trials: list[Trial] = list(self._earlier)
         self._search = self._make_search(self.objectives or (Objective("unknown", "minimize"),))
-        self.ending = ""
-        self._final: Outcome | None = None
 
     def describe(self) -> str:
         """Return in Markdown what is searched, how, and what is known already."""
@@ -107,38 +120,22 @@ class Sweeper:
         from boostlab.sweep.progress import SweepProgress
 
         settings = self._settings
-        n_jobs = settings.n_jobs or (0 if settings.scheduler else cluster.count_cores())
         limits = Limits(settings.n_trials, settings.timeout_s, settings.max_failures)
-        if len(self._earlier) >= settings.n_trials:
-            self.ending = f"All {settings.n_trials:,} trials of the study have ended. For more of them, raise -p n_trials."
-            return self._conclude()
         progress = SweepProgress(settings.n_trials, self.objectives or (Objective("metric", "minimize"),))
-        with cluster.connect(settings.scheduler, n_jobs=n_jobs) as client:
-            cluster.check_workers(client, self._store)
-            threads = max(1, cluster.count_cores() // n_jobs) if n_jobs else 1
-            place = Place(self._run.facts.run_id, self._store.uri, str(self._store.artifact_root or ""), threads)
-            client.run(prepare_worker, place)
-            plan = Plan(
-                place.sweep,
-                lambda trial: self._make_order(trial, place),
-                self._make_search,
-                self._settle,
-                self._describe_point,
-            )
-            coordinator = Coordinator(client, plan, objectives=self.objectives, limits=limits, n_jobs=n_jobs)
+        with self._workers as client:
+            plan = Plan(self._place.sweep, self._make_order, self._make_search, self._settle, self._describe_point)
+            coordinator = Coordinator(client, plan, objectives=self.objectives, limits=limits, n_jobs=self._n_jobs)
 
             def show(state: Coordinator) -> None:
                 self.trials, self._search = state.trials, state.search
                 progress.objectives = state.objectives or progress.objectives
-                progress.show(self.trials, workers=n_jobs or sum(client.nthreads().values()))
+                progress.show(self.trials, workers=self._n_jobs or sum(client.nthreads().values()))
 
             try:
                 coordinator.run(show)
             finally:
                 progress.close()
                 self.ending, self.trials, self._search = coordinator.ending, coordinator.search.trials, coordinator.search
-                if client.status == "running":
-                    client.run(close_sweep, self._run.facts.run_id)
         return self._conclude()
 
     def tabulate_best(self) -> Table:
@@ -288,13 +285,13 @@ class Sweeper:
     def _describe_point(self, number: int, point: Mapping[str, Any]) -> str:
         return self._first[0] if self._first and number == 0 and dict(point) == self._first[1] else ""
 
-    def _make_order(self, trial: Trial, place: Place) -> TrialOrder:
+    def _make_order(self, trial: Trial) -> TrialOrder:
         settings, facts = self._settings, self._run.facts
         values: dict[str, Any] = {**settings.fixed, **trial.point, **self._file(f"{trial.number:04d}")}
         if "nthread" in self._declared and "nthread" not in settings.fixed:
-            values["nthread"] = place.threads
+            values["nthread"] = self._place.threads
         return TrialOrder(
-            place,
+            self._place,
             trial.number,
             json.dumps(self._notebook),
             str(self._path),

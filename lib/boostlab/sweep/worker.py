@@ -10,14 +10,16 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
-from boostlab.execution.workshop import Order, Outcome, Stop, Workshop
 from boostlab.sweep.records import WORKER_TAG
 from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 from boostlab.tracking.reports import listening
 from boostlab.tracking.store import Store
+
+if TYPE_CHECKING:
+    from boostlab.execution.workshop import Outcome, Stop, Workshop
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TOPIC = "boostlab"  # of Dask's events: what trials report
@@ -71,6 +73,8 @@ def run_trial(order: TrialOrder) -> TrialEnd:
     """
     import nbformat
     from distributed import get_client, get_worker
+
+    from boostlab.execution.workshop import Order
 
     client, key = get_client(), [TOPIC, order.place.sweep, str(order.number)]
     if client.get_metadata(key, None) and (end := _find_finished(order)):
@@ -164,6 +168,8 @@ def stamp_file(path: str) -> tuple[int, int] | None:
 
 def open_workshop(place: Place) -> Workshop:
     """Return what the trials of a sweep share on this worker; the first call starts it."""
+    from boostlab.execution.workshop import Workshop  # papermill and its packages, which the sweep itself does not need
+
     with _lock:
         if place.sweep not in _workshops:
             for name in (*OF_THE_RUN, *OF_THE_KERNEL):  # a local worker has the environment of the sweep's kernel
@@ -181,6 +187,8 @@ def prepare_worker(place: Place) -> None:
 
 @contextlib.contextmanager
 def _stoppable(sweep: str) -> Iterator[Stop]:
+    from boostlab.execution.workshop import Stop
+
     stop = Stop()
     with _lock:
         _stops.setdefault(sweep, set()).add(stop)
@@ -224,6 +232,7 @@ def _ask(order: TrialOrder, step: int, value: float) -> bool:
 
 def _find_finished(order: TrialOrder) -> TrialEnd | None:
     """Return the end of the trial's run that another worker has made; wait while it is being ended."""
+    from boostlab.execution.workshop import Outcome
     from boostlab.sweep.records import find_attempts
     from boostlab.tracking.store import open_store
 

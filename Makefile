@@ -31,6 +31,8 @@ bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks.live_progress $(ARGS)
 	@$(BIN)/python -m benchmarks.compare_many $(ARGS)
 	@$(BIN)/python -m benchmarks.kernel_start $(ARGS)
+	@$(BIN)/python -m benchmarks.sweep $(ARGS)
+	@$(BIN)/python -m benchmarks.sweep.coordination
 	@for study in comparison gate drift folds; do $(BIN)/python -m benchmarks.calibration.$$study || exit; done
 	@! docker info >/dev/null 2>&1 || $(BIN)/python -m benchmarks.serving $(ARGS)
 

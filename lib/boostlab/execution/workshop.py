@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jupyter_core.utils import ensure_event_loop
 from papermill.execute import prepare_notebook_metadata, remove_error_markers
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
@@ -146,6 +147,7 @@ class Workshop:
                 )
         finally:
             kernel.discard()
+            ensure_event_loop().close()  # Jupyter makes one for each thread, and leaves it open
 
     @staticmethod
     def _prepare(order: Order) -> tuple[Any, str]:

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 
 from jupyter_client.manager import AsyncKernelManager
@@ -19,7 +18,6 @@ from boostlab.execution.kernel import describe_status, find_spec
 from boostlab.execution.provisioner import ForkedProvisioner, is_forkable
 from boostlab.execution.template import ForkedProcess, Template
 
-SOCKET_LIMIT = 107  # bytes in the path of a Unix socket
 SOCKET_NAME = "k"  # Jupyter adds -1 to -5
 
 
@@ -45,7 +43,7 @@ class ForkedKernel:
         """Return a kernel manager that will fork its kernel; they talk through sockets in a folder of their own."""
         manager = AsyncKernelManager(kernel_name=self.name, transport_encryption="auto")
         if is_forkable(self._spec.argv):
-            self._folder = _make_folder()
+            self._folder = self._template.make_folder()
             manager = AsyncKernelManager(
                 kernel_name=self.name,
                 client_class="boostlab.execution.forked_client.ForkedClient",
@@ -84,12 +82,3 @@ class ForkedKernel:
     @property
     def _process(self) -> ForkedProcess | subprocess.Popen[bytes] | None:
         return None if self._provisioner is None else self._provisioner.launched
-
-
-def _make_folder() -> Path:
-    """Make a folder for sockets that only this user can open; a Unix socket's path must be short."""
-    folder = Path(tempfile.mkdtemp(prefix="boostlab-"))
-    if len(os.fsencode(folder / f"{SOCKET_NAME}-1")) <= SOCKET_LIMIT:
-        return folder
-    folder.rmdir()
-    return Path(tempfile.mkdtemp(prefix="boostlab-", dir="/tmp"))

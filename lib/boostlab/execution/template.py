@@ -15,12 +15,15 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from boostlab.errors import LabError
 from boostlab.execution.fingerprint import take_fingerprint, without_names
 from boostlab.execution.kernel_process import Order
+from boostlab.execution.socket_folder import SocketFolder
 
+END = b"end"  # the message of an owner that lives on
 END_TIMEOUT_S = 10  # for a template whose owner has closed the connection: it ends at once
 
 
@@ -119,6 +122,12 @@ class Template:
         self._lock = threading.Lock()
         self._process: _Process | None = None
         self._fingerprint: object = None
+        self._folder = SocketFolder()
+        self._removal = weakref.finalize(self, self._folder.remove)
+
+    def make_folder(self) -> Path:
+        """Make a folder for the sockets of one kernel; it goes at the latest with this object or this process."""
+        return self._folder.make()
 
     def fork(self, order: Order, *, outputs: Sequence[int] = ()) -> ForkedProcess:
         """Fork a kernel.
@@ -155,6 +164,7 @@ class Template:
     def close(self) -> None:
         """End the process and its kernels."""
         with self._lock:
+            self._removal()
             if self._process is not None:
                 self._process.close()
             self._process = None
@@ -165,7 +175,7 @@ class Template:
         with self._lock:
             process = self._process
             if process is None or process.popen.poll() is not None or fingerprint != self._fingerprint:
-                self._process = process = _Process(without_names(env), self._modules)
+                self._process = process = _Process(without_names(env), self._modules, folder=self._folder.path)
                 self._fingerprint = fingerprint
             return process
 
@@ -173,12 +183,12 @@ class Template:
 class _Process:
     """One template process."""
 
-    def __init__(self, env: Mapping[str, str], modules: Sequence[str]) -> None:
+    def __init__(self, env: Mapping[str, str], modules: Sequence[str], *, folder: Path) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             module = "boostlab.execution.template_process"
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno()), *modules],
+                [sys.executable, "-m", module, str(theirs.fileno()), str(folder), *modules],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env=dict(env),
@@ -223,6 +233,8 @@ def _read_line(channel: socket.socket) -> dict[str, Any]:
 
 def _end(control: socket.socket, popen: subprocess.Popen[bytes]) -> None:
     """End a template process and its kernels."""
+    with contextlib.suppress(OSError):  # it has died
+        control.send(END)
     control.close()
     try:
         popen.wait(END_TIMEOUT_S)

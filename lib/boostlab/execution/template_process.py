@@ -3,10 +3,11 @@
 A fork copies only the thread that forks. So no other thread, no ZeroMQ context and no team of OpenMP may exist when it forks: the
 thread pools of the libraries start none at import, and the process counts its threads before each fork.
 
-Run as ``python -m boostlab.execution.template_process FD [MODULE…]`` by :mod:`boostlab.execution.template`. FD is its end of a
-pair of sockets. A message on it brings a descriptor for each kernel, the *channel*, and up to two more for its output. The forked
-process reads its order from the channel, and answers with its process id; the template adds the exit status. The process id stays
-taken until the owner closes its end of the channel, which also kills a kernel that still runs. When the owner ends, so do all.
+Run as ``python -m boostlab.execution.template_process FD FOLDER [MODULE…]`` by :mod:`boostlab.execution.template`. FD is its
+end of a pair of sockets, and FOLDER that of the kernels' sockets, which it removes if its owner was killed. A message on it
+brings a descriptor for each kernel, the *channel*, and up to two more for its output. The forked process reads its order from
+the channel, and answers with its process id; the template adds the exit status. The process id stays taken until the owner
+closes its end of the channel, which also kills a kernel that still runs. When the owner ends, so do all.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import Any
 
 from boostlab.execution.kernel_process import Order, obey, prepare_path, quietly
 from boostlab.execution.preloading import AS_TEMPLATE, ONE_THREAD, Loaded, count_blas_threads, load_all, start_anew
+from boostlab.execution.socket_folder import remove_after_owner
 
 MOST_DESCRIPTORS = 3  # of one message: the channel, stdout, stderr
 PR_SET_PDEATHSIG = 1
@@ -53,6 +55,7 @@ class Template:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
+        self.was_told = False  #: whether the owner has said that this is the end: it was not killed
         self._kernels: dict[int, _Kernel] = {}  # by each descriptor that is watched
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
@@ -64,8 +67,9 @@ class Template:
                 if descriptor != self._control.fileno():
                     self._attend(descriptor)
                     continue
-                _, descriptors, _, _ = socket.recv_fds(self._control, 16, MOST_DESCRIPTORS)
+                message, descriptors, _, _ = socket.recv_fds(self._control, 16, MOST_DESCRIPTORS)
                 if not descriptors:
+                    self.was_told = bool(message)
                     self._kill_all()
                     return None
                 channel, *outputs = descriptors
@@ -114,7 +118,7 @@ class Template:
             kernel.kill()
 
 
-def main(descriptor: int, modules: list[str]) -> None:
+def main(descriptor: int, folder: Path, modules: list[str]) -> None:
     """Load everything, say so, and fork kernels; a forked process becomes a kernel."""
     threads = count_blas_threads(os.environ)
     os.environ.update(ONE_THREAD | AS_TEMPLATE)
@@ -125,10 +129,12 @@ def main(descriptor: int, modules: list[str]) -> None:
     gc.collect()
     gc.freeze()
     control.send(b"ready")
-    template = os.getpid()
-    channel = Template(control).serve()
+    process, template = os.getpid(), Template(control)
+    channel = template.serve()
     if channel is not None:
-        _become_kernel(channel, template=template, loaded=loaded)
+        _become_kernel(channel, template=process, loaded=loaded)
+    elif not template.was_told:
+        remove_after_owner(folder)
 
 
 def _become_kernel(channel: socket.socket, *, template: int, loaded: Loaded) -> None:
@@ -179,4 +185,4 @@ def _close(*descriptors: int) -> int:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2:])
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -110,6 +110,10 @@ class Workshop:
         self._template.close()
         self._courier.dismiss()
 
+    def make_folder(self) -> Path:
+        """Make a folder for sockets, with a short path; it goes at the latest with this process."""
+        return self._template.make_folder()
+
     def execute(self, order: Order, *, stop: Stop | None = None) -> Outcome:
         """Execute a notebook as a run of its own, and return how it ended once the store has the whole run."""
         try:

@@ -269,6 +269,11 @@ class Run:
             write(files / path)
             self._add("files", {}, files)
 
+    @property
+    def folder(self) -> Path:
+        """The journal's folder. What a notebook keeps there goes when the run has ended, also if its process is killed."""
+        return self._journal.path
+
     @contextmanager
     def _make_folder(self) -> Iterator[str]:
         """Make a folder inside the journal, which goes with the journal if this process is killed."""

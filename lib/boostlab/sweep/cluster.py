@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -37,10 +38,12 @@ class Workers:
         Address of a scheduler; empty: a local cluster is started, which ends with the context.
     n_jobs : int
         Trials at a time, for a local cluster.
+    folder : pathlib.Path
+        Where a local cluster may keep its files.
     """
 
-    def __init__(self, store: Store, place: Place, *, scheduler: str, n_jobs: int) -> None:
-        self._store, self._place, self._scheduler, self._n_jobs = store, place, scheduler, n_jobs
+    def __init__(self, store: Store, place: Place, *, scheduler: str, n_jobs: int, folder: Path) -> None:
+        self._store, self._place, self._scheduler, self._n_jobs, self._folder = store, place, scheduler, n_jobs, folder
         self._stack = contextlib.ExitStack()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="boostlab-workers")
         self._opening = self._pool.submit(self._open)
@@ -58,7 +61,8 @@ class Workers:
 
     def _open(self) -> Client:
         with contextlib.ExitStack() as stack:
-            client = stack.enter_context(_connect(self._scheduler, n_jobs=self._n_jobs))
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix=".", dir=self._folder)))
+            client = stack.enter_context(_connect(self._scheduler, n_jobs=self._n_jobs, folder=folder))
             check_workers(client, self._store)
             client.run(prepare_worker, self._place)
             stack.callback(self._close_sweep, client)
@@ -67,12 +71,14 @@ class Workers:
 
     def _close_sweep(self, client: Client) -> None:
         if client.status == "running":
-            client.run(close_sweep, self._place.sweep)
+            client.run(close_sweep, self._place.sweep, on_error="ignore")
 
 
 @contextlib.contextmanager
-def _connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
+def _connect(scheduler: str, *, n_jobs: int, folder: Path) -> Iterator[Client]:
     """Yield the client of a scheduler, or of a local cluster that runs `n_jobs` trials at a time and ends with the context.
+
+    A local cluster keeps its files in `folder`.
 
     Raises
     ------
@@ -83,7 +89,7 @@ def _connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
     limits = {"distributed.scheduler.allowed-failures": 2, "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S:.0f}s"}
     with dask.config.set(limits):
         if not scheduler:
-            with _start_local(n_jobs) as cluster, Client(cluster, set_as_default=False) as client:
+            with _start_local(n_jobs, folder) as cluster, Client(cluster, set_as_default=False) as client:
                 yield client
             return
         try:
@@ -97,8 +103,13 @@ def _connect(scheduler: str, *, n_jobs: int) -> Iterator[Client]:
             yield client
 
 
-def check_workers(client: Client, store: Store) -> None:
+def check_workers(client: Client, store: Store, *, only: Collection[str] | None = None) -> None:
     """Refuse workers with other versions of the packages, and workers that cannot use the store.
+
+    Parameters
+    ----------
+    only : collection of str, optional
+        Addresses of the workers to check; by default all.
 
     Raises
     ------
@@ -108,7 +119,7 @@ def check_workers(client: Client, store: Store) -> None:
     file = str(store.path) if store.scheme in ("sqlite", "file") else ""
     order = {"store": store.uri, "file": file}
     try:
-        found: Mapping[str, Any] = client.run(describe_worker, order)
+        found: Mapping[str, Any] = client.run(describe_worker, order, workers=None if only is None else list(only))
     except ModuleNotFoundError as error:
         raise LabError(f"The workers have no package {error.name}. Install boostlab in their environment.") from None
     own = describe_worker(order)
@@ -127,21 +138,19 @@ def check_workers(client: Client, store: Store) -> None:
 
 
 @contextlib.contextmanager
-def _start_local(n_jobs: int) -> Iterator[Any]:
+def _start_local(n_jobs: int, folder: Path) -> Iterator[Any]:
     """Yield a local cluster."""
     processes = max(1, -(-n_jobs // TRIALS_PER_PROCESS))
-    with (
-        tempfile.TemporaryDirectory(prefix="boostlab-dask-") as folder,
-        LocalCluster(
-            n_workers=processes,
-            threads_per_worker=-(-n_jobs // processes),
-            dashboard_address=None,
-            worker_dashboard_address=None,
-            local_directory=folder,
-            memory_limit=0,
-            silence_logs="ERROR",
-        ) as cluster,
-    ):
+    cluster = LocalCluster(
+        n_workers=processes,
+        threads_per_worker=-(-n_jobs // processes),
+        dashboard_address=None,
+        worker_dashboard_address=None,
+        local_directory=str(folder),
+        memory_limit=0,
+        silence_logs="ERROR",
+    )
+    with cluster:
         yield cluster
 
 

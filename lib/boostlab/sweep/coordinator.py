@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -40,6 +41,7 @@ class Plan:
     make_search: Callable[[tuple[Objective, ...]], Search]  #: with the earlier trials of the study
     find_objectives: Callable[[Collection[str]], tuple[Objective, ...]]  #: from the names of recorded metrics
     describe_point: Callable[[int, Mapping[str, Any]], str]  #: where a point comes from; empty: from the sampler
+    check_workers: Callable[[Collection[str]], None]  #: of these addresses; raises a LabError
 
 
 class Coordinator:
@@ -64,7 +66,9 @@ class Coordinator:
         self._running: dict[int, tuple[Trial, Future[Any]]] = {}
         self._started = time.monotonic()
         self._failures = 0  # in a row
+        self._is_stopping = False
         self._slots, self._counted = 0, 0.0
+        self._checked: set[str] = set()  # addresses of workers
 
     @property
     def trials(self) -> list[Trial]:
@@ -89,7 +93,7 @@ class Coordinator:
         try:
             while True:
                 self._submit()
-                if not self._running:
+                if self.ending and not self._running:
                     break
                 self._take_events()
                 progress(self)
@@ -117,47 +121,56 @@ class Coordinator:
                 self._begin(number)
 
     def _begin(self, number: int) -> None:
-        point = self.search.suggest(number)
+        try:
+            point = self.search.suggest(number)
+        except LabError as error:  # no point is left
+            self.ending = str(error)
+            return
         trial = Trial(number, point, start_ms=int(time.time() * 1000), reason=self._plan.describe_point(number, point))
         order = self._plan.make_order(trial)
         future = self._client.submit(run_trial, order, key=f"trial-{self._plan.sweep}-{number}", pure=False)
         self._running[number] = trial, future
-        future.add_done_callback(lambda done, number=number: self._events.put(("end", (number, done))))
+        future.add_done_callback(lambda _, number=number: self._events.put(("end", number)))
 
     def _count_slots(self) -> int:
         """Return how many trials may run at a time; workers may come and go."""
         if time.monotonic() - self._counted > WAKE_S:
             self._counted = time.monotonic()
-            threads = sum(self._client.nthreads().values())
+            workers = self._client.nthreads()
+            if new := set(workers) - self._checked:
+                self._plan.check_workers(new)
+                self._checked |= new
+            threads = sum(workers.values())
             self._slots = min(threads, self._n_jobs) if self._n_jobs else threads
         return self._slots
 
     def _take_events(self) -> None:
         """Wait for an event, and take all that are there."""
         try:
-            found = [self._events.get(timeout=WAKE_S)]
+            kind, content = self._events.get(timeout=WAKE_S)
         except queue.Empty:
             if self._client.status not in ("running", "connecting"):
                 raise self._lost() from None
             return
-        while not self._events.empty():
-            found.append(self._events.get())
-        for kind, content in found:
+        while True:
             if kind == "report":
                 self._answer(**content)
-            else:
-                self._end(*content)
+            elif content in self._running:
+                self._end(content)
+            if self._events.empty():
+                return
+            kind, content = self._events.get()
 
-    def _answer(self, number: int, step: int, value: float) -> None:
+    def _answer(self, number: int, step: int, value: float, answers: str) -> None:
         """Answer a trial that has reported a metric."""
         from distributed import Queue
 
         is_pruned = number in self._running and self.search.report(number, step, value)
-        Queue(f"{TOPIC}-{self._plan.sweep}-{number}", client=self._client).put(is_pruned)
+        Queue(answers, client=self._client).put(is_pruned)
 
-    def _end(self, number: int, future: Future[Any]) -> None:
+    def _end(self, number: int) -> None:
         """Tell the search how a trial has ended."""
-        trial, _ = self._running.pop(number)
+        trial, future = self._running.pop(number)
         try:
             end: TrialEnd = future.result()
         except Exception as error:  # whatever the worker raised; KilledWorker if it died, again and again
@@ -170,7 +183,7 @@ class Coordinator:
         if not self.objectives and outcome.status == "FINISHED":
             self._settle(outcome.metrics)
         ended = judge(outcome.status, outcome.metrics, outcome.tags, self.objectives, reason=outcome.reason)
-        if outcome.status == "KILLED" and self.ending == "Interrupted.":
+        if outcome.status == "KILLED" and self._is_stopping:
             return  # it is no finished trial: the next sweep of the study tries its point
         ended["reason"] = ended["reason"] or trial.reason
         trial = replace(trial, run_id=outcome.run_id, run_name=outcome.run_name, reports=read_reports(outcome.tags))
@@ -198,21 +211,17 @@ class Coordinator:
             )
 
     def _stop(self, reason: str) -> None:
-        """End the running trials, and wait until their runs have ended."""
-        if self._client.status != "running":
-            return
-        self._client.run(stop_trials, self._plan.sweep, reason)
+        """End the running trials, and wait until their runs have ended; those that have finished meanwhile count."""
+        self._is_stopping = True
         deadline = time.monotonic() + MOST_WAIT_S
-        while self._running and time.monotonic() < deadline:
-            try:
-                kind, content = self._events.get(timeout=WAKE_S)
-            except queue.Empty:
-                self._client.run(stop_trials, self._plan.sweep, reason)  # one may have begun since
-                continue
-            if kind == "report":
-                self._answer(**content)
-            else:
-                self._running.pop(content[0], None)
+        while self._running and self._client.status == "running" and time.monotonic() < deadline:
+            # Again and again: one may have begun since.
+            self._client.run(stop_trials, self._plan.sweep, reason, on_error="ignore")
+            with contextlib.suppress(queue.Empty):
+                self._events.get(timeout=WAKE_S)
+            for number in [number for number, (_, future) in self._running.items() if future.done()]:
+                with contextlib.suppress(LabError):  # one error is enough
+                    self._end(number)
 
     def _lost(self) -> LabError:
         return LabError(

@@ -22,6 +22,7 @@ SWEEP_TAG = "boostlab.sweep"  # of the run of a sweep: the name of its study
 NUMBER_TAG, POINT_TAG, WORKER_TAG = "boostlab.trial", "boostlab.point", "boostlab.worker"
 SOURCE_TAG = "boostlab.point_source"  # where a point comes from, if the sampler did not suggest it
 PARENT_TAG = "mlflow.parentRunId"
+FINISHED = ("FINISHED", "FAILED")  # statuses of a run whose trial counts
 PAGE = 1000  # runs of one request
 PATIENCE_S = 60.0  # for the couriers of runs whose owners were killed
 POLL_S = 0.2
@@ -61,10 +62,17 @@ def read_trials(runs: Sequence[Run], objectives: Sequence[Objective]) -> list[Tr
     """
     trials: dict[int, Trial] = {}
     for run in runs:
-        if run.info.status in ("FINISHED", "FAILED"):
+        if run.info.status in FINISHED:
             trial = read_trial(run, objectives)
             trials.setdefault(trial.number, trial)
     return [trials[number] for number in sorted(trials)]
+
+
+def find_interrupted(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return the points of the trials that have begun and not finished, by number: they are tried again."""
+    numbers = {int(run.data.tags[NUMBER_TAG]) for run in runs if run.info.status in FINISHED}
+    points = {int(run.data.tags[NUMBER_TAG]): json.loads(run.data.tags[POINT_TAG]) for run in runs}
+    return [points[number] for number in sorted(points) if number not in numbers]
 
 
 def read_trial(run: Run, objectives: Sequence[Objective]) -> Trial:
@@ -111,6 +119,8 @@ def read_reports(tags: Mapping[str, str]) -> dict[int, float]:
 def wait_for_others(client: MlflowClient, study: str, *, own: str) -> None:
     """Wait until no run of an earlier sweep of the study is open: those of killed processes are being ended.
 
+    The store must show the sweep's own run, so that of two sweeps that begin at a time at least one sees the other.
+
     Raises
     ------
     LabError
@@ -119,11 +129,12 @@ def wait_for_others(client: MlflowClient, study: str, *, own: str) -> None:
     deadline = time.monotonic() + PATIENCE_S
     condition = f"attributes.status = 'RUNNING' AND tags.`{{}}` = {_quote(study)}"
     while True:
-        sweeps = [run for run in _search(client, condition.format(SWEEP_TAG)) if run.info.run_id != own]
+        found = _search(client, condition.format(SWEEP_TAG))
+        sweeps = [run for run in found if run.info.run_id != own]
         alive = next((run for run in sweeps if not _is_dead(run)), None)
         if alive is not None:
             raise _searched_already(study, alive)
-        if not sweeps and not _search(client, condition.format(STUDY_TAG)):
+        if found and not sweeps and not _search(client, condition.format(STUDY_TAG)):
             return
         if time.monotonic() > deadline:  # their machine is gone: nobody ends these runs, and nobody goes on with them
             return

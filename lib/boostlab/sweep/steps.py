@@ -71,7 +71,7 @@ class Sweeper:
         store = find_store("", project=find_project())
         threads = max(1, cluster.count_cores() // self._n_jobs) if self._n_jobs else 1
         self._place = Place(run.facts.run_id, store.uri, str(store.artifact_root or ""), threads)
-        self._workers = cluster.Workers(store, self._place, scheduler=settings.scheduler, n_jobs=self._n_jobs)
+        self._workers = cluster.Workers(store, self._place, scheduler=settings.scheduler, n_jobs=self._n_jobs, folder=run.folder)
         try:
             self._read_study()
         except BaseException:
@@ -90,6 +90,7 @@ class Sweeper:
         self.objectives = self._find_known_objectives()
         self._earlier = records.read_trials(self._runs, self.objectives)
         self._first = self._find_first()
+        self._interrupted = [point for point in records.find_interrupted(self._runs) if self.space.contains(point)]
         self._search = self._make_search(self.objectives or (Objective("unknown", "minimize"),))
 
     def describe(self) -> str:
@@ -123,7 +124,14 @@ class Sweeper:
         limits = Limits(settings.n_trials, settings.timeout_s, settings.max_failures)
         progress = SweepProgress(settings.n_trials, self.objectives or (Objective("metric", "minimize"),))
         with self._workers as client:
-            plan = Plan(self._place.sweep, self._make_order, self._make_search, self._settle, self._describe_point)
+            plan = Plan(
+                self._place.sweep,
+                self._make_order,
+                self._make_search,
+                self._settle,
+                self._describe_point,
+                lambda workers: cluster.check_workers(client, self._store, only=workers),
+            )
             coordinator = Coordinator(client, plan, objectives=self.objectives, limits=limits, n_jobs=self._n_jobs)
 
             def show(state: Coordinator) -> None:
@@ -279,7 +287,7 @@ class Sweeper:
             pruner=settings.pruner,
             seed=settings.seed,
             trials=self._earlier if objectives == self.objectives else records.read_trials(self._runs, objectives),
-            enqueue=[self._first[1]] if self._first else [],
+            enqueue=[*([self._first[1]] if self._first else []), *self._interrupted],
         )
 
     def _describe_point(self, number: int, point: Mapping[str, Any]) -> str:

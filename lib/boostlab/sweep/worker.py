@@ -7,13 +7,15 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
-from boostlab.sweep.records import WORKER_TAG
+from boostlab.notebook.session import TRIAL_VARIABLE
+from boostlab.sweep.records import FINISHED, WORKER_TAG
 from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 from boostlab.tracking.reports import listening
 from boostlab.tracking.store import Store
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TOPIC = "boostlab"  # of Dask's events: what trials report
 POLL_S = 1.0
-_workshops: dict[str, Workshop] = {}  # by the id of the sweep's run
+IDLE_S = 60.0  # after which a worker without trials of a sweep ends what they share: the sweep may have been killed
+_workshops: dict[str, _Shared] = {}  # by the id of the sweep's run
 _stops: dict[str, set[Stop]] = {}  # of the running trials, by the same
 _lock = threading.Lock()
 
@@ -87,9 +90,10 @@ def run_trial(order: TrialOrder) -> TrialEnd:
     with (
         _stoppable(order.place.sweep) as stop,
         _watching_task(worker, stop),
-        listening(order.reported, lambda step, value: _ask(order, step, value)) as listener,
+        _using_workshop(order.place) as workshop,
+        _hearing(order, workshop, stop) as reporting,
     ):
-        outcome = open_workshop(order.place).execute(
+        outcome = workshop.execute(
             Order(
                 nbformat.reads(order.notebook, as_version=4),
                 Path(order.path),
@@ -97,7 +101,7 @@ def run_trial(order: TrialOrder) -> TrialEnd:
                 order.experiment,
                 order.run_name,
                 tags={**order.tags, WORKER_TAG: name},
-                env=listener.variable(),
+                env=reporting,
                 cwd=order.cwd if Path(order.cwd).is_dir() else None,
             ),
             stop=stop,
@@ -116,9 +120,11 @@ def stop_trials(sweep: str, reason: str) -> None:
 def close_sweep(sweep: str) -> None:
     """End what the trials of a sweep share on this worker."""
     with _lock:
-        workshop = _workshops.pop(sweep, None)
-    if workshop is not None:
-        workshop.close()
+        shared = _workshops.pop(sweep, None)
+    if shared is not None:
+        if shared.end is not None:
+            shared.end.cancel()
+        shared.workshop.close()
 
 
 def describe_worker(order: Mapping[str, str]) -> dict[str, Any]:
@@ -166,23 +172,57 @@ def stamp_file(path: str) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found else None
 
 
-def open_workshop(place: Place) -> Workshop:
-    """Return what the trials of a sweep share on this worker; the first call starts it."""
-    from boostlab.execution.workshop import Workshop  # papermill and its packages, which the sweep itself does not need
+@dataclass
+class _Shared:
+    """What the trials of a sweep share on this worker."""
 
-    with _lock:
-        if place.sweep not in _workshops:
-            for name in (*OF_THE_RUN, *OF_THE_KERNEL):  # a local worker has the environment of the sweep's kernel
-                os.environ.pop(name, None)
-            root = Path(place.artifact_root) if place.artifact_root else None
-            env = dict.fromkeys(THREAD_VARIABLES, str(place.threads))
-            _workshops[place.sweep] = Workshop(Store(place.store, root), env=env)
-        return _workshops[place.sweep]
+    workshop: Workshop
+    trials: int = 0  #: running ones
+    end: threading.Timer | None = field(default=None, repr=False)
 
 
 def prepare_worker(place: Place) -> None:
     """Start what the trials of a sweep share on this worker, ahead of the first trial."""
-    open_workshop(place)
+    with _using_workshop(place):
+        pass
+
+
+@contextlib.contextmanager
+def _using_workshop(place: Place) -> Iterator[Workshop]:
+    """Yield the workshop of a sweep; the first call starts it, and it is closed once no trial has used it for a while."""
+    with _lock:
+        shared = _workshops.get(place.sweep)
+        if shared is None:
+            shared = _workshops[place.sweep] = _Shared(_make_workshop(place))
+        shared.trials += 1
+        if shared.end is not None:
+            shared.end.cancel()
+    try:
+        yield shared.workshop
+    finally:
+        with _lock:
+            shared.trials -= 1
+            if not shared.trials and _workshops.get(place.sweep) is shared:
+                shared.end = threading.Timer(IDLE_S, _close_idle, [place.sweep, shared])
+                shared.end.daemon = True
+                shared.end.start()
+
+
+def _make_workshop(place: Place) -> Workshop:
+    from boostlab.execution.workshop import Workshop  # papermill and its packages, which the sweep itself does not need
+
+    for name in (*OF_THE_RUN, *OF_THE_KERNEL):  # a local worker has the environment of the sweep's kernel
+        os.environ.pop(name, None)
+    root = Path(place.artifact_root) if place.artifact_root else None
+    return Workshop(Store(place.store, root), env=dict.fromkeys(THREAD_VARIABLES, str(place.threads)))
+
+
+def _close_idle(sweep: str, shared: _Shared) -> None:
+    with _lock:
+        if shared.trials or _workshops.get(sweep) is not shared:
+            return
+        del _workshops[sweep]
+    shared.workshop.close()
 
 
 @contextlib.contextmanager
@@ -208,8 +248,7 @@ def _watching_task(worker: Any, stop: Stop) -> Iterator[None]:
         while not over.wait(POLL_S):
             task = worker.state.tasks.get(key)
             if task is None or task.state in ("cancelled", "resumed"):
-                stop("the end of the sweep")
-                return
+                stop("the end of the sweep")  # again and again: its kernel may not have begun
 
     thread = threading.Thread(target=watch, name="boostlab-watch", daemon=True)
     thread.start()
@@ -220,14 +259,29 @@ def _watching_task(worker: Any, stop: Stop) -> Iterator[None]:
         thread.join()
 
 
-def _ask(order: TrialOrder, step: int, value: float) -> bool:
-    """Pass a report on to the sweep, and return whether it ends the trial."""
+@contextlib.contextmanager
+def _hearing(order: TrialOrder, workshop: Workshop, stop: Stop) -> Iterator[dict[str, str]]:
+    """Pass the reports of a trial on to its sweep if that asks for them; yield variables for the trial's kernel."""
     from distributed import Queue, get_client, get_worker
 
-    client = get_client()
-    answers = Queue(f"{TOPIC}-{order.place.sweep}-{order.number}", client=client)
-    get_worker().log_event(f"{TOPIC}-{order.place.sweep}", {"number": order.number, "step": step, "value": value})
-    return bool(answers.get())
+    if not order.reported:
+        yield {TRIAL_VARIABLE: "{}"}
+        return
+    worker, answers = get_worker(), Queue(f"{TOPIC}-{uuid.uuid4().hex}", client=get_client())
+
+    def ask(step: int, value: float) -> bool:
+        report = {"number": order.number, "step": step, "value": value, "answers": answers.name}
+        worker.log_event(f"{TOPIC}-{order.place.sweep}", report)
+        while not stop.reason:  # a sweep that is gone gives no answer
+            with contextlib.suppress(TimeoutError):
+                return bool(answers.get(timeout=POLL_S))
+        return False
+
+    try:
+        with listening(order.reported, ask, folder=workshop.make_folder()) as listener:
+            yield listener.variable()
+    finally:
+        answers.close()
 
 
 def _find_finished(order: TrialOrder) -> TrialEnd | None:
@@ -238,7 +292,7 @@ def _find_finished(order: TrialOrder) -> TrialEnd | None:
 
     root = Path(order.place.artifact_root) if order.place.artifact_root else None
     runs = find_attempts(open_store(Store(order.place.store, root)).client, order.tags)
-    run = next((run for run in runs if run.info.status in ("FINISHED", "FAILED")), None)
+    run = next((run for run in runs if run.info.status in FINISHED), None)
     if run is None:
         return None
     facts, data = run.info, run.data

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,15 +58,16 @@ class Listener:
 
 
 @contextlib.contextmanager
-def listening(metric: str, answer: Callable[[int, float], bool]) -> Iterator[Listener]:
+def listening(metric: str, answer: Callable[[int, float], bool], *, folder: Path) -> Iterator[Listener]:
     """Listen to one trial in a thread, until the context is left.
 
     Parameters
     ----------
     answer : callable
         Gets step and value of each report, and returns whether the trial should end here.
+    folder : pathlib.Path
+        For the socket: its path must be short. It is removed at the end.
     """
-    folder = Path(tempfile.mkdtemp(prefix="bl-"))  # a short path: a socket's has at most 107 characters
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(folder / "trial"))
         server.listen()
@@ -89,4 +90,13 @@ def _serve(server: socket.socket, answer: Callable[[int, float], bool]) -> None:
             return
         with connection, contextlib.suppress(OSError, ValueError):  # the kernel was killed
             given = json.loads(connection.makefile("rb").readline())
-            connection.sendall(b"prune\n" if answer(given["step"], given["value"]) else b"go on\n")
+            connection.sendall(b"prune\n" if _decide(answer, given["step"], given["value"]) else b"go on\n")
+
+
+def _decide(answer: Callable[[int, float], bool], step: int, value: float) -> bool:
+    """Return the answer; without one, as the sweep is gone, the trial goes on."""
+    try:
+        return answer(step, value)
+    except Exception as error:  # whatever the cluster raises: this thread must go on to listen
+        logging.getLogger(__name__).warning("The report of step %s has no answer: %s: %s", step, type(error).__name__, error)
+        return False

@@ -29,10 +29,10 @@ def serve_mlflow(folder: Path, new_store: NewStore) -> Iterator[str]:
 
 
 @contextmanager
-def serve_database(database: str, *options: str, authority: str = "", **env: str) -> Iterator[str]:
+def serve_database(database: str, *options: str, authority: str = "", host: str = "127.0.0.1", **env: str) -> Iterator[str]:
     """Serve a database with MLflow's server, and yield the address once it answers; with TLS, `authority` is a file."""
     command = [*MLFLOW, "server", "--backend-store-uri", database, *options]
-    with serve_command(command, "/health", authority=authority, **env) as address:
+    with serve_command(command, "/health", authority=authority, host=host, **env) as address:
         yield address
 
 
@@ -46,17 +46,17 @@ def serve_model(model: str, store: str) -> Iterator[str]:
 
 
 @contextmanager
-def serve_command(command: list[str], health: str, *, authority: str = "", **env: str) -> Iterator[str]:
+def serve_command(command: list[str], health: str, *, authority: str = "", host: str = "127.0.0.1", **env: str) -> Iterator[str]:
     """Run a server's command with options for a free port, and yield the address once it answers."""
     port = free_port()
     process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        [*command, "--host", host, "--port", str(port), "--workers", "1"],
         env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    address = f"{'https' if authority else 'http'}://127.0.0.1:{port}"
+    address = f"{'https' if authority else 'http'}://{host}:{port}"
     try:
         wait_until(lambda: process.poll() is not None or _answers(f"{address}{health}", authority), TIMEOUT_S)
         assert process.poll() is None, f"it ended: {' '.join(command)}"

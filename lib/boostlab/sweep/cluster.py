@@ -87,7 +87,7 @@ def _connect(scheduler: str, *, n_jobs: int, folder: Path) -> Iterator[Client]:
     """
     # One loss of a worker may be the trial's fault, and two in a row are.
     limits = {"distributed.scheduler.allowed-failures": 2, "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S:.0f}s"}
-    with dask.config.set(limits):
+    with dask.config.set({**limits, "temporary-directory": str(folder)}):
         if not scheduler:
             with _start_local(n_jobs, folder) as cluster, Client(cluster, set_as_default=False) as client:
                 yield client

@@ -1,0 +1,100 @@
+"""Sweeps as a command: they lose nothing, count nothing twice, and leave nothing behind, however they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+from random import Random
+
+import pytest
+from tests.support.executions import Look
+from tests.support.stores import all_runs, artifacts
+from tests.support.sweeps import Sweeps, finished, number_of, point_of, statuses, trial_runs
+
+from boostlab.sweep import records
+
+pytestmark = pytest.mark.slow
+TRIALS = int(os.environ.get("BOOSTLAB_SWEEP_TRIALS", "12"))  # of the sweeps that are killed
+
+
+def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: Sweeps, look: Look) -> None:
+    sweeps.run(n_trials=3, study="mine", fixed={"fails_above": 0.4})
+    sweeps.wait_for_nothing()
+    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.4})
+    assert "All 6 trials of the study have ended." in sweeps.output()
+    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.4})
+    assert "raise -p n\\_trials" in sweeps.output() or "raise -p n_trials" in sweeps.output()
+    sweeps.wait_for_nothing()
+    client = look()
+    runs = trial_runs(client)
+    assert [number_of(run) for run in runs] == list(range(6)) and len({point_of(run) for run in runs}) == 6
+    assert all(run.info.status == ("FAILED" if float(run.data.params["x"]) > 0.4 else "FINISHED") for run in runs)
+    assert {run.info.status for run in runs} == {"FAILED", "FINISHED"}
+    parents = {run.info.run_id for run in all_runs(client) if records.SWEEP_TAG in run.data.tags}
+    assert len(parents) == 3 and {run.data.tags[records.PARENT_TAG] for run in runs} < parents
+    assert {"notebook/tiny.html", "notebook/tiny.ipynb"} <= artifacts(client, runs[0].info.run_id)
+
+
+def test_a_sweep_that_is_killed_at_random_loses_no_trial_and_runs_none_twice(sweeps: Sweeps, look: Look) -> None:
+    random, client = Random(os.getpid()), look()  # another moment each time
+    for kill in range(1, 4):
+        process = sweeps.start_until(TRIALS * kill // 4, client, n_trials=TRIALS, fixed={"pause_s": 0.3})
+        with pytest.raises(Exception, match="timed out"):
+            process.wait(random.random())
+        before = {run.info.run_id for run in finished(client)}
+        sweeps.kill()
+        process.communicate()
+        assert before <= {run.info.run_id for run in finished(client)}
+    sweeps.run(n_trials=TRIALS, fixed={"pause_s": 0.3})
+    sweeps.wait_for_nothing()
+    runs = finished(client)
+    assert len({number_of(run) for run in runs}) == len(runs) == TRIALS
+    assert len({point_of(run) for run in runs}) == TRIALS
+    interrupted = {point_of(run) for run in trial_runs(client)} - {point_of(run) for run in runs}
+    assert not interrupted, "they were tried again"
+    assert statuses(client) == ["FINISHED", "KILLED"]
+
+
+def test_a_killed_sequential_sweep_suggests_the_points_of_an_uninterrupted_one(sweeps: Sweeps, look: Look) -> None:
+    client, values = look(), {"n_trials": 14, "n_jobs": 1, "sampler": "tpe"}
+    sweeps.run(**values, study="whole")
+    process = sweeps.start_until(14 + 11, client, **values, study="killed")
+    sweeps.kill()
+    process.communicate()
+    sweeps.run(**values, study="killed")
+    points = [
+        [point_of(run) for run in finished(client) if run.data.tags[records.STUDY_TAG] == study] for study in ("whole", "killed")
+    ]
+    assert points[0] == points[1] and len(points[0]) == 14
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on(sweeps: Sweeps, look: Look, signum: signal.Signals) -> None:
+    client = look()
+    process = sweeps.start_until(2, client, n_trials=6, fixed={"pause_s": 1.0})
+    process.send_signal(signum)
+    process.communicate()
+    sweeps.wait_for_nothing()
+    assert statuses(client) == ["FINISHED", "KILLED"]
+    sweeps.run(n_trials=6, fixed={"pause_s": 0.0}, study=finished(client)[0].data.tags[records.STUDY_TAG])
+    assert len(finished(client)) == 6 and len({point_of(run) for run in finished(client)}) == 6
+
+
+def test_a_sweep_stops_after_failures_in_a_row_and_says_why(sweeps: Sweeps, look: Look) -> None:
+    printed = sweeps.run(code=1, n_trials=9, max_failures=3, fixed={"fails_above": -1.0})
+    assert "3 trials in a row failed, so the sweep stops. The last one, " in printed and "is too large" in printed
+    assert "-p max_failures" in printed and "Traceback" not in printed
+    sweeps.wait_for_nothing()
+    client = look()
+    assert 3 <= len(finished(client)) <= 4 and "RUNNING" not in statuses(client)
+
+
+def test_a_sweep_that_was_killed_after_its_trials_leaves_nothing_after_the_next_command(sweeps: Sweeps, look: Look) -> None:
+    client = look()
+    process = sweeps.start_until(2, client, n_trials=50, fixed={"pause_s": 1.0})
+    sweeps.kill()
+    process.communicate()
+    assert "RUNNING" in statuses(client)
+    sweeps.run(n_trials=2)  # another study
+    sweeps.wait_for_nothing()
+    assert statuses(client) == ["FINISHED", "KILLED"]

@@ -28,6 +28,8 @@ from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import open_run
 from boostlab.tracking.store import Store, configure_mlflow
 
+_parsing = threading.Lock()  # in Python 3.11, threads that parse code at the same time may raise a SystemError (gh-106905)
+
 
 @dataclass(frozen=True)
 class Order:
@@ -122,8 +124,9 @@ class Workshop:
             return Outcome("FAILED", reason=str(error))
 
     def _execute(self, order: Order, stop: Stop) -> Outcome:
-        notebook, kernel_name = self._prepare(order)
-        values = check_parameters(notebook, inject_plain_values(notebook, kernel_name)).model_dump()
+        with _parsing:
+            notebook, kernel_name = self._prepare(order)
+            values = check_parameters(notebook, inject_plain_values(notebook, kernel_name)).model_dump()
         values |= {"experiment": order.experiment, "run_name": order.run_name}
         kernel = ForkedKernel(self._template, kernel_name)
         try:

@@ -21,6 +21,7 @@ def test_takes_named_runs_or_a_search(given: dict[str, Any]) -> None:
     [
         ({"runs": ["a"], "search": "x"}, "runs names the runs to compare: leave experiments and search out"),
         ({"runs": ["a"], "experiments": ["b"]}, "runs names the runs to compare: leave experiments and search out"),
+        ({"runs": ["a"], "study": "b"}, "runs names the runs to compare: leave study out"),
         ({"how_many": 1}, "how_many = 1 is out of range"),
         ({"how_many": 1001}, "how_many = 1001 is out of range"),
         ({"direction": "up"}, "direction has no choice 'up'"),

@@ -16,9 +16,11 @@ from boostlab.comparison.paired import ALPHA, Difference, compare_pair
 from boostlab.comparison.rows import pair_runs
 from boostlab.comparison.search import search_experiments
 from boostlab.comparison.selection import BEST_VALID, choose_test_metric, find_valid_metric
+from boostlab.comparison.study import count_pruned
 from boostlab.errors import LabError
 from boostlab.evaluation.metrics import is_higher_better
 from boostlab.evaluation.training_rows import SPLIT_TAG
+from boostlab.tracking.facts import STUDY_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,22 +37,25 @@ class Choice:
     rank: int = 1  #: the number of models that are at least as good by this metric, that of the run itself included
     candidates: int = 1  #: the number of models on the same split with this metric, without the champion's
     metrics: int = 1  #: the number of validation metrics on the same split; each ranks its own models
+    pruned: int = 0  #: the number of trials that sweeps on the same split ended early, as others were better
     is_ranked: bool = True  #: whether other rows than the compared ones rank the runs; else each has the same part of the error
 
     @property
     def alpha(self) -> float:
         """The error on each side of the interval."""
-        shares = self.rank * (self.rank + 1) / (1 + 1 / self.candidates) if self.is_ranked else self.candidates
+        count = self.candidates + self.pruned
+        shares = self.rank * (self.rank + 1) / (1 + 1 / count) if self.is_ranked else count
         return ALPHA / self.metrics / shares
 
     def describe(self) -> str:
         """Return in words what widens the interval; empty if there was no choice."""
         if not self.metric:
             return "It is not known how many runs were tried on these rows: the interval does not allow for a choice among them."
-        if self.candidates == self.metrics == 1:
+        if self.candidates == self.metrics == 1 and not self.pruned:
             return ""
         more = "more than " if self.candidates >= MOST_COUNTED else ""
         others = f" Other models on this split have {self.metrics - 1} other validation metric(s)." if self.metrics > 1 else ""
+        others += f" {self.pruned} trial(s) were pruned, and count too." if self.pruned else ""
         if not self.is_ranked:
             return f"There are {more}{self.candidates} models on this split.{others} The interval allows for a choice among them."
         return (
@@ -88,7 +93,8 @@ def compare_runs(
 def rank_candidate(client: MlflowClient, run: Run, *, champion: Run) -> Choice:
     """Return the place of a run among all runs on its split, without the champion, by their validation metric.
 
-    Runs with equal metrics on both parts have the same model and count once.
+    Runs with equal metrics on both parts have the same model and count once. Pruned trials have no such metric: those
+    of all studies that the runs belong to count by their number.
     """
     metric, split = find_valid_metric(run), run.data.tags.get(SPLIT_TAG, "")
     if not metric or not split:
@@ -100,7 +106,9 @@ def rank_candidate(client: MlflowClient, run: Run, *, champion: Run) -> Choice:
     rivals = [other for other in found if metric in other.data.metrics]
     rank, candidates = (len({*map(_read_metrics, runs)} - {_read_metrics(champion)}) for runs in (at_least, rivals))
     metrics = {find_valid_metric(other) for other in found} - {""}
-    return Choice(metric, max(1, rank), max(1, candidates), max(1, len(metrics)))
+    studies = {other.data.tags[STUDY_TAG] for other in (run, *found) if STUDY_TAG in other.data.tags}
+    pruned = sum(count_pruned(client, study) for study in studies)
+    return Choice(metric, max(1, rank), max(1, candidates), max(1, len(metrics)), pruned)
 
 
 def _read_metrics(run: Run) -> tuple[tuple[str, float], ...]:

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from boostlab.comparison.versions import VERSION, find_version_run
 from boostlab.data.digest import DIGITS
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.training_rows import SPLIT_TAG
+from boostlab.tracking.facts import PRUNED_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,6 +75,7 @@ class RunSearch:
     experiment_ids: tuple[str, ...]
     conditions: tuple[str, ...] = ()  #: in MLflow's search syntax
     texts: tuple[tuple[str, str, str], ...] = ()  #: entity, name and text of each field whose text is compared here
+    without_pruned: bool = False  #: whether trials that a sweep ended early are left out
 
     def where(self, *conditions: str) -> RunSearch:
         """Return the search with more conditions."""
@@ -104,11 +107,17 @@ class RunSearch:
         runs: list[Run] = []
         token = None
         while True:
-            page = self._fetch_page(max(most, PAGE_RUNS) if self.texts else most, order, token)
-            runs += [run for run in page if all(_read(run, entity, name) == text for entity, name, text in self.texts)]
+            page = self._fetch_page(max(most, PAGE_RUNS) if self.texts or token else most, order, token)
+            runs += [run for run in page if self._matches(run)]
             token = page.token
             if len(runs) >= most or not token:
                 return runs[:most], len(runs) > most or bool(token)
+
+    def _matches(self, run: Run) -> bool:
+        """Tell whether a run meets what the store was not asked."""
+        if self.without_pruned and PRUNED_TAG in run.data.tags:
+            return False
+        return all(_read(run, entity, name) == text for entity, name, text in self.texts)
 
     def _fetch_page(self, size: int, order: str, token: str | None) -> Any:
         from mlflow.exceptions import MlflowException
@@ -148,17 +157,22 @@ def search_experiments(client: MlflowClient, names: Sequence[str] = (), *, witho
 def find_named(client: MlflowClient, names: Sequence[str]) -> list[Run]:
     """Return the runs of the given ids or names, in that order; of several runs of one name, the newest.
 
+    A name such as ``models:/NAME@production`` or ``models:/NAME/3`` is the run of a version of a registered model.
+
     Raises
     ------
     LabError
-        If the store has no run of that id or name.
+        If the store has no run of that id or name, or no such version.
     """
     search = search_experiments(client)
     ids = [name for name in names if re.fullmatch(r"[\w-]+", name)]
     wanted = ", ".join(f"'{run_id}'" for run_id in ids)
     found = search.where(f"attributes.run_id IN ({wanted})").fetch(len(ids))[0] if ids else []
     known = {run.info.run_id: run for run in found}
-    named = [known.get(name) or _find_by_name(search, name) for name in names]
+    named = [
+        find_version_run(client, name) if name.startswith(VERSION) else known.get(name) or _find_by_name(search, name)
+        for name in names
+    ]
     return list({run.info.run_id: run for run in named}.values())
 
 

@@ -5,15 +5,18 @@ The store ranks and filters, so that few runs are fetched, however many it has.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from boostlab.comparison.search import HAS_VALUE, NO_ROWS, Rows, RunSearch, find_named, read_rows, search_experiments
 from boostlab.comparison.settings import Compare
+from boostlab.comparison.study import Study, count_pruned, find_study
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.metrics import is_higher_better
 from boostlab.models.contract import Task
+from boostlab.tracking.facts import STUDY_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,11 +38,18 @@ class Selection:
     has_more: bool = False  #: whether more runs on these rows match
     others: dict[Rows, Run] = field(default_factory=dict)  #: a recent run on each other split or data set, not ranked
     lacking: tuple[str, ...] = ()  #: names of requested runs that do not have the metric
+    study: Study | None = None  #: the study whose trials alone are compared
+    pruned: int = 0  #: trials of the runs' studies that a sweep ended early; they are left out
 
     @property
     def values(self) -> list[float]:
         """The metric of each run."""
         return [run.data.metrics[self.metric] for run in self.runs]
+
+    @property
+    def studies(self) -> dict[str, int]:
+        """How many of the runs are trials of which study."""
+        return dict(Counter(run.data.tags[STUDY_TAG] for run in self.runs if STUDY_TAG in run.data.tags))
 
 
 def select_runs(client: MlflowClient, settings: Compare) -> Selection:
@@ -48,17 +58,22 @@ def select_runs(client: MlflowClient, settings: Compare) -> Selection:
     Raises
     ------
     LabError
-        If an experiment or a run does not exist, the condition cannot be read, or no run that matches has the metric.
+        If an experiment, a study or a run does not exist, the condition cannot be read, or no run that matches has the metric.
     """
     if settings.runs:
         return _rank(find_named(client, settings.runs), settings)
     search = search_experiments(client, settings.experiments, without=settings.experiment).where("attributes.status = 'FINISHED'")
-    search = search.equal("tags", "boostlab.notebook", settings.notebook) if settings.notebook else search
+    search = replace(search, without_pruned=True)
+    study = find_study(client, settings.study) if settings.study else None
+    if study:
+        search = search.equal("tags", STUDY_TAG, study.name)
+    elif settings.notebook:
+        search = search.equal("tags", "boostlab.notebook", settings.notebook)
     search = search.where(settings.search) if settings.search else search
     newest, _ = search.fetch(1)
     if not newest:
-        return Selection(metric=settings.metric)
-    metric, higher = _choose_metric(newest[0], settings)
+        return Selection(metric=settings.metric, study=study, pruned=count_pruned(client, study.name) if study else 0)
+    metric, higher = _choose_metric(newest[0], settings, study)
     search = search.where(f"metrics.`{metric}` {HAS_VALUE}")
     found = newest if metric in newest[0].data.metrics else search.fetch(1)[0]
     if not found:
@@ -68,7 +83,8 @@ def select_runs(client: MlflowClient, settings: Compare) -> Selection:
     rows = read_rows(found[0], metric)
     elsewhere = search if metric.startswith("cv_") else search.on_other_rows(found[0])
     others = _choose_others(elsewhere.fetch(SPARE_RUNS)[0], rows, metric)
-    return Selection(tuple(ranked), metric, higher, rows, has_more, others)
+    selection = Selection(tuple(ranked), metric, higher, rows, has_more, others, study=study)
+    return replace(selection, pruned=sum(count_pruned(client, name) for name in selection.studies))
 
 
 def find_valid_metric(run: Run) -> str:
@@ -118,9 +134,11 @@ def _choose_others(runs: Sequence[Run], rows: Rows, metric: str) -> dict[Rows, R
     return first
 
 
-def _choose_metric(run: Run, settings: Compare) -> tuple[str, bool]:
-    """Return the metric, by default the run's own on the validation part, and whether a higher value is better."""
-    metric = settings.metric
+def _choose_metric(run: Run, settings: Compare, study: Study | None = None) -> tuple[str, bool]:
+    """Return the metric, by default the study's, else the run's own of the validation part, and if higher is better."""
+    metric, direction = settings.metric, str(settings.direction)
+    if study and not metric and (metric := study.choose_metric(run)) and direction == "auto":
+        direction = study.direction
     if not metric:
         of_task = TASK_METRICS.get(run.data.tags.get("boostlab.task", ""), "")
         names = (find_valid_metric(run), of_task, *TASK_METRICS.values())
@@ -130,8 +148,8 @@ def _choose_metric(run: Run, settings: Compare) -> tuple[str, bool]:
             f"The newest run, {run.info.run_name}, has none of {', '.join(TASK_METRICS.values())}. "
             f"Name a metric, as -p metric NAME. It has: {_list_metrics(run)}."
         )
-    if settings.direction != "auto":
-        return metric, settings.direction == "higher"
+    if direction != "auto":
+        return metric, direction == "higher"
     try:
         return metric, is_higher_better(metric)
     except LabError as error:

@@ -16,6 +16,7 @@ class Compare(Tracked):
     runs: list[str]
     notebook: str
     search: str
+    study: str
     metric: Annotated[str, Field(pattern=r"^[\w\-. :/]*$", description="a metric's name")]
     direction: Literal["auto", "lower", "higher"]
     how_many: Annotated[int, Field(ge=2, le=1000)]
@@ -28,4 +29,6 @@ class Compare(Tracked):
     def _runs_are_chosen_in_one_way(self) -> Self:
         if self.runs and (self.experiments or self.search):
             raise ValueError("runs names the runs to compare: leave experiments and search out, which would choose others.")
+        if self.runs and self.study:
+            raise ValueError("runs names the runs to compare: leave study out, which would choose others.")
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
@@ -14,13 +15,15 @@ from boostlab.comparison.paired import Difference
 from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import select_runs
 from boostlab.comparison.settings import Compare
+from boostlab.comparison.study import describe_empty, describe_trials
+from boostlab.comparison.versions import find_version_run
 from boostlab.display.markdown import escape, format_code, format_link, format_table
 from boostlab.display.numbers import format_number
 from boostlab.display.tables import Details, Link, Table
 from boostlab.errors import LabError
 from boostlab.models.packaging import fetch_predictor
 from boostlab.models.registration import register_run
-from boostlab.tracking.facts import RunFacts
+from boostlab.tracking.facts import STUDY_TAG, RunFacts
 from boostlab.tracking.store import Store
 from boostlab.tracking.ui import MlflowUI, find_ui
 
@@ -82,7 +85,7 @@ class Comparison:
         """Return in Markdown which runs are compared, by which metric, and which are left out."""
         selection, count = self.selection, len(self.selection.runs)
         if not count:
-            return NO_RUNS
+            return describe_empty(selection.study.name, selection.pruned) if selection.study else NO_RUNS
         side = "higher" if selection.higher_is_better else "lower"
         runs = f"{count} run{'s' if count > 1 else ''} on {format_code(str(selection.rows))}"
         said = f"{runs}, by {format_code(selection.metric)}: {side} is better."
@@ -92,6 +95,9 @@ class Comparison:
             said += f" Left out, because they do not have that metric: {', '.join(map(format_code, selection.lacking))}."
         if selection.others:
             said += " Runs on another split or on other data are listed apart: their metrics cannot be ranked with these."
+        said += describe_trials(selection.studies, count, selection.pruned)
+        if selection.study and selection.study.model and not self._champion:
+            said += f" No version of {format_code(selection.study.model)} is in production: a trial is the champion."
         if selection.metric.startswith("test_"):
             said += " This metric ranks by the test rows, so the best run is partly lucky: the comparison below allows for that."
         return said if count > 1 else f"{said} A comparison takes two runs: train another one, as {MORE}."
@@ -100,6 +106,7 @@ class Comparison:
         """Return the ranking of configurations by their best run: what differs, its metrics, and links to the other runs."""
         runs, metrics = self.selection.runs, self._choose_metrics()
         params = [name for name in find_differing(runs) if name != "seed"]
+        has_studies = len({run.data.tags.get(STUDY_TAG) for run in runs}) > 1
         groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
         for run in runs:
             groups.setdefault(configure(run), []).append(run)
@@ -109,8 +116,9 @@ class Comparison:
             figures = [_read_metric(best, name) for name in metrics]
             more = [self._link(run, f" {run.data.metrics[self.selection.metric]:.5g}") for run in others]
             count = Details(str(1 + len(more)), more) if more else "1"
-            rows.append([rank, self._link(best), " · ".join(values) or "one configuration", *figures, count])
-        columns = ["rank", "best run", "configuration", *metrics, "runs"]
+            study = [best.data.tags.get(STUDY_TAG, "–")] if has_studies else []
+            rows.append([rank, self._link(best), *study, " · ".join(values) or "one configuration", *figures, count])
+        columns = ["rank", "best run", *(["study"] if has_studies else []), "configuration", *metrics, "runs"]
         return Table("Configurations, the best first", columns, rows, marked=[0] if rows else [])
 
     def tabulate_others(self) -> Table:
@@ -133,14 +141,16 @@ class Comparison:
     def choose_pair(self) -> tuple[Run, ...]:
         """Return the champion and the challenger; nothing if there are fewer than two runs.
 
-        Unless the settings name them, the challenger is the best run, and the champion the best run of another configuration,
-        else the next best run.
+        Unless the settings name them, the challenger is the best run. The champion is, within a study, the version in production
+        that its trials have to beat; else the best run of another configuration, else the next best run.
         """
         if not self.selection.runs:
             return ()
         new = self._find(self._settings.challenger) if self._settings.challenger else self.selection.runs[0]
         if self._settings.champion:
             return self._find(self._settings.champion), new
+        if self._champion and self._champion.info.run_id != new.info.run_id:
+            return self._champion, new
         rest = [run for run in self.selection.runs if run.info.run_id != new.info.run_id]
         old = next((run for run in rest if configure(run) != configure(new)), rest[0] if rest else None)
         return (old, new) if old else ()
@@ -221,11 +231,12 @@ class Comparison:
     def describe_result(self, pair: PairSummary, *, facts: RunFacts, version: int | None) -> str:
         """Return the result in Markdown: one table and one sentence; `facts` are those of the comparison's own run."""
         if not self.selection.runs:
-            return NO_RUNS
-        best, name = self.selection.runs[0], self._settings.register_as
+            return describe_empty(self.selection.study.name, self.selection.pruned) if self.selection.study else NO_RUNS
+        best, name, study = self.selection.runs[0], self._settings.register_as, self.selection.study
         page = facts.ui.run_url(best.info.experiment_id, best.info.run_id)
         rows = {
             "rows": format_code(str(self.selection.rows)),
+            **({"study": format_code(study.name)} if study else {}),
             "runs compared": str(len(self.selection.runs)),
             "best run": f"{format_link(best.info.run_name, page)} ({format_code(best.info.run_id)})",
             self.selection.metric: format_number(self.selection.values[0]),
@@ -236,6 +247,16 @@ class Comparison:
         if facts.ui.command:
             rows["links"] = f"work while this runs: {format_code(facts.ui.command)}"
         return f"{format_table(rows)}\n\n{pair.describe()}"
+
+    @cached_property
+    def _champion(self) -> Run | None:
+        """The run of the version in production that the study's trials have to beat; None without one."""
+        if not self.selection.study or not self.selection.study.model:
+            return None
+        try:
+            return find_version_run(self._client, f"models:/{self.selection.study.model}@production")
+        except LabError:
+            return None
 
     def _compare(self, pair: Sequence[Run]) -> PairSummary:
         champion, challenger = pair

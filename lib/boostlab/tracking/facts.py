@@ -24,6 +24,8 @@ JOURNAL_TAG = "boostlab.journal"  # the name of the run's journal: by it a run i
 CARD_TAG = "boostlab.model_card"  # the artifact that is the run's model card, as a page
 ENVIRONMENT_TAG = "boostlab.environment"  # a JSON object: the versions of Python and of packages
 REPORTS_TAG = "boostlab.reports"  # a JSON object: what a trial of a sweep has reported, by step
+STUDY_TAG = "boostlab.study"  # of each trial's run: the study's name
+SWEEP_TAG = "boostlab.sweep"  # of the run of a sweep: the name of its study
 PRUNED_TAG = "boostlab.pruned_at"  # the step at which a sweep has ended a trial early
 FINDINGS_TAG = "boostlab.findings"  # a JSON list of sentences on what makes the results doubtful
 

@@ -1,4 +1,4 @@
-# The project's own commands; those of every lab (train, compare, test, lab, ui) are in lab.mk.
+# The project's own commands; those of every lab (train, sweep, compare, test, lab, ui) are in lab.mk.
 BOOSTLAB := --no-build-isolation --editable .
 include lab.mk
 

@@ -17,13 +17,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Python keeps the bytecode of its packages, even if the shell forbids it: without it, each command takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help train compare test lab ui clean environment
+.PHONY: help train sweep compare test lab ui clean environment
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' lab.mk $(filter-out lab.mk,$(MAKEFILE_LIST))
 
 train: $(READY) ## train a model in a tracked run
 	@$(BIN)/papermill notebooks/train.ipynb runs/train-$$(date +%Y%m%d-%H%M%S)-$$$$.ipynb $(ARGS)
+
+sweep: $(READY) ## search parameters of a training: a small search, ARGS for another
+	@$(BIN)/papermill notebooks/sweep.ipynb runs/sweep-$$(date +%Y%m%d-%H%M%S)-$$$$.ipynb -p space quick -p n_trials 8 $(ARGS)
 
 compare: $(READY) ## compare the runs of an experiment
 	@$(BIN)/papermill notebooks/compare.ipynb runs/compare-$$(date +%Y%m%d-%H%M%S)-$$$$.ipynb $(ARGS)

@@ -103,6 +103,8 @@ def without_choices(annotation: Any) -> Any:
     """Return a type with ``str`` in the place of a choice of words."""
     if get_origin(annotation) is Literal:
         return str
+    if get_origin(annotation) is list and get_origin(get_args(annotation)[0]) is Literal:
+        return list[str]
     return dict[str, str] if get_origin(annotation) is dict and get_origin(get_args(annotation)[1]) is Literal else annotation
 
 

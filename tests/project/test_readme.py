@@ -26,6 +26,7 @@ BLOCKS = [
 ]
 PRINTED = {  # what a command prints, besides that it ends well
     "make train": r"test_(rmse|log_loss) +\d[\s\S]*see http://127.0.0.1:5000/#/experiments/1/runs/\w+ while this runs: make ui",
+    "make sweep": r"trials_complete +8",
     "make test": r"-m pytest",
     "papermill --help-notebook": r"max_depth: int",
     "boostlab init": r"my-lab",

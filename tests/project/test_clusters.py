@@ -81,7 +81,7 @@ def test_a_sweep_runs_on_workers_that_were_started_over_ssh(
     (recipe,) = read_recipe("SSH", "python")
     with serve_ssh(tmp_path / "ssh") as server, ExitStack() as stack:
         login = f'"port": {server.port}, "client_keys": [{str(server.key)!r}], "known_hosts": {str(server.known_hosts)!r}'
-        changes = {
+        changes: dict[str, object] = {
             '["head", "node1", "node2"]': ["127.0.0.1"] * 3,
             '"username": "lab"': f'"username": "{server.user}"',
             '"port": 22': login,

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -109,7 +110,8 @@ def test_a_killed_sweep_ends_its_trials_on_workers_that_live_on(dask: Cluster, s
 
 
 def test_a_sweep_without_its_scheduler_says_so_and_goes_on_with_another(dask: Cluster, sweeps: Sweeps, look: Look) -> None:
-    client, values = look(), {"n_trials": 8, "scheduler": dask.address, "n_jobs": 0, "fixed": {"pause_s": 0.5}}
+    client = look()
+    values: dict[str, Any] = {"n_trials": 8, "scheduler": dask.address, "n_jobs": 0, "fixed": {"pause_s": 0.5}}
     worker = dask.start_worker()
     process = sweeps.start_until(3, client, **values)
     kill_group(dask.scheduler)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from random import Random
+from typing import Any
 
 import pytest
 from tests.support.executions import Look
@@ -56,7 +57,8 @@ def test_a_sweep_that_is_killed_at_random_loses_no_trial_and_runs_none_twice(swe
 
 
 def test_a_killed_sequential_sweep_suggests_the_points_of_an_uninterrupted_one(sweeps: Sweeps, look: Look) -> None:
-    client, values = look(), {"n_trials": 14, "n_jobs": 1, "sampler": "tpe"}
+    client = look()
+    values: dict[str, Any] = {"n_trials": 14, "n_jobs": 1, "sampler": "tpe"}
     sweeps.run(**values, study="whole")
     process = sweeps.start_until(14 + 11, client, **values, study="killed")
     sweeps.kill()

@@ -62,7 +62,7 @@ class Workers:
     def _open(self) -> Client:
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(TemporaryDirectory(prefix=".", dir=self._folder)))
-            client = stack.enter_context(_connect(self._scheduler, n_jobs=self._n_jobs, folder=folder))
+            client = stack.enter_context(connect(self._scheduler, n_jobs=self._n_jobs, folder=folder))
             check_workers(client, self._store)
             client.run(prepare_worker, self._place)
             stack.callback(self._close_sweep, client)
@@ -75,7 +75,7 @@ class Workers:
 
 
 @contextlib.contextmanager
-def _connect(scheduler: str, *, n_jobs: int, folder: Path) -> Iterator[Client]:
+def connect(scheduler: str, *, n_jobs: int, folder: Path) -> Iterator[Client]:
     """Yield the client of a scheduler, or of a local cluster that runs `n_jobs` trials at a time and ends with the context.
 
     A local cluster keeps its files in `folder`.

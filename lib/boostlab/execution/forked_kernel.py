@@ -37,6 +37,7 @@ class ForkedKernel:
         self._template = template
         self._spec = find_spec(kernel_name)
         self._provisioner: ForkedProvisioner | None = None
+        self._is_killed = False
         self._folder: Path | None = None
 
     def manager(self) -> AsyncKernelManager:
@@ -53,12 +54,15 @@ class ForkedKernel:
                 transport_encryption="disabled",  # the folder is closed to other users
             )
         self._provisioner = ForkedProvisioner(kernel_id="", kernel_spec=manager.kernel_spec, parent=manager)
-        self._provisioner.template = self._template
+        self._provisioner.template, self._provisioner.is_cancelled = self._template, self._is_killed
         manager.provisioner = self._provisioner
         return manager
 
     def kill(self) -> None:
-        """Kill the process and its children; a signal handler may call it."""
+        """Kill the process and its children, or let it be killed when it starts; a signal handler may call it."""
+        self._is_killed = True
+        if self._provisioner is not None:
+            self._provisioner.is_cancelled = True
         process = self._process
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -33,6 +33,7 @@ class ForkedProvisioner(LocalProvisioner):
 
     template: Template | None = None
     launched: ForkedProcess | subprocess.Popen[bytes] | None = None  # the last kernel, also after its end
+    is_cancelled = False  # whether the kernel was killed, perhaps before it started
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Fork the kernel that `cmd` describes; start it as usual if that is not possible."""
@@ -48,6 +49,8 @@ class ForkedProvisioner(LocalProvisioner):
             return await self._launch_ordinary(cmd, str(error), **kwargs)
         self.process, self.pid, self.pgid, self.launched = process, process.pid, process.pid, process
         self.cwd = order.cwd
+        if self.is_cancelled:
+            process.kill()
         await self._wait_for_sockets(process)
         return self.connection_info
 
@@ -65,6 +68,8 @@ class ForkedProvisioner(LocalProvisioner):
             self.log.warning("Kernels start without a template, which takes longer. %s", reason)
         launched = await super().launch_kernel(cmd, **kwargs)
         self.launched = self.process
+        if self.is_cancelled:
+            self.process.kill()
         return launched
 
 

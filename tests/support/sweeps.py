@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -85,6 +86,7 @@ class Sweeps:
         """Start a sweep, and return its process once the store has so many trials that count."""
         process = self.start(**values)
         wait_until(lambda: process.poll() is not None or len(finished(client)) >= count)
+        assert process.poll() is None, process.communicate()[1]
         return process
 
     def run(self, *, code: int = 0, **values: Any) -> str:
@@ -98,7 +100,8 @@ class Sweeps:
         """Return the text of the outputs of the last sweep's notebook."""
         notebook = nbformat.read(self.folder / "out.ipynb", as_version=4)
         found = [output for cell in notebook.cells for output in cell.get("outputs", ())]
-        return "\n".join(str(output.get("data", {}).get("text/markdown", output.get("text", ""))) for output in found)
+        texts = [str(output.get("data", {}).get("text/markdown", output.get("text", ""))) for output in found]
+        return "\n".join(texts).replace("\\", "")  # of Markdown
 
     def processes(self) -> list[psutil.Process]:
         """Return the processes of all sweeps that run."""
@@ -122,7 +125,8 @@ class Sweeps:
     def wait_for_nothing(self) -> None:
         """Wait until no process and no temporary file of the sweeps is left."""
         wait_until(lambda: not self.processes(), 60)
-        left = [str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*")]
+        files = [str(path.relative_to(self.temporary)) for path in self.temporary.rglob("*")]
+        left = [file for file in files if not re.fullmatch(r"tmp\w+\.json", file)]  # Jupyter's, of a killed papermill
         assert not left, left
 
     def end(self) -> None:

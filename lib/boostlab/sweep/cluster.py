@@ -144,7 +144,8 @@ def _start_local(n_jobs: int, folder: Path) -> Iterator[Any]:
     cluster = LocalCluster(
         n_workers=processes,
         threads_per_worker=-(-n_jobs // processes),
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",  # Dask serves its state in any case: not on a port that may be taken
+        scheduler_kwargs={"dashboard": False},
         worker_dashboard_address=None,
         local_directory=str(folder),
         memory_limit=0,

@@ -100,11 +100,14 @@ class Coordinator:
         except KeyboardInterrupt:
             self.ending = "Interrupted."
             self._stop("an interrupt")
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and self._client.status != "running":
+                raise self._lost() from None
             self._stop("an error of the sweep")
             raise
         finally:
-            self._client.unsubscribe_topic(topic)
+            with contextlib.suppress(OSError):
+                self._client.unsubscribe_topic(topic)
             progress(self)
 
     def _submit(self) -> None:
@@ -154,19 +157,20 @@ class Coordinator:
             return
         while True:
             if kind == "report":
-                self._answer(**content)
+                self._answer(content)
             elif content in self._running:
                 self._end(content)
             if self._events.empty():
                 return
             kind, content = self._events.get()
 
-    def _answer(self, number: int, step: int, value: float, answers: str) -> None:
+    def _answer(self, report: Mapping[str, Any]) -> None:
         """Answer a trial that has reported a metric."""
         from distributed import Queue
 
-        is_pruned = number in self._running and self.search.report(number, step, value)
-        Queue(answers, client=self._client).put(is_pruned)
+        number = report["number"]
+        is_pruned = number in self._running and self.search.report(number, report["step"], report["value"])
+        Queue(report["answers"], client=self._client).put(is_pruned)
 
     def _end(self, number: int) -> None:
         """Tell the search how a trial has ended."""

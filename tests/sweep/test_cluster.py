@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -92,17 +93,18 @@ def test_a_killed_sweep_ends_its_trials_on_workers_that_live_on(dask: Cluster, s
     process = sweeps.start_until(
         2, client, n_trials=50, scheduler=dask.address, n_jobs=0, pruner="median", fixed={"pause_s": 0.2}
     )
-    of_cluster = {each.pid for each in psutil.Process(worker.pid).children(recursive=True)}
     for each in psutil.Process(process.pid).children(recursive=True):
         each.kill()
     process.kill()
     process.communicate()
-    wait_until(lambda: "RUNNING" not in statuses(client), 120)
-    assert statuses(client) == ["FINISHED", "KILLED"]
+    wait_until(lambda: all(run.info.status != "RUNNING" for run in trial_runs(client)), 120)
+    assert {run.info.status for run in trial_runs(client)} == {"FINISHED", "KILLED"}
 
     def end_what_they_shared() -> bool:
-        left = {each.pid for each in psutil.Process(worker.pid).children(recursive=True)}
-        return not any("template_process" in " ".join(psutil.Process(pid).cmdline()) for pid in left | of_cluster if pid in left)
+        with suppress(psutil.NoSuchProcess):
+            left = psutil.Process(worker.pid).children(recursive=True)
+            return not any("template_process" in " ".join(each.cmdline()) for each in left)
+        return False
 
     wait_until(end_what_they_shared, 60)
     sweeps.run(n_trials=len(finished(client)) + 2, scheduler=dask.address, n_jobs=0, pruner="median", fixed={"pause_s": 0.2})

@@ -52,7 +52,7 @@ def test_a_notebook_runs_is_interrupted_and_restarted(page: Any) -> None:
     assert psutil.pid_exists(first)
 
     page.command("kernelmenu:restart", wait=False)
-    page.page.locator(".jp-Dialog").get_by_role("button", name="Restart").click()
+    page.page.locator(".jp-Dialog").get_by_role("button", name="Confirm Kernel Restart").click()
     page.page.locator(".jp-Dialog").wait_for(state="detached")
     page.wait_idle()
     page.run_cells(2)

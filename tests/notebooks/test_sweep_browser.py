@@ -79,6 +79,7 @@ def test_the_form_shows_each_parameter_and_fits(lab: Any, notebook: Path, width:
     assert form.get_by_label("pruner", exact=True).input_value() == "none"
     assert form.get_by_label("n_trials", exact=True).input_value() == "1000"
     form.get_by_label("metric", exact=True).fill("[test_rmse]")
+    form.get_by_label("metric", exact=True).press("Tab")
     form.get_by_text("Name a metric of the validation rows").first.wait_for()
     assert form.get_by_role("button", name="Start a headless run").is_disabled()
     assert form.evaluate("node => node.scrollWidth <= node.clientWidth")

@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def read_recipe(heading: str, language: str) -> list[str]:
     return found
 
 
-def adapt(text: str, changes: dict[str, object]) -> str:
+def adapt(text: str, changes: Mapping[str, object]) -> str:
     """Return a recipe with this machine's values in the place of its own."""
     for old, new in changes.items():
         assert old in text, old
@@ -64,14 +64,15 @@ def read_trials(client: Any) -> list[Any]:
 @contextmanager
 def running(*command: object, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command until the context ends."""
-    with log.open("wb") as out:
-        process = subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True)
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+    with (
+        log.open("wb") as out,
+        subprocess.Popen([*map(str, command)], stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True) as process,
+    ):
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
 
 
 @pytest.mark.skipif(not SSHD, reason="no sshd here: install the system's package `openssh-server` to start workers over SSH")

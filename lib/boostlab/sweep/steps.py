@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -15,7 +17,7 @@ from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
 from boostlab.errors import LabError, locate
 from boostlab.notebook.document import is_lab_notebook, name_notebook
-from boostlab.notebook.parameters import read_parameters
+from boostlab.notebook.parameters import Parameter, read_parameters
 from boostlab.sweep import cluster, records
 from boostlab.sweep.coordinator import Coordinator, Limits, Plan
 from boostlab.sweep.objectives import check_recorded, find_objectives
@@ -343,11 +345,9 @@ def _read_notebook(path: Path) -> Any:
     return notebook
 
 
-def _read_champion(client: Any, model: str, declared: Mapping[str, Any]) -> dict[str, Any] | None:
+def _read_champion(client: Any, model: str, declared: Mapping[str, Parameter]) -> dict[str, Any] | None:
     """Return the parameters of the version in production, as its run recorded them; None if there is none."""
     from mlflow.exceptions import MlflowException
-
-    from boostlab.comparison.configurations import to_value
 
     try:
         version = client.get_model_version_by_alias(model, "production")
@@ -356,7 +356,15 @@ def _read_champion(client: Any, model: str, declared: Mapping[str, Any]) -> dict
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return {name: to_value(text) for name, text in params.items() if name in declared}
+    return {name: _to_value(text, declared[name]) for name, text in params.items() if name in declared}
+
+
+def _to_value(text: str, parameter: Parameter) -> Any:
+    """Return the value of a parameter from its text in a run; see :func:`boostlab.notebook.parameters.to_text`."""
+    for read in () if parameter.type is str else (json.loads, ast.literal_eval):
+        with contextlib.suppress(ValueError, SyntaxError):
+            return read(text)
+    return text
 
 
 def _show_point(point: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ run() { # NOTEBOOK OUTPUT OPTION…
 run train "$work/out.ipynb" -p dataset breast_cancer -p subsample 0.8 -p seed 1
 run train "$work/out.ipynb" -p dataset breast_cancer -p eta 0.3 -p max_depth 2
 run train "$pages/train.ipynb" -p dataset breast_cancer -p subsample 0.8 -p details True -p learning_curve True -p register_as tumours -p purpose "Tell malignant from benign tumours."
-run sweep "$pages/sweep.ipynb" -p space quick -p n_trials 12 -y 'fixed: {dataset: breast_cancer, num_boost_round: 100}' -p experiment train
+run sweep "$pages/sweep.ipynb" -p space quick -p n_trials 12 -y 'fixed: {dataset: breast_cancer, num_boost_round: 100}'
 run compare "$pages/compare.ipynb"
 run registry "$work/out.ipynb" -p model tumours -p version 1 -p stage staging -p reason "first candidate"
 run registry "$pages/registry.ipynb" -p model tumours -p version 1 -p stage production -p reason "passes every rule"

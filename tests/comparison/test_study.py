@@ -15,12 +15,12 @@ from boostlab.comparison.selection import select_runs
 from boostlab.comparison.steps import Comparison
 from boostlab.comparison.study import Study, find_study
 from boostlab.errors import LabError
-from boostlab.sweep import records
 from boostlab.tracking import facts
+from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
 
 
 def test_the_tags_are_those_of_the_sweep() -> None:
-    assert (facts.STUDY_TAG, facts.SWEEP_TAG) == (records.STUDY_TAG, records.SWEEP_TAG)
+    assert (facts.STUDY_TAG, facts.SWEEP_TAG) == (STUDY_TAG, SWEEP_TAG)
 
 
 def test_ranks_the_complete_trials_of_a_study_and_says_how_many_were_pruned(client_of_each_store: Any) -> None:

@@ -11,12 +11,13 @@ from tests.support.executions import Look
 from boostlab.errors import LabError
 from boostlab.sweep import records
 from boostlab.sweep.trial import Objective
+from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
 
 LOSS = [Objective("loss", "minimize")]
 
 
 def add(client: Any, number: int, status: str, *, x: float, loss: float | None = None) -> None:
-    tags = {records.STUDY_TAG: "mine", records.NUMBER_TAG: str(number), records.POINT_TAG: json.dumps({"x": x})}
+    tags = {STUDY_TAG: "mine", records.NUMBER_TAG: str(number), records.POINT_TAG: json.dumps({"x": x})}
     run = client.create_run("0", tags=tags)
     if loss is not None:
         client.log_metric(run.info.run_id, "loss", loss)
@@ -50,7 +51,7 @@ def test_a_finished_trial_without_the_metric_is_failed(look: Look) -> None:
 
 def test_a_study_is_searched_once_at_a_time(look: Look) -> None:
     client = look()
-    own, other = (client.create_run("0", tags={records.SWEEP_TAG: "it's", "boostlab.host": "far"}).info.run_id for _ in range(2))
+    own, other = (client.create_run("0", tags={SWEEP_TAG: "it's", "boostlab.host": "far"}).info.run_id for _ in range(2))
     with pytest.raises(LabError, match=f"mlflow runs delete --run-id {other}"):
         records.wait_for_others(client, "it's", own=own)
     client.set_terminated(other, "KILLED")

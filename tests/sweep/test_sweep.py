@@ -13,6 +13,7 @@ from tests.support.stores import all_runs, artifacts
 from tests.support.sweeps import Sweeps, finished, number_of, point_of, statuses, trial_runs
 
 from boostlab.sweep import records
+from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
 
 pytestmark = pytest.mark.slow
 TRIALS = int(os.environ.get("BOOSTLAB_SWEEP_TRIALS", "12"))  # of the sweeps that are killed
@@ -31,7 +32,7 @@ def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: 
     assert [number_of(run) for run in runs] == list(range(6)) and len({point_of(run) for run in runs}) == 6
     assert all(run.info.status == ("FAILED" if float(run.data.params["x"]) > 0.6 else "FINISHED") for run in runs)
     assert {run.info.status for run in runs} == {"FAILED", "FINISHED"}
-    parents = {run.info.run_id for run in all_runs(client) if records.SWEEP_TAG in run.data.tags}
+    parents = {run.info.run_id for run in all_runs(client) if SWEEP_TAG in run.data.tags}
     assert len(parents) == 3 and {run.data.tags[records.PARENT_TAG] for run in runs} < parents
     assert {"notebook/tiny.html", "notebook/tiny.ipynb"} <= artifacts(client, runs[0].info.run_id)
 
@@ -64,9 +65,7 @@ def test_a_killed_sequential_sweep_suggests_the_points_of_an_uninterrupted_one(s
     sweeps.kill()
     process.communicate()
     sweeps.run(**values, study="killed")
-    points = [
-        [point_of(run) for run in finished(client) if run.data.tags[records.STUDY_TAG] == study] for study in ("whole", "killed")
-    ]
+    points = [[point_of(run) for run in finished(client) if run.data.tags[STUDY_TAG] == study] for study in ("whole", "killed")]
     assert points[0] == points[1] and len(points[0]) == 14
 
 
@@ -78,7 +77,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on(sweeps: Sweeps, look:
     process.communicate()
     sweeps.wait_for_nothing()
     assert statuses(client) == ["FINISHED", "KILLED"]
-    sweeps.run(n_trials=6, fixed={"pause_s": 0.0}, study=finished(client)[0].data.tags[records.STUDY_TAG])
+    sweeps.run(n_trials=6, fixed={"pause_s": 0.0}, study=finished(client)[0].data.tags[STUDY_TAG])
     assert len(finished(client)) == 6 and len({point_of(run) for run in finished(client)}) == 6
 
 

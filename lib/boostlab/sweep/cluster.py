@@ -94,7 +94,7 @@ def connect(scheduler: str, *, n_jobs: int, folder: Path) -> Iterator[Client]:
             return
         try:
             client = Client(scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, TypeError, ValueError) as error:  # TypeError: tls without certificates
             raise LabError(
                 f"The scheduler {scheduler} cannot be reached: {error}. Start one with `dask scheduler`, or correct -p scheduler."
             ) from None

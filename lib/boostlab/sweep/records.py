@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
 from boostlab.sweep.trial import Objective, Trial
-from boostlab.tracking.facts import PRUNED_TAG, REPORTS_TAG
+from boostlab.tracking.facts import PRUNED_TAG, REPORTS_TAG, STUDY_TAG, SWEEP_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-STUDY_TAG = "boostlab.study"  # of each trial's run: the study's name
-SWEEP_TAG = "boostlab.sweep"  # of the run of a sweep: the name of its study
 NUMBER_TAG, POINT_TAG, WORKER_TAG = "boostlab.trial", "boostlab.point", "boostlab.worker"
 SOURCE_TAG = "boostlab.point_source"  # where a point comes from, if the sampler did not suggest it
 PARENT_TAG = "mlflow.parentRunId"

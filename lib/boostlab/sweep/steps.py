@@ -17,6 +17,7 @@ from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
 from boostlab.errors import LabError, locate
 from boostlab.notebook.document import is_lab_notebook, name_notebook
+from boostlab.notebook.kit import KIT
 from boostlab.notebook.parameters import Parameter, read_parameters
 from boostlab.sweep import cluster, records
 from boostlab.sweep.coordinator import Coordinator, Limits, Plan
@@ -27,6 +28,7 @@ from boostlab.sweep.space import Space
 from boostlab.sweep.tables import describe, tabulate_best
 from boostlab.sweep.trial import Objective, Trial
 from boostlab.sweep.worker import Place, TrialOrder
+from boostlab.tracking.facts import SWEEP_TAG
 from boostlab.tracking.store import OpenStore, find_project, find_store, open_current
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class Sweeper:
 
     def __init__(self, run: Run, settings: Sweep) -> None:
         self._run, self._settings = run, settings
-        self._path = _find_notebook(settings.notebook)
+        self._path = _find_notebook(settings.notebook, run.facts.source)
         self._notebook = _read_notebook(self._path)
         self._declared = {parameter.name: parameter for parameter in read_parameters(self._notebook)}
         self.study = settings.study_name()
@@ -68,7 +70,7 @@ class Sweeper:
             )
         if settings.metric:
             find_objectives(settings)  # refuses an unknown direction
-        run.log_tags({records.SWEEP_TAG: self.study})
+        run.log_tags({SWEEP_TAG: self.study})
         self._n_jobs = settings.n_jobs or (0 if settings.scheduler else cluster.count_cores())
         store = find_store("", project=find_project())
         threads = max(1, cluster.count_cores() // self._n_jobs) if self._n_jobs else 1
@@ -235,9 +237,9 @@ class Sweeper:
 
     def describe_result(self) -> str:
         """Return in Markdown what was found, and where to go next."""
-        condition = f"tags.`{records.STUDY_TAG}` = '{self.study}'"
+        study = format_code(f'study = "{self.study}"')
         steps = [
-            f"**Compare** the trials, also with the model in production: `compare.ipynb` with `search` {format_code(condition)}.",
+            f"**Compare** the trials, also with the model in production: `compare.ipynb` with {study}.",
             "**Go on** with more trials: the same command with a higher `n_trials`.",
         ]
         if not self._settings.final_training:
@@ -319,14 +321,12 @@ class Sweeper:
         return {name: value for name, value in values.items() if name in self._declared and (value or name != "register_as")}
 
 
-def _find_notebook(given: str) -> Path:
-    """Return the path of a notebook: as given, or next to the project's other notebooks."""
-    places = [Path(given), find_project(None) / "notebooks" / given]
-    found = next((place for place in places if place.is_file()), None)
+def _find_notebook(given: str, beside: str) -> Path:
+    """Return the path of a notebook: as given, next to the sweep's notebook or the project's others, or of the kit."""
+    folders = [Path.cwd(), Path(beside).parent, find_project() / "notebooks", KIT / "notebooks"]
+    found = next((folder / given for folder in folders if (folder / given).is_file()), None)
     if found is None:
-        raise LabError(
-            f"There is no notebook {locate(Path(given))}. Give the path of one, such as -p notebook notebooks/train.ipynb."
-        )
+        raise LabError(f"There is no notebook {locate(Path(given))}. Give its path: -p notebook notebooks/train.ipynb.")
     return found.resolve()
 
 

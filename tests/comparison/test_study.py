@@ -15,12 +15,6 @@ from boostlab.comparison.selection import select_runs
 from boostlab.comparison.steps import Comparison
 from boostlab.comparison.study import Study, find_study
 from boostlab.errors import LabError
-from boostlab.tracking import facts
-from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
-
-
-def test_the_tags_are_those_of_the_sweep() -> None:
-    assert (facts.STUDY_TAG, facts.SWEEP_TAG) == (STUDY_TAG, SWEEP_TAG)
 
 
 def test_ranks_the_complete_trials_of_a_study_and_says_how_many_were_pruned(client_of_each_store: Any) -> None:

@@ -134,7 +134,8 @@ def test_a_sweep_waits_for_a_worker_if_all_are_gone(dask: Cluster, sweeps: Sweep
     process = sweeps.start_until(2, client, n_trials=6, scheduler=dask.address, n_jobs=0, fixed={"pause_s": 0.5})
     kill_group(worker)
     dask.start_worker(nthreads=1)
-    assert process.wait() == 0
+    printed = process.communicate()[1]
+    assert process.returncode == 0, printed
     runs = finished(client)
     assert [number_of(run) for run in runs] == list(range(6)) and len({point_of(run) for run in runs}) == 6
 

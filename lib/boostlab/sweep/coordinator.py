@@ -55,6 +55,8 @@ class Coordinator:
         Empty until they are known.
     ending : str
         Why the sweep ended, once it has.
+    slots : int
+        How many trials may run at a time.
     """
 
     def __init__(self, client: Client, plan: Plan, *, objectives: tuple[Objective, ...], limits: Limits, n_jobs: int) -> None:
@@ -67,7 +69,7 @@ class Coordinator:
         self._started = time.monotonic()
         self._failures = 0  # in a row
         self._is_stopping = False
-        self._slots, self._counted = 0, 0.0
+        self.slots, self._counted = 0, 0.0
         self._checked: set[str] = set()  # addresses of workers
 
     @property
@@ -144,8 +146,8 @@ class Coordinator:
                 self._plan.check_workers(new)
                 self._checked |= new
             threads = sum(workers.values())
-            self._slots = min(threads, self._n_jobs) if self._n_jobs else threads
-        return self._slots
+            self.slots = min(threads, self._n_jobs) if self._n_jobs else threads
+        return self.slots
 
     def _take_events(self) -> None:
         """Wait for an event, and take all that are there."""

@@ -141,7 +141,7 @@ class Sweeper:
             def show(state: Coordinator) -> None:
                 self.trials, self._search = state.trials, state.search
                 progress.objectives = state.objectives or progress.objectives
-                progress.show(self.trials, workers=self._n_jobs or sum(client.nthreads().values()))
+                progress.show(self.trials, workers=state.slots)
 
             try:
                 coordinator.run(show)

@@ -16,7 +16,9 @@ from distributed import Client, LocalCluster
 
 from boostlab.errors import LabError
 from boostlab.redaction import redact
-from boostlab.sweep.worker import Place, close_sweep, describe_worker, prepare_worker
+from boostlab.sweep.orders import Place
+from boostlab.sweep.worker import close_sweep, prepare_worker
+from boostlab.sweep.worker_facts import describe_worker
 from boostlab.tracking.store import Store
 
 CONNECT_TIMEOUT_S = 10.0

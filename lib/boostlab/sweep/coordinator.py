@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
+from boostlab.sweep.orders import TrialEnd, TrialOrder
 from boostlab.sweep.records import judge, read_reports
 from boostlab.sweep.search import Search
 from boostlab.sweep.trial import Objective, Trial
-from boostlab.sweep.worker import TOPIC, TrialEnd, TrialOrder, run_trial, stop_trials
+from boostlab.sweep.worker import TOPIC, run_trial, stop_trials
 
 if TYPE_CHECKING:
     from distributed import Client, Future

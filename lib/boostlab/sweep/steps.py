@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import json
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -15,19 +13,19 @@ import lazy_loader
 from boostlab.display.markdown import escape, format_code, format_link, format_table
 from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
-from boostlab.errors import LabError, locate
-from boostlab.notebook.document import is_lab_notebook, name_notebook
-from boostlab.notebook.kit import KIT
-from boostlab.notebook.parameters import Parameter, read_parameters
+from boostlab.errors import LabError
+from boostlab.notebook.parameters import read_parameters
 from boostlab.sweep import cluster, records
+from boostlab.sweep.champion import read_champion
 from boostlab.sweep.coordinator import Coordinator, Limits, Plan
 from boostlab.sweep.objectives import check_recorded, find_objectives
+from boostlab.sweep.orders import Place, TrialOrder
 from boostlab.sweep.search import Search
 from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
 from boostlab.sweep.tables import describe, tabulate_best
+from boostlab.sweep.target import find_notebook, read_notebook
 from boostlab.sweep.trial import Objective, Trial
-from boostlab.sweep.worker import Place, TrialOrder
 from boostlab.tracking.facts import SWEEP_TAG
 from boostlab.tracking.store import OpenStore, find_project, find_store, open_current
 
@@ -59,8 +57,8 @@ class Sweeper:
 
     def __init__(self, run: Run, settings: Sweep) -> None:
         self._run, self._settings = run, settings
-        self._path = _find_notebook(settings.notebook, run.facts.source)
-        self._notebook = _read_notebook(self._path)
+        self._path = find_notebook(settings.notebook, run.facts.source)
+        self._notebook = read_notebook(self._path)
         self._declared = {parameter.name: parameter for parameter in read_parameters(self._notebook)}
         self.study = settings.study_name()
         self.space = Space.read(settings.space, notebook=self._notebook, fixed=settings.fixed, folder=find_project(self._path))
@@ -276,7 +274,7 @@ class Sweeper:
     def _find_first(self) -> tuple[str, dict[str, Any]] | None:
         """Return the point of trial 0 and where it comes from: the model in production, else the notebook's own values."""
         model = self._settings.champion_model
-        values = _read_champion(self._store.client, model, self._declared) if model else None
+        values = read_champion(self._store.client, model, self._declared) if model else None
         if values is not None:
             return CHAMPION, self.space.complete(values)
         own = self.space.complete({})
@@ -319,52 +317,6 @@ class Sweeper:
         """Return the parameters of the notebook that say where a run is recorded, as far as it has them."""
         values = {"experiment": self._run.facts.experiment, "run_name": f"{self.study}-{name}", "register_as": register_as}
         return {name: value for name, value in values.items() if name in self._declared and (value or name != "register_as")}
-
-
-def _find_notebook(given: str, beside: str) -> Path:
-    """Return the path of a notebook: as given, next to the sweep's notebook or the project's others, or of the kit."""
-    folders = [Path.cwd(), Path(beside).parent, find_project() / "notebooks", KIT / "notebooks"]
-    found = next((folder / given for folder in folders if (folder / given).is_file()), None)
-    if found is None:
-        raise LabError(f"There is no notebook {locate(Path(given))}. Give its path: -p notebook notebooks/train.ipynb.")
-    return found.resolve()
-
-
-def _read_notebook(path: Path) -> Any:
-    import nbformat
-
-    try:
-        notebook = nbformat.read(path, as_version=4)
-    except (ValueError, nbformat.ValidationError):
-        raise LabError(f"{path} is not a notebook. Give the path of an .ipynb file.") from None
-    if not is_lab_notebook(notebook):
-        raise LabError(
-            f"{name_notebook(path)}.ipynb is no lab notebook: its executions are no runs, and have no metrics. Add "
-            '"boostlab": {} to its metadata, and call start_run in it.'
-        )
-    return notebook
-
-
-def _read_champion(client: Any, model: str, declared: Mapping[str, Parameter]) -> dict[str, Any] | None:
-    """Return the parameters of the version in production, as its run recorded them; None if there is none."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        version = client.get_model_version_by_alias(model, "production")
-        params = client.get_run(version.run_id).data.params
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-    return {name: _to_value(text, declared[name]) for name, text in params.items() if name in declared}
-
-
-def _to_value(text: str, parameter: Parameter) -> Any:
-    """Return the value of a parameter from its text in a run; see :func:`boostlab.notebook.parameters.to_text`."""
-    for read in () if parameter.type is str else (json.loads, ast.literal_eval):
-        with contextlib.suppress(ValueError, SyntaxError):
-            return read(text)
-    return text
 
 
 def _show_point(point: Mapping[str, Any]) -> str:

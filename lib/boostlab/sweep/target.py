@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
 import pydantic
 
-from boostlab.errors import ParameterError
+from boostlab.errors import LabError, ParameterError, locate
+from boostlab.notebook.document import is_lab_notebook, name_notebook
 from boostlab.notebook.explanation import explain_errors
+from boostlab.notebook.kit import KIT
 from boostlab.notebook.parameters import Parameter, find_schema, read_parameters, refuse_unknown
 from boostlab.notebook.settings import Settings
+from boostlab.tracking.store import find_project
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,34 @@ def read_target(notebook: Mapping[str, Any], fixed: Mapping[str, Any]) -> Target
     if fault and fault.is_of_one:
         raise ParameterError(f"fixed: {fault.message}")
     return target
+
+
+def find_notebook(given: str, beside: str) -> Path:
+    """Return the path of a notebook: as given, next to the sweep's notebook or the project's others, or of the kit."""
+    folders = [Path.cwd(), Path(beside).parent, find_project() / "notebooks", KIT / "notebooks"]
+    found = next((folder / given for folder in folders if (folder / given).is_file()), None)
+    if found is None:
+        raise LabError(f"There is no notebook {locate(Path(given))}. Give its path: -p notebook notebooks/train.ipynb.")
+    return found.resolve()
+
+
+def read_notebook(path: Path) -> Any:
+    """Return a lab notebook.
+
+    Raises
+    ------
+    LabError
+        If the file is no notebook, or its executions are no runs.
+    """
+    import nbformat
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except (ValueError, nbformat.ValidationError):
+        raise LabError(f"{path} is not a notebook. Give the path of an .ipynb file.") from None
+    if not is_lab_notebook(notebook):
+        raise LabError(
+            f"{name_notebook(path)}.ipynb is no lab notebook: its executions are no runs, and have no metrics. Add "
+            '"boostlab": {} to its metadata, and call start_run in it.'
+        )
+    return notebook

@@ -8,20 +8,20 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from boostlab.errors import LabError
 from boostlab.notebook.session import TRIAL_VARIABLE
+from boostlab.sweep.orders import Place, TrialEnd, TrialOrder
 from boostlab.sweep.records import FINISHED, WORKER_TAG
 from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 from boostlab.tracking.reports import listening
 from boostlab.tracking.store import Store
 
 if TYPE_CHECKING:
-    from boostlab.execution.workshop import Outcome, Stop, Workshop
+    from boostlab.execution.workshop import Stop, Workshop
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TOPIC = "boostlab"  # of Dask's events: what trials report
@@ -30,42 +30,6 @@ IDLE_S = 60.0  # after which a worker without trials of a sweep ends what they s
 _workshops: dict[str, _Shared] = {}  # by the id of the sweep's run
 _stops: dict[str, set[Stop]] = {}  # of the running trials, by the same
 _lock = threading.Lock()
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the runs of a sweep's trials go, and how many threads each trial may use."""
-
-    sweep: str  #: id of the sweep's run
-    store: str  #: address
-    artifact_root: str  #: of a store on this machine; else empty
-    threads: int
-
-
-@dataclass(frozen=True)
-class TrialOrder:
-    """A trial for a worker: everything that it needs but the packages and the table."""
-
-    place: Place
-    number: int
-    notebook: str  #: its text
-    path: str  #: where it comes from
-    parameters: Mapping[str, Any]
-    experiment: str
-    run_name: str
-    tags: Mapping[str, str]
-    cwd: str
-    reported: str = ""  #: the metric that decides about pruning; empty: the sweep does not prune
-
-
-@dataclass(frozen=True)
-class TrialEnd:
-    """How a trial's run ended."""
-
-    outcome: Outcome
-    start_ms: int
-    end_ms: int
-    worker: str
 
 
 def run_trial(order: TrialOrder) -> TrialEnd:
@@ -125,51 +89,6 @@ def close_sweep(sweep: str) -> None:
         if shared.end is not None:
             shared.end.cancel()
         shared.workshop.close()
-
-
-def describe_worker(order: Mapping[str, str]) -> dict[str, Any]:
-    """Return what a worker has: versions, its machine, and why it cannot use the store (empty: it can).
-
-    Parameters
-    ----------
-    order : mapping
-        ``store``, the address, and ``file``, the file or folder of a store on the sweep's machine.
-    """
-    import platform
-    from importlib.metadata import version
-
-    from boostlab.tracking.probe import check_reachable
-
-    fault = ""
-    try:
-        check_reachable(Store(order["store"]), fresh=True)
-    except LabError as error:
-        fault = str(error)
-    return {
-        "versions": {name: version(name) for name in ("boostlab", "mlflow", "xgboost", "papermill", "distributed")}
-        | {"python": ".".join(platform.python_version_tuple()[:2])},
-        "machine": find_machine(),
-        "stamp": stamp_file(order["file"]),
-        "fault": fault,
-        "host": socket.gethostname(),
-    }
-
-
-def find_machine() -> str:
-    """Return what tells this machine, in its present boot, from others."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return socket.gethostname()
-
-
-def stamp_file(path: str) -> tuple[int, int] | None:
-    """Return what tells a file or folder from others on this machine; None if there is none."""
-    try:
-        found = os.stat(path) if path else None  # noqa: PTH116
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if found else None
 
 
 @dataclass

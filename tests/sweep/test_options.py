@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import nbformat
 import pytest
@@ -12,10 +13,10 @@ from tests.support.stores import all_runs
 from tests.support.sweeps import REPORT, START, Sweeps, finished, number_of, point_of, trial_runs
 
 from boostlab.sweep import records
-from boostlab.tracking.facts import PRUNED_TAG, REPORTS_TAG
+from boostlab.tracking.facts import PRUNED_TAG, REPORTS_TAG, STUDY_TAG
 
 pytestmark = pytest.mark.slow
-TRAIN = {"notebook": str(PROJECT / "notebooks" / "train.ipynb"), "space": "quick", "metric": [], "direction": []}
+TRAIN: dict[str, Any] = {"notebook": str(PROJECT / "notebooks" / "train.ipynb"), "space": "quick", "metric": [], "direction": []}
 
 
 def test_pruned_trials_are_finished_runs_with_their_reports(sweeps: Sweeps, look: Look) -> None:
@@ -51,20 +52,21 @@ def test_a_grid_of_seeds_is_tried_once_each_and_ends_the_sweep(sweeps: Sweeps, l
 
 
 def test_two_metrics_and_a_limit_of_time(sweeps: Sweeps, look: Look) -> None:
-    values = {"metric": ["loss", "size"], "direction": ["lower", "higher"], "fixed": {"pause_s": 0.5}}
+    values: dict[str, Any] = {"metric": ["loss", "size"], "direction": ["lower", "higher"], "fixed": {"pause_s": 0.5}}
     sweeps.run(**values, n_trials=1000, timeout_s=2.0)
     assert "The time limit of 2 s was reached." in sweeps.output() and "Pareto" in sweeps.output()
     assert 2 <= len(finished(look())) < 100
 
 
 def test_the_champion_is_trial_0_and_the_best_is_trained_and_registered(sweeps: Sweeps, look: Look) -> None:
-    client, values = look(), {**TRAIN, "n_jobs": 1, "fixed": {"num_boost_round": 8}, "register_as": "homes"}
+    client = look()
+    values = {**TRAIN, "n_jobs": 1, "fixed": {"num_boost_round": 8}, "register_as": "homes"}
     sweeps.run(**values, n_trials=2, final_training=True, study="first")
     assert "Its model is a new version of homes." in sweeps.output().replace("`", "")
     (version,) = client.search_model_versions("name = 'homes'")
     client.set_registered_model_alias("homes", "production", version.version)
     sweeps.run(**values, n_trials=1, final_training=True, study="second")
-    (run,) = [run for run in trial_runs(client) if run.data.tags[records.STUDY_TAG] == "second"]
+    (run,) = [run for run in trial_runs(client) if run.data.tags[STUDY_TAG] == "second"]
     assert run.data.tags[records.SOURCE_TAG] == "champion" and number_of(run) == 0
     champion = client.get_run(version.run_id).data.params
     assert {name: champion[name] for name in json.loads(point_of(run))} == {

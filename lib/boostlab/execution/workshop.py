@@ -154,7 +154,8 @@ class Workshop:
                 )
         finally:
             kernel.discard()
-            ensure_event_loop().close()  # Jupyter makes one for each thread, and leaves it open
+            if not (loop := ensure_event_loop()).is_running():
+                loop.close()  # Jupyter makes one for each thread, and leaves it open
 
     @staticmethod
     def _prepare(order: Order) -> tuple[Any, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,17 +202,20 @@ class Sweeper:
             raise LabError(
                 f"There is no final training, because {len(best)} trials are on the Pareto front: choose one of them by hand."
             )
-        from boostlab.execution.workshop import Order, Workshop
+        from boostlab.execution.workshop import Order, Stop, Workshop
 
         values = {**self._settings.fixed, **best[0].point, **self._file("final", register_as=self._settings.register_as)}
         tags = {records.PARENT_TAG: self._run.facts.run_id, FINAL_TAG: self.study}
         name, facts = f"{self.study}-final", self._run.facts
-        workshop = Workshop(self._store)
-        try:
-            order = Order(self._notebook, self._path, values, facts.experiment, name, tags, cwd=str(Path.cwd()))
-            self._final = outcome = workshop.execute(order)
-        finally:
-            workshop.close()
+        workshop, stop = Workshop(self._store), Stop()
+        order = Order(self._notebook, self._path, values, facts.experiment, name, tags, cwd=str(Path.cwd()))
+        with contextlib.closing(workshop), ThreadPoolExecutor(1) as pool:  # this thread has the kernel's event loop
+            training = pool.submit(workshop.execute, order, stop=stop)
+            try:
+                self._final = outcome = training.result()
+            except KeyboardInterrupt:
+                stop("an interrupt")
+                raise
         if outcome.status != "FINISHED":
             raise LabError(f"The final training ended {outcome.status}: {outcome.reason}")
         test = {

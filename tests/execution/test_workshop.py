@@ -46,10 +46,11 @@ def opened(new_store: NewStore, tmp_path: Path) -> OpenStore:
 
 @pytest.fixture
 def workshop(opened: OpenStore) -> Iterator[Workshop]:
+    before = set(psutil.Process().children())  # of other tests
     shop = Workshop(opened, env={"OMP_NUM_THREADS": "1"})
     yield shop
     shop.close()
-    wait_until(lambda: not psutil.Process().children())
+    wait_until(lambda: set(psutil.Process().children()) <= before)
 
 
 def order(name: str = "one", *, cwd: str | None = None, tags: dict[str, str] | None = None, **parameters: Any) -> Order:

@@ -115,3 +115,8 @@ def test_stops_a_running_execution_whose_run_ends_killed(workshop: Workshop, ope
     assert (found[0].status, found[0].reason) == ("KILLED", "Stopped by the test.")
     assert only_run(opened.client).info.status == "KILLED"
     assert "before it began" in workshop.execute(order(), stop=stop).reason
+
+
+def test_a_run_that_the_store_does_not_have_whole_is_no_finished_one(workshop: Workshop, opened: OpenStore) -> None:
+    outcome = workshop.execute(order(do=f"os.rename({str(opened.path)!r}, {str(opened.path)!r} + '.away')"))
+    assert outcome.status == "FAILED" and "When the store is back, run: boostlab deliver" in outcome.reason, outcome

@@ -151,7 +151,7 @@ def trial_runs(client: Any) -> list[Any]:
 
 def finished(client: Any) -> list[Any]:
     """Return the runs of the trials that count, by number."""
-    return [run for run in trial_runs(client) if run.info.status in records.FINISHED]
+    return [run for run in trial_runs(client) if run.info.status in records.COUNTED]
 
 
 def number_of(run: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from queue import Empty
-from typing import Any
 
 from jupyter_client.asynchronous import AsyncKernelClient
 
@@ -29,17 +28,11 @@ class ForkedClient(AsyncKernelClient):
                 if not is_answered:
                     await self.kernel_info(reply=True, timeout=ANSWER_TIMEOUT_S)
                     is_answered = True
-                await self._wait_for_output()
+                await self.get_iopub_msg(timeout=ANSWER_TIMEOUT_S)
                 is_greeted = True
             except (TimeoutError, Empty):
-                if not await self._alive():
+                if not await self.is_alive():
                     raise RuntimeError("Kernel died before replying to kernel_info") from None
                 if time.monotonic() > deadline:
                     raise RuntimeError(f"Kernel didn't respond in {timeout} seconds") from None
                 is_answered = False  # ask again: its messages on the channel of outputs show that it is connected
-
-    async def _wait_for_output(self) -> Any:
-        return await self.get_iopub_msg(timeout=ANSWER_TIMEOUT_S)
-
-    async def _alive(self) -> bool:
-        return bool(await self.is_alive())

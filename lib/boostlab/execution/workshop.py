@@ -49,7 +49,7 @@ class Order:
 class Outcome:
     """How an ordered execution ended."""
 
-    status: str  #: FINISHED, FAILED or KILLED; FAILED also if no run was made
+    status: str  #: FINISHED, FAILED or KILLED; FAILED also if no run was made, or the store does not have the whole run
     run_id: str = ""  #: empty: no run was made
     run_name: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)  #: final ones
@@ -118,10 +118,11 @@ class Workshop:
 
     def execute(self, order: Order, *, stop: Stop | None = None) -> Outcome:
         """Execute a notebook as a run of its own, and return how it ended once the store has the whole run."""
+        stop = stop or Stop()
         try:
-            return self._execute(order, stop or Stop())
+            return self._execute(order, stop)
         except LabError as error:  # it could not begin
-            return Outcome("FAILED", reason=str(error))
+            return Outcome("KILLED" if stop.reason else "FAILED", reason=str(error))
 
     def _execute(self, order: Order, stop: Stop) -> Outcome:
         with _parsing:
@@ -138,19 +139,22 @@ class Workshop:
             ):
                 record = Record(notebook, secrets=owner.secrets, progress_bar=False)
                 execution = Execution(record, owner, f"{name_notebook(order.path)}.ipynb", env=self._env | dict(order.env))
-                reason = ""
+                raised = ""
                 try:
                     execution.conduct(kernel, signals, cwd=order.cwd, shutdown_kernel="immediate")
                 except (Exception, KeyboardInterrupt) as error:  # what papermill would raise
-                    reason = execution.ending.tags.get("boostlab.error.message") or str(error)
+                    raised = str(error)
                 ending = execution.ending
+                is_whole = ending.status and not (
+                    ending.status == "FINISHED" and raised
+                )  # else the store lacks a part of the run
                 return Outcome(
-                    ending.status or "FAILED",
+                    ending.status if is_whole else "FAILED",
                     owner.facts.run_id,
                     owner.facts.run_name,
                     execution.results.metrics,
                     {**execution.results.tags, **ending.tags},
-                    ending.tags.get("boostlab.error.message") or ending.tags.get("boostlab.reason", "") or reason,
+                    ending.tags.get("boostlab.error.message") or ending.tags.get("boostlab.reason", "") or raised,
                 )
         finally:
             kernel.discard()

@@ -13,7 +13,7 @@ from boostlab.errors import LabError
 from boostlab.sweep.orders import TrialEnd, TrialOrder
 from boostlab.sweep.records import judge, read_reports
 from boostlab.sweep.search import Search
-from boostlab.sweep.trial import Objective, Trial
+from boostlab.sweep.trial import UNKNOWN, Objective, Trial
 from boostlab.sweep.worker import TOPIC, run_trial, stop_trials
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Coordinator:
     def __init__(self, client: Client, plan: Plan, *, objectives: tuple[Objective, ...], limits: Limits, n_jobs: int) -> None:
         self._client, self._plan, self._limits, self._n_jobs = client, plan, limits, n_jobs
         self.objectives = objectives
-        self.search = plan.make_search(objectives or (Objective("unknown", "minimize"),))
+        self.search = plan.make_search(objectives or UNKNOWN)
         self.ending = ""
         self._events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._running: dict[int, tuple[Trial, Future[Any]]] = {}

@@ -92,6 +92,15 @@ def find_best(trials: Sequence[Trial], objectives: Sequence[Objective], *, posit
     return complete[int(to_costs(complete, objectives)[:, position].argmin())] if complete else None
 
 
+def choose_best(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
+    """Return the best complete trial, the first of equal ones; with several metrics those on the Pareto front, by number."""
+    if len(objectives) == 1:
+        best = find_best(trials, objectives)
+        return [] if best is None else [best]
+    complete = list_complete(trials, objectives)
+    return [trial for trial, kept in zip(complete, find_front(to_costs(complete, objectives)), strict=True) if kept]
+
+
 def find_front(costs: Array) -> Array:
     """Return for each row of costs whether no other row is at least as good in each and better in one, as bool."""
     kept = np.ones(len(costs), bool)

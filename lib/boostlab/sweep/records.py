@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NUMBER_TAG, POINT_TAG, WORKER_TAG = "boostlab.trial", "boostlab.point", "boostlab.worker"
 SOURCE_TAG = "boostlab.point_source"  # where a point comes from, if the sampler did not suggest it
 PARENT_TAG = "mlflow.parentRunId"
-FINISHED = ("FINISHED", "FAILED")  # statuses of a run whose trial counts
+COUNTED = ("FINISHED", "FAILED")  # statuses of a run whose trial counts
 PAGE = 1000  # runs of one request
 PATIENCE_S = 60.0  # for the couriers of runs whose owners were killed
 POLL_S = 0.2
@@ -60,7 +60,7 @@ def read_trials(runs: Sequence[Run], objectives: Sequence[Objective]) -> list[Tr
     """
     trials: dict[int, Trial] = {}
     for run in runs:
-        if run.info.status in FINISHED:
+        if run.info.status in COUNTED:
             trial = read_trial(run, objectives)
             trials.setdefault(trial.number, trial)
     return [trials[number] for number in sorted(trials)]
@@ -68,7 +68,7 @@ def read_trials(runs: Sequence[Run], objectives: Sequence[Objective]) -> list[Tr
 
 def find_interrupted(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the points of the trials that have begun and not finished, by number: they are tried again."""
-    numbers = {int(run.data.tags[NUMBER_TAG]) for run in runs if run.info.status in FINISHED}
+    numbers = {int(run.data.tags[NUMBER_TAG]) for run in runs if run.info.status in COUNTED}
     points = {int(run.data.tags[NUMBER_TAG]): json.loads(run.data.tags[POINT_TAG]) for run in runs}
     return [points[number] for number in sorted(points) if number not in numbers]
 

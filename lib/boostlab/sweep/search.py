@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
-from boostlab.sweep.front import choose_best
+from boostlab.sweep.ranking import choose_best
 from boostlab.sweep.samplers import check_sampler, make_seed
 from boostlab.sweep.space import Point, Space
 from boostlab.sweep.study import Study, find_steps

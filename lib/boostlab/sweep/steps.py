@@ -27,14 +27,13 @@ from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
 from boostlab.sweep.tables import describe, tabulate_best
 from boostlab.sweep.target import find_notebook, read_notebook
-from boostlab.sweep.trial import Objective, Trial
-from boostlab.tracking.facts import SWEEP_TAG
+from boostlab.sweep.trial import UNKNOWN, Objective, Trial
+from boostlab.tracking.facts import PRUNED_TAG, SWEEP_TAG
 from boostlab.tracking.store import OpenStore, find_project, find_store, open_current
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from boostlab.execution.workshop import Outcome
     from boostlab.sweep import contour, pareto, plots, point_plots
     from boostlab.tracking.run import Run
 else:  # matplotlib takes a while to load: not before the first figure
@@ -83,7 +82,6 @@ class Sweeper:
             raise
         self.trials: list[Trial] = list(self._earlier)
         self.ending = ""
-        self._final: Outcome | None = None
 
     def _read_study(self) -> None:
         """Read what earlier sweeps of the study have left in the store."""
@@ -95,7 +93,7 @@ class Sweeper:
         self._earlier = records.read_trials(self._runs, self.objectives)
         self._first = self._find_first()
         self._interrupted = [point for point in records.find_interrupted(self._runs) if self.space.contains(point)]
-        self._search = self._make_search(self.objectives or (Objective("unknown", "minimize"),))
+        self._search = self._make_search(self._known)
 
     def describe(self) -> str:
         """Return in Markdown what is searched, how, and what is known already."""
@@ -126,7 +124,7 @@ class Sweeper:
 
         settings = self._settings
         limits = Limits(settings.n_trials, settings.timeout_s, settings.max_failures)
-        progress = SweepProgress(settings.n_trials, self.objectives or (Objective("metric", "minimize"),))
+        progress = SweepProgress(settings.n_trials, self._known)
         with self._workers as client:
             plan = Plan(
                 self._place.sweep,
@@ -212,7 +210,7 @@ class Sweeper:
         with contextlib.closing(workshop), ThreadPoolExecutor(1) as pool:  # this thread has the kernel's event loop
             training = pool.submit(workshop.execute, order, stop=stop)
             try:
-                self._final = outcome = training.result()
+                outcome = training.result()
             except KeyboardInterrupt:
                 stop("an interrupt")
                 raise
@@ -236,7 +234,7 @@ class Sweeper:
         counts = {f"trials_{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")}
         best = self._search.best() if self.objectives else []
         values = dict(zip((each.metric for each in self._known), best[0].values, strict=False)) if len(best) == 1 else {}
-        self._run.log_metrics(counts | {f"best_{name}".replace("best_best_", "best_"): value for name, value in values.items()})
+        self._run.log_metrics(counts | {f"best_{name.removeprefix('best_')}": value for name, value in values.items()})
 
     def describe_result(self) -> str:
         """Return in Markdown what was found, and where to go next."""
@@ -251,7 +249,7 @@ class Sweeper:
 
     @property
     def _known(self) -> tuple[Objective, ...]:
-        return self.objectives or (Objective("metric", "minimize"),)
+        return self.objectives or UNKNOWN
 
     @cached_property
     def _importances(self) -> dict[str, float]:
@@ -266,7 +264,7 @@ class Sweeper:
 
     def _find_known_objectives(self) -> tuple[Objective, ...]:
         """Return the objectives if they are named, or a finished trial of the study tells them."""
-        finished = [run for run in self._runs if run.info.status == "FINISHED" and "boostlab.pruned_at" not in run.data.tags]
+        finished = [run for run in self._runs if run.info.status == "FINISHED" and PRUNED_TAG not in run.data.tags]
         if self._settings.metric:
             return find_objectives(self._settings)
         return find_objectives(self._settings, list(finished[0].data.metrics)) if finished else ()

@@ -33,3 +33,6 @@ class Objective:
 
     metric: str  #: its name in the runs, such as `best_valid_rmse`
     direction: Literal["minimize", "maximize"]
+
+
+UNKNOWN = (Objective("metric", "minimize"),)  # stands for the objectives until a first trial tells the metric

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.notebook.session import TRIAL_VARIABLE
 from boostlab.sweep.orders import Place, TrialEnd, TrialOrder
-from boostlab.sweep.records import FINISHED, WORKER_TAG
+from boostlab.sweep.records import COUNTED, WORKER_TAG
 from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 from boostlab.tracking.reports import listening
 from boostlab.tracking.store import Store
@@ -211,7 +211,7 @@ def _find_finished(order: TrialOrder) -> TrialEnd | None:
 
     root = Path(order.place.artifact_root) if order.place.artifact_root else None
     runs = find_attempts(open_store(Store(order.place.store, root)).client, order.tags)
-    run = next((run for run in runs if run.info.status in FINISHED), None)
+    run = next((run for run in runs if run.info.status in COUNTED), None)
     if run is None:
         return None
     facts, data = run.info, run.data

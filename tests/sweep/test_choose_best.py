@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from boostlab.sweep.front import choose_best
+from boostlab.sweep.ranking import choose_best
 from boostlab.sweep.trial import Objective, Trial
 
 LOSS, SCORE = Objective("loss", "minimize"), Objective("score", "maximize")

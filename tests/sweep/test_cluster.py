@@ -129,6 +129,17 @@ def test_a_sweep_without_its_scheduler_says_so_and_goes_on_with_another(dask: Cl
     assert len({number_of(run) for run in finished(client)}) == len(finished(client)) == 8
 
 
+def test_a_sweep_waits_for_a_worker_if_all_are_gone(dask: Cluster, sweeps: Sweeps, look: Look) -> None:
+    client, worker = look(), dask.start_worker(nthreads=1)
+    process = sweeps.start_until(2, client, n_trials=6, scheduler=dask.address, n_jobs=0, fixed={"pause_s": 0.5})
+    kill_group(worker)
+    dask.start_worker(nthreads=1)
+    printed = process.communicate()[1]
+    assert process.returncode == 0, printed
+    runs = finished(client)
+    assert [number_of(run) for run in runs] == list(range(6)) and len({point_of(run) for run in runs}) == 6
+
+
 def test_a_sweep_on_three_hosts_survives_the_death_of_a_worker(sweeps: Sweeps, new_database: NewDatabase, look: Look) -> None:
     names = [f"bl-{os.getpid()}-{letter}" for letter in "abc"]
     host = f"{NETWORK}.1"

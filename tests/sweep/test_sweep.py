@@ -69,7 +69,7 @@ def test_a_killed_sequential_sweep_suggests_the_points_of_an_uninterrupted_one(s
     assert points[0] == points[1] and len(points[0]) == 14
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on(sweeps: Sweeps, look: Look, signum: signal.Signals) -> None:
     client = look()
     process = sweeps.start_until(2, client, n_trials=6, fixed={"pause_s": 1.0})
@@ -79,3 +79,23 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on(sweeps: Sweeps, look:
     assert statuses(client) == ["FINISHED", "KILLED"]
     sweeps.run(n_trials=6, fixed={"pause_s": 0.0}, study=finished(client)[0].data.tags[STUDY_TAG])
     assert len(finished(client)) == 6 and len({point_of(run) for run in finished(client)}) == 6
+
+
+def test_a_sweep_stops_after_failures_in_a_row_and_says_why(sweeps: Sweeps, look: Look) -> None:
+    printed = sweeps.run(code=1, n_trials=9, max_failures=3, fixed={"fails_above": -1.0})
+    assert "3 trials in a row failed, so the sweep stops. The last one, " in printed and "is too large" in printed
+    assert "-p max_failures" in printed and "Traceback" not in printed
+    sweeps.wait_for_nothing()
+    client = look()
+    assert 3 <= len(finished(client)) <= 4 and "RUNNING" not in statuses(client)
+
+
+def test_a_sweep_that_was_killed_after_its_trials_leaves_nothing_after_the_next_command(sweeps: Sweeps, look: Look) -> None:
+    client = look()
+    process = sweeps.start_until(2, client, n_trials=50, fixed={"pause_s": 1.0})
+    sweeps.kill()
+    process.communicate()
+    assert "RUNNING" in statuses(client)
+    sweeps.run(n_trials=2)  # another study
+    sweeps.wait_for_nothing()
+    assert statuses(client) == ["FINISHED", "KILLED"]

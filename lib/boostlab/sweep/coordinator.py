@@ -32,6 +32,10 @@ class Limits:
     timeout_s: float  #: after which no trial begins; 0: no limit
     max_failures: int  #: in a row
 
+    def describe_end(self) -> str:
+        """Return that the study has all of its trials, and how to have more."""
+        return f"All {self.n_trials:,} trials of the study have ended. For more of them, raise -p n_trials."
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -118,7 +122,7 @@ class Coordinator:
         while not self.ending and len(self._running) < self._count_slots():
             number = self.search.next_number
             if len(self.trials) >= self._limits.n_trials:
-                self.ending = f"All {self._limits.n_trials:,} trials of the study have ended."
+                self.ending = self._limits.describe_end()
             elif self._limits.timeout_s and time.monotonic() - self._started > self._limits.timeout_s:
                 self.ending = f"The time limit of {self._limits.timeout_s:g} s was reached."
             elif self.search.is_exhausted:

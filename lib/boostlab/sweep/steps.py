@@ -124,6 +124,10 @@ class Sweeper:
 
         settings = self._settings
         limits = Limits(settings.n_trials, settings.timeout_s, settings.max_failures)
+        if len(self._earlier) >= settings.n_trials:
+            self._workers.close()
+            self.ending = limits.describe_end()
+            return self._conclude()
         progress = SweepProgress(settings.n_trials, self._known)
         with self._workers as client:
             plan = Plan(

@@ -93,6 +93,7 @@ def test_a_killed_sweep_ends_its_trials_on_workers_that_live_on(dask: Cluster, s
     process = sweeps.start_until(
         2, client, n_trials=50, scheduler=dask.address, n_jobs=0, pruner="median", fixed={"pause_s": 0.2}
     )
+    wait_until(lambda: any(run.info.status == "RUNNING" for run in trial_runs(client)))
     for each in psutil.Process(process.pid).children(recursive=True):
         each.kill()
     process.kill()

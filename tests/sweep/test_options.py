@@ -89,3 +89,13 @@ def test_refuses_a_notebook_that_is_no_lab_notebook(sweeps: Sweeps, look: Look) 
     printed = sweeps.run(code=1)
     assert "tiny.ipynb is no lab notebook" in printed and '"boostlab": {}' in printed
     assert len(all_runs(look())) == 1, "the sweep's own run"
+
+
+def test_refuses_to_rank_trials_of_a_table_that_has_changed(sweeps: Sweeps) -> None:
+    sweeps.write_tiny(START, "run.log_tags({'boostlab.split': open('rows').read()})", "run.log_metrics({'loss': x})")
+    (sweeps.folder / "rows").write_text("aaaa")
+    sweeps.run(n_trials=2)
+    (sweeps.folder / "rows").write_text("bbbb")
+    for _ in range(2):  # the trial on other rows is in the study from now on
+        printed = sweeps.run(code=1, n_trials=4)
+        assert "were judged on different rows (splits aaaa and bbbb)" in printed and "Traceback" not in printed

@@ -47,6 +47,7 @@ class Plan:
     find_objectives: Callable[[Collection[str]], tuple[Objective, ...]]  #: from the names of recorded metrics
     describe_point: Callable[[int, Mapping[str, Any]], str]  #: where a point comes from; empty: from the sampler
     check_workers: Callable[[Collection[str]], None]  #: of these addresses; raises a LabError
+    check_rows: Callable[[Mapping[str, str]], None]  #: from the tags of a finished trial; raises a LabError
 
 
 class Coordinator:
@@ -191,6 +192,8 @@ class Coordinator:
             self._tell(replace(trial, state="failed", reason=reason, end_ms=int(time.time() * 1000)))
             return
         outcome = end.outcome
+        if outcome.status == "FINISHED":
+            self._plan.check_rows(outcome.tags)
         if not self.objectives and outcome.status == "FINISHED":
             self._settle(outcome.metrics)
         ended = judge(outcome.status, outcome.metrics, outcome.tags, self.objectives, reason=outcome.reason)

@@ -22,6 +22,7 @@ from boostlab.sweep.champion import read_champion
 from boostlab.sweep.coordinator import Coordinator, Limits, Plan
 from boostlab.sweep.objectives import check_recorded, find_objectives
 from boostlab.sweep.orders import Place, TrialOrder
+from boostlab.sweep.same_rows import SameRows
 from boostlab.sweep.search import Search
 from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
@@ -89,6 +90,8 @@ class Sweeper:
         client = self._store.client
         records.wait_for_others(client, self.study, own=self._run.facts.run_id)
         self._runs = records.fetch_runs(client, self.study)
+        self._rows = SameRows(self.study, [dimension.name for dimension in self.space.dimensions])
+        self._rows.check_runs(self._runs)
         self.objectives = self._find_known_objectives()
         self._earlier = records.read_trials(self._runs, self.objectives)
         self._first = self._find_first()
@@ -137,6 +140,7 @@ class Sweeper:
                 self._settle,
                 self._describe_point,
                 lambda workers: cluster.check_workers(client, self._store, only=workers),
+                self._rows.check,
             )
             coordinator = Coordinator(client, plan, objectives=self.objectives, limits=limits, n_jobs=self._n_jobs)
 

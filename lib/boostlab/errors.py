@@ -83,6 +83,10 @@ class DeploymentError(LabError):
     """An image cannot be built, run, verified or released."""
 
 
+class TrialPruned(LabError):  # noqa: N818  # it is no error: the trial ends early, and its run is FINISHED
+    """The sweep ends this trial early, because others were better at the same step."""
+
+
 def is_lab_error(name: str, traceback: Sequence[str]) -> bool:
     """Tell whether an error in a notebook's output is a LabError: by its name, and shown without a traceback."""
     return len(traceback) == 1 and name in {cls.__name__ for cls in _family(LabError)}

@@ -9,10 +9,9 @@ import click
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import raise_for_execution_errors
 
-from boostlab.errors import LabError, is_lab_error
+from boostlab.errors import LabError, TrialPruned, is_lab_error
 from boostlab.notebook.document import is_scratch
 from boostlab.tracking.facts import TAG_LENGTH
-from boostlab.tracking.reports import TrialPruned
 
 
 class RefusedError(LabError, click.ClickException):

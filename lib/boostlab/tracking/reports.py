@@ -18,12 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from boostlab.errors import LabError
 from boostlab.notebook.session import TRIAL_VARIABLE
-
-
-class TrialPruned(LabError):  # noqa: N818  # it is no error: the trial ends early, and its run is FINISHED
-    """The sweep ends this trial early, because others were better at the same step."""
 
 
 def send(metric: str, value: float, *, step: int) -> Literal["prune", "go on"] | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from boostlab.display.markdown import format_code
 from boostlab.display.numbers import format_number
-from boostlab.errors import LabError, StoreError
+from boostlab.errors import LabError, StoreError, TrialPruned
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Settings
 from boostlab.redaction import environment_secrets, find_secrets, redact
@@ -139,7 +139,7 @@ class Run:
         self.log_tags({REPORTS_TAG: json.dumps(self._reports)})
         if answer == "prune":
             self.log_tags({PRUNED_TAG: str(step)})
-            raise reports.TrialPruned(f"Pruned at step {step}: {metric} = {format_number(value)}.")
+            raise TrialPruned(f"Pruned at step {step}: {metric} = {format_number(value)}.")
 
     def log_findings(self, findings: Iterable[str]) -> Markdown:
         """Record sentences on what makes the run's results doubtful, and return them for display.

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xgboost as xgb
 
-from boostlab.errors import TrainingError
+from boostlab.errors import TrainingError, TrialPruned
 from boostlab.evaluation.metrics import is_higher_better, score_metric
 from boostlab.models.answers import to_answers
 from boostlab.models.contract import Contract
 from boostlab.signals import sigint_noted
-from boostlab.tracking.reports import TrialPruned
 
 if TYPE_CHECKING:
     from boostlab.tracking.run import Run

@@ -10,10 +10,10 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from boostlab.errors import StoreError
+from boostlab.tracking import batches
 from boostlab.tracking.entries import Entry
 from boostlab.tracking.experiments import find_experiment
 from boostlab.tracking.facts import JOURNAL_TAG, RunFacts
@@ -23,9 +23,7 @@ from boostlab.tracking.probe import check_reachable
 from boostlab.tracking.rivals import find_rivals
 from boostlab.tracking.store import OpenStore, as_store_error
 
-POINTS_PER_CALL = 1000  # metrics of one request
-PARAMS_PER_CALL = 100
-TAGS_PER_CALL = 100
+ENTRIES_PER_GROUP = 1000
 PARAM_LENGTH = 6000  # characters, MLflow's limit for the value of a parameter
 INSERT_PAUSES_S = (0.01, 0.1, 1.0)
 TAKEN = ("IntegrityError", "UniqueViolation", "UNIQUE constraint", "duplicate key")  # in the errors of databases
@@ -115,7 +113,7 @@ class Delivery:
         return facts.run_id
 
     def _send_group(self, facts: RunFacts, group: Sequence[Entry], *, is_repeated: bool) -> bool:
-        """Send entries of one type together; if the store refuses them, send each alone, and keep each refusal.
+        """Send the entries of a group together; if the store refuses them, send each alone, and keep each refusal.
 
         Return whether the store has taken all of them.
         """
@@ -144,29 +142,20 @@ class Delivery:
         params = [Param(name, value[:PARAM_LENGTH]) for name, value in facts.params.items()]
         try:
             with as_store_error(self.store):
-                for part in _cut(params, PARAMS_PER_CALL):
-                    self.store.client.log_batch(facts.run_id, params=part)
+                batches.send_params(self.store.client, facts.run_id, params)
         except StoreError as error:
             if error.kind == "refused":
                 self.store.client.set_terminated(facts.run_id, "FAILED")
             raise
 
     def _send_entries(self, facts: RunFacts, group: Sequence[Entry], *, is_repeated: bool) -> dict[str, Any]:
-        """Send entries of one type, and return the receipt."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
+        """Send the entries of a group, and return the receipt."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
         client, run_id, entry = self.store.client, facts.run_id, group[0]
         match entry.type:
-            case "metrics":
-                points = [Metric(*point) for one in group for point in one.content["points"]]
-                for part in _cut(self._without_known(run_id, points) if is_repeated else points, POINTS_PER_CALL):
-                    client.log_batch(run_id, metrics=part)
-            case "tags":
-                tags = {key: str(value) for one in group for key, value in one.content.items()}
-                for part in _cut([RunTag(key, value) for key, value in tags.items()], TAGS_PER_CALL):
-                    client.log_batch(run_id, tags=part)
-            case "files":
-                self._send_files(run_id, entry)
+            case "metrics" | "tags" | "files":
+                batches.send_batch(client, run_id, group, is_repeated=is_repeated)
             case "dataset":
                 about = {key: value for key, value in entry.content.items() if key != "context"}
                 dataset = DatasetInput(Dataset(**about), [InputTag("mlflow.data.context", entry.content["context"])])
@@ -189,22 +178,6 @@ class Delivery:
             return find_rivals(self.store.client, run_id, folder, **entry.content)
         except Exception:  # whatever the store or its artifacts raise: the next entry finds out
             return {}
-
-    def _send_files(self, run_id: str, entry: Entry) -> None:
-        damaged = entry.damaged_files()
-        if not damaged:
-            self.store.client.log_artifacts(run_id, str(entry.files))
-            return
-        for name in sorted(entry.sizes.keys() - set(damaged)):
-            folder = str(Path(name).parent)
-            self.store.client.log_artifact(run_id, str(entry.files / name), None if folder == "." else folder)
-        self.store.client.set_tag(run_id, "boostlab.lost_files", ", ".join(damaged))
-
-    def _without_known(self, run_id: str, points: list[Any]) -> list[Any]:
-        """Return the metrics that the store does not have yet: a store of plain files keeps each one that is sent twice."""
-        keys = {point.key for point in points}
-        known = {_identify(point) for key in keys for point in self.store.client.get_metric_history(run_id, key)}
-        return [point for point in points if _identify(point) not in known]
 
     def _end(self, facts: RunFacts, entry: Entry) -> None:
         """Give the run its final status. It is not FINISHED if the store refuses a part of it."""
@@ -284,22 +257,12 @@ def _retry_insert(insert: Callable[[], Any]) -> None:
 
 
 def _group(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    """Yield the entries in order, those of metrics or tags that follow one another together."""
-    for entry_type, group in itertools.groupby(entries, key=lambda entry: entry.type):
-        if entry_type in ("metrics", "tags"):
-            yield from _cut(list(group), POINTS_PER_CALL)
+    """Yield the entries in order, those of metrics, tags and files that follow one another together."""
+    for is_record, group in itertools.groupby(entries, key=lambda entry: entry.type in batches.TYPES):
+        if is_record:
+            yield from batches.cut(list(group), ENTRIES_PER_GROUP)
         else:
             yield from ([entry] for entry in group)
-
-
-def _identify(point: Any) -> tuple[str, str, int, int]:
-    """Return what tells a metric's values apart; two NaN would not be equal as numbers."""
-    return point.key, repr(float(point.value)), point.timestamp, point.step
-
-
-def _cut(items: Sequence[Any], length: int) -> Iterator[list[Any]]:
-    """Yield the items in lists of at most `length`."""
-    return (list(items[start : start + length]) for start in range(0, len(items), length))
 
 
 def _is_open(receipt: dict[str, Any]) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.report import print_table
 
 from boostlab.evaluation.intervals import ALPHA, estimate_intervals
-from boostlab.evaluation.metrics import find_range, score_metric
+from boostlab.evaluation.metric_names import find_range
+from boostlab.evaluation.metrics import score_metric
 
 SEED = 20_261_201
 Array = np.ndarray[Any, Any]

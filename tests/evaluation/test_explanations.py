@@ -17,7 +17,8 @@ from tests.support.packages import Packaged
 from boostlab.data.splits import Part
 from boostlab.data.table import encode_labels
 from boostlab.evaluation.explanations import explain_model, permute_columns, rank_gain
-from boostlab.evaluation.metrics import is_higher_better, score_metric
+from boostlab.evaluation.metric_names import is_higher_better
+from boostlab.evaluation.metrics import score_metric
 from boostlab.models.contract import Contract, Feature
 from boostlab.models.predictor import Predictor, encode_rows, input_names
 

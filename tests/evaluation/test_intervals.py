@@ -11,7 +11,8 @@ from scipy import stats
 
 from boostlab.evaluation import intervals
 from boostlab.evaluation.intervals import estimate_intervals
-from boostlab.evaluation.metrics import find_range, score_intervals, score_metric
+from boostlab.evaluation.metric_names import find_range
+from boostlab.evaluation.metrics import score_intervals, score_metric
 
 DRAW = np.random.default_rng(7)
 

@@ -12,14 +12,7 @@ from sklearn import metrics
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import Roles, Table
 from boostlab.display.numbers import format_number
-from boostlab.errors import LabError
-from boostlab.evaluation.metrics import (
-    Evaluation,
-    evaluate_test,
-    is_higher_better,
-    score_intervals,
-    score_metric,
-)
+from boostlab.evaluation.metrics import Evaluation, evaluate_test, score_intervals, score_metric
 from boostlab.models.contract import Contract, Feature, Task
 from boostlab.models.predictor import Predictor
 
@@ -325,30 +318,3 @@ def test_finds_a_model_that_does_not_beat_the_constant(
     assert evaluation.describe().startswith("On 2 held-out rows the model's ") and words in evaluation.describe()
     assert [finding for finding in evaluation.findings if verdict in finding] == evaluation.findings
     assert bool(evaluation.findings) == bool(verdict)
-
-
-@pytest.mark.parametrize(
-    ("metric", "higher"),
-    [
-        ("test_rmse", False),
-        ("r2", True),
-        ("valid_error:0.7", False),
-        ("test_roc_auc", True),
-        ("baseline_log_loss", False),
-        ("test_pinball:0.1-0.9", False),
-        ("valid_tweedie_deviance:1.5", False),
-        ("valid_logloss", False),
-        ("test_brier", False),
-        ("test_mcc", True),
-        ("baseline_average_precision", True),
-        ("test_recall_at_precision:0.9", True),
-        ("test_cost:1-10", False),
-    ],
-)
-def test_each_metric_has_a_direction(metric: str, higher: bool) -> None:
-    assert is_higher_better(metric) == higher
-
-
-def test_says_which_metrics_have_a_known_direction() -> None:
-    with pytest.raises(LabError, match="'test_acuracy' is better is not known"):
-        is_higher_better("test_acuracy")

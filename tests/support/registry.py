@@ -19,12 +19,13 @@ from boostlab.data.splits import split_table
 from boostlab.data.table import load_table
 from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, make_holdout
 from boostlab.evaluation.metrics import evaluate_test
-from boostlab.evaluation.training_rows import SPLIT_TAG, TRAINING_ROWS_PATH, digest_split, make_training_rows
+from boostlab.evaluation.training_rows import TRAINING_ROWS_PATH, digest_split, make_training_rows
 from boostlab.models.packaging import write_model
 from boostlab.models.registration import register_model
 from boostlab.notebook.parameters import check_parameters
 from boostlab.registry.settings import Registry
 from boostlab.tracking.delivery import Delivery, add_end
+from boostlab.tracking.facts import SPLIT_TAG
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store
 from boostlab.training.cross_validation import cross_validate

@@ -18,9 +18,8 @@ from boostlab.comparison.search import search_experiments
 from boostlab.comparison.selection import BEST_VALID, choose_test_metric, find_valid_metric
 from boostlab.comparison.study import count_pruned
 from boostlab.errors import LabError
-from boostlab.evaluation.metrics import is_higher_better
-from boostlab.evaluation.training_rows import SPLIT_TAG
-from boostlab.tracking.facts import STUDY_TAG
+from boostlab.evaluation.metric_names import is_higher_better
+from boostlab.tracking.facts import SPLIT_TAG, STUDY_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

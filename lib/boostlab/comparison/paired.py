@@ -14,7 +14,7 @@ import numpy as np
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, suggest
 from boostlab.evaluation.jackknife import CLASSIFICATION, REGRESSION, score_without
-from boostlab.evaluation.metrics import is_higher_better, strip_part
+from boostlab.evaluation.metric_names import is_higher_better, strip_part
 from boostlab.models.contract import Task
 
 ALPHA = 0.025  # how often a challenger that is as good as the champion may be called better

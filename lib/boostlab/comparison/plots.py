@@ -35,7 +35,7 @@ from boostlab.display.figures import (
 )
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
-from boostlab.evaluation.metrics import is_higher_better, label_metric
+from boostlab.evaluation.metric_names import is_higher_better, label_metric
 
 MOST_PARAMETERS = 7  # in one figure of parallel coordinates
 MOST_FEATURES = 10

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from boostlab.comparison.versions import VERSION, find_version_run
 from boostlab.data.digest import DIGITS
 from boostlab.errors import LabError, suggest
-from boostlab.evaluation.training_rows import SPLIT_TAG
-from boostlab.tracking.facts import PRUNED_TAG
+from boostlab.tracking.facts import PRUNED_TAG, SPLIT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -14,7 +14,7 @@ from boostlab.comparison.search import HAS_VALUE, NO_ROWS, Rows, RunSearch, find
 from boostlab.comparison.settings import Compare
 from boostlab.comparison.study import Study, count_pruned, find_study
 from boostlab.errors import LabError, suggest
-from boostlab.evaluation.metrics import is_higher_better
+from boostlab.evaluation.metric_names import is_higher_better
 from boostlab.models.contract import Task
 from boostlab.tracking.facts import STUDY_TAG
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import lazy_loader
-
+from boostlab.comparison import plots
 from boostlab.comparison.candidates import compare_runs
 from boostlab.comparison.configurations import configure, find_differing, group_seeds, list_varying, to_value
 from boostlab.comparison.paired import Difference
@@ -33,10 +32,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from boostlab import tracking
-    from boostlab.comparison import plots
     from boostlab.display.pictures import Picture
-else:  # matplotlib takes a while to load: not before the first figure
-    plots = lazy_loader.load("boostlab.comparison.plots", suppress_warning=True)
 
 MOST_CHARACTERS = 120  # of a parameter's text in a cell
 MORE = '`make train ARGS="-p eta 0.3"`'

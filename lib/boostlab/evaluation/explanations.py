@@ -16,7 +16,8 @@ import pandas as pd
 
 from boostlab.data.chance import space_rows
 from boostlab.data.splits import Part
-from boostlab.evaluation.metrics import find_true, is_higher_better, score_metric
+from boostlab.evaluation.metric_names import is_higher_better
+from boostlab.evaluation.metrics import find_true, score_metric
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, safe_names
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import xlogy
 
 from boostlab.errors import LabError
 
@@ -149,6 +147,8 @@ def _pseudo_huber(slope: float = 1.0) -> Loss:
         bounds = float(target.min()), float(target.max())
         if bounds[0] == bounds[1]:
             return np.asarray(bounds[0])
+        from scipy.optimize import minimize_scalar
+
         best = minimize_scalar(lambda value: np.average(rows(target, value), weights=weight), bounds=bounds, method="bounded")
         return np.asarray(best.x)
 
@@ -174,6 +174,8 @@ def _deviance(power: float = 1.5) -> Loss:
 
     def rows(true: Array, answers: Array) -> Array:
         if power == 1:
+            from scipy.special import xlogy
+
             deviance = xlogy(true, true / answers) - true + answers
         elif power == 2:
             deviance = true / answers - np.log(true / answers) - 1

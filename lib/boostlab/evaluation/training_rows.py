@@ -22,6 +22,7 @@ from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, Holdout,
 from boostlab.evaluation.metrics import Evaluation
 from boostlab.models.artifacts import fetch_artifact
 from boostlab.models.contract import Contract
+from boostlab.tracking.facts import SPLIT_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 TRAINING_ROWS_PATH = "evaluation/training_rows.parquet"
 METADATA = b"boostlab.training_rows"
-SPLIT_TAG = "boostlab.split"  # tag of a run: digest of the rows that judge its model
 OF_ONE_CLASS = ("f1", "average_precision")  # metrics that differ between the classes of two
 MOST_HASHES = 1_000_000  # of 8 bytes each
 

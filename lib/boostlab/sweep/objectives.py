@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from boostlab.errors import LabError, suggest
+from boostlab.evaluation.metric_names import is_higher_better
 from boostlab.sweep.settings import TEST_PART, Sweep
 from boostlab.sweep.trial import Objective
 
@@ -62,8 +63,6 @@ def check_recorded(objectives: Collection[Objective], recorded: Collection[str])
 def _find_direction(metric: str, word: str) -> str:
     if word != "auto":
         return WORDS[word]
-    from boostlab.evaluation.metrics import is_higher_better  # loads numpy and scikit-learn
-
     try:
         return "maximize" if is_higher_better(metric) else "minimize"
     except LabError as error:

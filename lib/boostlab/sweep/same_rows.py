@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from boostlab.data.settings import FoldSettings, TableSettings
 from boostlab.errors import LabError
-from boostlab.evaluation.training_rows import SPLIT_TAG
-from boostlab.tracking.facts import PRUNED_TAG
+from boostlab.tracking.facts import PRUNED_TAG, SPLIT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

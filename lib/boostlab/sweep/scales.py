@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from boostlab.display.figures import MOST_POINTS, scale_log, shorten_label, shorten_names
 from boostlab.display.numbers import format_number
-from boostlab.evaluation.metrics import label_metric
+from boostlab.evaluation.metric_names import label_metric
 from boostlab.sweep.ranking import Column, spans_decades
 from boostlab.sweep.trial import Objective
 

@@ -27,6 +27,7 @@ REPORTS_TAG = "boostlab.reports"  # a JSON object: what a trial of a sweep has r
 STUDY_TAG = "boostlab.study"  # of each trial's run: the study's name
 SWEEP_TAG = "boostlab.sweep"  # of the run of a sweep: the name of its study
 PRUNED_TAG = "boostlab.pruned_at"  # the step at which a sweep has ended a trial early
+SPLIT_TAG = "boostlab.split"  # digest of the rows that judge the run's model
 FINDINGS_TAG = "boostlab.findings"  # a JSON list of sentences on what makes the results doubtful
 
 

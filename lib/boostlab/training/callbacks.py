@@ -14,7 +14,8 @@ import numpy as np
 import xgboost as xgb
 
 from boostlab.errors import TrainingError, TrialPruned
-from boostlab.evaluation.metrics import is_higher_better, score_metric
+from boostlab.evaluation.metric_names import is_higher_better
+from boostlab.evaluation.metrics import score_metric
 from boostlab.models.answers import to_answers
 from boostlab.models.contract import Contract
 from boostlab.signals import sigint_noted

@@ -17,7 +17,8 @@ from boostlab.data.splits import Part, Split
 from boostlab.data.table import Table
 from boostlab.display.numbers import format_number
 from boostlab.errors import DataError, TrainingError
-from boostlab.evaluation.metrics import UNITS, Evaluation, answer_part, evaluate_test, find_range
+from boostlab.evaluation.metric_names import UNITS, find_range
+from boostlab.evaluation.metrics import Evaluation, answer_part, evaluate_test
 from boostlab.models.answers import choose_classes
 from boostlab.training.callbacks import Watch
 from boostlab.training.fit import Fit, fit_booster

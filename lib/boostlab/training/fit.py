@@ -20,7 +20,8 @@ from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
 from boostlab.errors import DataError, TrainingError
-from boostlab.evaluation.metrics import answer_part, is_higher_better
+from boostlab.evaluation.metric_names import is_higher_better
+from boostlab.evaluation.metrics import answer_part
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
 from boostlab.training.callbacks import Refuser, RoundReports, Scorer, Stopper, Watch, watched

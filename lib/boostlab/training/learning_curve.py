@@ -16,7 +16,8 @@ from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.display.numbers import format_number
 from boostlab.errors import DataError, TrainingError
-from boostlab.evaluation.metrics import answer_part, find_range, find_true, is_higher_better, score_metric
+from boostlab.evaluation.metric_names import find_range, is_higher_better
+from boostlab.evaluation.metrics import answer_part, find_true, score_metric
 from boostlab.evaluation.slices import choose_loss
 from boostlab.models.contract import Contract
 from boostlab.training.callbacks import Watch

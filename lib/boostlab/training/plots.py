@@ -29,7 +29,7 @@ from boostlab.display.figures import (
 )
 from boostlab.display.histogram import count_unit, count_whole, draw_histogram
 from boostlab.display.numbers import format_number
-from boostlab.evaluation.metrics import find_range, is_higher_better
+from boostlab.evaluation.metric_names import find_range, is_higher_better
 
 if TYPE_CHECKING:
     from boostlab.training.fit import Fit

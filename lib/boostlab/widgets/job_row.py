@@ -10,11 +10,12 @@ import ipywidgets
 
 from boostlab.comparison.selection import BEST_VALID
 from boostlab.display.numbers import format_number
-from boostlab.evaluation.training_rows import SPLIT_TAG
+from boostlab.evaluation.metric_names import is_higher_better
 from boostlab.execution import jobs
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import to_text
 from boostlab.redaction import redact_parameters
+from boostlab.tracking.facts import SPLIT_TAG
 from boostlab.tracking.store import Store
 from boostlab.tracking.ui import MlflowUI, find_ui
 
@@ -81,8 +82,6 @@ class JobRow:
 
     def _judge(self, progress: jobs.Status) -> str:
         """Return the score, and how it compares with the best finished run of the form on the same rows."""
-        from boostlab.evaluation.metrics import is_higher_better  # loads scikit-learn
-
         score = self.score
         if score is None:
             return ""

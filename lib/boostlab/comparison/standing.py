@@ -15,13 +15,16 @@ from boostlab.display.markdown import escape, format_link
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
 from boostlab.evaluation.holdout import HOLDOUT_PATH, make_holdout, read_holdout, to_holdout
-from boostlab.evaluation.metrics import Evaluation, is_higher_better, strip_part
-from boostlab.evaluation.training_rows import SPLIT_TAG
+from boostlab.evaluation.metric_names import is_higher_better, strip_part
+from boostlab.evaluation.metrics import Evaluation
+from boostlab.notebook.session import is_trial
+from boostlab.tracking.facts import SPLIT_TAG
 from boostlab.tracking.rivals import MOST_RIVALS
 from boostlab.tracking.run import Run
 from boostlab.tracking.ui import MlflowUI
 
 STANDING_PATH = "evaluation/standing.txt"
+OF_A_TRIAL = "This run is a trial of a sweep, which ranks its trials."
 Say = Callable[[str], str]
 Name = Callable[[dict[str, Any]], str]
 
@@ -33,6 +36,9 @@ def describe_standing(run: Run, evaluation: Evaluation, *, register_as: str = ""
     the text ``evaluation/standing.txt``. The run must have recorded its metrics and its holdout. The interval allows for a choice
     among the runs with its metric.
     """
+    if is_trial():  # each of hundreds would sort all runs of the store
+        run.log_text(OF_A_TRIAL, STANDING_PATH)
+        return OF_A_TRIAL
     is_higher = is_higher_better(evaluation.contract.metric)
     found = run.find_rivals(tag=SPLIT_TAG, prefix=BEST_VALID, is_higher=is_higher, file=HOLDOUT_PATH, model=register_as)
     run.log_text("\n\n".join(describe_rivals(found, evaluation)), STANDING_PATH)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -120,7 +119,8 @@ class Execution:
 
     def _kernel_environment(self) -> dict[str, str]:
         """Return the kernel's environment, which names the run for boostlab and for plain MLflow calls."""
-        env = {name: value for name, value in os.environ.items() if name not in ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)}
+        hidden = ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)
+        env = {name: value for name, value in environment.outside().items() if name not in hidden}
         run = environment.describe_run(self._owner.facts, self._owner.store)
         return env | run | {JOURNAL_VARIABLE: str(self._owner.journal.path), **self._env}
 

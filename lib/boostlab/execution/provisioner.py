@@ -54,6 +54,13 @@ class ForkedProvisioner(LocalProvisioner):
         await self._wait_for_sockets(process)
         return self.connection_info
 
+    async def wait(self) -> int | None:
+        """Wait for the end of a kernel, without the 100 ms after which Jupyter looks again."""
+        while self.process is not None and await self.poll() is None:
+            await asyncio.sleep(POLL_S)
+        code: int | None = await super().wait()
+        return code
+
     async def _wait_for_sockets(self, process: ForkedProcess) -> None:
         """Wait until the kernel's Unix sockets are there: a client that connects before tries again only after 100 ms."""
         info = self.connection_info

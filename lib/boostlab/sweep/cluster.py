@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -23,7 +24,7 @@ from boostlab.tracking.store import Store
 
 CONNECT_TIMEOUT_S = 10.0
 WORKERS_TIMEOUT_S = 30.0  # until a scheduler has a first worker
-TRIALS_PER_PROCESS = 4  # on this machine: the trials' own work is in their kernels
+TRIALS_PER_PROCESS = 4  # on this machine: the trials' own work is in their kernels. For more, workers are processes of their own
 
 
 def count_cores() -> int:
@@ -142,9 +143,11 @@ def check_workers(client: Client, store: Store, *, only: Collection[str] | None 
 @contextlib.contextmanager
 def _start_local(n_jobs: int, folder: Path) -> Iterator[Any]:
     """Yield a local cluster."""
+    had_tracker = resource_tracker._resource_tracker._pid is not None  # type: ignore[attr-defined]
     processes = max(1, -(-n_jobs // TRIALS_PER_PROCESS))
     cluster = LocalCluster(
         n_workers=processes,
+        processes=processes > 1,
         threads_per_worker=-(-n_jobs // processes),
         dashboard_address="127.0.0.1:0",  # Dask serves its state in any case: not on a port that may be taken
         scheduler_kwargs={"dashboard": False},
@@ -155,6 +158,8 @@ def _start_local(n_jobs: int, folder: Path) -> Iterator[Any]:
     )
     with cluster:
         yield cluster
+    if not had_tracker:  # Dask's processes have started one, which ignores SIGTERM: the kernel would wait 2 s for its end
+        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 def _wait_for_worker(client: Client, scheduler: str) -> None:

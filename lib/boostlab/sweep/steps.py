@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
+import threading
 from collections.abc import Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import lazy_loader
 
 from boostlab.display.markdown import escape, format_code, format_link, format_table
 from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
 from boostlab.errors import LabError
 from boostlab.notebook.parameters import read_parameters
-from boostlab.sweep import cluster, records
+from boostlab.sweep import cluster, final_training, records
 from boostlab.sweep.champion import read_champion
 from boostlab.sweep.coordinator import Coordinator, Limits, Plan
 from boostlab.sweep.objectives import check_recorded, find_objectives
@@ -35,13 +33,7 @@ from boostlab.tracking.store import OpenStore, find_project, find_store, open_cu
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from boostlab.sweep import contour, pareto, plots, point_plots
     from boostlab.tracking.run import Run
-else:  # matplotlib takes a while to load: not before the first figure
-    contour, pareto, plots, point_plots = (
-        lazy_loader.load(f"boostlab.sweep.{name}", suppress_warning=True)
-        for name in ("contour", "pareto", "plots", "point_plots")
-    )
 
 CHAMPION, DEFAULTS = "champion", "defaults"
 MOST_SHOWN = 10  # trials of the table
@@ -133,6 +125,7 @@ class Sweeper:
             return self._conclude()
         progress = SweepProgress(settings.n_trials, self._known)
         with self._workers as client:
+            threading.Thread(target=import_module, args=["boostlab.sweep.figures"], name="boostlab-figures", daemon=True).start()
             plan = Plan(
                 self._place.sweep,
                 self._make_order,
@@ -163,33 +156,47 @@ class Sweeper:
 
     def plot_history(self) -> Figure:
         """Draw each trial's value and the best so far."""
-        return plots.plot_history(self.trials, self._known)
+        from boostlab.sweep import figures
+
+        return figures.plot_history(self.trials, self._known)
 
     def plot_importance(self) -> Figure:
         """Draw which parameters the first metric depends on."""
-        return point_plots.plot_importance(self._importances, metric=self._known[0].metric)
+        from boostlab.sweep import figures
+
+        return figures.plot_importance(self._importances, metric=self._known[0].metric)
 
     def plot_slices(self) -> Figure:
         """Draw the first metric against each of the most important parameters."""
-        return point_plots.plot_slices(self.trials, self._known, importances=self._importances, log=self._log_scaled)
+        from boostlab.sweep import figures
+
+        return figures.plot_slices(self.trials, self._known, importances=self._importances, log=self._log_scaled)
 
     def plot_pair(self) -> Figure:
         """Draw the first metric over the two most important parameters; with several metrics, the Pareto front."""
+        from boostlab.sweep import figures
+
         if len(self._known) > 1:
-            return pareto.plot_pareto(self.trials, self._known)
-        return contour.plot_contour(self.trials, self._known, importances=self._importances, log=self._log_scaled)
+            return figures.plot_pareto(self.trials, self._known)
+        return figures.plot_contour(self.trials, self._known, importances=self._importances, log=self._log_scaled)
 
     def plot_parallel(self) -> Figure:
         """Draw each trial as a line through its parameters to the metric."""
-        return point_plots.plot_parallel(self.trials, self._known, importances=self._importances)
+        from boostlab.sweep import figures
+
+        return figures.plot_parallel(self.trials, self._known, importances=self._importances)
 
     def plot_reports(self) -> Figure | None:
         """Draw what the trials have reported step by step; None without a pruner."""
-        return None if self._settings.pruner == "none" else plots.plot_reports(self.trials, self._known)
+        from boostlab.sweep import figures
+
+        return None if self._settings.pruner == "none" else figures.plot_reports(self.trials, self._known)
 
     def plot_timeline(self) -> Figure:
         """Draw when each worker has run which trial."""
-        return plots.plot_timeline(self.trials)
+        from boostlab.sweep import figures
+
+        return figures.plot_timeline(self.trials)
 
     def train_final(self) -> str:
         """Train once more with the best point and all cores, if requested, and return in Markdown what came of it.
@@ -199,42 +206,21 @@ class Sweeper:
         LabError
             If no trial is complete, or the training fails.
         """
-        if not self._settings.final_training:
+        settings = self._settings
+        if not settings.final_training:
             return "Not requested: `final_training` trains the best point once more, and `register_as` registers its model."
-        best = self._search.best()
-        if not best:
-            raise LabError("There is no final training, because no trial is complete.")
-        if len(best) > 1:
-            raise LabError(
-                f"There is no final training, because {len(best)} trials are on the Pareto front: choose one of them by hand."
-            )
-        from boostlab.execution.workshop import Order, Stop, Workshop
+        from boostlab.execution.workshop import Order
 
-        values = {**self._settings.fixed, **best[0].point, **self._file("final", register_as=self._settings.register_as)}
+        best = final_training.choose_point(self._search.best())
+        values = {**settings.fixed, **best.point, **self._file("final", register_as=settings.register_as)}
         tags = {records.PARENT_TAG: self._run.facts.run_id, FINAL_TAG: self.study}
         name, facts = f"{self.study}-final", self._run.facts
-        workshop, stop = Workshop(self._store), Stop()
         order = Order(self._notebook, self._path, values, facts.experiment, name, tags, cwd=str(Path.cwd()))
-        with contextlib.closing(workshop), ThreadPoolExecutor(1) as pool:  # this thread has the kernel's event loop
-            training = pool.submit(workshop.execute, order, stop=stop)
-            try:
-                outcome = training.result()
-            except KeyboardInterrupt:
-                stop("an interrupt")
-                raise
-        if outcome.status != "FINISHED":
-            raise LabError(f"The final training ended {outcome.status}: {outcome.reason}")
-        test = {
-            name: value
-            for name, value in outcome.metrics.items()
-            if name.startswith("test_") and not name.endswith(("_low", "_high"))
-        }
-        shown = ", ".join(f"{escape(name)} = {format_number(value)}" for name, value in test.items())
+        outcome = final_training.train(order, self._store)
         link = format_link(outcome.run_name, facts.ui.run_url(facts.experiment_id, outcome.run_id))
-        registered = (
-            f" Its model is a new version of {format_code(self._settings.register_as)}." if self._settings.register_as else ""
-        )
-        return f"Trial {best[0].number} was trained once more as {link}. On the test rows: {shown or 'no metric'}.{registered}"
+        registered = f" Its model is a new version of {format_code(settings.register_as)}." if settings.register_as else ""
+        shown = final_training.describe_test(outcome)
+        return f"Trial {best.number} was trained once more as {link}. On the test rows: {shown}.{registered}"
 
     def log_results(self) -> None:
         """Record the counts and the best values as metrics of the sweep's run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from boostlab.notebook.session import TRIAL_VARIABLE
 from boostlab.sweep.orders import Place, TrialEnd, TrialOrder
 from boostlab.sweep.records import COUNTED, WORKER_TAG
-from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 from boostlab.tracking.reports import listening
 from boostlab.tracking.store import Store
 
@@ -130,8 +128,6 @@ def _using_workshop(place: Place) -> Iterator[Workshop]:
 def _make_workshop(place: Place) -> Workshop:
     from boostlab.execution.workshop import Workshop  # papermill and its packages, which the sweep itself does not need
 
-    for name in (*OF_THE_RUN, *OF_THE_KERNEL):  # a local worker has the environment of the sweep's kernel
-        os.environ.pop(name, None)
     root = Path(place.artifact_root) if place.artifact_root else None
     return Workshop(Store(place.store, root), env=dict.fromkeys(THREAD_VARIABLES, str(place.threads)))
 

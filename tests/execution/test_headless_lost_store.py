@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from tests.support.executions import NOTEBOOK, Look, Papermill, Start, Write, wait_for
 from tests.support.paths import BOOSTLAB
-from tests.support.servers import Refusing, serve_mlflow
+from tests.support.servers import Relay, serve_mlflow
 from tests.support.stores import NewStore, artifacts, only_run
 from tests.support.waiting import TIMEOUT_S
 
@@ -86,7 +86,7 @@ def test_what_the_store_refuses_is_an_error_and_is_kept(
     write_notebook: Write, papermill: Papermill, tmp_path: Path, new_store: NewStore, path: str, words: str, status: str
 ) -> None:
     notebook = write_notebook("import os\n" + ATTACH + "run.log_metrics({'a': 1.0})\nrun.finish()", parameters=WITHOUT_PARAMETERS)
-    with serve_mlflow(tmp_path / "served", new_store) as address, Refusing(address, path) as server:
+    with serve_mlflow(tmp_path / "served", new_store) as address, Relay(address, refused=path) as server:
         done = papermill(notebook, "out.ipynb", MLFLOW_TRACKING_URI=server.address)
         assert done.returncode == 1
         assert words in done.stderr and "Traceback" not in done.stderr

@@ -87,12 +87,19 @@ def _answers(address: str, authority: str) -> bool:
         return False
 
 
-class Refusing:
-    """A server in front of another one: it passes requests on, but answers 403 to those whose path ends in `path`."""
+class Relay:
+    """A server in front of another one: it notes requests and passes them on, but answers 403 if the path ends in `refused`.
 
-    def __init__(self, address: str, path: str) -> None:
-        self.target, self.path, self.is_open = address, path, False
-        refusing = self
+    Attributes
+    ----------
+    received : list of str
+        Method and path of each request.
+    """
+
+    def __init__(self, address: str, *, refused: str = "") -> None:
+        self.target, self.refused, self.is_open = address, refused, not refused
+        self.received: list[str] = []
+        relay = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def __getattr__(self, name: str) -> Any:
@@ -102,15 +109,15 @@ class Refusing:
 
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if self.path.partition("?")[0].endswith(refusing.path) and not refusing.is_open:
+                path = self.path.partition("?")[0]
+                relay.received.append(f"{self.command} {path}")
+                if not relay.is_open and path.endswith(relay.refused):
                     self.send_response(403)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
                     return
                 headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "connection")}
-                answer = requests.request(
-                    self.command, refusing.target + self.path, data=body, headers=headers, timeout=TIMEOUT_S
-                )
+                answer = requests.request(self.command, relay.target + self.path, data=body, headers=headers, timeout=TIMEOUT_S)
                 self.send_response(answer.status_code)
                 self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
                 self.send_header("Content-Length", str(len(answer.content)))
@@ -123,7 +130,7 @@ class Refusing:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> Refusing:
+    def __enter__(self) -> Relay:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from boostlab.display.figures import finish_axes, make_axes
 from boostlab.errors import LabError, StoreError
 from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.notebook.settings import Tracked
+from boostlab.tracking.facts import REPORTS_TAG, TAG_LENGTH
 from boostlab.tracking.journal import Journal
+from boostlab.tracking.reports import listening
 from boostlab.tracking.run import Run, start_run
 
 
@@ -98,6 +101,20 @@ def test_finishing_reports_what_the_store_refused(journal: Journal) -> None:
     with pytest.raises(StoreError, match=r"The store refuses it: too long\.") as caught:
         run.finish()
     assert caught.value.kind == "refused"
+
+
+def test_a_trial_keeps_as_many_reports_as_a_tag_can_hold(
+    journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(journal)
+    with listening("loss", lambda *_: False, folder=tmp_path) as listener:
+        for name, text in listener.variable().items():
+            monkeypatch.setenv(name, text)
+        for step in range(600):
+            run.report("loss", step / 7, step=step)
+    text = [content[REPORTS_TAG] for kind, content in written(journal) if kind == "tags"][-1]
+    kept = json.loads(text)
+    assert len(text) <= TAG_LENGTH and list(kept)[-1] == "599" and len(kept) > 100
 
 
 def test_finishing_does_not_wait_for_a_lost_store(journal: Journal) -> None:

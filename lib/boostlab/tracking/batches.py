@@ -1,4 +1,4 @@
-"""Metrics, tags and files of a run on their way to the store, in as few requests as possible."""
+"""Parameters, metrics, tags and files of a run on their way to the store, in as few requests as possible."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def send_batch(client: MlflowClient, run_id: str, entries: Sequence[Entry], *, i
     tags = [RunTag(key, value) for key, value in texts.items()]
     for metrics, some in itertools.zip_longest(cut(points, POINTS_PER_CALL), cut(tags, TAGS_PER_CALL)):
         client.log_batch(run_id, metrics=metrics or (), tags=some or ())
-    for entry in entries:
-        if entry.type == "files":
-            _send_files(client, run_id, entry)
+    damaged = [name for entry in entries if entry.type == "files" for name in _send_files(client, run_id, entry)]
+    if damaged:
+        client.set_tag(run_id, "boostlab.lost_files", ", ".join(damaged))
 
 
 def send_params(client: MlflowClient, run_id: str, params: Sequence[Any]) -> None:
@@ -51,15 +51,16 @@ def cut(items: Sequence[Any], length: int) -> Iterator[list[Any]]:
     return (list(items[start : start + length]) for start in range(0, len(items), length))
 
 
-def _send_files(client: MlflowClient, run_id: str, entry: Entry) -> None:
+def _send_files(client: MlflowClient, run_id: str, entry: Entry) -> list[str]:
+    """Send the files of an entry, and return the names of those that a loss of power has damaged."""
     damaged = entry.damaged_files()
     if not damaged:
         client.log_artifacts(run_id, str(entry.files))
-        return
+        return []
     for name in sorted(entry.sizes.keys() - set(damaged)):
         folder = str(Path(name).parent)
         client.log_artifact(run_id, str(entry.files / name), None if folder == "." else folder)
-    client.set_tag(run_id, "boostlab.lost_files", ", ".join(damaged))
+    return damaged
 
 
 def _without_known(client: MlflowClient, run_id: str, points: list[Any]) -> list[Any]:

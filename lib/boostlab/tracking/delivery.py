@@ -131,9 +131,19 @@ class Delivery:
             receipt = {"refused": str(error)[:REFUSAL_LENGTH]}
             if group[0].type == "model":
                 give_up_model(self.store.client, facts, group[0])
+        else:
+            if is_repeated:
+                self._clear_refusals(group)
         if receipt:
             self.journal.add_receipt(group[0], receipt)
         return "refused" not in receipt
+
+    def _clear_refusals(self, taken: Sequence[Entry]) -> None:
+        """Note that the store has taken entries that it may have refused before."""
+        waiting = {start for start, receipt in self.journal.receipts().items() if _is_open(receipt)}
+        for entry in taken:
+            if entry.start in waiting:
+                self.journal.add_receipt(entry, {})
 
     def _log_params(self, facts: RunFacts) -> None:
         """Give the new run its parameters; a run whose parameters are refused ends FAILED."""
@@ -228,8 +238,8 @@ class Delivery:
         """Send again what the store has refused and no notebook has raised."""
         waiting = {start for start, receipt in self.journal.receipts().items() if _is_open(receipt)}
         for entry in self.journal.entries() if waiting else ():
-            if entry.start in waiting and self._send_group(facts, [entry], is_repeated=True):
-                self.journal.add_receipt(entry, {})
+            if entry.start in waiting:
+                self._send_group(facts, [entry], is_repeated=True)
 
     def _refused(self) -> Iterator[str]:
         """Yield each refusal that no notebook has raised."""

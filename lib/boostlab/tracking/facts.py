@@ -95,8 +95,13 @@ def describe_run(
         output_path=str(output_path) if output_path else None,
         start_time=int(time.time() * 1000),
         tags=tags | _git_tags(source.parent),
-        params={key: to_text(value) for key, value in redact_parameters(values).items()},
+        params=record_params(values),
     )
+
+
+def record_params(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return parameters as a run records them: as text, without secrets."""
+    return {name: to_text(value) for name, value in redact_parameters(values).items()}
 
 
 def _find_user() -> str:

@@ -136,7 +136,7 @@ class Run:
         if answer is None:
             return
         self._reports[step] = value
-        self.log_tags({REPORTS_TAG: json.dumps(self._reports)})
+        self.log_tags({REPORTS_TAG: _to_reports_tag(self._reports)})
         if answer == "prune":
             self.log_tags({PRUNED_TAG: str(step)})
             raise TrialPruned(f"Pruned at step {step}: {metric} = {format_number(value)}.")
@@ -313,6 +313,15 @@ def _to_number(name: str, value: Any) -> float:
         return float(value)
     except (TypeError, ValueError):
         raise LabError(f"The metric {name!r} is {value!r}. A metric is a number.") from None
+
+
+def _to_reports_tag(reports: Mapping[int, float]) -> str:
+    """Return JSON with as many of the reports as a tag can hold: every second one, or fewer, and the last one."""
+    for stride in itertools.count(1):
+        text = json.dumps(dict([*list(reports.items())[:-1][::stride], *list(reports.items())[-1:]]))
+        if len(text) <= TAG_LENGTH:
+            return text
+    raise AssertionError
 
 
 def _to_tag(items: list[str] | dict[str, Any]) -> str:

@@ -42,6 +42,11 @@ class Kernel(Protocol):
 class Execution:
     """One execution of a notebook's cells, from the start of the kernel to the end of the run.
 
+    Parameters
+    ----------
+    env : mapping of str to str, optional
+        The kernel's environment, apart from what names the run; by default that of this process, without its own run.
+
     Attributes
     ----------
     ending : Ending
@@ -52,7 +57,7 @@ class Execution:
 
     def __init__(self, record: Record, owner: Owner, label: str, *, env: Mapping[str, str] | None = None) -> None:
         self._record, self._owner, self._label = record, owner, label
-        self._env = env or {}  # more variables of the kernel
+        self._env = environment.outside() if env is None else env
         self.ending = Ending("")
         self.results = Results({}, {}, [])
 
@@ -120,9 +125,9 @@ class Execution:
     def _kernel_environment(self) -> dict[str, str]:
         """Return the kernel's environment, which names the run for boostlab and for plain MLflow calls."""
         hidden = ("MLFLOW_EXPERIMENT_NAME", STATUS_VARIABLE)
-        env = {name: value for name, value in environment.outside().items() if name not in hidden}
+        env = {name: value for name, value in self._env.items() if name not in hidden}
         run = environment.describe_run(self._owner.facts, self._owner.store)
-        return env | run | {JOURNAL_VARIABLE: str(self._owner.journal.path), **self._env}
+        return env | run | {JOURNAL_VARIABLE: str(self._owner.journal.path)}
 
     def _deliver(self, notebook: Any, ending: Ending) -> None:
         """Deliver the rest of the run."""

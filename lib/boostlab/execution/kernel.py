@@ -123,7 +123,7 @@ def _modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
                     modules += [alias.name for alias in statement.names]
                 elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
                     modules += [statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)]
-    ahead = [f"{module}.preloading" for module in dict.fromkeys(modules) if module.startswith("boostlab.")]  # some have one
+    ahead = [f"{module}.ahead" for module in dict.fromkeys(modules) if module.startswith("boostlab.")]  # some have one
     return [module for module in dict.fromkeys(modules + ahead) if module.partition(".")[0] in WARM_PACKAGES]
 
 

@@ -79,7 +79,6 @@ def load_all(modules: Iterable[str], *, threads: int) -> Loaded:
     _draw_once()
     _make_once()
     _touch_modules()
-    _keep_memory()
     env = {name: value for name, value in os.environ.items() if before.get(name) != value}
     return Loaded(own_modules, _find_blas() if threads > 1 else (), threads, env)
 
@@ -140,7 +139,7 @@ def _touch_modules() -> None:
         sys.modules[name.encode().decode()] = sys.modules.pop(name)
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let the C library keep memory that was freed: new pages for the pixels of each figure cost a twentieth of a trial."""
     with contextlib.suppress(AttributeError):  # only glibc has it
         mallopt = ctypes.CDLL(None).mallopt

@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from boostlab.execution.kernel_process import Order, obey, prepare_path, quietly
-from boostlab.execution.preloading import AS_TEMPLATE, ONE_THREAD, Loaded, count_blas_threads, load_all, start_anew
+from boostlab.execution.preloading import AS_TEMPLATE, ONE_THREAD, Loaded, count_blas_threads, keep_memory, load_all, start_anew
 from boostlab.execution.socket_folder import remove_after_owner
+from boostlab.notebook.session import TRIAL_VARIABLE
 
 MOST_DESCRIPTORS = 3  # of one message: the channel, stdout, stderr
 PR_SET_PDEATHSIG = 1
@@ -149,6 +150,8 @@ def _become_kernel(channel: socket.socket, *, template: int, loaded: Loaded) -> 
         order = Order.from_json(lines.readline())
         _send(channel.fileno(), {"pid": os.getpid()})
     start_anew(loaded)
+    if TRIAL_VARIABLE in order.env:
+        keep_memory()
     LabKernel.own_modules = loaded.own_modules
     obey(replace(order, env={**order.env, **loaded.env}))
     LabKernelApp.launch_instance()

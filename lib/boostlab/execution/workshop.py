@@ -99,10 +99,10 @@ class Workshop:
 
     def __init__(self, store: Store, *, env: Mapping[str, str] | None = None) -> None:
         configure_mlflow(store)
-        self.store, self._env = store, dict(env or {})
+        self.store = store
+        self._env = environment.outside() | dict(env or {})  # once: packages that this process loads later add variables
         self._template = Template()
-        template_env = environment.outside() | self._env
-        self._starting = threading.Thread(target=self._template.start, args=[template_env], name="boostlab-template", daemon=True)
+        self._starting = threading.Thread(target=self._template.start, args=[self._env], name="boostlab-template", daemon=True)
         self._starting.start()  # while the first run is being made
         self._courier = Courier(store, is_only=False)
 

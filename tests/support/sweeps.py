@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import nbformat
@@ -18,7 +19,7 @@ import psutil
 import pytest
 import yaml
 from tests.support.paths import PAPERMILL, PROJECT
-from tests.support.stores import all_runs
+from tests.support.stores import all_runs, artifacts
 from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.sweep import records
@@ -29,7 +30,7 @@ y: int = 3  # a number
 seed: int = 0  # of chance
 fails_above: float = 2.0  # it fails if x is larger
 pause_s: float = 0.0  # how long it takes
-register_as: str = ""  # registered model
+register_as: str = "homes"  # registered model; a trial registers none
 experiment: str = "tiny"  # experiment
 run_name: str = ""  # name
 tracking_uri: str = ""  # store
@@ -39,6 +40,7 @@ import time
 from boostlab.notebook.settings import Tracked
 from boostlab.tracking import start_run
 run = start_run(Tracked.check(globals()))
+assert not register_as
 time.sleep(pause_s)
 if x > fails_above:
     raise RuntimeError(f"{x} is too large")
@@ -47,6 +49,13 @@ MEASURE = "run.log_metrics({'loss': (x - 0.3) ** 2 + y, 'size': x, 'test_loss': 
 REPORT = "for step in range(1, 9):\n    run.report('loss', (x - 0.3) ** 2 + y + 1 / step, step=step)"
 SPACE = "x: {low: 0.0, high: 1.0}\ny: {low: 1, high: 9}\n"
 TINY = {"notebook": "tiny.ipynb", "space": "space.yaml", "metric": ["loss"], "direction": ["lower"]}
+TRAININGS = {  # of the project's own notebook
+    "notebook": str(PROJECT / "notebooks" / "train.ipynb"),
+    "space": "trees.yaml",
+    "metric": ["best_valid_rmse"],
+    "direction": ["lower"],
+}
+TREES = "eta: {low: 0.03, high: 0.5, log: true}\nmax_depth: {low: 2, high: 6}\nsubsample: {low: 0.5, high: 1.0}\n"
 LEFT_OUT = ("plot_", "describe_result", "tabulate_best")  # cells of sweep.ipynb that the tests of its trials do without
 MARK = "BOOSTLAB_TEST_SWEEP"
 
@@ -72,6 +81,20 @@ class Sweeps:
         notebook.metadata.language_info = {"name": "python"}
         notebook.metadata.boostlab = {}
         nbformat.write(notebook, self.folder / "tiny.ipynb")
+
+    def prepare_trainings(self) -> dict[str, Any]:
+        """Write a table with columns of text, and return the parameters of a sweep over trainings on it."""
+        random = Random(0)
+        rows = ["city,kind,built,area,price"]
+        for _ in range(300):
+            city, kind = random.choice(("Zürich", "Genève", "Bern", "")), random.choice(("house", "flat", "loft, with garden"))
+            area = random.uniform(20, 200)
+            price = area * {"Zürich": 9, "Genève": 8}.get(city, 5) + 50 * (kind == "house") + random.gauss(0, 40)
+            rows.append(f'{city},"{kind}",{random.randint(1900, 2020)},{area:.1f},{price:.0f}')
+        (self.folder / "homes.csv").write_text("\n".join(rows))
+        (self.folder / "trees.yaml").write_text(TREES)
+        fixed = {"dataset": str(self.folder / "homes.csv"), "target": "price", "num_boost_round": 50}
+        return {**TRAININGS, "fixed": fixed}
 
     def start(self, **values: Any) -> subprocess.Popen[str]:
         """Start a sweep with these parameters."""
@@ -162,6 +185,13 @@ def number_of(run: Any) -> int:
 def point_of(run: Any) -> str:
     """Return the point of a trial, as its run has recorded it."""
     return str(run.data.tags[records.POINT_TAG])
+
+
+def is_whole_training(client: Any, run: Any) -> bool:
+    """Tell whether the run of a training has its metrics, figures, notebook and model."""
+    files = {"notebook/train.html", "notebook/train.ipynb", "plots/test.png", "importance.json"}
+    has_metrics = {"test_rmse", "best_valid_rmse"} <= run.data.metrics.keys()
+    return bool(has_metrics and files <= artifacts(client, run.info.run_id) and run.outputs.model_outputs)
 
 
 def statuses(client: Any) -> list[str]:

@@ -16,7 +16,7 @@ from tests.support.clusters import NETWORK, Cluster, kill_group, network_namespa
 from tests.support.executions import Look
 from tests.support.postgresql import NewDatabase
 from tests.support.servers import free_port, serve_database
-from tests.support.sweeps import REPORT, START, Sweeps, finished, number_of, point_of, statuses, trial_runs
+from tests.support.sweeps import REPORT, START, Sweeps, finished, is_whole_training, number_of, point_of, statuses, trial_runs
 from tests.support.waiting import wait_until
 
 from boostlab.errors import LabError
@@ -151,7 +151,7 @@ def test_a_sweep_on_three_hosts_survives_the_death_of_a_worker(sweeps: Sweeps, n
             workers = [started.start_worker(before=place) for place in places]
             client = look(address)
             values = {"n_trials": TRIALS, "scheduler": started.address, "n_jobs": 0, "tracking_uri": address}
-            process = sweeps.start_until(TRIALS // 4, client, **values, fixed={"pause_s": 0.5})
+            process = sweeps.start_until(TRIALS // 4, client, **sweeps.prepare_trainings() | values)
             os.killpg(workers[0].pid, signal.SIGKILL)
             printed = process.communicate()[1]
             assert process.returncode == 0, printed
@@ -159,6 +159,6 @@ def test_a_sweep_on_three_hosts_survives_the_death_of_a_worker(sweeps: Sweeps, n
             started.end()
         runs = finished(client)
         assert [number_of(run) for run in runs] == list(range(TRIALS)) and len({point_of(run) for run in runs}) == TRIALS
-        assert {run.info.status for run in runs} == {"FINISHED"} and "RUNNING" not in statuses(client)
+        assert all(is_whole_training(client, run) for run in runs) and "RUNNING" not in statuses(client)
         workers_of = {run.data.tags[records.WORKER_TAG].rpartition(".")[0] for run in trial_runs(client)}
         assert len(workers_of) == 3

@@ -39,7 +39,19 @@ def test_each_number_counts_once_and_interrupted_trials_do_not(look: Look) -> No
         (1, "complete", (2.0,)),
         (3, "failed", ()),
     ]
-    assert records.find_interrupted(runs) == [{"x": 0.6}]
+    assert records.find_interrupted(runs) == [{"x": 0.2}, {"x": 0.6}], "a number may be given again, to another point"
+
+
+def test_marks_trials_that_had_other_values_of_what_is_not_searched(look: Look) -> None:
+    client = look()
+    for number, rounds in enumerate((50, 5000)):
+        add(client, number, "FINISHED", x=0.1 * number, loss=1.0)
+        (run,) = client.search_runs(["0"], order_by=["attributes.start_time DESC"], max_results=1)
+        client.log_param(run.info.run_id, "rounds", rounds)
+        client.log_param(run.info.run_id, "x", number)
+    runs = records.fetch_runs(client, "mine")
+    trials = records.read_trials(runs, LOSS, given={"rounds": "5000", "x": "7", "new": "1"})
+    assert [trial.differing for trial in trials] == [("rounds",), ()]
 
 
 def test_a_finished_trial_without_the_metric_is_failed(look: Look) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from tests.support.executions import Look
-from tests.support.stores import all_runs, artifacts
-from tests.support.sweeps import Sweeps, finished, number_of, point_of, statuses, trial_runs
+from tests.support.servers import Relay, serve_mlflow
+from tests.support.stores import NewStore, all_runs, artifacts
+from tests.support.sweeps import Sweeps, finished, is_whole_training, number_of, point_of, statuses, trial_runs
 
 from boostlab.sweep import records
 from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
@@ -25,7 +28,9 @@ def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: 
     sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.6})
     assert "All 6 trials of the study have ended." in sweeps.output()
     sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.6})
-    assert "For more of them, raise -p n_trials." in sweeps.output()
+    assert "For more of them, raise -p n_trials." in sweeps.output() and "left out" not in sweeps.output()
+    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.7})
+    assert "6 earlier trials are left out" in sweeps.output() and "had other values of `fails_above`" in sweeps.output()
     sweeps.wait_for_nothing()
     client = look()
     runs = trial_runs(client)
@@ -33,28 +38,41 @@ def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: 
     assert all(run.info.status == ("FAILED" if float(run.data.params["x"]) > 0.6 else "FINISHED") for run in runs)
     assert {run.info.status for run in runs} == {"FAILED", "FINISHED"}
     parents = {run.info.run_id for run in all_runs(client) if SWEEP_TAG in run.data.tags}
-    assert len(parents) == 3 and {run.data.tags[records.PARENT_TAG] for run in runs} < parents
+    assert len(parents) == 4 and {run.data.tags[records.PARENT_TAG] for run in runs} < parents
     assert {"notebook/tiny.html", "notebook/tiny.ipynb"} <= artifacts(client, runs[0].info.run_id)
 
 
 def test_a_sweep_that_is_killed_at_random_loses_no_trial_and_runs_none_twice(sweeps: Sweeps, look: Look) -> None:
     random, client = Random(os.getpid()), look()  # another moment each time
+    values = sweeps.prepare_trainings() | {"n_trials": TRIALS}
     for kill in range(1, 4):
-        process = sweeps.start_until(TRIALS * kill // 4, client, n_trials=TRIALS, fixed={"pause_s": 0.3})
+        process = sweeps.start_until(TRIALS * kill // 4, client, **values)
         with pytest.raises(Exception, match="timed out"):
             process.wait(random.random())
         before = {run.info.run_id for run in finished(client)}
         sweeps.kill()
         process.communicate()
         assert before <= {run.info.run_id for run in finished(client)}
-    sweeps.run(n_trials=TRIALS, fixed={"pause_s": 0.3})
+    sweeps.run(**values)
     sweeps.wait_for_nothing()
     runs = finished(client)
     assert len({number_of(run) for run in runs}) == len(runs) == TRIALS
+    assert all(is_whole_training(client, run) for run in runs)
     assert len({point_of(run) for run in runs}) == TRIALS
     interrupted = {point_of(run) for run in trial_runs(client)} - {point_of(run) for run in runs}
     assert not interrupted, "they were tried again"
     assert statuses(client) == ["FINISHED", "KILLED"]
+
+
+def test_the_requests_for_a_trial_do_not_grow_with_the_number_of_trials(
+    sweeps: Sweeps, new_store: NewStore, tmp_path: Path
+) -> None:
+    with serve_mlflow(tmp_path / "served", new_store) as address, Relay(address) as relay:
+        sweeps.run(**sweeps.prepare_trainings() | {"n_trials": 7, "n_jobs": 1, "tracking_uri": relay.address})
+    begins = [position for position, request in enumerate(relay.received) if request.endswith("/runs/create")]
+    assert len(begins) == 8, "the sweep, and its trials"
+    counts = [end - begin for begin, end in itertools.pairwise(begins[1:])]
+    assert max(counts[-2:]) <= min(counts[:2]) + 3, counts
 
 
 def test_a_killed_sequential_sweep_suggests_the_points_of_an_uninterrupted_one(sweeps: Sweeps, look: Look) -> None:

@@ -34,10 +34,9 @@ def describe_standing(run: Run, evaluation: Evaluation, *, register_as: str = ""
 
     With `register_as`, the difference to the version of this registered model in production is added. The same is recorded as
     the text ``evaluation/standing.txt``. The run must have recorded its metrics and its holdout. The interval allows for a choice
-    among the runs with its metric.
+    among the runs with its metric. A trial of a sweep is not ranked here, and records nothing.
     """
     if is_trial():  # each of hundreds would sort all runs of the store
-        run.log_text(OF_A_TRIAL, STANDING_PATH)
         return OF_A_TRIAL
     is_higher = is_higher_better(evaluation.contract.metric)
     found = run.find_rivals(tag=SPLIT_TAG, prefix=BEST_VALID, is_higher=is_higher, file=HOLDOUT_PATH, model=register_as)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from boostlab.data.digest import DIGITS
 from boostlab.data.duplicates import Duplicates, find_duplicates
 from boostlab.data.findings import NAMES, check_classes, check_counts, check_parts
 from boostlab.data.partition import (
@@ -25,6 +27,7 @@ from boostlab.data.partition import (
 )
 from boostlab.data.settings import SplitSettings
 from boostlab.data.table import Table, to_series
+from boostlab.data.tags import JUDGING_TAG, LEFT_OUT_TAG, ROWS_TAG, TIME_FORMAT_TAG
 from boostlab.data.times import check_times
 from boostlab.errors import DataError
 
@@ -82,11 +85,21 @@ class Split:
             table[name] = [*self.times, *[""] * len(self.left_out)]
         return table
 
+    def digest(self, start: bytes = b"") -> str:
+        """Return a digest of the rows that judge a model, after other bytes: the valid and the test part, target and weight."""
+        digest = hashlib.sha256(start)
+        for part in (self.valid, self.test):
+            content, roles = part.table.content, part.table.roles
+            digest.update(f"{content.columns[roles.target]} {content.columns.get(roles.weight, '')} ".encode())
+            digest.update(np.asarray(part.rows, np.int64).tobytes())
+        return digest.hexdigest()[:DIGITS]
+
     def tags(self) -> dict[str, str]:
         """Return what a run records about the split besides its findings."""
         rows = {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)}
-        tags = {"boostlab.rows": json.dumps(rows)} | ({"boostlab.time_format": self.time_format} if self.time_format else {})
-        return tags | ({"boostlab.rows_left_out": json.dumps(self.left_out)} if self.left_out else {})
+        left_out = json.dumps(self.left_out) if self.left_out else ""
+        tags = {ROWS_TAG: json.dumps(rows), JUDGING_TAG: self.digest(), TIME_FORMAT_TAG: self.time_format, LEFT_OUT_TAG: left_out}
+        return {name: text for name, text in tags.items() if text}
 
 
 def split_table(table: Table, settings: SplitSettings) -> Split:

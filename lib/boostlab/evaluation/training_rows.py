@@ -5,7 +5,6 @@ The hashes are a Parquet file among the run's artifacts, of at most 8 MB. They a
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Set
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from boostlab.data.digest import DIGITS, hash_table
+from boostlab.data.digest import hash_table
 from boostlab.data.splits import Split
 from boostlab.evaluation.holdout import HOLDOUT_PATH, OUT_OF_FOLD_PATH, Holdout, make_holdout
 from boostlab.evaluation.metrics import Evaluation
@@ -93,12 +92,7 @@ def digest_split(split: Split, contract: Contract | None = None) -> str:
     of one class, and `positive_label` has chosen the other one, the digest differs: such figures are not ranked together.
     """
     turned = contract is not None and contract.metric in OF_ONE_CLASS and contract.labels != tuple(sorted(contract.labels))
-    digest = hashlib.sha256(b"turned" if turned else b"")
-    for part in (split.valid, split.test):
-        content, roles = part.table.content, part.table.roles
-        digest.update(f"{content.columns[roles.target]} {content.columns.get(roles.weight, '')} ".encode())
-        digest.update(np.asarray(part.rows, np.int64).tobytes())
-    return digest.hexdigest()[:DIGITS]
+    return split.digest(b"turned" if turned else b"")
 
 
 def log_holdout(run: Run, evaluation: Evaluation, split: Split, *, is_refitted: bool = False) -> None:

@@ -27,6 +27,9 @@ WORKERS_TIMEOUT_S = 30.0  # until a scheduler has a first worker
 TRIALS_PER_PROCESS = 4  # on this machine: the trials' own work is in their kernels. For more, workers are processes of their own
 
 
+_others: list[Workers] = []  # those of this process that may be open
+
+
 def count_cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -48,17 +51,26 @@ class Workers:
     def __init__(self, store: Store, place: Place, *, scheduler: str, n_jobs: int, folder: Path) -> None:
         self._store, self._place, self._scheduler, self._n_jobs, self._folder = store, place, scheduler, n_jobs, folder
         self._stack = contextlib.ExitStack()
+        self.is_closed = False
+        while _others:  # of a plan that was made again
+            _others.pop().close()
+        _others.append(self)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="boostlab-workers")
         self._opening = self._pool.submit(self._open)
 
     def __enter__(self) -> Client:
-        return self._opening.result()
+        try:
+            return self._opening.result()
+        except BaseException:  # an interrupt too
+            self.close()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
         """End what the trials share on the workers, and a local cluster."""
+        self.is_closed = True
         self._pool.shutdown()
         self._stack.close()
 
@@ -106,8 +118,10 @@ def connect(scheduler: str, *, n_jobs: int, folder: Path) -> Iterator[Client]:
             yield client
 
 
-def check_workers(client: Client, store: Store, *, only: Collection[str] | None = None) -> None:
+def check_workers(client: Client, store: Store, *, only: Collection[str] | None = None) -> set[str]:
     """Refuse workers with other versions of the packages, and workers that cannot use the store.
+
+    Return the addresses of those that were checked: a worker may go meanwhile.
 
     Parameters
     ----------
@@ -121,12 +135,17 @@ def check_workers(client: Client, store: Store, *, only: Collection[str] | None 
     """
     file = str(store.path) if store.scheme in ("sqlite", "file") else ""
     order = {"store": store.uri, "file": file}
-    try:
-        found: Mapping[str, Any] = client.run(describe_worker, order, workers=None if only is None else list(only))
-    except ModuleNotFoundError as error:
-        raise LabError(f"The workers have no package {error.name}. Install boostlab in their environment.") from None
-    own = describe_worker(order)
+    workers = None if only is None else list(only)
+    found: Mapping[str, Any] = client.run(describe_worker, order, workers=workers, on_error="return")
+    own, checked = describe_worker(order), set()
     for address, about in found.items():
+        if isinstance(about, ModuleNotFoundError):
+            raise LabError(f"The workers have no package {about.name}. Install boostlab in their environment.")
+        if isinstance(about, OSError):
+            continue
+        if isinstance(about, BaseException):
+            raise about
+        checked.add(address)
         where = f"The worker {address} on {about['host']}"
         for name, version in own["versions"].items():
             there = about["versions"].get(name)
@@ -138,6 +157,7 @@ def check_workers(client: Client, store: Store, *, only: Collection[str] | None 
             raise LabError(f"{where} cannot reach the store {store.shown}, which is on this machine. {remedy}")
         if about["fault"]:
             raise LabError(f"{where} cannot use the store. {redact(about['fault'], ())}")
+    return checked
 
 
 @contextlib.contextmanager
@@ -156,10 +176,12 @@ def _start_local(n_jobs: int, folder: Path) -> Iterator[Any]:
         memory_limit=0,
         silence_logs="ERROR",
     )
-    with cluster:
-        yield cluster
-    if not had_tracker:  # Dask's processes have started one, which ignores SIGTERM: the kernel would wait 2 s for its end
-        resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+    try:
+        with cluster:
+            yield cluster
+    finally:
+        if not had_tracker:  # Dask's processes have started one, which ignores SIGTERM: the kernel would wait 2 s for its end
+            resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 def _wait_for_worker(client: Client, scheduler: str) -> None:

@@ -46,8 +46,8 @@ class Plan:
     make_search: Callable[[tuple[Objective, ...]], Search]  #: with the earlier trials of the study
     find_objectives: Callable[[Collection[str]], tuple[Objective, ...]]  #: from the names of recorded metrics
     describe_point: Callable[[int, Mapping[str, Any]], str]  #: where a point comes from; empty: from the sampler
-    check_workers: Callable[[Collection[str]], None]  #: of these addresses; raises a LabError
-    check_rows: Callable[[Mapping[str, str]], None]  #: from the tags of a finished trial; raises a LabError
+    check_workers: Callable[[Collection[str]], set[str]]  #: by address; returns those that it reached; raises a LabError
+    check_rows: Callable[[Mapping[str, str], str], None]  #: by the tags and the name of a finished run; raises a LabError
 
 
 class Coordinator:
@@ -149,8 +149,7 @@ class Coordinator:
             self._counted = time.monotonic()
             workers = self._client.nthreads()
             if new := set(workers) - self._checked:
-                self._plan.check_workers(new)
-                self._checked |= new
+                self._checked |= self._plan.check_workers(new)
             threads = sum(workers.values())
             self.slots = min(threads, self._n_jobs) if self._n_jobs else threads
         return self.slots
@@ -193,9 +192,9 @@ class Coordinator:
             return
         outcome = end.outcome
         if outcome.status == "FINISHED":
-            self._plan.check_rows(outcome.tags)
+            self._plan.check_rows(outcome.tags, outcome.run_name)
         if not self.objectives and outcome.status == "FINISHED":
-            self._settle(outcome.metrics)
+            self._settle(outcome.metrics, trial)
         ended = judge(outcome.status, outcome.metrics, outcome.tags, self.objectives, reason=outcome.reason)
         if outcome.status == "KILLED" and self._is_stopping:
             return  # it is no finished trial: the next sweep of the study tries its point
@@ -203,16 +202,17 @@ class Coordinator:
         trial = replace(trial, run_id=outcome.run_id, run_name=outcome.run_name, reports=read_reports(outcome.tags))
         self._tell(replace(trial, start_ms=end.start_ms, end_ms=end.end_ms, worker=end.worker, **ended))
 
-    def _settle(self, metrics: Mapping[str, float]) -> None:
-        """Find the objectives from the first finished trial, and search by them; what runs has been suggested without them."""
+    def _settle(self, metrics: Mapping[str, float], ended: Trial) -> None:
+        """Find the objectives from the first finished trial, and search by them; what runs was suggested without them."""
         self.objectives = self._plan.find_objectives(list(metrics))
-        told, asked = self.search.trials, self.search
+        told = self.search.trials
         self.search = self._plan.make_search(self.objectives)
         known = {trial.number for trial in self.search.trials}
-        for number in range(self.search.next_number, asked.next_number):
-            self.search.suggest(number)
-        for trial in told:
-            if trial.number not in known:
+        running = [trial for trial, _ in self._running.values()] + [ended]
+        for trial in sorted([*(trial for trial in told if trial.number not in known), *running], key=lambda trial: trial.number):
+            if trial.state == "running":
+                self.search.resume(trial.number, trial.point)
+            else:
                 self.search.tell(trial)
 
     def _tell(self, trial: Trial) -> None:
@@ -229,6 +229,10 @@ class Coordinator:
         self._is_stopping = True
         deadline = time.monotonic() + MOST_WAIT_S
         while self._running and self._client.status == "running" and time.monotonic() < deadline:
+            if not self._client.nthreads():  # no trial runs, and none should begin
+                for _, future in self._running.values():
+                    future.cancel()
+                return
             # Again and again: one may have begun since.
             self._client.run(stop_trials, self._plan.sweep, reason, on_error="ignore")
             with contextlib.suppress(queue.Empty):

@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
@@ -22,6 +23,7 @@ SOURCE_TAG = "boostlab.point_source"  # where a point comes from, if the sampler
 PARENT_TAG = "mlflow.parentRunId"
 COUNTED = ("FINISHED", "FAILED")  # statuses of a run whose trial counts
 PAGE = 1000  # runs of one request
+COMPARED = 1000  # characters of a parameter: a store cuts long ones
 PATIENCE_S = 60.0  # for the couriers of runs whose owners were killed
 POLL_S = 0.2
 
@@ -53,24 +55,37 @@ def find_attempts(client: MlflowClient, tags: Mapping[str, str]) -> list[Run]:
         time.sleep(POLL_S)
 
 
-def read_trials(runs: Sequence[Run], objectives: Sequence[Objective]) -> list[Trial]:
+def read_trials(runs: Sequence[Run], objectives: Sequence[Objective], *, given: Mapping[str, str] | None = None) -> list[Trial]:
     """Return the finished trials among the runs of a study, each number once; interrupted ones are left out.
 
     A run that was killed or is not over is no finished trial. If a trial has several finished runs, the first one counts.
+
+    Parameters
+    ----------
+    given : mapping of str to str, optional
+        The values of parameters in the present sweep, as a run records them: trials that had others are marked.
     """
     trials: dict[int, Trial] = {}
     for run in runs:
         if run.info.status in COUNTED:
             trial = read_trial(run, objectives)
+            trial = replace(trial, differing=_find_differing(run, trial, given or {}))
             trials.setdefault(trial.number, trial)
     return [trials[number] for number in sorted(trials)]
 
 
+def _find_differing(run: Run, trial: Trial, given: Mapping[str, str]) -> tuple[str, ...]:
+    had = run.data.params
+    return tuple(
+        name for name, text in given.items() if name not in trial.point and had.get(name, text)[:COMPARED] != text[:COMPARED]
+    )
+
+
 def find_interrupted(runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return the points of the trials that have begun and not finished, by number: they are tried again."""
-    numbers = {int(run.data.tags[NUMBER_TAG]) for run in runs if run.info.status in COUNTED}
-    points = {int(run.data.tags[NUMBER_TAG]): json.loads(run.data.tags[POINT_TAG]) for run in runs}
-    return [points[number] for number in sorted(points) if number not in numbers]
+    finished = {run.data.tags[POINT_TAG] for run in runs if run.info.status in COUNTED}
+    begun = sorted((int(run.data.tags[NUMBER_TAG]), run.data.tags[POINT_TAG]) for run in runs)
+    return [json.loads(point) for point in dict.fromkeys(point for _, point in begun) if point not in finished]
 
 
 def read_trial(run: Run, objectives: Sequence[Objective]) -> Trial:
@@ -99,7 +114,8 @@ def judge(
         return {"state": "pruned", "reason": reason}
     missing = [objective.metric for objective in objectives if objective.metric not in metrics]
     if status != "FINISHED" or missing:
-        return {"state": "failed", "reason": reason or f"The run recorded no metric {', '.join(missing)}."}
+        lack = f"The run recorded no metric {', '.join(missing)}." if missing else f"The run ended {status}."
+        return {"state": "failed", "reason": reason or lack}
     ends = [metrics.get(f"{objectives[0].metric}_{end}") for end in ("low", "high")]
     return {
         "state": "complete",
@@ -110,7 +126,7 @@ def judge(
 
 
 def read_reports(tags: Mapping[str, str]) -> dict[int, float]:
-    """Return what a trial has reported, by step."""
+    """Return what a trial has reported, by step; of many reports a run has every second one, or fewer."""
     return {int(step): float(value) for step, value in json.loads(tags.get(REPORTS_TAG, "{}")).items()}
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from boostlab.data.settings import FoldSettings, TableSettings
+from boostlab.data.tags import JUDGING_TAG
 from boostlab.errors import LabError
-from boostlab.tracking.facts import PRUNED_TAG, SPLIT_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -26,26 +26,28 @@ class SameRows:
 
     def __init__(self, study: str, searched: Collection[str]) -> None:
         self._study, self._is_checked = study, CHOOSING_ROWS.isdisjoint(searched)
-        self._split = ""
+        self._first: tuple[str, str] = ("", "")  # a trial's run and its rows
 
     def check_runs(self, runs: Collection[Run]) -> None:
         """Check the finished trials of earlier sweeps; see :meth:`check`."""
         for run in runs:
-            if run.info.status == "FINISHED" and PRUNED_TAG not in run.data.tags:
-                self.check(run.data.tags)
+            if run.info.status == "FINISHED":
+                self.check(run.data.tags, name=run.info.run_name or run.info.run_id)
 
-    def check(self, tags: Mapping[str, str]) -> None:
-        """Check a finished trial by the tags of its run; one that recorded no split passes.
+    def check(self, tags: Mapping[str, str], *, name: str) -> None:
+        """Check a finished trial, pruned ones too, by the tags of its run; one that recorded no split passes.
 
         Raises
         ------
         LabError
             If other rows judged it than the trials before.
         """
-        split = tags.get(SPLIT_TAG, "")
-        self._split = self._split or split
-        if self._is_checked and split and split != self._split:
+        rows = tags.get(JUDGING_TAG, "")
+        if rows and not self._first[1]:
+            self._first = name, rows
+        if self._is_checked and rows and rows != self._first[1]:
             raise LabError(
-                f"The trials of the study {self._study} were judged on different rows (splits {self._split} and {split}): the "
-                "table has changed between them. Their values cannot be compared. Name another study: -p study NAME."
+                f"The trials {self._first[0]} and {name} of the study {self._study} were judged on different rows: the table or "
+                "its split has changed between them, and their values cannot be compared. Name another study: -p study NAME. Or "
+                "remove the runs of one of the two tables (mlflow runs delete --run-id ID), and go on with the other one."
             )

@@ -46,18 +46,13 @@ class Search:
     objectives : sequence of Objective
         With two or more, the search looks for the Pareto front, and does not prune.
     trials : sequence of Trial
-        Earlier trials of the study, in any order. Those whose points are not in the space are kept, but not learned from. One
-        that is still running was interrupted: its point can be suggested again.
+        Earlier trials of the study, in any order. Those whose points are not in the space, or whose other parameters differ, are
+        kept, but not learned from. One that is still running was interrupted: its point can be suggested again.
     enqueue : sequence of mapping
         Values to try first, before the space's known points, such as those of the model in production. Parameters that are left
         out keep the notebook's values. The points may lie outside of the space.
     n_steps : int
         The most steps that a trial reports; 0: the folds for a metric of a cross-validation, else ``num_boost_round``.
-
-    Attributes
-    ----------
-    n_ignored : int
-        The number of finished trials that are not learned from, as their points are not in the space.
 
     Raises
     ------
@@ -78,7 +73,7 @@ class Search:
         n_steps: int = 0,
     ) -> None:
         check_sampler(space, sampler)
-        self.space, self.objectives, self.n_ignored = space, tuple(objectives), 0
+        self.space, self.objectives = space, tuple(objectives)
         self._sampler, self._seed = sampler, seed
         pruner = pruner if len(objectives) == 1 else "none"
         n_steps = n_steps or find_steps(space, objectives)
@@ -130,11 +125,13 @@ class Search:
         except LabError:
             self._study.finish(Trial(number, {}, "failed"))
             raise
-        self._mark(point)
-        self._running[number] = _Running(running, self.space.contains(point))
-        if self._running[number].is_learned:
-            self._study.record(running, point)
+        self._begin(number, running, point)
         return dict(point)
+
+    def resume(self, number: int, point: Mapping[str, Any]) -> None:
+        """Take a trial that is running already, with its point; see :meth:`suggest` for the number."""
+        self._skip_to(number)
+        self._begin(number, self._study.start(), point)
 
     def report(self, number: int, step: int, value: float) -> bool:
         """Record the first metric of a running trial, and tell whether to stop the trial.
@@ -166,9 +163,12 @@ class Search:
 
     def best(self) -> list[Trial]:
         """Return the best complete trial, or those on the Pareto front; of the space's points and the enqueued ones."""
-        first = {_key(point) for point in self._first}
-        counted = [trial for trial in self.trials if self.space.contains(trial.point) or _key(trial.point) in first]
-        return choose_best(counted, self.objectives)
+        return choose_best([trial for trial in self.trials if self.counts(trial)], self.objectives)
+
+    def counts(self, trial: Trial) -> bool:
+        """Tell whether a trial is of this search: its point is in the space or was given, and other parameters are the same."""
+        is_known = any(_key(point) == _key(trial.point) for point in self._first)
+        return not trial.differing and (is_known or self.space.contains(trial.point))
 
     def importances(self) -> dict[str, float]:
         """Return the share of each parameter in the variance of the first metric, the largest first, by fANOVA.
@@ -180,6 +180,12 @@ class Search:
         Hutter, Hoos and Leyton-Brown, "An Efficient Approach for Assessing Hyperparameter Importance", ICML 2014.
         """
         return self._study.importances()
+
+    def _begin(self, number: int, running: optuna.Trial, point: Mapping[str, Any]) -> None:
+        self._mark(point)
+        self._running[number] = _Running(running, self.space.contains(point))
+        if self._running[number].is_learned:
+            self._study.record(running, dict(point))
 
     def _find_first(self) -> Point | None:
         return next((point for point in self._first if _key(point) not in self._seen), None)
@@ -213,10 +219,9 @@ class Search:
         self._skip_to(trial.number)
         self._mark(trial.point)
         trial = self._keep(trial)
-        if self.space.contains(trial.point):
+        if self.space.contains(trial.point) and not trial.differing:
             self._study.restore(trial)
         else:
-            self.n_ignored += trial.state != "failed"
             self._study.skip()
         return trial
 

@@ -15,6 +15,7 @@ from boostlab.display.numbers import format_number
 from boostlab.display.tables import Table
 from boostlab.errors import LabError
 from boostlab.notebook.parameters import read_parameters
+from boostlab.notebook.settings import Tracked
 from boostlab.sweep import cluster, final_training, records
 from boostlab.sweep.champion import read_champion
 from boostlab.sweep.coordinator import Coordinator, Limits, Plan
@@ -25,9 +26,9 @@ from boostlab.sweep.search import Search
 from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
 from boostlab.sweep.tables import describe, tabulate_best
-from boostlab.sweep.target import find_notebook, read_notebook
+from boostlab.sweep.target import find_notebook, read_notebook, validate
 from boostlab.sweep.trial import UNKNOWN, Objective, Trial
-from boostlab.tracking.facts import PRUNED_TAG, SWEEP_TAG
+from boostlab.tracking.facts import PRUNED_TAG, SWEEP_TAG, record_params
 from boostlab.tracking.store import OpenStore, find_project, find_store, open_current
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from boostlab.tracking.run import Run
 
+OF_EACH_RUN = {*Tracked.model_fields, "register_as", "purpose", "nthread"}  # parameters that do not make another training
 CHAMPION, DEFAULTS = "champion", "defaults"
 MOST_SHOWN = 10  # trials of the table
 FINAL_TAG = "boostlab.final_of"  # of the run of the final training: the study's name
@@ -85,10 +87,11 @@ class Sweeper:
         self._rows = SameRows(self.study, [dimension.name for dimension in self.space.dimensions])
         self._rows.check_runs(self._runs)
         self.objectives = self._find_known_objectives()
-        self._earlier = records.read_trials(self._runs, self.objectives)
+        self._earlier = self._read_trials(self.objectives)
         self._first = self._find_first()
         self._interrupted = [point for point in records.find_interrupted(self._runs) if self.space.contains(point)]
         self._search = self._make_search(self._known)
+        self._left_out = {trial.number for trial in self._earlier if not self._search.counts(trial)}
 
     def describe(self) -> str:
         """Return in Markdown what is searched, how, and what is known already."""
@@ -106,8 +109,8 @@ class Sweeper:
         }
         if self._first:
             rows["first trial"] = escape(f"{self._first[0]}: {_show_point(self._first[1])}")
-        if self._search.n_ignored:
-            rows["not learned from"] = f"{self._search.n_ignored:,} earlier trials, whose points are outside of the space"
+        if self._left_out:
+            rows["left out"] = self._describe_left_out()
         return format_table(rows)
 
     def search(self) -> str:
@@ -123,6 +126,8 @@ class Sweeper:
             self._workers.close()
             self.ending = limits.describe_end()
             return self._conclude()
+        if self._workers.is_closed:
+            raise LabError("The workers of this plan have ended. To go on, run the notebook again from the cell of the plan.")
         progress = SweepProgress(settings.n_trials, self._known)
         with self._workers as client:
             threading.Thread(target=import_module, args=["boostlab.sweep.figures"], name="boostlab-figures", daemon=True).start()
@@ -133,14 +138,14 @@ class Sweeper:
                 self._settle,
                 self._describe_point,
                 lambda workers: cluster.check_workers(client, self._store, only=workers),
-                self._rows.check,
+                lambda tags, name: self._rows.check(tags, name=name),
             )
             coordinator = Coordinator(client, plan, objectives=self.objectives, limits=limits, n_jobs=self._n_jobs)
 
             def show(state: Coordinator) -> None:
                 self.trials, self._search = state.trials, state.search
                 progress.objectives = state.objectives or progress.objectives
-                progress.show(self.trials, workers=state.slots)
+                progress.show(self._counted, workers=state.slots)
 
             try:
                 coordinator.run(show)
@@ -152,13 +157,15 @@ class Sweeper:
     def tabulate_best(self) -> Table:
         """Return the best trials as a table."""
         facts, ui = self._run.facts, self._run.facts.ui
-        return tabulate_best(self.trials, self._known, MOST_SHOWN, run_url=lambda run_id: ui.run_url(facts.experiment_id, run_id))
+        return tabulate_best(
+            self._counted, self._known, MOST_SHOWN, run_url=lambda run_id: ui.run_url(facts.experiment_id, run_id)
+        )
 
     def plot_history(self) -> Figure:
         """Draw each trial's value and the best so far."""
         from boostlab.sweep import figures
 
-        return figures.plot_history(self.trials, self._known)
+        return figures.plot_history(self._counted, self._known)
 
     def plot_importance(self) -> Figure:
         """Draw which parameters the first metric depends on."""
@@ -170,27 +177,27 @@ class Sweeper:
         """Draw the first metric against each of the most important parameters."""
         from boostlab.sweep import figures
 
-        return figures.plot_slices(self.trials, self._known, importances=self._importances, log=self._log_scaled)
+        return figures.plot_slices(self._counted, self._known, importances=self._importances, log=self._log_scaled)
 
     def plot_pair(self) -> Figure:
         """Draw the first metric over the two most important parameters; with several metrics, the Pareto front."""
         from boostlab.sweep import figures
 
         if len(self._known) > 1:
-            return figures.plot_pareto(self.trials, self._known)
-        return figures.plot_contour(self.trials, self._known, importances=self._importances, log=self._log_scaled)
+            return figures.plot_pareto(self._counted, self._known)
+        return figures.plot_contour(self._counted, self._known, importances=self._importances, log=self._log_scaled)
 
     def plot_parallel(self) -> Figure:
         """Draw each trial as a line through its parameters to the metric."""
         from boostlab.sweep import figures
 
-        return figures.plot_parallel(self.trials, self._known, importances=self._importances)
+        return figures.plot_parallel(self._counted, self._known, importances=self._importances)
 
     def plot_reports(self) -> Figure | None:
         """Draw what the trials have reported step by step; None without a pruner."""
         from boostlab.sweep import figures
 
-        return None if self._settings.pruner == "none" else figures.plot_reports(self.trials, self._known)
+        return None if self._settings.pruner == "none" else figures.plot_reports(self._counted, self._known)
 
     def plot_timeline(self) -> Figure:
         """Draw when each worker has run which trial."""
@@ -239,7 +246,7 @@ class Sweeper:
         ]
         if not self._settings.final_training:
             steps.insert(0, "**Train** the best point once more and register it: `final_training` and `register_as`.")
-        return "\n\n".join([describe(self.trials, self._known), "Next:\n\n" + "\n".join(f"- {step}" for step in steps)])
+        return "\n\n".join([describe(self._counted, self._known), "Next:\n\n" + "\n".join(f"- {step}" for step in steps)])
 
     @property
     def _known(self) -> tuple[Objective, ...]:
@@ -254,7 +261,27 @@ class Sweeper:
         return [dimension.name for dimension in self.space.dimensions if dimension.log]
 
     def _conclude(self) -> str:
-        return f"{escape(self.ending)} {describe(self.trials, self._known)}"
+        return f"{escape(self.ending)} {describe(self._counted, self._known)} {self._describe_left_out()}".strip()
+
+    def _read_trials(self, objectives: tuple[Objective, ...]) -> list[Trial]:
+        """Return the finished trials of earlier sweeps."""
+        taken = {dimension.name for dimension in self.space.dimensions} | OF_EACH_RUN
+        values = {name: value for name, value in validate(self._notebook, self.space.base).items() if name not in taken}
+        return records.read_trials(self._runs, objectives, given=record_params(values))
+
+    @property
+    def _counted(self) -> list[Trial]:
+        """The trials that are compared with each other."""
+        return [trial for trial in self.trials if trial.number not in self._left_out]
+
+    def _describe_left_out(self) -> str:
+        """Return in Markdown which earlier trials are not compared with those of this sweep; empty if all are."""
+        if not self._left_out:
+            return ""
+        names = sorted({name for trial in self._earlier if trial.number in self._left_out for name in trial.differing})
+        differing = f", or they had other values of {', '.join(map(format_code, names))}" if names else ""
+        trials = f"{len(self._left_out):,} earlier trial{'s are' if len(self._left_out) > 1 else ' is'}"
+        return f"{trials} left out: their points are outside of the space{differing}."
 
     def _find_known_objectives(self) -> tuple[Objective, ...]:
         """Return the objectives if they are named, or a finished trial of the study tells them."""
@@ -285,7 +312,7 @@ class Sweeper:
             sampler=settings.sampler,
             pruner=settings.pruner,
             seed=settings.seed,
-            trials=self._earlier if objectives == self.objectives else records.read_trials(self._runs, objectives),
+            trials=self._earlier if objectives == self.objectives else self._read_trials(objectives),
             enqueue=[*([self._first[1]] if self._first else []), *self._interrupted],
         )
 
@@ -313,7 +340,7 @@ class Sweeper:
     def _file(self, name: str, *, register_as: str = "") -> dict[str, Any]:
         """Return the parameters of the notebook that say where a run is recorded, as far as it has them."""
         values = {"experiment": self._run.facts.experiment, "run_name": f"{self.study}-{name}", "register_as": register_as}
-        return {name: value for name, value in values.items() if name in self._declared and (value or name != "register_as")}
+        return {name: value for name, value in values.items() if name in self._declared}
 
 
 def _show_point(point: Mapping[str, Any]) -> str:

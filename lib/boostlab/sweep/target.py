@@ -79,6 +79,15 @@ def read_target(notebook: Mapping[str, Any], fixed: Mapping[str, Any]) -> Target
     return target
 
 
+def validate(notebook: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values of a notebook's parameters as its run gets them, such as 1.0 for 1; none if it does not take them."""
+    schema = find_schema(notebook)
+    try:
+        return schema(**{name: values[name] for name in schema.model_fields if name in values}).model_dump()
+    except pydantic.ValidationError:
+        return {}
+
+
 def find_notebook(given: str, beside: str) -> Path:
     """Return the path of a notebook: as given, next to the sweep's notebook or the project's others, or of the kit."""
     folders = [Path.cwd(), Path(beside).parent, find_project() / "notebooks", KIT / "notebooks"]

@@ -25,6 +25,7 @@ class Trial:
     run_id: str = ""  #: empty until the trial's run is made
     run_name: str = ""
     reason: str = ""  #: why it was pruned or failed; also where its point comes from, such as `champion`
+    differing: tuple[str, ...] = ()  #: parameters that are not searched and had other values than in the present sweep
 
 
 @dataclass(frozen=True)

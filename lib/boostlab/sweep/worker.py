@@ -80,7 +80,8 @@ def stop_trials(sweep: str, reason: str) -> None:
 
 
 def close_sweep(sweep: str) -> None:
-    """End what the trials of a sweep share on this worker."""
+    """End the trials of a sweep on this worker, and what they share."""
+    stop_trials(sweep, "the end of the sweep")
     with _lock:
         shared = _workshops.pop(sweep, None)
     if shared is not None:
@@ -152,6 +153,8 @@ def _stoppable(sweep: str) -> Iterator[Stop]:
     finally:
         with _lock:
             _stops[sweep].discard(stop)
+            if not _stops[sweep]:
+                del _stops[sweep]
 
 
 @contextlib.contextmanager

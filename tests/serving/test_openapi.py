@@ -15,7 +15,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 from tests.support.serving import ROW
 
-REQUESTS = int(os.environ.get("BOOSTLAB_FUZZ") or (1_500 if os.environ.get("CI") else 300))  # before a release: 10,000
+REQUESTS = int(os.environ.get("BOOSTLAB_FUZZ") or (800 if os.environ.get("CI") else 300))  # before a release: 10,000
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 SHARES = {GenerationMode.POSITIVE: 0.3, GenerationMode.NEGATIVE: 0.7}  # requests that the description allows, and others
 

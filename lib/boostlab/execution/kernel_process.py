@@ -10,8 +10,10 @@ kernel's arguments, environment and working directory. An empty input means that
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import json
+import logging
 import os
 import pkgutil
 import runpy
@@ -78,11 +80,18 @@ def load(modules: Iterable[str]) -> None:
 
 
 def obey(order: Order) -> None:
-    """Give this process the environment, the working directory and the arguments of the order."""
+    """Give this process the environment, the working directory and the arguments of the order, and silence its last words."""
     os.environ.clear()
     os.environ.update(order.env)
     os.chdir(order.cwd)
     sys.argv = ["ipykernel_launcher", *order.arguments]
+    logging.getLogger("tornado.general").addFilter(is_news)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a message is none of a kernel that ends: its control thread may write to a socket that is closed already."""
+    error = record.exc_info[1] if record.exc_info else None
+    return getattr(error, "errno", None) != errno.ENOTSOCK
 
 
 if __name__ == "__main__":

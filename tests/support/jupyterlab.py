@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import requests
 from jupyter_server.auth.security import passwd
+from playwright.sync_api import TimeoutError as PageTimeoutError
 from tests.support.servers import free_port
 
 CHROMIUM = shutil.which("chromium") or ""
@@ -30,6 +31,7 @@ CHROMIUM_OPTIONS = [
 ]
 START_TIMEOUT_S = 300
 WAIT_MS = 300_000  # a stuck page, not a slow machine
+KERNEL_WAIT_MS = 100_000  # of a first kernel, which may have lost its ports
 SETTINGS = {  # no question about news, no autosave while a test looks at the file
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": '{"fetchNews": "false", "checkForUpdates": false}',
     "@jupyterlab/docmanager-extension/plugin.jupyterlab-settings": '{"autosave": false}',
@@ -111,7 +113,13 @@ class Lab:
             page.press("#password_input", "Enter")
         page.wait_for_selector(".jp-Notebook .jp-Cell")
         shown = Page(page)
-        shown.wait_idle()
+        try:
+            shown.wait_idle(KERNEL_WAIT_MS)
+        except PageTimeoutError:  # another process took one of its ports between their choice and their use: start another one
+            page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+            page.reload()
+            page.wait_for_selector(".jp-Notebook .jp-Cell")
+            shown.wait_idle()
         return shown
 
     def kernel_pid(self) -> int:
@@ -190,12 +198,13 @@ class Page:
             [position, source],
         )
 
-    def wait_idle(self) -> None:
+    def wait_idle(self, timeout_ms: float = 0) -> None:
         """Wait until the kernel is connected, and waits for work."""
         self.page.wait_for_function(
             """() => { const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
             const kernel = context?.session?.kernel;
-            return context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }"""
+            return context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle'; }""",
+            timeout=timeout_ms or WAIT_MS,
         )
 
     def outputs(self) -> list[list[dict[str, Any]]]:

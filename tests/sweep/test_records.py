@@ -52,6 +52,9 @@ def test_marks_trials_that_had_other_values_of_what_is_not_searched(look: Look) 
     runs = records.fetch_runs(client, "mine")
     trials = records.read_trials(runs, LOSS, given={"rounds": "5000", "x": "7", "new": "1"})
     assert [trial.differing for trial in trials] == [("rounds",), ()]
+    client.log_param(runs[0].info.run_id, "login", "***")
+    trials = records.read_trials(records.fetch_runs(client, "mine"), LOSS, given={"login": "ana"})
+    assert [trial.differing for trial in trials] == [(), ()], "what the run has masked cannot be compared"
 
 
 def test_a_finished_trial_without_the_metric_is_failed(look: Look) -> None:

@@ -185,6 +185,16 @@ def test_trials_of_a_space_with_fewer_parameters_do_not_fit() -> None:
     run_trials(search, 12)
 
 
+def test_tries_a_point_again_if_other_parameters_have_changed_since() -> None:
+    old = [replace(trial, differing=("rounds",)) for trial in run_trials(Search(GRID, [LOSS], sampler="grid"), 3)]
+    search = Search(GRID, [LOSS], sampler="grid", trials=old)
+    assert search.suggest(3) == old[0].point and search.best() == []
+    listed = Search(make_space(whole("a", 0, 2)), [LOSS], sampler="grid", trials=[measure(n, {"a": n}) for n in range(3)])
+    assert listed.is_exhausted
+    changed = [replace(trial, differing=("rounds",)) for trial in listed.trials]
+    assert not Search(make_space(whole("a", 0, 2)), [LOSS], sampler="grid", trials=changed).is_exhausted
+
+
 def test_gaps_between_numbers_stay() -> None:
     search = Search(make_space(), [LOSS], trials=[measure(7, {"x": 0.1, "y": 0.1}), measure(2, {"x": 0.2, "y": 0.1})])
     assert search.next_number == 8

@@ -80,7 +80,7 @@ def load(modules: Iterable[str]) -> None:
 
 
 def obey(order: Order) -> None:
-    """Give this process the environment, the working directory and the arguments of the order, and silence its last words."""
+    """Give this process the environment, the working directory and the arguments of the order, and drop an error of its end."""
     os.environ.clear()
     os.environ.update(order.env)
     os.chdir(order.cwd)
@@ -89,7 +89,7 @@ def obey(order: Order) -> None:
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Tell whether a message is none of a kernel that ends: its control thread may write to a socket that is closed already."""
+    """Return False for an error that a kernel may log when it ends: it writes to a socket that is closed already."""
     error = record.exc_info[1] if record.exc_info else None
     return getattr(error, "errno", None) != errno.ENOTSOCK
 

@@ -25,9 +25,7 @@ from boostlab.tracking.store import Store
 CONNECT_TIMEOUT_S = 10.0
 WORKERS_TIMEOUT_S = 30.0  # until a scheduler has a first worker
 TRIALS_PER_PROCESS = 4  # on this machine: the trials' own work is in their kernels. For more, workers are processes of their own
-
-
-_others: list[Workers] = []  # those of this process that may be open
+_latest: list[Workers] = []  # of this process: one at most
 
 
 def count_cores() -> int:
@@ -52,9 +50,9 @@ class Workers:
         self._store, self._place, self._scheduler, self._n_jobs, self._folder = store, place, scheduler, n_jobs, folder
         self._stack = contextlib.ExitStack()
         self.is_closed = False
-        while _others:  # of a plan that was made again
-            _others.pop().close()
-        _others.append(self)
+        while _latest:  # of a plan that is made again
+            _latest.pop().close()
+        _latest.append(self)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="boostlab-workers")
         self._opening = self._pool.submit(self._open)
 

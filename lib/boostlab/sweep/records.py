@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from boostlab.errors import LabError
+from boostlab.redaction import MASK
 from boostlab.sweep.trial import Objective, Trial
 from boostlab.tracking.facts import PRUNED_TAG, REPORTS_TAG, STUDY_TAG, SWEEP_TAG
 
@@ -75,7 +76,8 @@ def read_trials(runs: Sequence[Run], objectives: Sequence[Objective], *, given: 
 
 
 def _find_differing(run: Run, trial: Trial, given: Mapping[str, str]) -> tuple[str, ...]:
-    had = run.data.params
+    """Return the names of given values that the run did not have; what it has masked cannot be compared."""
+    had = {name: text for name, text in run.data.params.items() if MASK not in text}
     return tuple(
         name for name, text in given.items() if name not in trial.point and had.get(name, text)[:COMPARED] != text[:COMPARED]
     )

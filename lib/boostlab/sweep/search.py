@@ -217,7 +217,8 @@ class Search:
 
     def _restore(self, trial: Trial) -> Trial:
         self._skip_to(trial.number)
-        self._mark(trial.point)
+        if not trial.differing:  # with the present values of the other parameters, its point is new
+            self._mark(trial.point)
         trial = self._keep(trial)
         if self.space.contains(trial.point) and not trial.differing:
             self._study.restore(trial)

@@ -44,6 +44,7 @@ def start_server(
             process.communicate(timeout=TIMEOUT_S)
         finally:
             process.kill()
+            process.stdout.close()
 
 
 @contextmanager

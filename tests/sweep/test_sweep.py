@@ -90,12 +90,13 @@ def test_a_killed_sequential_sweep_suggests_the_points_of_an_uninterrupted_one(s
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on(sweeps: Sweeps, look: Look, signum: signal.Signals) -> None:
     client = look()
-    process = sweeps.start_until(2, client, n_trials=6, fixed={"pause_s": 1.0})
+    values: dict[str, Any] = {"n_trials": 6, "fixed": {"pause_s": 1.0}}
+    process = sweeps.start_until(2, client, **values)
     process.send_signal(signum)
     process.communicate()
     sweeps.wait_for_nothing()
     assert statuses(client) == ["FINISHED", "KILLED"]
-    sweeps.run(n_trials=6, fixed={"pause_s": 0.0}, study=finished(client)[0].data.tags[STUDY_TAG])
+    sweeps.run(**values, study=finished(client)[0].data.tags[STUDY_TAG])
     assert len(finished(client)) == 6 and len({point_of(run) for run in finished(client)}) == 6
 
 

@@ -89,6 +89,7 @@ def serve(folder: Path, settings: ServerSettings) -> int:
     metrics = Metrics(2 * settings.workers, {})
     limiter = RateLimiter(settings.rate_limit, burst=settings.rate_burst) if settings.rate_limit else None
     sockets: list[socket.socket] = []
+    parent = os.getpid()
 
     def load() -> Work:
         keys = read_keys(settings)
@@ -103,7 +104,7 @@ def serve(folder: Path, settings: ServerSettings) -> int:
             metrics.labels = {"model_id": model.info.model_id, "run_id": model.info.run_id}
             return App(model, settings, metrics, keys, limiter)
 
-        return lambda place, announce: run_worker(place, sockets, settings, make_app, metrics, announce)
+        return lambda place, announce: run_worker(place, sockets, settings, make_app, metrics, announce, parent)
 
     def report(reason: str) -> None:
         metrics.count_reload("failed" if reason else "done")

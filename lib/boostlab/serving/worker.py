@@ -32,8 +32,9 @@ def run_worker(
     make_app: Callable[[], App],
     metrics: Metrics,
     announce: Callable[[], object],
+    parent: int,
 ) -> None:
-    """Serve in a forked process until it is asked to stop; never return."""
+    """Serve in a forked process until it is asked to stop, or the process of this number, which forked it, dies; never return."""
     code = 1
     worker = place % settings.workers
     try:
@@ -45,7 +46,7 @@ def run_worker(
         app, path = make_app(), settings.shared_port
         say = partial(write_line, "warning", message="a worker waits for the process that holds the port", path=path)
         holder, shared = join(path, worker=worker, workers=settings.workers, say_waiting=say) if path else (None, [])
-        WorkerServer(configure(app, settings), app, settings, announce, holder).run(sockets=[listener, *shared])
+        WorkerServer(configure(app, settings), app, settings, announce, parent, holder).run(sockets=[listener, *shared])
         app.close()
         code = 0
     except Exception:
@@ -84,6 +85,8 @@ class WorkerServer(uvicorn.Server):
     ----------
     announce : callable
         Called once the server listens.
+    parent : int
+        The number of the process that forked this one. It can be dead already.
     holder : socket or None
         The connection to the process that holds a shared port.
     """
@@ -94,6 +97,7 @@ class WorkerServer(uvicorn.Server):
         app: App,
         settings: ServerSettings,
         announce: Callable[[], object],
+        parent: int,
         holder: socket.socket | None = None,
     ) -> None:
         super().__init__(config)
@@ -102,8 +106,7 @@ class WorkerServer(uvicorn.Server):
         self.servers: list[asyncio.Server] = []
         signal.signal(LEAVE, self._be_replaced)
         app.count_connections = lambda: len(self.server_state.connections)
-        self._parent = os.getppid()
-        self._close_at = float("inf")
+        self._parent, self._close_at = parent, float("inf")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and announce it. uvicorn sets no limit of time for TLS to be agreed on."""

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boostlab.cluster import count_cores
 from boostlab.display.markdown import escape, format_code, format_link, format_table
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
@@ -64,9 +65,9 @@ class Sweeper:
         if settings.metric:
             find_objectives(settings)  # refuses an unknown direction
         run.log_tags({SWEEP_TAG: self.study})
-        self._n_jobs = settings.n_jobs or (0 if settings.scheduler else cluster.count_cores())
+        self._n_jobs = settings.n_jobs or (0 if settings.scheduler else count_cores())
         store = find_store("", project=find_project())
-        threads = max(1, cluster.count_cores() // self._n_jobs) if self._n_jobs else 1
+        threads = max(1, count_cores() // self._n_jobs) if self._n_jobs else 1
         self._place = Place(run.facts.run_id, store.uri, str(store.artifact_root or ""), threads)
         self._workers = cluster.Workers(store, self._place, scheduler=settings.scheduler, n_jobs=self._n_jobs, folder=run.folder)
         try:

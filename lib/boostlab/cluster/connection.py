@@ -41,7 +41,7 @@ def connect(scheduler: str, *, n_workers: int, threads: int, folder: Path, in_pr
     Raises
     ------
     LabError
-        If the scheduler cannot be reached, or has no worker.
+        If the scheduler cannot be reached, or has no worker, or the local workers do not start.
     """
     # One loss of a worker may be the task's fault, and two in a row are.
     limits = {"distributed.scheduler.allowed-failures": 2, "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S:.0f}s"}
@@ -66,17 +66,21 @@ def connect(scheduler: str, *, n_workers: int, threads: int, folder: Path, in_pr
 def _start_local(n_workers: int, threads: int, folder: Path, *, in_process: bool) -> Iterator[Any]:
     """Yield a local cluster."""
     had_tracker = resource_tracker._resource_tracker._pid is not None  # type: ignore[attr-defined]
-    cluster = LocalCluster(
-        n_workers=n_workers,
-        processes=not in_process,
-        threads_per_worker=threads,
-        dashboard_address="127.0.0.1:0",  # Dask serves its state in any case: not on a port that may be taken
-        scheduler_kwargs={"dashboard": False},
-        worker_dashboard_address=None,
-        local_directory=str(folder),
-        memory_limit=0,
-        silence_logs="ERROR",
-    )
+    try:
+        cluster = LocalCluster(
+            n_workers=n_workers,
+            processes=not in_process,
+            threads_per_worker=threads,
+            dashboard_address="127.0.0.1:0",  # Dask serves its state in any case: not on a port that may be taken
+            scheduler_kwargs={"dashboard": False},
+            worker_dashboard_address=None,
+            local_directory=str(folder),
+            memory_limit=0,
+            silence_logs="CRITICAL",  # what fails is raised
+        )
+    except RuntimeError as error:
+        reason = error.__cause__ or error
+        raise LabError(f"{n_workers} workers cannot be started on this machine: {reason}. Try fewer.") from None
     try:
         with cluster:
             yield cluster

@@ -80,6 +80,8 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and 
     "duplicates": (["together", "apart"], ["drop"]),
     "test_size": INNER_FRACTION,
     "valid_size": INNER_FRACTION,
+    "workers": ([0, 1, 1000], [-1, 1001]),
+    "scheduler": (["", "tcp://host:8786"], ["host:8786", "http://host:8786"]),
     "folds": ([0, 2, 1000], [-1, 1, 1001]),
     "repeats": ([1], [0, 1001]),
     "final_model": (["best"], ["last", ""]),

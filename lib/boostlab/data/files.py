@@ -95,13 +95,22 @@ def _find_folders(files: list[str], options: Mapping[str, Any]) -> pa.Schema:
     return pa.schema([texts.field(name) if name in coded else found.schema.field(name) for name in names])
 
 
-def check_size(path: Path, size: int, read: ReadSettings) -> None:
-    """Raise a DataError if a table, or the content of a compressed file, of `size` bytes is larger than the settings allow."""
-    limit = read.max_gb or psutil.virtual_memory().total / 2e9
+def find_half_memory() -> int:
+    """Return half of the machine's memory, in bytes: the limit of a table in memory."""
+    return int(psutil.virtual_memory().total // 2)
+
+
+def check_size(path: Path, size: int, read: ReadSettings, *, remedy: str = "") -> None:
+    """Raise a DataError if a table, or the content of a compressed file, of `size` bytes is larger than the settings allow.
+
+    A `remedy` is what to do besides, in a sentence; it is for the limit that nobody has stated.
+    """
+    limit = read.max_gb or find_half_memory() / 1e9
     if size > limit * 1e9:
         raise DataError(
             f"{path} unpacks to {size / 1e9:.3g} GB or more. The limit is {limit:.3g} GB"
             f"{'' if read.max_gb else ', half of the memory'}. If the size is right, raise it: -y 'read: {{max_gb: NUMBER}}'."
+            f"{'' if read.max_gb else remedy}"
         )
 
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from pyarrow import csv
 
+from boostlab.data.batches import BATCH_ROWS, Gather, gather_in_memory
 from boostlab.data.dialect import Dialect, find_dialect
 from boostlab.data.files import check_size, describe_unreadable, find_files, is_text, open_parquet
 from boostlab.data.inference import Column
@@ -24,9 +25,9 @@ from boostlab.data.types import convert, find_type, simplify
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
 
-BATCH_ROWS = 65_536
 BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many rows in a block
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
+ON_DISK = " Or keep the rows on disk: -p memory external."
 INDEX = "__index_level_"  # how pandas names a stored index that has no name
 
 
@@ -126,7 +127,11 @@ class Source:
         return {name: str(kind) for name, kind in types.items() if find_type(kind) == "other"}
 
     def read(
-        self, wanted: Mapping[str, FeatureType | None], *, formats: Mapping[str, str] = {}
+        self,
+        wanted: Mapping[str, FeatureType | None],
+        *,
+        formats: Mapping[str, str] = {},
+        gather: Gather = gather_in_memory,
     ) -> tuple[pa.Table, dict[str, str]]:
         """Return the given columns of all rows, and the format of dates that the file holds as text or numbers.
 
@@ -136,6 +141,8 @@ class Source:
             The columns, each with the type that the user states, or None if the values decide.
         formats : mapping
             The formats of dates that win where two fit.
+        gather : callable
+            Makes one table of batches with their common types, and says where it is.
 
         Raises
         ------
@@ -147,20 +154,24 @@ class Source:
             self.study(wanted, formats=formats)
         names = list(wanted)
         self._check_rows(names)
-        batches, size = [], 0
-        for batch in self.batches(names):
-            batches.append(pa.table({name: self.parse(batch.column(name), name) for name in names}))
-            size += batches[-1].nbytes
-            check_size(self.paths[0], size, self.read_settings)
+        table = gather(self._parse_batches(names))
         for path, stamp in zip(self.paths, before, strict=True):
             if _fingerprint(path) != stamp:
                 raise DataError(f"{path} changed while it was read. Run again when the file is complete.")
-        if not batches:
+        if not table.num_rows:
             return pa.table({name: pa.nulls(0) for name in wanted}), {}
-        table = pa.concat_tables(batches, promote_options="permissive")
         if self.is_text:
             return table, {name: form for name in wanted if (form := self.readings[name].format)}
-        return convert(table, {name: kind for name, kind in wanted.items() if kind}, self.read_settings, formats=formats)
+        types = {name: kind for name, kind in wanted.items() if kind}
+        return convert(table, types, self.read_settings, formats=formats, gather=gather)
+
+    def _parse_batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        size = 0
+        for batch in self.batches(names):
+            parsed = pa.table({name: self.parse(batch.column(name), name) for name in names})
+            size += parsed.nbytes
+            check_size(self.paths[0], size, self.read_settings, remedy=ON_DISK)
+            yield parsed
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """Yield the given columns as they are in the files, CSV as text, in batches of at most `rows` rows."""
@@ -205,7 +216,7 @@ class Source:
         if self.dataset is not None:
             kinds = [self.dataset.schema.field(name).type for name in columns]
             width = sum(kind.bit_width if pa.types.is_primitive(kind) else 32 for kind in kinds) // 8
-            check_size(self.paths[0], self.dataset.count_rows() * width, self.read_settings)
+            check_size(self.paths[0], self.dataset.count_rows() * width, self.read_settings, remedy=ON_DISK)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None

@@ -36,6 +36,7 @@ from boostlab.training.choice import (
     weigh_classes,
 )
 from boostlab.training.decision import NO_DECISION, Decision, decide
+from boostlab.training.external import make_external_matrix
 from boostlab.training.objectives import Kind, ObjectiveName
 from boostlab.training.settings import Train
 
@@ -250,7 +251,7 @@ def make_params(settings: Train, objective: ObjectiveName, contract: Contract) -
 
 
 def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
-    """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others."""
+    """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others; on disk if its table is."""
     features, labels = contract.features, contract.labels
     facts: dict[str, Any] = {
         "label": encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32),
@@ -261,7 +262,8 @@ def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like:
         "nthread": params.get("nthread") or None,
     }
     # one array: XGBoost's search for bins takes half as long as with an iterator of batches
-    inputs = np.empty((len(part), len(facts["feature_names"])), np.float32)
+    cache, shape = part.table.placement.cache, (len(part), len(facts["feature_names"]))
+    inputs = cache.make_array(shape) if cache else np.empty(shape, np.float32)
     start = 0
     try:
         for frame in part.batches(contract.names):
@@ -269,6 +271,8 @@ def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like:
             start += len(frame)
     except ValueError as error:
         raise DataError(f"{part.table.name}: {error}") from None
+    if cache:
+        return make_external_matrix(inputs, facts, cache, like=like, max_bin=params.get("max_bin"))
     if params.get("tree_method", "auto") in ("auto", "hist"):
         return xgb.QuantileDMatrix(inputs, ref=like, max_bin=params.get("max_bin"), **facts)
     return xgb.DMatrix(inputs, **facts)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from boostlab.data.settings import Dataset, FoldSettings, Seed, TableSettings
+from boostlab.data.settings import Dataset, FoldSettings, Memory, Seed, TableSettings
 from boostlab.models.contract import Task
 from boostlab.notebook.settings import LOG, Count, ModelName, SchedulerAddress, Settings, Tracked
 from boostlab.training.decision_settings import DecisionSettings
@@ -118,6 +118,7 @@ class Hyperparameters(Settings):
 class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSettings):
     """The parameters of ``train.ipynb``."""
 
+    memory: Memory = "auto"
     final_model: Literal["best", "all_rows", "folds"] = "best"
     learning_curve: bool = False
     details: bool = False
@@ -161,6 +162,27 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
     def is_refitted(self) -> bool:
         """Whether the final model has learned from all rows, so that the test part judges another model."""
         return self.final_model != "best"
+
+    @property
+    def requested_memory(self) -> Memory:
+        """Where the rows shall be: ``auto`` keeps them in memory if XGBoost cannot learn from rows on disk."""
+        return "internal" if self.memory == "auto" and self._needs_memory else self.memory
+
+    @property
+    def _needs_memory(self) -> str:
+        """The parameter by which XGBoost learns only from rows in memory; empty if it learns from rows on disk."""
+        if self.tree_method in ("approx", "exact"):
+            return f"tree_method = {self.tree_method}"
+        return "" if self.device.startswith("cpu") else f"device = {self.device}"
+
+    @model_validator(mode="after")
+    def _trees_learn_from_disk(self) -> Self:
+        if self.memory == "external" and self._needs_memory:
+            raise ValueError(
+                f"memory = external does not fit {self._needs_memory}: XGBoost learns from rows on disk only with "
+                "tree_method hist and device cpu. Set these, or memory internal."
+            )
+        return self
 
     @property
     def requested_task(self) -> Literal["auto", Task]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,10 +16,12 @@ import pyarrow.dataset as ds
 from pyarrow import csv
 
 from boostlab.data.dialect import Dialect, find_dialect
-from boostlab.data.files import check_size, describe_unreadable, find_files, is_text, open_parquet
+from boostlab.data.files import check_size, describe_unreadable, find_files, open_parquet
 from boostlab.data.inference import Column
+from boostlab.data.locations import is_local
 from boostlab.data.readings import Number, Reading, is_number
 from boostlab.data.settings import ReadSettings
+from boostlab.data.storage import File, copy_here, read_stamps
 from boostlab.data.types import convert, find_type, simplify
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
@@ -34,7 +36,7 @@ INDEX = "__index_level_"  # how pandas names a stored index that has no name
 class Source:
     """The files of one table."""
 
-    paths: tuple[Path, ...]
+    files: tuple[File, ...]
     names: tuple[str, ...]  #: the columns, without those that have no name
     read_settings: ReadSettings
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
@@ -42,6 +44,17 @@ class Source:
     partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
+    location: str = ""  #: as the user names it
+
+    @property
+    def name(self) -> str:
+        """The name of the table: the last part of its location."""
+        return PurePosixPath(self.location).name
+
+    @property
+    def address(self) -> str:
+        """The location as a run records it: a path from the root, or an address."""
+        return self.location if not is_local(self.location) else str(Path(self.location).expanduser().resolve())
 
     @property
     def is_text(self) -> bool:
@@ -104,11 +117,11 @@ class Source:
         columns = {name: Column(name, self.read_settings, wanted=kind) for name, kind in wanted.items()}
         if not columns:  # Arrow takes an empty list of columns for all of them
             return
-        for path, dialect in zip(self.paths, self.dialects, strict=True):
+        for file, dialect in zip(self.files, self.dialects, strict=True):
             row = 0
-            for batch in _read_text(path, dialect, list(columns)):
+            for batch in _read_text(file, dialect, list(columns)):
                 for name, column in columns.items():
-                    column.add(self._drop_missing(batch.column(name)), path, row)
+                    column.add(self._drop_missing(batch.column(name)), file, row)
                 row += batch.num_rows
         decimals = {number.decimal for column in columns.values() for number in column.certain_numbers()}
         comma = all(dialect.separator == "," for dialect in self.dialects)
@@ -142,7 +155,7 @@ class Source:
         DataError
             If a file cannot be read or changes while it is read, or a value does not have the type that is wanted.
         """
-        before = [_fingerprint(path) for path in self.paths]
+        before = read_stamps(self.files)
         if self.is_text:
             self.study(wanted, formats=formats)
         names = list(wanted)
@@ -151,10 +164,10 @@ class Source:
         for batch in self.batches(names):
             batches.append(pa.table({name: self.parse(batch.column(name), name) for name in names}))
             size += batches[-1].nbytes
-            check_size(self.paths[0], size, self.read_settings)
-        for path, stamp in zip(self.paths, before, strict=True):
-            if _fingerprint(path) != stamp:
-                raise DataError(f"{path} changed while it was read. Run again when the file is complete.")
+            check_size(self.files[0], size, self.read_settings)
+        for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
+            if now != stamp:
+                raise DataError(f"{file} changed while it was read. Run again when the file is complete.")
         if not batches:
             return pa.table({name: pa.nulls(0) for name in wanted}), {}
         table = pa.concat_tables(batches, promote_options="permissive")
@@ -167,8 +180,8 @@ class Source:
         if self.dataset is not None:
             yield from self._scan(columns, rows)
             return
-        for path, dialect in zip(self.paths, self.dialects, strict=True):
-            for batch in _read_text(path, dialect, columns):
+        for file, dialect in zip(self.files, self.dialects, strict=True):
+            for batch in _read_text(file, dialect, columns):
                 for start in range(0, batch.num_rows, rows):
                     yield pa.Table.from_batches([batch.slice(start, rows)])
 
@@ -205,17 +218,22 @@ class Source:
         if self.dataset is not None:
             kinds = [self.dataset.schema.field(name).type for name in columns]
             width = sum(kind.bit_width if pa.types.is_primitive(kind) else 32 for kind in kinds) // 8
-            check_size(self.paths[0], self.dataset.count_rows() * width, self.read_settings)
+            check_size(self.files[0], self.dataset.count_rows() * width, self.read_settings)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
         try:
             options = {"batch_size": rows, "batch_readahead": 2, "fragment_readahead": 1, "fragment_scan_options": ON_DEMAND}
+            waiting: list[pa.RecordBatch] = []  # small ones are joined: a thousand small files cost no more than one large file
             for batch in self.dataset.to_batches(columns=list(columns), **options):
-                if batch.num_rows:
-                    yield pa.Table.from_batches([batch])
+                if waiting and sum(map(len, waiting)) + batch.num_rows > rows:
+                    yield pa.Table.from_batches(waiting)
+                    waiting = []
+                waiting += [batch] if batch.num_rows else []
+            if waiting:
+                yield pa.Table.from_batches(waiting)
         except (pa.ArrowException, OSError) as error:
-            raise describe_unreadable(self.paths[0], error) from None
+            raise describe_unreadable(self.files[0], error) from None
 
 
 def open_source(dataset: str, read: ReadSettings) -> Source:
@@ -227,24 +245,26 @@ def open_source(dataset: str, read: ReadSettings) -> Source:
         If there is no file, the format is unknown, a file is empty or unreadable, two columns have the same name, or the files do
         not have the same columns.
     """
-    paths = find_files(dataset)
-    if not is_text(paths[0]):
-        folder = Path(dataset).expanduser()
-        found, partial = open_parquet(paths, folder if folder.is_dir() else None)
+    files = find_files(dataset)
+    if not files[0].is_text:
+        found, partial = open_parquet(files)
         names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
-        return Source(tuple(paths), names, read, dataset=found, partial=tuple(name for name in partial if name in names))
-    dialects = tuple(find_dialect(path, read) for path in paths)
+        return Source(
+            tuple(files), names, read, dataset=found, partial=tuple(name for name in partial if name in names), location=dataset
+        )
+    files = [file if file.local_path else copy_here(file) for file in files]
+    dialects = tuple(find_dialect(file, read) for file in files)
     names = tuple(name for name in dialects[0].names if name)
-    for path, dialect in zip(paths, dialects, strict=True):
+    for file, dialect in zip(files, dialects, strict=True):
         lacking = sorted(set(names) ^ set(filter(None, dialect.names)))
         if lacking:
             raise DataError(
-                f"{paths[0]} and {path} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
+                f"{files[0]} and {file} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
             )
-    return Source(tuple(paths), names, read, dialects)
+    return Source(tuple(files), names, read, dialects, location=dataset)
 
 
-def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _read_text(file: File, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted."""
     if not dialect.has_rows:
         return
@@ -252,7 +272,7 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator
     wanted = [places[dialect.names.index(name)] for name in columns]
     try:
         reader = csv.open_csv(
-            path,
+            pa.input_stream(file.path, compression="gzip" if file.is_zipped else None),
             read_options=csv.ReadOptions(
                 column_names=places,
                 skip_rows=dialect.skipped_lines,
@@ -276,9 +296,4 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator
         for batch in reader:
             yield pa.record_batch(batch.columns, names=list(columns))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise describe_unreadable(path, error) from None
-
-
-def _fingerprint(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
+        raise describe_unreadable(file, error) from None

@@ -6,13 +6,12 @@ This module is read before a kernel starts and therefore imports nothing heavy.
 from __future__ import annotations
 
 import codecs
-import glob
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from boostlab.errors import locate, suggest
+from boostlab.data.locations import check_location
+from boostlab.errors import suggest
 from boostlab.models.contract import FeatureType
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.settings import Settings
@@ -23,15 +22,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _find_dataset(name: str) -> str:
-    """Refuse a name that is neither a data set nor a file, before anything runs."""
-    known = get_args(Dataset)
-    path = Path(name).expanduser()
-    if name not in known and not path.exists() and not glob.glob(str(path), recursive=True):
-        raise ValueError(
-            f"neither a data set of scikit-learn nor a file {locate(name)}.{suggest(name, known)} It takes: "
-            f"{', '.join(known)}, or the path of a .csv, .csv.gz or .parquet file, a folder or a glob."
-        )
-    return name
+    """Refuse a name that is neither a data set nor a location of a table, before anything runs."""
+    return check_location(name, known=get_args(Dataset))
 
 
 class ReadSettings(Settings):

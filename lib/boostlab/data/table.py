@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from boostlab.data.digest import BATCH_ROWS, Content, hash_table
+from boostlab.data.locations import find_scheme, is_query
 from boostlab.data.reading import open_source
 from boostlab.data.settings import Dataset, ReadSettings, TableSettings
 from boostlab.data.task import find_task, format_rows
@@ -52,7 +52,7 @@ class Table:
     roles: Roles
     features: tuple[str, ...]  #: the columns that may become features, in the order of the file or of `settings.features`
     name: str
-    source: str  #: the path of the table, or the function that loads it
+    source: str  #: the path, the address or the query of the table, or the function that loads it
     task: Task
     kept: frozenset[str] = frozenset()  #: the features that the user named: no rule leaves them out
     from_text: bool = False  #: whether the file was CSV, which does not state types
@@ -112,11 +112,11 @@ class Table:
     def describe(self) -> dict[str, str]:
         """Return the fields of MLflow's record of a data set: name, source, schema, size and content digest."""
         schema = [{"name": column.name, "type": str(column.type)} for column in self.data.schema]
-        in_code = self.source.startswith("sklearn.")
+        in_code = self.source.startswith("sklearn.") or is_query(self.source)
         return {
             "name": self.name,
             "digest": self.digest,
-            "source_type": "code" if in_code else "local",
+            "source_type": "code" if in_code else find_scheme(self.source) or "local",
             "source": json.dumps({"tags": {"mlflow.source.name": self.source}} if in_code else {"uri": self.source}),
             "schema": json.dumps({"mlflow_colspec": schema}),
             "profile": json.dumps({"num_rows": len(self), "num_elements": len(self) * len(self.features)}),
@@ -162,8 +162,8 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table
         data=kept,
         roles=roles,
         features=tuple(name for name in features if name not in unusable),
-        name=Path(settings.dataset).name,
-        source=str(Path(settings.dataset).resolve()),
+        name=source.name,
+        source=source.address,
         task=find_task(to_series(kept, roles.target), settings.requested_task),
         kept=frozenset(settings.features or settings.keep),
         from_text=source.is_text,

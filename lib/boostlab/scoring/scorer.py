@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from boostlab.data.files import find_files, is_text
+from boostlab.data.files import find_files
 from boostlab.data.reading import open_source
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
@@ -42,8 +42,9 @@ def name_output(rows: str, output: str) -> Path:
     """Return the path of the output: the given one, or ``<rows>-scored`` in the folder of the input."""
     if output:
         return Path(output).expanduser().resolve()
-    first = find_files(rows)[0].resolve()
-    return first.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if is_text(first) else '.parquet'}")
+    first = find_files(rows)[0]
+    assert first.local_path, "the settings ask for an output if the rows are elsewhere"
+    return first.local_path.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if first.is_text else '.parquet'}")
 
 
 def score_file(
@@ -85,7 +86,7 @@ def score_file(
         cannot be written.
     """
     source = open_source(rows, ReadSettings(**(read or {})))
-    if output in [path.resolve() for path in source.paths]:
+    if output in [file.local_path for file in source.files]:
         raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
     names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
@@ -100,7 +101,7 @@ def score_file(
     typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
     if source.is_text:
         study_features(source, features)
-        if not is_text(output):
+        if output.suffix != ".csv":
             typed = list(names)
             source.study({name: None for name in names if name not in source.readings}, strict=False)
     with write_chunks(output, source.separator) as write:
@@ -114,7 +115,7 @@ def score_file(
             explained = find_reasons(model, contract, frame, count=reasons) if reasons else []
             for name, values in zip(added, predicted + explained, strict=True):
                 answers = pa.array(values.tolist())
-                if is_text(output) and source.decimal == "," and pa.types.is_floating(answers.type):
+                if output.suffix == ".csv" and source.decimal == "," and pa.types.is_floating(answers.type):
                     answers = pa.array([repr(value).replace(".", ",") for value in answers.to_pylist()])
                 scored = scored.append_column(name, answers)
             write(scored)

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from boostlab.data.locations import check_location
+from boostlab.data.locations import check_connection, check_location, is_query
+from boostlab.data.where import parse_condition
 from boostlab.errors import suggest
 from boostlab.models.contract import FeatureType
 from boostlab.notebook.explanation import explain_errors
@@ -72,10 +73,24 @@ def _check_gap(text: str) -> str:
     return text
 
 
+def _check_where(text: str) -> str:
+    if text.strip():
+        parse_condition(text)
+    return text
+
+
 def _find_test_table(name: str) -> str:
     if name in get_args(Dataset):
         raise ValueError("a data set of scikit-learn. It takes a table of your own, with the columns of the training table.")
     return _find_dataset(name) if name else name
+
+
+Where = Annotated[
+    str, Field(max_length=10_000, description="a condition of at most 10,000 characters"), AfterValidator(_check_where)
+]
+
+
+Connection = Annotated[str, AfterValidator(check_connection)]
 
 
 class TableSettings(Settings):
@@ -93,11 +108,21 @@ class TableSettings(Settings):
     column_types: dict[str, FeatureType] = Field(default_factory=dict)
     keep: list[str] = Field(default_factory=list)
     test_dataset: Annotated[str, AfterValidator(_find_test_table)] = ""
+    where: Where = ""
+    connection: Connection = ""
 
     @property
     def requested_task(self) -> Literal["auto", "regression", "classification"]:
         """The requested task; a notebook whose other parameters imply one overrides this."""
         return self.task
+
+    @model_validator(mode="after")
+    def _connection_belongs_to_a_query(self) -> Self:
+        if self.connection and not (is_query(self.dataset) or is_query(self.test_dataset)):
+            raise ValueError(
+                f"connection is for a query, and {self.dataset} is none: write dataset as sql:SELECT …, or leave it empty."
+            )
+        return self
 
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:

@@ -19,8 +19,9 @@ import pyarrow.compute as pc
 
 from boostlab.data.digest import BATCH_ROWS, Content, hash_table
 from boostlab.data.locations import find_scheme, is_query
-from boostlab.data.reading import open_source
+from boostlab.data.selection import Selection
 from boostlab.data.settings import Dataset, ReadSettings, TableSettings
+from boostlab.data.sources import open_source
 from boostlab.data.task import find_task, format_rows
 from boostlab.data.types import convert, find_type
 from boostlab.display.markdown import escape
@@ -57,6 +58,7 @@ class Table:
     kept: frozenset[str] = frozenset()  #: the features that the user named: no rule leaves them out
     from_text: bool = False  #: whether the file was CSV, which does not state types
     rows_without_target: int = 0  #: number of rows that were dropped because their target is missing
+    rows_left_out: int = 0  #: number of rows that do not meet `where`
     test_rows: int = 0  #: number of the last rows, which are those of `test_dataset`
     unusable: Mapping[str, str] = field(
         default_factory=dict
@@ -105,7 +107,8 @@ class Table:
 
     def describe_reading(self) -> str:
         """Return a sentence on how the table was read, in Markdown."""
-        dropped = f" {self.rows_without_target:,} rows without a target were dropped." if self.rows_without_target else ""
+        dropped = f" {self.rows_left_out:,} rows that do not meet `where` were left out." if self.rows_left_out else ""
+        dropped += f" {self.rows_without_target:,} rows without a target were dropped." if self.rows_without_target else ""
         how = f" ({escape(self.reading)})" if self.reading else ""
         return f"{len(self):,} rows and {len(self.features)} columns that may become features{how}.{dropped}"
 
@@ -138,7 +141,8 @@ def load_table(settings: TableSettings) -> Table:
 def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table:
     """Return the table of files; the `known` formats of dates win where two fit."""
     roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
-    source = open_source(settings.dataset, ReadSettings(**settings.read))
+    where = Selection(settings.where, settings.column_types)
+    source = open_source(settings.dataset, ReadSettings(**settings.read), where=where, connection=settings.connection)
     features = _choose_features(settings, source.names, roles)
     types = {name: settings.column_types.get(name) for name in source.names if name in features or name in roles.names()}
     unusable = source.find_unusable(types)
@@ -146,6 +150,9 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table
         if name in [*roles.names(), *settings.features, *settings.keep]:
             raise DataError(f"The column {name!r} holds values of type {unusable[name]}, which no tree can split. Leave it out.")
     data, formats = source.read({name: kind for name, kind in types.items() if name not in unusable}, formats=known)
+    left_out = source.count_left_out(data.num_rows)
+    if not data.num_rows and left_out:
+        raise _no_row_left(settings, left_out)
     if not data.num_rows:
         raise DataError(f"{settings.dataset} has column names and no rows.")
     if find_type(data.schema.field(roles.target).type) == "date":
@@ -168,6 +175,7 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table
         kept=frozenset(settings.features or settings.keep),
         from_text=source.is_text,
         rows_without_target=data.num_rows - kept.num_rows,
+        rows_left_out=left_out,
         unusable=unusable,
         formats=formats,
         missing=source.missing_numbers,
@@ -205,7 +213,8 @@ def _add_test_rows(table: Table, settings: TableSettings) -> Table:
         data = pa.concat_tables([table.data, columns], promote_options="permissive")
     except pa.ArrowException as error:
         raise DataError(f"{settings.test_dataset} does not fit {settings.dataset}: {error}. State column_types.") from None
-    return replace(table, data=data, test_rows=len(test), rows_without_target=lost)
+    left_out = table.rows_left_out + test.rows_left_out
+    return replace(table, data=data, test_rows=len(test), rows_without_target=lost, rows_left_out=left_out)
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -225,7 +234,12 @@ def _load_builtin(settings: TableSettings) -> Table:
     if labels is not None and isinstance(labels[0], str):
         target = pd.Series(np.asarray(labels, dtype=object)[target.to_numpy()], name=target.name)
     features, roles = _choose_features(settings, list(bunch.data.columns), Roles()), Roles(str(target.name))
-    data = pa.Table.from_pandas(bunch.data[features].astype(float).assign(**{roles.target: target}), preserve_index=False)
+    where = Selection(settings.where)
+    where.check([*bunch.data.columns, roles.target], settings.dataset)
+    whole = pa.Table.from_pandas(bunch.data.astype(float).assign(**{roles.target: target}), preserve_index=False)
+    data = where.apply(whole).select([*features, roles.target])
+    if not data.num_rows:
+        raise _no_row_left(settings, len(whole))
     data, formats = convert(data, settings.column_types, ReadSettings(**settings.read))
     return Table(
         data=data,
@@ -233,9 +247,17 @@ def _load_builtin(settings: TableSettings) -> Table:
         features=tuple(features),
         name=settings.dataset,
         source=f"sklearn.datasets.load_{settings.dataset}",
-        task=find_task(target, settings.requested_task),
+        task=find_task(to_series(data, roles.target), settings.requested_task),
+        rows_left_out=len(whole) - len(data),
         kept=frozenset(settings.features or settings.keep),
         formats=formats,
+    )
+
+
+def _no_row_left(settings: TableSettings, left_out: int) -> DataError:
+    return DataError(
+        f"where = {settings.where!r}: none of the {left_out:,} rows of {settings.dataset} meets it. "
+        "Correct it, or leave it empty."
     )
 
 

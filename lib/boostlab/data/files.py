@@ -8,24 +8,21 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import unquote
 
 import psutil
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow import fs
 
 from boostlab.data.locations import find_scheme
 from boostlab.data.settings import ReadSettings
-from boostlab.data.storage import AT_ONCE, TEXT, File, describe_fault, explain_faults, find_stored
+from boostlab.data.storage import AT_ONCE, TEXT, File, describe_fault, find_stored
 from boostlab.errors import DataError, locate
 
 ENDINGS = (*TEXT, ".parquet")
 LEADING_ZERO = r"^[+-]?0[0-9]"
 PARQUET = ds.ParquetFileFormat()
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # how Hive names the folder of missing values
-TABLE_FORMATS = {"_delta_log": "Delta Lake", ".hoodie": "Apache Hudi", "metadata": "Apache Iceberg"}  # by the folder of their log
 
 
 def find_files(dataset: str) -> list[File]:
@@ -34,13 +31,12 @@ def find_files(dataset: str) -> list[File]:
     Raises
     ------
     DataError
-        If there is no file, the format is unknown or differs between the files, or they are parts of a table of another format.
+        If there is no file, or the format is unknown or differs between the files.
     """
     found = find_stored(dataset) if find_scheme(dataset) else _find_local(dataset)
     formats = {next((ending for ending in ENDINGS if item.name.endswith(ending)), Path(item.name).suffix) for item in found}
     if not formats <= set(ENDINGS) or len(formats) > 1:
         raise DataError(f"{dataset} has the format {', '.join(sorted(formats))}. Allowed: one of {', '.join(ENDINGS)}.")
-    _refuse_table_formats(found)
     return found
 
 
@@ -55,25 +51,6 @@ def _find_local(dataset: str) -> list[File]:
     if not found:
         raise DataError(f"There is no file {locate(dataset)}. Correct the path.")
     return [File.here(item) for item in found]
-
-
-def _refuse_table_formats(files: Sequence[File]) -> None:
-    """Refuse the files of a format that keeps deleted and replaced rows in them: its own log says which rows count."""
-    folders = {str(parent) for file in files for parent in PurePosixPath(file.local_path or file.path).parents} - {"/", "."}
-    marks = {f"{folder}/{mark}": name for folder in sorted(folders) for mark, name in TABLE_FORMATS.items()}
-    with explain_faults(files[0].shown):
-        found = [item for item in files[0].system.get_file_info(list(marks)) if item.type == fs.FileType.Directory]
-    for item in found:
-        if item.base_name != "metadata" or _holds_iceberg(files[0].system, item.path):
-            folder, name = str(PurePosixPath(item.path).parent), marks[item.path]
-            raise DataError(
-                f"{folder} is a table of {name}: its files hold deleted and replaced rows too, so they are not read as Parquet. "
-                "Write its present rows to a .parquet file, and name that."
-            )
-
-
-def _holds_iceberg(system: Any, folder: str) -> bool:
-    return any(item.base_name.endswith(".metadata.json") for item in system.get_file_info(fs.FileSelector(folder)))
 
 
 def open_parquet(files: Sequence[File]) -> tuple[ds.Dataset, list[str]]:

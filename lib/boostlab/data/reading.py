@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from boostlab.data.dialect import Dialect
-from boostlab.data.files import PARQUET, check_size, describe_unreadable
+from boostlab.data.files import check_size, describe_unreadable
 from boostlab.data.inference import Column
 from boostlab.data.locations import is_local, is_query
 from boostlab.data.missing import drop_missing, list_missing_numbers
@@ -250,7 +250,7 @@ class Source:
                 "batch_size": rows,
                 "batch_readahead": 2,
                 "fragment_readahead": 1,
-                "fragment_scan_options": ON_DEMAND if self.dataset.format == PARQUET else None,
+                "fragment_scan_options": ON_DEMAND if isinstance(self.dataset.format, ds.ParquetFileFormat) else None,
             }
             waiting: list[pa.RecordBatch] = []  # small ones are joined: a thousand small files cost no more than one large file
             for batch in self.dataset.to_batches(columns=list(columns), **options):

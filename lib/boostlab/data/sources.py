@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boostlab.data.dialect import find_dialect
 from boostlab.data.files import find_files, open_parquet
+from boostlab.data.lakes import is_delta, open_delta
 from boostlab.data.locations import is_query
 from boostlab.data.query import run_query
 from boostlab.data.reading import EVERYTHING, Source
@@ -47,6 +48,10 @@ def _open_query(dataset: str, read: ReadSettings, where: Selection, connection: 
 
 def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
     files = find_files(dataset)
+    if is_delta(files, dataset):
+        rows, version = open_delta(dataset)
+        form = f"Delta Lake, version {version}"
+        return Source((), tuple(rows.schema.names), read, dataset=rows, form=form, location=dataset, selection=where)
     if not files[0].is_text:
         found, partial = open_parquet(files)
         names = tuple(name for name in found.schema.names if not name.startswith(INDEX))

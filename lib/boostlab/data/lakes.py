@@ -27,7 +27,9 @@ def is_delta(files: Sequence[File], location: str) -> bool:
     DataError
         If the files are a part of a table of Delta Lake, or belong to another such format: some of their rows do not count.
     """
-    folders = {str(parent) for file in files for parent in PurePosixPath(file.local_path or file.path).parents} - {"/", "."}
+    names = {file.path.rpartition("/")[0] or "." for file in files}
+    places = [Path(name).resolve() if files[0].is_here else PurePosixPath(name) for name in names]
+    folders = {str(folder) for place in places for folder in (place, *place.parents)} - {"/", "."}
     marks = {f"{folder}/{mark}": (folder, name) for folder in sorted(folders) for mark, name in FORMATS.items()}
     with explain_faults(files[0].shown):
         found = [item for item in files[0].system.get_file_info(list(marks)) if item.type == fs.FileType.Directory]
@@ -35,7 +37,7 @@ def is_delta(files: Sequence[File], location: str) -> bool:
     if not logs:
         return False
     folder, name = logs[0]
-    if name == DELTA and files[0].base and str(Path(files[0].base).resolve() if files[0].local_path else files[0].base) == folder:
+    if name == DELTA and files[0].base and str(Path(files[0].base).resolve() if files[0].is_here else files[0].base) == folder:
         return True
     advice = "Name that folder." if name == DELTA else "Write its present rows to a .parquet file, and name that."
     raise DataError(

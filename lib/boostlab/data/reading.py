@@ -253,11 +253,14 @@ class Source:
                 "fragment_scan_options": ON_DEMAND if isinstance(self.dataset.format, ds.ParquetFileFormat) else None,
             }
             waiting: list[pa.RecordBatch] = []  # small ones are joined: a thousand small files cost no more than one large file
+            count = 0
             for batch in self.dataset.to_batches(columns=list(columns), **options):
-                if waiting and sum(map(len, waiting)) + batch.num_rows > rows:
+                if waiting and count + batch.num_rows > rows:
                     yield pa.Table.from_batches(waiting)
-                    waiting = []
-                waiting += [batch] if batch.num_rows else []
+                    waiting, count = [], 0
+                if batch.num_rows:
+                    waiting.append(batch)
+                    count += batch.num_rows
             if waiting:
                 yield pa.Table.from_batches(waiting)
         except (pa.ArrowException, OSError) as error:

@@ -57,7 +57,7 @@ def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
         names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
         known = tuple(name for name in partial if name in names)
         return Source(tuple(files), names, read, dataset=found, partial=known, location=dataset, selection=where)
-    files = [file if file.local_path else copy_here(file) for file in files]
+    files = [file if file.is_here else copy_here(file) for file in files]
     dialects = tuple(find_dialect(file, read) for file in files)
     names = tuple(name for name in dialects[0].names if name)
     for file, dialect in zip(files, dialects, strict=True):

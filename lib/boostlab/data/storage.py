@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -103,16 +102,21 @@ class File:
         """Whether its content is compressed as a whole, by gzip."""
         return self.name.endswith(".gz")
 
-    @cached_property
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a file of this machine that has a name."""
+        return not find_scheme(self.shown)
+
+    @property
     def local_path(self) -> Path | None:
         """The path on this machine; None in object storage."""
-        return None if find_scheme(self.shown) else Path(self.path).resolve()
+        return Path(self.path).resolve() if self.is_here else None
 
 
 def read_stamps(files: Sequence[File]) -> list[str]:
     """Return what changes if a file is written anew: its time and its size here, and its entity tag in object storage."""
-    if all(file.local_path for file in files):
-        return [f"{stat.st_mtime_ns} {stat.st_size}" for stat in (Path(file.path).stat() for file in files)]
+    if all(file.is_here for file in files):
+        return [f"{stat.st_mtime_ns} {stat.st_size}" for stat in (os.stat(file.path) for file in files)]  # noqa: PTH116  # often
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(_read_tag, files))
 

@@ -20,9 +20,13 @@ AMOUNTS = ("max", "min", "n", "num", "count", "number", "limit", "tokens")  # `m
 WORKING_FOLDERS = ("PWD", "OLDPWD")
 # A password ends at the last @ before a slash. Without such an @ it may hold slashes, as SQLAlchemy allows; a port is none.
 ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):(?:([^/\s]+)|(?!\d{1,5}/)([^\s@\"'<>]+))@")
-QUERY_PASSWORD = re.compile(r"(?<=[?&])(\w*(?:password|token|secret|key)=)([^&\s#]+)", re.IGNORECASE)
+QUERY_PASSWORD = re.compile(r"(?<=[?&])([\w-]*(?:password|token|secret|key|signature|sig)=)([^&\s#]+)", re.IGNORECASE)
 SHORTEST = 4  # characters; a shorter secret is masked in addresses only, because its text occurs everywhere
 DISTINCT = 8  # characters; a shorter secret is masked only where it is a word of its own
+
+
+class SecretError(ValueError):
+    """A value holds a secret where none may stand: no message shows the value."""
 
 
 def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:

@@ -11,12 +11,13 @@ import pytest
 
 from boostlab.data.dialect import find_dialect
 from boostlab.data.settings import ReadSettings
+from boostlab.data.storage import File
 from boostlab.errors import DataError
 
 
 def find(folder: Path, content: str, written: str = "utf-8", **read: Any) -> tuple[str, str, tuple[str, ...]]:
     (folder / "t.csv").write_bytes(content.encode(written))
-    dialect = find_dialect(folder / "t.csv", ReadSettings(**read))
+    dialect = find_dialect(File.here(folder / "t.csv"), ReadSettings(**read))
     return dialect.separator, dialect.encoding, dialect.names
 
 
@@ -111,7 +112,7 @@ def test_the_limit_of_pythons_csv_reader_stays_as_it_was(tmp_path: Path) -> None
 def test_a_compressed_file_has_the_dialect_of_its_content(tmp_path: Path) -> None:
     with gzip.open(tmp_path / "t.csv.gz", "wb") as file:
         file.write("é;b\n1;2\n".encode("latin-1"))
-    dialect = find_dialect(tmp_path / "t.csv.gz", ReadSettings())
+    dialect = find_dialect(File.here(tmp_path / "t.csv.gz"), ReadSettings())
     assert (dialect.separator, dialect.encoding, dialect.names) == (";", "cp1252", ("é", "b"))
 
 
@@ -149,4 +150,4 @@ def test_refuses_a_compressed_file_that_is_cut_off(tmp_path: Path) -> None:
     whole = gzip.compress("".join(["a,b\n", *(f"{number},{number * 7919 % 10_007}\n" for number in range(150_000))]).encode())
     (tmp_path / "t.csv.gz").write_bytes(whole[:-1000])
     with pytest.raises(DataError, match="cannot be read: Compressed file ended before"):
-        find_dialect(tmp_path / "t.csv.gz", ReadSettings())
+        find_dialect(File.here(tmp_path / "t.csv.gz"), ReadSettings())

@@ -16,8 +16,8 @@ from pyarrow import csv
 from tests.support.settings import make_settings
 
 from boostlab.data.files import find_files
-from boostlab.data.reading import open_source
 from boostlab.data.settings import ReadSettings
+from boostlab.data.sources import open_source
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
 from boostlab.models.contract import MISSING_MARKERS

@@ -67,6 +67,34 @@ def test_other_columns_and_the_form_of_a_csv_file_are_kept(package: Callable[[st
     ).tolist()
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_rows_that_do_not_meet_a_condition_are_left_out(package: Callable[[str], Packaged], tmp_path: Path, suffix: str) -> None:
+    model, contract, rows = load(package("own"))
+    rows = rows.assign(number=range(len(rows)))
+    path, output = tmp_path / f"rows{suffix}", tmp_path / "out.parquet"
+    rows.to_csv(path, index=False) if suffix == ".csv" else rows.to_parquet(path, index=False, row_group_size=10)
+
+    scored = score_file(model, contract, rows=str(path), output=output, chunk_rows=17, where="number >= 20 and number != 30")
+
+    out = pd.read_parquet(output)
+    assert out["number"].tolist() == [*range(20, 30), *range(31, len(rows))]
+    assert (scored.rows, scored.rows_left_out) == (len(out), len(rows) - len(out))
+    assert out["prediction"].tolist() == np.asarray(package("own")[1].predict(rows))[out["number"]].tolist()
+    with pytest.raises(DataError, match=r"none of the \d+ rows of .* meets it"):
+        score_file(model, contract, rows=str(path), output=tmp_path / "none.csv", where="number > 99")
+    assert not (tmp_path / "none.csv").exists()
+
+
+def test_the_answer_of_a_query_is_scored(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    model, contract, rows = load(package("own"))
+    rows.assign(number=range(len(rows))).to_parquet(tmp_path / "rows.parquet", index=False)
+    query = f"sql:SELECT * FROM '{tmp_path}/rows.parquet' ORDER BY number"
+    scored = score_file(model, contract, rows=query, output=tmp_path / "out.parquet")
+    out = pd.read_parquet(tmp_path / "out.parquet")
+    assert scored.rows == len(rows)
+    assert out["prediction"].tolist() == np.asarray(package("own")[1].predict(rows)).tolist()
+
+
 def test_lists_are_written_to_parquet_and_refused_in_csv(package: Callable[[str], Packaged], tmp_path: Path) -> None:
     model, contract, rows = load(package("iris"))
     rows.assign(tags=pd.Series([["a"]] * len(rows), dtype=object)).to_parquet(tmp_path / "rows.parquet")

@@ -31,6 +31,11 @@ def test_takes_a_file_or_a_glob(tmp_path: Path) -> None:
         ({"rows": "."}, "model is missing"),
         ({"model": "iris", "rows": "nowhere/*.csv"}, "there is no file at /.*nowhere"),
         ({"output": "out.xlsx"}, "output"),
+        ({"model": "iris", "rows": "s3://lake/t.csv"}, "is not a file of this machine: name the file to write"),
+        ({"model": "iris", "rows": "sql:SELECT 1"}, "is not a file of this machine: name the file to write"),
+        ({"model": "iris", "rows": ".", "output": "s3://lake/t.csv"}, "is an address. It takes a file of this machine"),
+        ({"model": "iris", "rows": ".", "connection": "postgresql://host/db"}, "connection is for a query"),
+        ({"where": "x >"}, "cannot be read"),
         ({"chunk_rows": 0}, "chunk_rows"),
     ],
 )

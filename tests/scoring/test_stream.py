@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from tests.support.waiting import TIMEOUT_S
 
-from boostlab.data.reading import open_source
 from boostlab.data.settings import ReadSettings
+from boostlab.data.sources import open_source
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature
 from boostlab.scoring.stream import convert_chunk, study_features, write_chunks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
 
@@ -19,3 +19,8 @@ def gather_in_memory(batches: Iterable[pa.Table]) -> pa.Table:
 def join(parts: list[pa.Table]) -> pa.Table:
     """Return tables as one with their common types: columns of the same type are not copied."""
     return pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
+
+
+def split_batches(table: pa.Table, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
+    """Yield a table in batches of at most `rows` rows, which are not copied."""
+    return (table.slice(start, rows) for start in range(0, table.num_rows, rows))

@@ -18,6 +18,7 @@ from typing import IO
 
 from boostlab.data.files import check_size
 from boostlab.data.settings import ReadSettings
+from boostlab.data.storage import File
 from boostlab.errors import DataError
 
 HEAD_BYTES = 1 << 20
@@ -52,7 +53,7 @@ class Dialect:
         return f"separator {SEPARATORS.get(self.separator, repr(self.separator))}, encoding {self.encoding}{nameless}"
 
 
-def find_dialect(path: Path, read: ReadSettings) -> Dialect:
+def find_dialect(file: File, read: ReadSettings) -> Dialect:
     """Return the dialect of a file; what the settings state is not searched for.
 
     Raises
@@ -63,17 +64,17 @@ def find_dialect(path: Path, read: ReadSettings) -> Dialect:
     """
     encoding = read.encoding
     try:
-        head = _read_head(path)
-        encoding = encoding or _find_encoding(path, head, read)
+        head = _read_head(file)
+        encoding = encoding or _find_encoding(file, head, read)
         decoder = codecs.getincrementaldecoder(encoding)()
         text = decoder.decode(head, final=len(head) < HEAD_BYTES).removeprefix("\ufeff")
-        quotes = _count_quotes(path, encoding, read)
+        quotes = _count_quotes(file, encoding, read)
     except (UnicodeDecodeError, LookupError) as error:
-        raise DataError(f"{path} is not text in the encoding {encoding!r}: {error}. Set read: {{encoding: NAME}}.") from None
+        raise DataError(f"{file} is not text in the encoding {encoding!r}: {error}. Set read: {{encoding: NAME}}.") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+        raise DataError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
     if not text.strip():
-        raise DataError(f"{path} is empty.")
+        raise DataError(f"{file} is empty.")
     whole, text = text, text.lstrip("\r\n")
     stated = STATED_SEPARATOR.fullmatch(text.partition("\n")[0])
     if stated:
@@ -81,24 +82,24 @@ def find_dialect(path: Path, read: ReadSettings) -> Dialect:
     skipped_lines = len(whole[: len(whole) - len(text)].splitlines())
     if len(head) == HEAD_BYTES:
         text = text[: text.rfind("\n") + 1] or text  # the last line is cut off
-    separator = read.separator or (stated[1] if stated else _find_separator(path, text))
+    separator = read.separator or (stated[1] if stated else _find_separator(file, text))
     try:
         rows = _split(text, separator)
     except csv.Error as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}.") from None
-    _refuse_preamble(path, rows)
-    dialect = Dialect(separator, encoding, _find_names(path, rows), skipped_lines, has_rows=len(rows) > 1)
+        raise DataError(f"{file} cannot be read as CSV: {error}.") from None
+    _refuse_preamble(file, rows)
+    dialect = Dialect(separator, encoding, _find_names(file, rows), skipped_lines, has_rows=len(rows) > 1)
     if quotes % 2:
-        _check_quotes(path, dialect)
+        _check_quotes(file, dialect)
     return dialect
 
 
-def _read_head(path: Path) -> bytes:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        return file.read(HEAD_BYTES)
+def _read_head(file: File) -> bytes:
+    with gzip.open(file.path) if file.is_zipped else Path(file.path).open("rb") as stream:
+        return stream.read(HEAD_BYTES)
 
 
-def _find_encoding(path: Path, head: bytes, read: ReadSettings) -> str:
+def _find_encoding(file: File, head: bytes, read: ReadSettings) -> str:
     """Return the encoding: by a mark at its start, by zero bytes, UTF-8 if the whole file is, else cp1252 (Latin-1)."""
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
@@ -107,37 +108,39 @@ def _find_encoding(path: Path, head: bytes, read: ReadSettings) -> str:
         if head[first:200:2].count(0) > len(head[:200]) // 4:
             return encoding
     try:
-        _count_quotes(path, "utf-8", read)
+        _count_quotes(file, "utf-8", read)
         return "utf-8"
     except UnicodeDecodeError:
         return "cp1252"
 
 
-def _check_quotes(path: Path, dialect: Dialect) -> None:
+def _check_quotes(file: File, dialect: Dialect) -> None:
     """Refuse a quoted field that does not end: the rest of the file would be its value."""
-    with _open(path, dialect.encoding) as file:
+    with _open(file, dialect.encoding) as stream:
         try:
-            for _ in _read_rows(file, dialect.separator, strict=True):
+            for _ in _read_rows(stream, dialect.separator, strict=True):
                 pass
         except csv.Error as error:
             if "end of data" in str(error):
-                raise DataError(f"{path} ends inside a quoted field: a quotation mark is missing. Correct the file.") from None
+                raise DataError(f"{file} ends inside a quoted field: a quotation mark is missing. Correct the file.") from None
 
 
-def _count_quotes(path: Path, encoding: str, read: ReadSettings) -> int:
+def _count_quotes(file: File, encoding: str, read: ReadSettings) -> int:
     """Return the number of quotes in a file, whose whole content this reads."""
     count = size = 0
-    with _open(path, encoding) as file:
-        for text in iter(partial(file.read, HEAD_BYTES), ""):
+    with _open(file, encoding) as stream:
+        for text in iter(partial(stream.read, HEAD_BYTES), ""):
             count, size = count + text.count('"'), size + len(text)
-            if path.suffix == ".gz":
-                check_size(path, size, read)
+            if file.is_zipped:
+                check_size(file, size, read)
     return count
 
 
-def _open(path: Path, encoding: str) -> IO[str]:
+def _open(file: File, encoding: str) -> IO[str]:
     return (
-        gzip.open(path, "rt", encoding=encoding, newline="") if path.suffix == ".gz" else path.open(encoding=encoding, newline="")
+        gzip.open(file.path, "rt", encoding=encoding, newline="")
+        if file.is_zipped
+        else Path(file.path).open(encoding=encoding, newline="")
     )
 
 
@@ -145,16 +148,16 @@ def _split(text: str, separator: str) -> list[list[str]]:
     return list(islice(filter(None, _read_rows(io.StringIO(text, newline=""), separator)), HEAD_ROWS))
 
 
-def _read_rows(file: IO[str], separator: str, *, strict: bool = False) -> Iterator[list[str]]:
+def _read_rows(stream: IO[str], separator: str, *, strict: bool = False) -> Iterator[list[str]]:
     """Yield the fields of each row; a text of more than 131,072 characters is a value like any other."""
     limit = csv.field_size_limit(LONGEST_FIELD)
     try:
-        yield from csv.reader(file, delimiter=separator, strict=strict)
+        yield from csv.reader(stream, delimiter=separator, strict=strict)
     finally:
         csv.field_size_limit(limit)
 
 
-def _find_separator(path: Path, text: str) -> str:
+def _find_separator(file: File, text: str) -> str:
     """Return the separator that gives each row the fields of the header; of several, the one that gives more values."""
     scores = {}
     for separator in SEPARATORS:
@@ -166,7 +169,7 @@ def _find_separator(path: Path, text: str) -> str:
     found = [separator for separator, score in scores.items() if score == best]
     if len(found) > 1:
         readings = " or ".join(f"{_split(text, separator)[0]} ({SEPARATORS[separator]})" for separator in found)
-        raise DataError(f"The columns of {path} are {readings}. State the separator: read: {{separator: '{found[0]}'}}.")
+        raise DataError(f"The columns of {file} are {readings}. State the separator: read: {{separator: '{found[0]}'}}.")
     # no separator fits all rows: the one that fits most, and the error names the row that does not fit
     return found[0] if found else max(SEPARATORS, key=lambda separator: _find_width(_try_split(text, separator))[1])
 
@@ -184,13 +187,13 @@ def _find_width(rows: list[list[str]]) -> tuple[int, int]:
     return width, count if width > 1 else 0
 
 
-def _refuse_preamble(path: Path, rows: list[list[str]]) -> None:
+def _refuse_preamble(file: File, rows: list[list[str]]) -> None:
     """Refuse a comment or a title before the column names: shorter rows than the others, unless the rows have names."""
     width, _ = _find_width(rows)
     lines = list(takewhile(lambda row: len(row) < width, rows))
     if lines and (len(lines) > 1 or len(lines[0]) < width - 1 or lines[0][0].startswith("#")):
         raise DataError(
-            f"{path} begins with {', '.join(lines[0])!r}, which has {len(lines[0])} field(s) where other rows have {width}. "
+            f"{file} begins with {', '.join(lines[0])!r}, which has {len(lines[0])} field(s) where other rows have {width}. "
             "The first line holds the column names: remove comments and titles before it."
         )
 
@@ -200,18 +203,18 @@ def _fits(row: list[str], width: int) -> bool:
     return len(row) in (width, width + 1)
 
 
-def _find_names(path: Path, rows: list[list[str]]) -> tuple[str, ...]:
+def _find_names(file: File, rows: list[list[str]]) -> tuple[str, ...]:
     spaced = next((field for row in rows for field in row if SPACED_QUOTE.fullmatch(field)), None)
     if spaced:
-        raise DataError(f"{path} has a space before a quotation mark, which then quotes nothing: {spaced!r}. Remove such spaces.")
+        raise DataError(f"{file} has a space before a quotation mark, which then quotes nothing: {spaced!r}. Remove such spaces.")
     header, lines = rows[0] if rows else [], rows[1:]
     names = [name if name.strip() else "" for name in header]
     if lines and all(len(row) == len(header) + 1 for row in lines):
         names = [*names, ""] if all(not row[-1].strip() for row in lines) else ["", *names]
     twice = [name for name, count in Counter(names).items() if count > 1 and name]
     if twice:
-        raise DataError(f"{path} has more than one column {twice[0]!r}. Rename them: column names are unique.")
+        raise DataError(f"{file} has more than one column {twice[0]!r}. Rename them: column names are unique.")
     for position, name in enumerate(names):
         if not name and position > 0 and any(row[position].strip() for row in lines if len(row) > position):
-            raise DataError(f"Column {position + 1} of {path} has values and no name. Name it in the first line.")
+            raise DataError(f"Column {position + 1} of {file} has values and no name. Name it in the first line.")
     return tuple(names)

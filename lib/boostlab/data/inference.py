@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import combinations, product
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -72,7 +71,7 @@ class Column:
     examples: dict[tuple[Reading, Reading], str] = field(default_factory=dict)  #: a text that two readings read differently
     clash: str = ""  #: where numbers have a decimal sign that the numbers before do not have, in words
 
-    def add(self, values: pa.Array, path: Path | None = None, row: int = 0) -> None:
+    def add(self, values: pa.Array, file: object = None, row: int = 0) -> None:
         """Keep the readings that fit a batch, which begins at a row of a file.
 
         Raises
@@ -92,9 +91,9 @@ class Column:
         results = [(reading, reading.parse(values)) for reading in likely]
         parsed = {reading: result for reading, result in results if result is not None}
         if not parsed:
-            raise DataError(self._describe_misfit(values, path, row))
+            raise DataError(self._describe_misfit(values, file, row))
         if len(parsed) < len(self.readings) and all(isinstance(reading, Text) for reading in parsed):
-            self._note_clash(values, path)
+            self._note_clash(values, file)
         typed = {reading: result for reading, result in parsed.items() if not isinstance(reading, Text | Epoch)}
         for pair in combinations(typed, 2):
             if pair not in self.examples and not _equal(typed[pair[0]], typed[pair[1]]):
@@ -104,13 +103,13 @@ class Column:
         self.fraction |= any(pa.types.is_floating(result.type) for result in typed.values())
         self.readings = [self._settle(reading) for reading in parsed]
 
-    def _note_clash(self, values: pa.Array, path: Path | None) -> None:
+    def _note_clash(self, values: pa.Array, file: object) -> None:
         """Note a batch of numbers that has not the decimal sign of the batches before."""
         numbers = [reading for reading in self.readings if isinstance(reading, Number)]
         if numbers and self._find_sign(values):
             texts = (text for text in values.to_pylist() if text)
             example = next(text for text in texts if numbers[0].parse(pa.array([text])) is None)
-            self.clash = f"{example!r}{f' in {path}' if path else ''}"
+            self.clash = f"{example!r}{f' in {file}' if file else ''}"
 
     def _find_sign(self, values: pa.Array) -> str:
         """Return the decimal sign by which all values are numbers, if there is one."""
@@ -181,13 +180,13 @@ class Column:
             f"State which one is meant in read: {{{setting}}}."
         )
 
-    def _describe_misfit(self, values: pa.Array, path: Path | None, row: int) -> str:
+    def _describe_misfit(self, values: pa.Array, file: object, row: int) -> str:
         """Return a message with the first value that does not fit."""
         alone = (values[position : position + 1] for position in range(len(values)))
         position = next((number for number, one in enumerate(alone) if all(item.parse(one) is None for item in self.readings)), 0)
         return (
             f"The column {self.name!r} is not of the type {self.wanted}: {values[position].as_py()!r} in row {row + position + 1}"
-            f"{f' of {path}' if path else ''}. "
+            f"{f' of {file}' if file else ''}. "
             "Correct the value, name it in missing of read, or set another type."
         )
 

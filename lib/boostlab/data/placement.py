@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -15,6 +14,7 @@ from boostlab.data.files import find_half_memory
 from boostlab.data.free_memory import find_free_addresses, find_free_memory
 from boostlab.data.reading import Source
 from boostlab.data.settings import Memory, ReadSettings
+from boostlab.data.storage import File
 from boostlab.errors import DataError
 
 SHARE = 0.8  # of the free memory that a training may need: the estimate is rough
@@ -123,14 +123,14 @@ def _estimate(source: Source, columns: Sequence[str]) -> Size:
         kinds = [source.dataset.schema.field(name).type for name in columns]
         width = sum(kind.bit_width / 8 if pa.types.is_primitive(kind) else TEXT_BYTES for kind in kinds)
         return Size(rows, rows * len(columns), round(rows * width))
-    size = sum(path.stat().st_size * (UNZIPPED if path.suffix == ".gz" else 1) for path in source.paths)
-    rows = round(size / _measure_line(source.paths[0]))
+    size = sum(file.size * (UNZIPPED if file.is_zipped else 1) for file in source.files)
+    rows = round(size / _measure_line(source.files[0]))
     cells = rows * len(columns)
     return Size(rows, cells, max(cells * NUMBER_BYTES, round(size * len(columns) / len(source.all_names))))
 
 
-def _measure_line(path: Path) -> float:
+def _measure_line(file: File) -> float:
     """Return the mean length of a line of a CSV file, in bytes, from the beginning of the file."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
+    with gzip.open(file.path) if file.is_zipped else open(file.path, "rb") as content:  # noqa: PTH123  # a copy has no name
+        head = content.read(HEAD_BYTES)
     return len(head) / max(1, head.count(b"\n"))

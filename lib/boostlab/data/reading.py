@@ -1,41 +1,44 @@
-"""Tables in CSV and Parquet files: found, described, and read as a whole or in batches.
+"""The rows of a table: described, and read as a whole or in batches.
 
 Training reads all rows as one Arrow table, and scoring reads them in batches, both by the same rules.
-:mod:`boostlab.data.dialect` finds how a CSV file is written, and :mod:`boostlab.data.readings` what its columns hold.
+:mod:`boostlab.data.sources` finds the rows, :mod:`boostlab.data.dialect` how a CSV file is written, and
+:mod:`boostlab.data.readings` what its columns hold.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from pyarrow import csv
 
-from boostlab.data.batches import BATCH_ROWS, Gather, gather_in_memory
-from boostlab.data.dialect import Dialect, find_dialect
-from boostlab.data.files import check_size, describe_unreadable, find_files, is_text, open_parquet
+from boostlab.data.batches import BATCH_ROWS, Gather, gather_in_memory, split_batches
+from boostlab.data.dialect import Dialect
+from boostlab.data.files import check_size, describe_unreadable
 from boostlab.data.inference import Column
-from boostlab.data.readings import Number, Reading, is_number
+from boostlab.data.locations import is_local, is_query
+from boostlab.data.missing import drop_missing, list_missing_numbers
+from boostlab.data.readings import Number, Reading
+from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
+from boostlab.data.storage import File, UnnamedFile, read_stamps
+from boostlab.data.text import read_text
 from boostlab.data.types import convert, find_type, simplify
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
 
-BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many rows in a block
+EVERYTHING = Selection()
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
 ON_DISK = " Or keep the rows on disk: -p memory external."
-INDEX = "__index_level_"  # how pandas names a stored index that has no name
 
 
 @dataclass(frozen=True)
 class Source:
     """The files of one table."""
 
-    paths: tuple[Path, ...]
+    files: tuple[File, ...]
     names: tuple[str, ...]  #: the columns, without those that have no name
     read_settings: ReadSettings
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
@@ -43,6 +46,25 @@ class Source:
     partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
+    form: str = "Parquet"  #: what the rows are read from, unless it is CSV
+    location: str = ""  #: as the user names it
+    connection: str = ""  #: the address of the database that answers a query; empty: DuckDB does
+    content: UnnamedFile | None = None  #: keeps the answer of a query
+    selection: Selection = EVERYTHING  #: the rows that are wanted
+    selected: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns of the selection, while rows are scored
+    left_out: list[int] = field(default_factory=list)  #: numbers of rows of CSV files that are not wanted
+
+    @property
+    def name(self) -> str:
+        """The name of the table: the last part of its location."""
+        return "query" if is_query(self.location) else PurePosixPath(self.location).name
+
+    @property
+    def address(self) -> str:
+        """The location as a run records it: a path from the root, an address, or a query with the database that answers it."""
+        if is_local(self.location):
+            return str(Path(self.location).expanduser().resolve())
+        return f"{self.location} from {self.connection}" if self.connection else self.location
 
     @property
     def is_text(self) -> bool:
@@ -71,12 +93,12 @@ class Source:
     @property
     def missing_numbers(self) -> tuple[float, ...]:
         """The numbers that mean a missing value, by the settings."""
-        return tuple(float(text) for text in self.read_settings.missing if is_number(text))
+        return list_missing_numbers(self.read_settings)
 
     def describe(self) -> str:
         """Return how the files are read, in words."""
         if not self.dialects:
-            return "Parquet" + ("; not in all files: " + ", ".join(map(repr, self.partial)) if self.partial else "")
+            return self.form + ("; not in all files: " + ", ".join(map(repr, self.partial)) if self.partial else "")
         missing = sorted({*self.read_settings.missing, *self.markers})
         dates = {reading.format for reading in self.readings.values() if reading.format}
         facts = [f"CSV: {self.dialects[0].describe()}"]
@@ -105,11 +127,11 @@ class Source:
         columns = {name: Column(name, self.read_settings, wanted=kind) for name, kind in wanted.items()}
         if not columns:  # Arrow takes an empty list of columns for all of them
             return
-        for path, dialect in zip(self.paths, self.dialects, strict=True):
+        for file, dialect in zip(self.files, self.dialects, strict=True):
             row = 0
-            for batch in _read_text(path, dialect, list(columns)):
+            for batch in read_text(file, dialect, list(columns)):
                 for name, column in columns.items():
-                    column.add(self._drop_missing(batch.column(name)), path, row)
+                    column.add(drop_missing(batch.column(name), self.read_settings), file, row)
                 row += batch.num_rows
         decimals = {number.decimal for column in columns.values() for number in column.certain_numbers()}
         comma = all(dialect.separator == "," for dialect in self.dialects)
@@ -149,147 +171,111 @@ class Source:
         DataError
             If a file cannot be read or changes while it is read, or a value does not have the type that is wanted.
         """
-        before = [_fingerprint(path) for path in self.paths]
+        before = read_stamps(self.files)
+        needed = dict(wanted) | {name: self.selection.types.get(name) for name in self.selection.names if name not in wanted}
         if self.is_text:
-            self.study(wanted, formats=formats)
-        names = list(wanted)
+            self.study(needed, formats=formats)
+        names = list(needed)
         self._check_rows(names)
-        table = gather(self._parse_batches(names))
-        for path, stamp in zip(self.paths, before, strict=True):
-            if _fingerprint(path) != stamp:
-                raise DataError(f"{path} changed while it was read. Run again when the file is complete.")
+        if self.dataset is not None and not self.selection.is_stated:  # a wrong comparison is one in a table without rows too
+            self.selection.apply(self.dataset.schema.empty_table())
+        is_late = self.selection.is_stated and not self.is_text  # such columns are converted as a whole
+        table = gather(self._parse_batches(names, select=not is_late))
+        for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
+            if now != stamp:
+                raise DataError(f"{file} changed while it was read. Run again when the file is complete.")
         if not table.num_rows:
             return pa.table({name: pa.nulls(0) for name in wanted}), {}
-        if self.is_text:
-            return table, {name: form for name in wanted if (form := self.readings[name].format)}
-        types = {name: kind for name, kind in wanted.items() if kind}
-        return convert(table, types, self.read_settings, formats=formats, gather=gather)
+        found = {name: form for name in needed if self.is_text and (form := self.readings[name].format)}
+        if not self.is_text:
+            stated = {name: kind for name, kind in needed.items() if kind}
+            table, found = convert(table, stated, self.read_settings, formats=formats, gather=gather)
+        if is_late:
+            table = gather(map(self._select, split_batches(table)))
+        return table.select(list(wanted)), {name: form for name, form in found.items() if name in wanted}
 
-    def _parse_batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+    def _parse_batches(self, names: Sequence[str], *, select: bool) -> Iterator[pa.Table]:
         size = 0
         for batch in self.batches(names):
             parsed = pa.table({name: self.parse(batch.column(name), name) for name in names})
-            size += parsed.nbytes
-            check_size(self.paths[0], size, self.read_settings, remedy=ON_DISK)
-            yield parsed
+            kept = self._select(parsed) if select else parsed
+            size += kept.nbytes
+            check_size(self.location, size, self.read_settings, remedy=ON_DISK)
+            yield kept
+
+    def _select(self, rows: pa.Table, values: pa.Table | None = None) -> pa.Table:
+        """Return the wanted rows of a batch, and count the others; see :meth:`Selection.apply`."""
+        kept = self.selection.apply(rows, values)
+        self.left_out.append(rows.num_rows - kept.num_rows)
+        return kept
+
+    def study_selection(self) -> None:
+        """Find the readings of the columns of the selection in CSV files, for :meth:`select`; see :meth:`study`."""
+        self.study(dict.fromkeys(self.selection.names))
+        self.selected.update({name: self.readings[name] for name in self.selection.names})
+
+    def select(self, rows: pa.Table) -> pa.Table:
+        """Return the rows of a batch, as it is in the files, that are wanted."""
+        values = {name: self.parse(rows.column(name), name, readings=self.selected) for name in self.selection.names}
+        return self._select(rows, pa.table(values))
+
+    def count_left_out(self, kept: int) -> int:
+        """Return how many rows are not wanted if `kept` rows are: those that were skipped unread are among them."""
+        if not self.selection.names:
+            return 0
+        return sum(self.left_out) if self.dataset is None else int(self.dataset.count_rows()) - kept
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """Yield the given columns as they are in the files, CSV as text, in batches of at most `rows` rows."""
         if self.dataset is not None:
             yield from self._scan(columns, rows)
             return
-        for path, dialect in zip(self.paths, self.dialects, strict=True):
-            for batch in _read_text(path, dialect, columns):
+        for file, dialect in zip(self.files, self.dialects, strict=True):
+            for batch in read_text(file, dialect, columns):
                 for start in range(0, batch.num_rows, rows):
                     yield pa.Table.from_batches([batch.slice(start, rows)])
 
-    def parse(self, column: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
+    def parse(self, column: pa.ChunkedArray, name: str, *, readings: Mapping[str, Reading] | None = None) -> pa.ChunkedArray:
         """Return the values of a column of a batch: by its reading in CSV, with a simple type in Parquet."""
+        readings = self.readings if readings is None else readings
         if not self.is_text:
             column = simplify(column)
-        column = self._drop_missing(column)
-        if name not in self.readings:
+        column = drop_missing(column, self.read_settings)
+        if name not in readings:
             return column
-        parsed = self.readings[name].parse(column.combine_chunks())
+        parsed = readings[name].parse(column.combine_chunks())
         if parsed is None:
             raise DataError(f"The column {name!r} changed while it was read. Run again when the file is complete.")
-        return self._drop_missing(pa.chunked_array([parsed]))  # -999.0 too if -999 is missing
-
-    def _drop_missing(self, column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-        """Return null for the values that mean a missing value by the settings."""
-        kind = find_type(column.type)
-        missing = self.missing_numbers if kind == "number" else self.read_settings.missing if kind == "category" else ()
-        if not missing or pa.types.is_null(column.type):
-            return column
-        if pa.types.is_dictionary(column.type):  # an if_else of Arrow loses the order of a dictionary
-            codes = [pc.if_else(pc.is_in(chunk, pa.array(missing)), None, chunk.indices) for chunk in column.chunks]
-            parts = [
-                pa.DictionaryArray.from_arrays(code, chunk.dictionary, ordered=chunk.type.ordered)
-                for code, chunk in zip(codes, column.chunks, strict=True)
-            ]
-            return pa.chunked_array(parts, column.type)
-        plain = column.cast(pa.float64(), safe=False) if pa.types.is_integer(column.type) else column  # -999 is no uint8
-        return pc.if_else(pc.is_in(plain, pa.array(missing).cast(plain.type)), None, column)
+        return drop_missing(pa.chunked_array([parsed]), self.read_settings)  # -999.0 too if -999 is missing
 
     def _check_rows(self, columns: Sequence[str]) -> None:
         """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""
-        if self.dataset is not None:
+        if self.dataset is not None and not self.selection.names:
             kinds = [self.dataset.schema.field(name).type for name in columns]
             width = sum(kind.bit_width if pa.types.is_primitive(kind) else 32 for kind in kinds) // 8
-            check_size(self.paths[0], self.dataset.count_rows() * width, self.read_settings, remedy=ON_DISK)
+            check_size(self.location, self.dataset.count_rows() * width, self.read_settings, remedy=ON_DISK)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
         try:
-            options = {"batch_size": rows, "batch_readahead": 2, "fragment_readahead": 1, "fragment_scan_options": ON_DEMAND}
+            wanted = self.selection.to_filter(self.dataset.schema, missing=self.read_settings.missing)
+            options = {
+                "filter": wanted,
+                "batch_size": rows,
+                "batch_readahead": 2,
+                "fragment_readahead": 1,
+                "fragment_scan_options": ON_DEMAND if isinstance(self.dataset.format, ds.ParquetFileFormat) else None,
+            }
+            waiting: list[pa.RecordBatch] = []  # small ones are joined: a thousand small files cost no more than one large file
+            count = 0
             for batch in self.dataset.to_batches(columns=list(columns), **options):
+                if waiting and count + batch.num_rows > rows:
+                    yield pa.Table.from_batches(waiting)
+                    waiting, count = [], 0
                 if batch.num_rows:
-                    yield pa.Table.from_batches([batch])
+                    waiting.append(batch)
+                    count += batch.num_rows
+            if waiting:
+                yield pa.Table.from_batches(waiting)
         except (pa.ArrowException, OSError) as error:
-            raise describe_unreadable(self.paths[0], error) from None
-
-
-def open_source(dataset: str, read: ReadSettings) -> Source:
-    """Find the files of a path, a folder of Parquet files or a glob, and read their column names.
-
-    Raises
-    ------
-    DataError
-        If there is no file, the format is unknown, a file is empty or unreadable, two columns have the same name, or the files do
-        not have the same columns.
-    """
-    paths = find_files(dataset)
-    if not is_text(paths[0]):
-        folder = Path(dataset).expanduser()
-        found, partial = open_parquet(paths, folder if folder.is_dir() else None)
-        names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
-        return Source(tuple(paths), names, read, dataset=found, partial=tuple(name for name in partial if name in names))
-    dialects = tuple(find_dialect(path, read) for path in paths)
-    names = tuple(name for name in dialects[0].names if name)
-    for path, dialect in zip(paths, dialects, strict=True):
-        lacking = sorted(set(names) ^ set(filter(None, dialect.names)))
-        if lacking:
-            raise DataError(
-                f"{paths[0]} and {path} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
-            )
-    return Source(tuple(paths), names, read, dialects)
-
-
-def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted."""
-    if not dialect.has_rows:
-        return
-    places = [str(position) for position in range(len(dialect.names))]
-    wanted = [places[dialect.names.index(name)] for name in columns]
-    try:
-        reader = csv.open_csv(
-            path,
-            read_options=csv.ReadOptions(
-                column_names=places,
-                skip_rows=dialect.skipped_lines,
-                skip_rows_after_names=1,
-                encoding=dialect.encoding,
-                block_size=BLOCK_BYTES,
-            ),
-            parse_options=csv.ParseOptions(
-                delimiter=dialect.separator,
-                newlines_in_values=True,
-                ignore_empty_lines=len(places) > 1,  # of a single column, an empty line is a missing value
-            ),
-            convert_options=csv.ConvertOptions(
-                column_types=dict.fromkeys(places, pa.string()),
-                include_columns=wanted,
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-        for batch in reader:
-            yield pa.record_batch(batch.columns, names=list(columns))
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise describe_unreadable(path, error) from None
-
-
-def _fingerprint(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
+            raise describe_unreadable(self.location, error) from None

@@ -6,13 +6,13 @@ This module is read before a kernel starts and therefore imports nothing heavy.
 from __future__ import annotations
 
 import codecs
-import glob
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
-from boostlab.errors import locate, suggest
+from boostlab.data.locations import check_connection, check_location, is_query
+from boostlab.data.where import parse_condition
+from boostlab.errors import suggest
 from boostlab.models.contract import FeatureType
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.settings import Settings
@@ -24,15 +24,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 def _find_dataset(name: str) -> str:
-    """Refuse a name that is neither a data set nor a file, before anything runs."""
-    known = get_args(Dataset)
-    path = Path(name).expanduser()
-    if name not in known and not path.exists() and not glob.glob(str(path), recursive=True):
-        raise ValueError(
-            f"neither a data set of scikit-learn nor a file {locate(name)}.{suggest(name, known)} It takes: "
-            f"{', '.join(known)}, or the path of a .csv, .csv.gz or .parquet file, a folder or a glob."
-        )
-    return name
+    """Refuse a name that is neither a data set nor a location of a table, before anything runs."""
+    return check_location(name, known=get_args(Dataset))
 
 
 class ReadSettings(Settings):
@@ -81,10 +74,24 @@ def _check_gap(text: str) -> str:
     return text
 
 
+def _check_where(text: str) -> str:
+    if text.strip():
+        parse_condition(text)
+    return text
+
+
 def _find_test_table(name: str) -> str:
     if name in get_args(Dataset):
         raise ValueError("a data set of scikit-learn. It takes a table of your own, with the columns of the training table.")
     return _find_dataset(name) if name else name
+
+
+Where = Annotated[
+    str, Field(max_length=10_000, description="a condition of at most 10,000 characters"), AfterValidator(_check_where)
+]
+
+
+Connection = Annotated[str, AfterValidator(check_connection)]
 
 
 class TableSettings(Settings):
@@ -102,6 +109,8 @@ class TableSettings(Settings):
     column_types: dict[str, FeatureType] = Field(default_factory=dict)
     keep: list[str] = Field(default_factory=list)
     test_dataset: Annotated[str, AfterValidator(_find_test_table)] = ""
+    where: Where = ""
+    connection: Connection = ""
 
     @property
     def requested_task(self) -> Literal["auto", "regression", "classification"]:
@@ -112,6 +121,14 @@ class TableSettings(Settings):
     def requested_memory(self) -> Memory:
         """Where the rows shall be; a notebook that can learn from rows on disk overrides this."""
         return "internal"
+
+    @model_validator(mode="after")
+    def _connection_belongs_to_a_query(self) -> Self:
+        if self.connection and not (is_query(self.dataset) or is_query(self.test_dataset)):
+            raise ValueError(
+                f"connection is for a query, and {self.dataset} is none: write dataset as sql:SELECT …, or leave it empty."
+            )
+        return self
 
     @model_validator(mode="after")
     def _columns_have_one_role(self) -> Self:

@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -20,9 +19,11 @@ import pyarrow.compute as pc
 
 from boostlab.data.batches import BATCH_ROWS, join
 from boostlab.data.digest import Content, hash_table
+from boostlab.data.locations import find_scheme, is_query
 from boostlab.data.placement import Placement, choose_placement, widen_limit
-from boostlab.data.reading import open_source
+from boostlab.data.selection import Selection
 from boostlab.data.settings import Dataset, ReadSettings, TableSettings
+from boostlab.data.sources import open_source
 from boostlab.data.task import find_task, format_rows
 from boostlab.data.types import convert, find_type
 from boostlab.display.markdown import escape
@@ -54,11 +55,12 @@ class Table:
     roles: Roles
     features: tuple[str, ...]  #: the columns that may become features, in the order of the file or of `settings.features`
     name: str
-    source: str  #: the path of the table, or the function that loads it
+    source: str  #: the path, the address or the query of the table, or the function that loads it
     task: Task
     kept: frozenset[str] = frozenset()  #: the features that the user named: no rule leaves them out
     from_text: bool = False  #: whether the file was CSV, which does not state types
     rows_without_target: int = 0  #: number of rows that were dropped because their target is missing
+    rows_left_out: int = 0  #: number of rows that do not meet `where`
     test_rows: int = 0  #: number of the last rows, which are those of `test_dataset`
     unusable: Mapping[str, str] = field(
         default_factory=dict
@@ -112,7 +114,8 @@ class Table:
 
     def describe_reading(self) -> str:
         """Return a sentence on how the table was read, in Markdown."""
-        dropped = f" {self.rows_without_target:,} rows without a target were dropped." if self.rows_without_target else ""
+        dropped = f" {self.rows_left_out:,} rows that do not meet `where` were left out." if self.rows_left_out else ""
+        dropped += f" {self.rows_without_target:,} rows without a target were dropped." if self.rows_without_target else ""
         how = f" ({escape(self.reading)})" if self.reading else ""
         where = f" {escape(self.placement.reason)}" if self.placement.reason else ""
         return f"{len(self):,} rows and {len(self.features)} columns that may become features{how}.{dropped}{where}"
@@ -120,11 +123,11 @@ class Table:
     def describe(self) -> dict[str, str]:
         """Return the fields of MLflow's record of a data set: name, source, schema, size and content digest."""
         schema = [{"name": column.name, "type": str(column.type)} for column in self.data.schema]
-        in_code = self.source.startswith("sklearn.")
+        in_code = self.source.startswith("sklearn.") or is_query(self.source)
         return {
             "name": self.name,
             "digest": self.digest,
-            "source_type": "code" if in_code else "local",
+            "source_type": "code" if in_code else find_scheme(self.source) or "local",
             "source": json.dumps({"tags": {"mlflow.source.name": self.source}} if in_code else {"uri": self.source}),
             "schema": json.dumps({"mlflow_colspec": schema}),
             "profile": json.dumps({"num_rows": len(self), "num_elements": len(self) * len(self.features)}),
@@ -146,8 +149,9 @@ def load_table(settings: TableSettings) -> Table:
 def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placement: Placement | None = None) -> Table:
     """Return the table of files; the `known` formats of dates win where two fit. A `placement` is that of another table."""
     roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
-    read = ReadSettings(**settings.read)
-    source = open_source(settings.dataset, widen_limit(read, settings.requested_memory))
+    where, read = Selection(settings.where, settings.column_types), ReadSettings(**settings.read)
+    limit = widen_limit(read, settings.requested_memory)
+    source = open_source(settings.dataset, limit, where=where, connection=settings.connection)
     features = _choose_features(settings, source.names, roles)
     types = {name: settings.column_types.get(name) for name in source.names if name in features or name in roles.names()}
     unusable = source.find_unusable(types)
@@ -156,10 +160,17 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placemen
             raise DataError(f"The column {name!r} holds values of type {unusable[name]}, which no tree can split. Leave it out.")
     wanted = {name: kind for name, kind in types.items() if name not in unusable}
     if placement is None:
-        tests = [open_source(settings.test_dataset, source.read_settings)] if settings.test_dataset else []
+        tests = (
+            [open_source(settings.test_dataset, limit, where=where, connection=settings.connection)]
+            if settings.test_dataset
+            else []
+        )
         placement = choose_placement([source, *tests], list(wanted), settings.requested_memory)
     source = source if placement.cache else replace(source, read_settings=read)
     data, formats = source.read(wanted, formats=known, gather=placement.gather)
+    left_out = source.count_left_out(data.num_rows)
+    if not data.num_rows and left_out:
+        raise _no_row_left(settings, left_out)
     if not data.num_rows:
         raise DataError(f"{settings.dataset} has column names and no rows.")
     if find_type(data.schema.field(roles.target).type) == "date":
@@ -176,12 +187,13 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placemen
         data=kept,
         roles=roles,
         features=tuple(name for name in features if name not in unusable),
-        name=Path(settings.dataset).name,
-        source=str(Path(settings.dataset).resolve()),
+        name=source.name,
+        source=source.address,
         task=find_task(to_series(kept, roles.target), settings.requested_task),
         kept=frozenset(settings.features or settings.keep),
         from_text=source.is_text,
         rows_without_target=data.num_rows - kept.num_rows,
+        rows_left_out=left_out,
         unusable=unusable,
         formats=formats,
         missing=source.missing_numbers,
@@ -221,7 +233,8 @@ def _add_test_rows(table: Table, settings: TableSettings) -> Table:
         data = join([table.data, columns])
     except pa.ArrowException as error:
         raise DataError(f"{settings.test_dataset} does not fit {settings.dataset}: {error}. State column_types.") from None
-    return replace(table, data=data, test_rows=len(test), rows_without_target=lost)
+    left_out = table.rows_left_out + test.rows_left_out
+    return replace(table, data=data, test_rows=len(test), rows_without_target=lost, rows_left_out=left_out)
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -241,7 +254,12 @@ def _load_builtin(settings: TableSettings) -> Table:
     if labels is not None and isinstance(labels[0], str):
         target = pd.Series(np.asarray(labels, dtype=object)[target.to_numpy()], name=target.name)
     features, roles = _choose_features(settings, list(bunch.data.columns), Roles()), Roles(str(target.name))
-    data = pa.Table.from_pandas(bunch.data[features].astype(float).assign(**{roles.target: target}), preserve_index=False)
+    where = Selection(settings.where)
+    where.check([*bunch.data.columns, roles.target], settings.dataset)
+    whole = pa.Table.from_pandas(bunch.data.astype(float).assign(**{roles.target: target}), preserve_index=False)
+    data = where.apply(whole).select([*features, roles.target])
+    if not data.num_rows:
+        raise _no_row_left(settings, len(whole))
     data, formats = convert(data, settings.column_types, ReadSettings(**settings.read))
     placement = choose_placement([], [], settings.requested_memory)
     return Table(
@@ -250,10 +268,18 @@ def _load_builtin(settings: TableSettings) -> Table:
         features=tuple(features),
         name=settings.dataset,
         source=f"sklearn.datasets.load_{settings.dataset}",
-        task=find_task(target, settings.requested_task),
+        task=find_task(to_series(data, roles.target), settings.requested_task),
+        rows_left_out=len(whole) - len(data),
         kept=frozenset(settings.features or settings.keep),
         formats=formats,
         placement=placement,
+    )
+
+
+def _no_row_left(settings: TableSettings, left_out: int) -> DataError:
+    return DataError(
+        f"where = {settings.where!r}: none of the {left_out:,} rows of {settings.dataset} meets it. "
+        "Correct it, or leave it empty."
     )
 
 

@@ -12,6 +12,7 @@ import pydantic
 from pydantic.fields import FieldInfo
 
 from boostlab.errors import suggest
+from boostlab.redaction import SecretError, redact
 
 TYPE_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False", list: "a list", dict: "a mapping"}
 TYPE_WORDS |= {tuple: "a list", set: "a list", frozenset: "a list", date: "a date"}
@@ -60,7 +61,7 @@ def describe_limits(name: str, field: FieldInfo) -> str:
 def _explain(model: Model, fault: Any, noun: str) -> str:
     if not fault["loc"]:  # a rule between fields
         return str(fault["ctx"]["error"])
-    value, kind = fault["input"], fault["type"]
+    value, kind = redact(fault["input"], ()), fault["type"]
     owner, path, inner = _locate(model, fault["loc"])
     if kind == "extra_forbidden":
         subject = f"{'.'.join(path)} has no option" if path else f"No {noun}"
@@ -71,6 +72,8 @@ def _explain(model: Model, fault: Any, noun: str) -> str:
     if kind in ("literal_error", "enum"):
         choices = [choice.strip("'") for choice in re.split(", | or ", fault["ctx"]["expected"])]
         return f"{where} has no choice {value!r}.{suggest(str(value), choices)} It takes: {', '.join(choices)}."
+    if kind == "value_error" and isinstance(fault["ctx"]["error"], SecretError):
+        return f"{where}: {fault['ctx']['error']}"
     if kind == "value_error":
         return f"{where} = {value!r}: {fault['ctx']['error']}"
     if kind == "finite_number":

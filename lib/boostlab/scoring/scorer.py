@@ -15,9 +15,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from boostlab.data.files import find_files, is_text
-from boostlab.data.reading import open_source
+from boostlab.data.files import find_files
+from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
+from boostlab.data.sources import open_source
 from boostlab.errors import DataError
 from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Contract
@@ -36,14 +37,16 @@ class Scored:
     rows: int
     columns: list[str]
     head: pd.DataFrame
+    rows_left_out: int = 0  #: that do not meet `where`
 
 
 def name_output(rows: str, output: str) -> Path:
     """Return the path of the output: the given one, or ``<rows>-scored`` in the folder of the input."""
     if output:
         return Path(output).expanduser().resolve()
-    first = find_files(rows)[0].resolve()
-    return first.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if is_text(first) else '.parquet'}")
+    first = find_files(rows)[0]
+    assert first.local_path, "the settings ask for an output if the rows are elsewhere"
+    return first.local_path.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if first.is_text else '.parquet'}")
 
 
 def score_file(
@@ -56,6 +59,8 @@ def score_file(
     reasons: int = 0,
     chunk_rows: int = 65_536,
     read: Mapping[str, Any] | None = None,
+    where: str = "",
+    connection: str = "",
     watch: Callable[[pd.DataFrame], object] = len,
 ) -> Scored:
     """Write a file's rows with the model's predictions, completely or not at all.
@@ -64,7 +69,7 @@ def score_file(
     ----------
     model : mlflow.pyfunc.PyFuncModel
     rows : str
-        A ``.csv``, ``.csv.gz`` or ``.parquet`` file, a folder of Parquet files, or a glob.
+        A ``.csv``, ``.csv.gz`` or ``.parquet`` file, a folder of Parquet files, a glob, or a query.
     output : pathlib.Path
         A ``.csv`` or ``.parquet`` file.
     probabilities : bool
@@ -75,6 +80,10 @@ def score_file(
         The largest number of rows in memory at a time.
     read : mapping, optional
         How to read a CSV file (:class:`~boostlab.data.settings.ReadSettings`).
+    where : str
+        The condition that rows meet to be scored (:mod:`~boostlab.data.where`); empty: all rows.
+    connection : str
+        The address of the PostgreSQL database that answers a query; empty: DuckDB does.
     watch : callable
         Receives the features of each chunk, with the types of the model's signature.
 
@@ -84,8 +93,8 @@ def score_file(
         If the input cannot be read, lacks a required column, or has a value that the model does not take; or if the output
         cannot be written.
     """
-    source = open_source(rows, ReadSettings(**(read or {})))
-    if output in [path.resolve() for path in source.paths]:
+    source = open_source(rows, ReadSettings(**(read or {})), where=Selection(where), connection=connection)
+    if output in [file.local_path for file in source.files]:
         raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
     names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
@@ -99,12 +108,13 @@ def score_file(
     count, head = 0, pd.DataFrame()
     typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
     if source.is_text:
+        source.study_selection()
         study_features(source, features)
-        if not is_text(output):
+        if output.suffix != ".csv":
             typed = list(names)
             source.study({name: None for name in names if name not in source.readings}, strict=False)
     with write_chunks(output, source.separator) as write:
-        for chunk in source.batches(source.all_names, chunk_rows):
+        for chunk in filter(len, map(source.select, source.batches(source.all_names, chunk_rows))):
             frame = convert_chunk(source, chunk, features, first_row=count + 1)
             watch(frame)
             scored = chunk
@@ -114,13 +124,18 @@ def score_file(
             explained = find_reasons(model, contract, frame, count=reasons) if reasons else []
             for name, values in zip(added, predicted + explained, strict=True):
                 answers = pa.array(values.tolist())
-                if is_text(output) and source.decimal == "," and pa.types.is_floating(answers.type):
+                if output.suffix == ".csv" and source.decimal == "," and pa.types.is_floating(answers.type):
                     answers = pa.array([repr(value).replace(".", ",") for value in answers.to_pylist()])
                 scored = scored.append_column(name, answers)
             write(scored)
             head = scored.slice(0, SHOWN_ROWS).to_pandas() if not count else head
             count += chunk.num_rows
-    return Scored(output, count, added, head)
+        left_out = source.count_left_out(count)
+        if left_out and not count:
+            raise DataError(
+                f"where = {where!r}: none of the {left_out:,} rows of {rows} meets it. Correct it, or leave it empty."
+            )
+    return Scored(output, count, added, head, left_out)
 
 
 def _predict(

@@ -110,6 +110,8 @@ class Scoring:
             reasons=self._settings.reasons,
             chunk_rows=self._settings.chunk_rows,
             read=self._settings.read,
+            where=self._settings.where,
+            connection=self._settings.connection,
             watch=watch,
         )
         progress.show()
@@ -138,6 +140,8 @@ class Scoring:
             f"Version {self._loaded.version.number} scored {self._scored.rows:,} rows. "
             f"{format_code(str(self._scored.path))} has them with the new columns {added}."
         )
+        if self._scored.rows_left_out:
+            sentence += f" {self._scored.rows_left_out:,} rows that do not meet `where` were left out."
         if self._settings.reasons and is_ours(self._loaded.folder):
             unit = escape(open_predictor(self._loaded.folder).margin_unit)
             sentence += f" Contributions are in the unit of the booster's margin: {unit}."

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from boostlab.data.files import is_text
 from boostlab.data.reading import Source
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature, FeatureType
@@ -89,7 +88,9 @@ def write_chunks(output: Path, separator: str = ",") -> Iterator[Callable[[pa.Ta
                     schema = chunk.schema
                     options = csv.WriteOptions(quoting_style="needed", delimiter=separator)
                     made = (
-                        csv.CSVWriter(sink, schema, write_options=options) if is_text(output) else pq.ParquetWriter(sink, schema)
+                        csv.CSVWriter(sink, schema, write_options=options)
+                        if output.suffix == ".csv"
+                        else pq.ParquetWriter(sink, schema)
                     )
                     writer = writers.enter_context(made)
                 writer.write_table(chunk.cast(schema))

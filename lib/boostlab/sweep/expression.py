@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from boostlab.errors import LabError
+from boostlab.notebook.expression import parse_expression
 
 ALLOWED = "names of parameters, numbers, text in quotes, + - * / // % **, < <= > >= == != in, and, or, not"
 MOST_EXPONENT = 1024  # a larger power is taken as infinite, so that no expression takes long
@@ -78,12 +79,9 @@ class Constraint:
 
 def _parse(text: str) -> ast.expr:
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise LabError(f"The constraint {text!r} cannot be read. It takes a comparison of {ALLOWED}.") from None
-    for node in ast.walk(tree):
-        if not _is_allowed(node):
-            raise LabError(f"The constraint {text!r} has {ast.unparse(node)!r}, which is not allowed. It takes {ALLOWED}.")
+        tree = parse_expression(text, _is_allowed, takes=ALLOWED)
+    except ValueError as error:
+        raise LabError(f"The constraint {text!r} {error}") from None
     if not isinstance(tree, ast.Compare | ast.BoolOp) and not (isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not)):
         raise LabError(f"The constraint {text!r} compares nothing. Write a comparison, such as max_leaves <= 2 ** max_depth.")
     return tree

@@ -1,0 +1,1 @@
+"""How reading a table grows: with the number of its files."""

@@ -1,0 +1,130 @@
+"""Where a table is: a local path, an address in object storage, or a query. It is judged by its form: nothing is opened.
+
+This module is read before a kernel starts and therefore imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from boostlab.errors import locate, suggest
+from boostlab.redaction import SecretError, redact
+
+STORAGE = ("s3", "gs", "gcs", "abfs", "abfss")  # object storage, by the scheme of its addresses
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+OPTION = re.compile(r"[?&;][\w.-]+=")  # a ? alone is that of a glob
+CONNECTION_STRING = re.compile(r"'[^']*\b(ssl)?password\s*=", re.IGNORECASE)  # libpq's, in a text of SQL
+QUERY = "sql:"
+FILES = "the path of a .csv, .csv.gz or .parquet file, a folder or a glob, the same in object storage (s3://…), or sql:SELECT …"
+POSTGRESQL = ("postgresql", "postgres")
+
+
+def find_scheme(name: str) -> str:
+    """Return the scheme of an address in small letters; empty for a path.
+
+    Examples
+    --------
+    >>> find_scheme("s3://lake/homes.parquet"), find_scheme("homes.parquet")
+    ('s3', '')
+    """
+    found = SCHEME.match(name)
+    return found[1].lower() if found else ""
+
+
+def is_query(name: str) -> bool:
+    """Tell whether a table is the result of a query."""
+    return name.strip()[: len(QUERY)].lower() == QUERY
+
+
+def read_query(name: str) -> str:
+    """Return the statement of a query: without ``sql:``, and without semicolons at its end."""
+    return name.strip()[len(QUERY) :].strip().rstrip(";").rstrip()
+
+
+def is_local(name: str) -> bool:
+    """Tell whether a table is files of this machine."""
+    return not find_scheme(name) and not is_query(name)
+
+
+def check_location(name: str, *, known: Sequence[str] = ()) -> str:
+    """Return a table's location if it can be one: for local files they exist, for others the form is right.
+
+    Parameters
+    ----------
+    known : sequence of str
+        Names of data sets that are tables too.
+
+    Raises
+    ------
+    ValueError
+        If it is none. A secret in it is an error too: a run records its parameters.
+    """
+    if is_query(name):
+        _check_query(name)
+    elif find_scheme(name):
+        _check_address(name)
+    elif (
+        name not in known and not Path(name).expanduser().exists() and not glob.glob(str(Path(name).expanduser()), recursive=True)
+    ):
+        if known:
+            raise ValueError(
+                f"neither a data set of scikit-learn nor a file {locate(name)}.{suggest(name, known)} It takes: "
+                f"{', '.join(known)}, or {FILES}."
+            )
+        raise ValueError(f"there is no file {locate(name)}. Correct the path. It takes {FILES}.")
+    return name
+
+
+def check_connection(text: str) -> str:
+    """Return the address of a database, which holds no password.
+
+    Raises
+    ------
+    ValueError
+        If it is no address of PostgreSQL, or holds a password.
+    """
+    if text and find_scheme(text) not in POSTGRESQL:
+        raise ValueError(
+            "not the address of a database. It takes postgresql://USER@HOST:PORT/DATABASE; empty: DuckDB reads the files that "
+            "the query names."
+        )
+    if redact(text, ()) != text:
+        raise SecretError(
+            "it holds a password, which the run would record. Leave the password out: set PGPASSWORD in the environment, or add "
+            "a line to ~/.pgpass."
+        )
+    return text
+
+
+def _check_address(name: str) -> None:
+    scheme = find_scheme(name)
+    if scheme not in STORAGE:
+        raise ValueError(f"no table can be read from {scheme}://.{suggest(scheme, STORAGE)} It takes {FILES}.")
+    if redact(name, ()) != name or OPTION.search(name):
+        raise SecretError(
+            "an address takes no keys and no options, because the run records it. Set them in the environment, such as "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, and name s3://BUCKET/KEY alone."
+        )
+    place = name.partition("://")[2]
+    if not place.split("/")[0] or "//" in place:
+        raise ValueError(f"it names no bucket, or has an empty part. It takes {scheme}://BUCKET/KEY.")
+    if scheme.startswith("abfs") != ("@" in place.split("/")[0]):
+        form = (
+            f"{scheme}://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH" if scheme.startswith("abfs") else f"{scheme}://BUCKET/KEY"
+        )
+        raise ValueError(f"the address has another form. It takes {form}.")
+
+
+def _check_query(name: str) -> None:
+    statement = read_query(name)
+    if redact(statement, ()) != statement or CONNECTION_STRING.search(statement):
+        raise SecretError(
+            "the query holds a password, which the run would record. Leave it out: set connection to the database's address, and "
+            "PGPASSWORD in the environment."
+        )
+    words = re.sub(r"--[^\n]*\n|/\*.*?\*/|\(", " ", statement, flags=re.DOTALL).split(None, 1)
+    if not words or words[0].upper() not in ("SELECT", "WITH", "FROM"):
+        raise ValueError("not a query. It takes one statement that reads: sql:SELECT …, or sql:WITH … SELECT …")

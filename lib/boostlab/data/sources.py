@@ -1,0 +1,69 @@
+"""The source of a table, opened: files of this machine or of object storage, or the answer of a query."""
+
+from __future__ import annotations
+
+from boostlab.data.dialect import find_dialect
+from boostlab.data.files import find_files, open_parquet
+from boostlab.data.lakes import is_delta, open_delta
+from boostlab.data.locations import is_query
+from boostlab.data.query import run_query
+from boostlab.data.reading import EVERYTHING, Source
+from boostlab.data.selection import Selection
+from boostlab.data.settings import ReadSettings
+from boostlab.data.storage import copy_here
+from boostlab.errors import DataError
+
+INDEX = "__index_level_"  # how pandas names a stored index that has no name
+
+
+def open_source(dataset: str, read: ReadSettings, *, where: Selection = EVERYTHING, connection: str = "") -> Source:
+    """Find the files of a path, a folder of Parquet files or a glob, or ask a query, and find the column names.
+
+    Parameters
+    ----------
+    where : Selection
+        The rows that are wanted.
+    connection : str
+        The address of the PostgreSQL database that answers a query; empty: DuckDB does.
+
+    Raises
+    ------
+    DataError
+        If there is no file, `where` names a column that is not there, the format is unknown, a file is empty or unreadable, two
+        columns have the same name, or the files do not have the same columns.
+    """
+    source = _open_query(dataset, read, where, connection) if is_query(dataset) else _open_files(dataset, read, where)
+    where.check(source.names, dataset)
+    return source
+
+
+def _open_query(dataset: str, read: ReadSettings, where: Selection, connection: str) -> Source:
+    answer, content = run_query(dataset, connection, read)
+    form = f"the answer of {'PostgreSQL' if connection else 'DuckDB'}"
+    names = tuple(answer.schema.names)
+    return Source(
+        (), names, read, dataset=answer, form=form, location=dataset, connection=connection, content=content, selection=where
+    )
+
+
+def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
+    files = find_files(dataset)
+    if is_delta(files, dataset):
+        rows, version = open_delta(dataset)
+        form = f"Delta Lake, version {version}"
+        return Source((), tuple(rows.schema.names), read, dataset=rows, form=form, location=dataset, selection=where)
+    if not files[0].is_text:
+        found, partial = open_parquet(files)
+        names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
+        known = tuple(name for name in partial if name in names)
+        return Source(tuple(files), names, read, dataset=found, partial=known, location=dataset, selection=where)
+    files = [file if file.is_here else copy_here(file) for file in files]
+    dialects = tuple(find_dialect(file, read) for file in files)
+    names = tuple(name for name in dialects[0].names if name)
+    for file, dialect in zip(files, dialects, strict=True):
+        lacking = sorted(set(names) ^ set(filter(None, dialect.names)))
+        if lacking:
+            raise DataError(
+                f"{files[0]} and {file} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
+            )
+    return Source(tuple(files), names, read, dialects, location=dataset, selection=where)

@@ -173,6 +173,7 @@ def test_what_changes_the_database_is_refused_by_it(database: str) -> None:
         ("SELECT * FROM 'nowhere/*.parquet'", "No files found that match the pattern"),
         ("SELECT nope FROM range(3)", 'column "nope" not found'),
         ("SELECT * FRO t", "syntax error"),
+        ("SELECT 1 AS price, 2 AS Price", "more than one column 'price'"),
         ("SELECT 1 AS price; SELECT 2", "not one statement that reads"),
         ("WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a", "not one statement that reads"),
         ("SELECT * FROM 's3://lake/t.parquet'", "Name the address as dataset"),

@@ -117,9 +117,9 @@ def _ask_duckdb(statement: str, *, ordered: bool) -> Iterator[pa.RecordBatchRead
             base.execute("SET TimeZone = 'UTC'")
             if [item.type for item in base.extract_statements(statement)] != [duckdb.StatementType.SELECT]:
                 raise DataError("The query is not one statement that reads. Write one SELECT.")
+            _refuse_equal_names([name.lower() for name in base.sql(statement).columns])  # DuckDB makes no difference of case
             sorted_by_all = f"SELECT * FROM ({statement}\n) AS answer ORDER BY ALL"  # noqa: S608  # the user's own statement
             reader = base.sql(statement if ordered else sorted_by_all).to_arrow_reader()
-            _refuse_equal_names(reader.schema.names)
         except duckdb.Error as error:
             _fail(error)
         yield reader

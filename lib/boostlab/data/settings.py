@@ -87,7 +87,7 @@ def _find_test_table(name: str) -> str:
 
 
 Where = Annotated[
-    str, Field(max_length=10_000, description="a condition of at most 10,000 characters"), AfterValidator(_check_where)
+    str, Field(max_length=6000, description="a condition of at most 6,000 characters"), AfterValidator(_check_where)
 ]
 
 

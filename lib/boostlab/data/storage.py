@@ -224,7 +224,7 @@ def _connect(scheme: str, place: str) -> tuple[Any, str]:
         if scheme == "s3":
             return _connect_s3(bucket), bucket
         if scheme in ("gs", "gcs"):
-            return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=CONNECT_S * ATTEMPTS)), bucket
+            return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=CONNECT_S)), bucket
         system, path = fs.FileSystem.from_uri(f"{scheme}://{bucket}/")
         return system, path.rstrip("/")
     except ImportError:  # some builds of Arrow lack a file system

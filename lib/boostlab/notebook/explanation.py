@@ -20,6 +20,7 @@ INNER_WORDS = {f"{type_.__name__.replace('str', 'string')}_type": words for type
     "int_from_float": TYPE_WORDS[int]
 }
 Model = type[pydantic.BaseModel]
+LONGEST_SHOWN = 300  # characters of a text
 BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -61,7 +62,7 @@ def describe_limits(name: str, field: FieldInfo) -> str:
 def _explain(model: Model, fault: Any, noun: str) -> str:
     if not fault["loc"]:  # a rule between fields
         return str(fault["ctx"]["error"])
-    value, kind = redact(fault["input"], ()), fault["type"]
+    value, kind = _shorten(redact(fault["input"], ())), fault["type"]
     owner, path, inner = _locate(model, fault["loc"])
     if kind == "extra_forbidden":
         subject = f"{'.'.join(path)} has no option" if path else f"No {noun}"
@@ -90,6 +91,10 @@ def _explain(model: Model, fault: Any, noun: str) -> str:
     allowed = f" with {limits}" if limits else ""
     hint = _how_to_pass(field.annotation, where, value) if noun == "parameter" else ""
     return f"{where} takes {_name_type(field.annotation)}{allowed}, not {value!r}.{hint}"
+
+
+def _shorten(value: Any) -> Any:
+    return f"{value[:LONGEST_SHOWN]}…" if isinstance(value, str) and len(value) > LONGEST_SHOWN else value
 
 
 def _locate(model: Model, place: tuple[Any, ...]) -> tuple[Model, list[str], tuple[Any, ...]]:

@@ -20,6 +20,7 @@ from boostlab.data.dialect import Dialect, find_dialect
 from boostlab.data.files import check_size, describe_unreadable, find_files, is_text, open_parquet
 from boostlab.data.inference import Column
 from boostlab.data.readings import Number, Reading, is_number
+from boostlab.data.row_groups import measure_row, read_pieces
 from boostlab.data.settings import ReadSettings
 from boostlab.data.types import convert, find_type, simplify
 from boostlab.errors import DataError
@@ -28,6 +29,7 @@ from boostlab.models.contract import FeatureType
 BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many rows in a block
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
 ON_DISK = " Or keep the rows on disk: -p memory external."
+OFFSET_BYTES = 4  # of a text, at least
 INDEX = "__index_level_"  # how pandas names a stored index that has no name
 
 
@@ -41,6 +43,7 @@ class Source:
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
     dataset: ds.Dataset | None = None  #: the Parquet files
     partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
+    in_pieces: bool = False  #: whether Parquet files are read in pieces of a row group, which takes less memory
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
 
@@ -214,13 +217,15 @@ class Source:
     def _check_rows(self, columns: Sequence[str]) -> None:
         """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""
         if self.dataset is not None:
-            kinds = [self.dataset.schema.field(name).type for name in columns]
-            width = sum(kind.bit_width if pa.types.is_primitive(kind) else 32 for kind in kinds) // 8
-            check_size(self.paths[0], self.dataset.count_rows() * width, self.read_settings, remedy=ON_DISK)
+            size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns, text_bytes=OFFSET_BYTES))
+            check_size(self.paths[0], size, self.read_settings, remedy=ON_DISK)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
         try:
+            if self.in_pieces:
+                yield from filter(len, read_pieces(self.dataset, columns))
+                return
             options = {"batch_size": rows, "batch_readahead": 2, "fragment_readahead": 1, "fragment_scan_options": ON_DEMAND}
             for batch in self.dataset.to_batches(columns=list(columns), **options):
                 if batch.num_rows:

@@ -158,7 +158,7 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placemen
     if placement is None:
         tests = [open_source(settings.test_dataset, source.read_settings)] if settings.test_dataset else []
         placement = choose_placement([source, *tests], list(wanted), settings.requested_memory)
-    source = source if placement.cache else replace(source, read_settings=read)
+    source = replace(source, in_pieces=True) if placement.cache else replace(source, read_settings=read)
     data, formats = source.read(wanted, formats=known, gather=placement.gather)
     if not data.num_rows:
         raise DataError(f"{settings.dataset} has column names and no rows.")

@@ -1,0 +1,1 @@
+"""Measure tables that do not fit into memory."""

@@ -82,6 +82,7 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and 
     "valid_size": INNER_FRACTION,
     "folds": ([0, 2, 1000], [-1, 1, 1001]),
     "repeats": ([1], [0, 1001]),
+    "memory": (["auto", "internal", "external"], ["disk", ""]),
     "final_model": (["best"], ["last", ""]),
     "class_weight": (["none", "balanced"], ["heavy", ""]),
     "calibrate": (["none", "sigmoid", "isotonic"], ["platt", ""]),

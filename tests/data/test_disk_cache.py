@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -103,5 +104,16 @@ def test_finds_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("BOOSTLAB_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert find_cache_root() == tmp_path / "boostlab"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_cache_root() == tmp_path / ".cache" / "boostlab"
     monkeypatch.setenv("BOOSTLAB_CACHE", "~/here")
     assert find_cache_root() == Path.home() / "here"
+
+
+def test_a_user_without_home_has_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BOOSTLAB_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 987_654)  # as OpenShift gives one
+    assert find_cache_root() == Path(tempfile.gettempdir()) / "boostlab"
+    assert find_free_disk() >= 0

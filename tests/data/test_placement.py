@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from tests.support.settings import make_settings
 
 from boostlab.data import placement
 from boostlab.data.free_memory import FreeMemory
+from boostlab.data.settings import ReadSettings
+from boostlab.data.sources import open_source
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
 
@@ -118,3 +123,26 @@ def test_the_disk_limits_the_size_of_rows_on_disk(table: Path, tmp_path: Path, m
         file.write("a,y\n" + "1.00000000000000,2\n" * 200_000)
     with pytest.raises(DataError, match=r"bomb\.csv\.gz unpacks to 0\.00\d+ GB or more\. The limit is 0\.001 GB"):
         load(tmp_path / "bomb.csv.gz", memory="external")
+
+
+def test_reads_files_of_other_types_in_pieces_as_the_scanner_does(tmp_path: Path) -> None:
+    folder = tmp_path / "parts"
+    for year, frame in (("2023", FRAME.assign(a=range(len(FRAME)), t="ü")), ("2024", FRAME.drop(columns="b").assign(t=None))):
+        (folder / f"year={year}").mkdir(parents=True)
+        frame.to_parquet(folder / f"year={year}" / "rows.parquet", row_group_size=7_000)
+    FRAME.iloc[:0].to_parquet(folder / "empty.parquet")
+    inside, outside = (load(folder, memory=memory) for memory in ("internal", "external"))
+    assert outside.data.equals(inside.data)
+    assert outside.data.schema == inside.data.schema
+    assert outside.describe() == inside.describe()
+
+
+def test_holds_a_piece_of_a_row_group_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    columns = {f"x{place}": np.random.default_rng(place).random(100_000) for place in range(200)}
+    pq.write_table(pa.table(columns), path, row_group_size=100_000, use_dictionary=False)
+    source = replace(open_source(str(path), ReadSettings()), in_pieces=True)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in source.batches(source.names)]
+    assert len(held) > 4
+    assert max(held) < 80 << 20  # of 160 MB

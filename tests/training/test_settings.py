@@ -84,6 +84,7 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {  # values at the bounds, and 
     "scheduler": (["", "tcp://host:8786"], ["host:8786", "http://host:8786"]),
     "folds": ([0, 2, 1000], [-1, 1, 1001]),
     "repeats": ([1], [0, 1001]),
+    "memory": (["auto", "internal", "external"], ["disk", ""]),
     "final_model": (["best"], ["last", ""]),
     "class_weight": (["none", "balanced"], ["heavy", ""]),
     "calibrate": (["none", "sigmoid", "isotonic"], ["platt", ""]),

@@ -38,18 +38,23 @@ Array = np.ndarray[Any, Any]
 
 
 def find_cache_root() -> Path:
-    """Return the folder for caches: of ``BOOSTLAB_CACHE``, else of the XDG base directories."""
+    """Return the folder for caches: of ``BOOSTLAB_CACHE``, else of the XDG base directories; else of temporary files."""
     given = os.environ.get(VARIABLE)
     if given:
-        return Path(given).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "boostlab"
+        return Path(os.path.expanduser(given))  # noqa: PTH111  # which leaves ~ where there is no home
+    home = os.path.expanduser("~/.cache")  # noqa: PTH111
+    return Path(os.environ.get("XDG_CACHE_HOME") or (home if home[0] != "~" else tempfile.gettempdir())) / "boostlab"
 
 
 def find_free_disk() -> int:
-    """Return the bytes that a cache may take: what is free where it would be, less a reserve; 0 if that is no disk."""
+    """Return the bytes that a cache may take: what is free where it would be, less a reserve; 0 if it cannot be there."""
     root = find_cache_root().absolute()
-    there = next(folder for folder in (root, *root.parents) if folder.exists())
-    return 0 if _find_file_system(there) in IN_MEMORY else _find_room(there)
+    try:
+        there = next(folder for folder in (root, *root.parents) if folder.exists())
+        is_disk = os.access(there, os.W_OK) and _find_file_system(there) not in IN_MEMORY
+        return _find_room(there) if is_disk else 0
+    except OSError:  # a folder that this user may not look into
+        return 0
 
 
 class Cache:

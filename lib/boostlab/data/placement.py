@@ -13,6 +13,7 @@ from boostlab.data.disk_cache import Cache, find_free_disk
 from boostlab.data.files import find_half_memory
 from boostlab.data.free_memory import find_free_addresses, find_free_memory
 from boostlab.data.reading import Source
+from boostlab.data.row_groups import measure_row
 from boostlab.data.settings import Memory, ReadSettings
 from boostlab.data.storage import File
 from boostlab.errors import DataError
@@ -21,7 +22,6 @@ SHARE = 0.8  # of the free memory that a training may need: the estimate is roug
 CELL_BYTES = 5  # beyond the table: XGBoost's copy of the training part as float32, and the bins of both parts
 ROW_BYTES = 150  # target, positions, hashes, gradients, predictions
 DISK_CELL_BYTES = 9  # the copy as float32, and XGBoost's pages, if values are missing
-TEXT_BYTES = 32  # of a value whose type does not tell
 NUMBER_BYTES = 8
 HEAD_BYTES = 1 << 20
 UNZIPPED = 5  # times the size of a .csv.gz
@@ -120,9 +120,7 @@ def _filter_batches(table: pa.Table, chosen: pa.ChunkedArray) -> Iterator[pa.Tab
 def _estimate(source: Source, columns: Sequence[str]) -> Size:
     if source.dataset is not None:
         rows = source.dataset.count_rows()
-        kinds = [source.dataset.schema.field(name).type for name in columns]
-        width = sum(kind.bit_width / 8 if pa.types.is_primitive(kind) else TEXT_BYTES for kind in kinds)
-        return Size(rows, rows * len(columns), round(rows * width))
+        return Size(rows, rows * len(columns), round(rows * measure_row(source.dataset.schema, columns)))
     size = sum(file.size * (UNZIPPED if file.is_zipped else 1) for file in source.files)
     rows = round(size / _measure_line(source.files[0]))
     cells = rows * len(columns)

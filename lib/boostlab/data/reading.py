@@ -21,6 +21,7 @@ from boostlab.data.inference import Column
 from boostlab.data.locations import is_local, is_query
 from boostlab.data.missing import drop_missing, list_missing_numbers
 from boostlab.data.readings import Number, Reading
+from boostlab.data.row_groups import measure_row, read_pieces
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.storage import File, UnnamedFile, read_stamps
@@ -32,6 +33,7 @@ from boostlab.models.contract import FeatureType
 EVERYTHING = Selection()
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
 ON_DISK = " Or keep the rows on disk: -p memory external."
+OFFSET_BYTES = 4  # of a text, at least
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Source:
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
     dataset: ds.Dataset | None = None  #: the Parquet files
     partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
+    in_pieces: bool = False  #: whether Parquet files are read in pieces of a row group, which takes less memory
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
     form: str = "Parquet"  #: what the rows are read from, unless it is CSV
@@ -251,20 +254,23 @@ class Source:
     def _check_rows(self, columns: Sequence[str]) -> None:
         """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""
         if self.dataset is not None and not self.selection.names:
-            kinds = [self.dataset.schema.field(name).type for name in columns]
-            width = sum(kind.bit_width if pa.types.is_primitive(kind) else 32 for kind in kinds) // 8
-            check_size(self.location, self.dataset.count_rows() * width, self.read_settings, remedy=ON_DISK)
+            size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns, text_bytes=OFFSET_BYTES))
+            check_size(self.location, size, self.read_settings, remedy=ON_DISK)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
         try:
             wanted = self.selection.to_filter(self.dataset.schema, missing=self.read_settings.missing)
+            is_parquet = isinstance(self.dataset.format, ds.ParquetFileFormat)
+            if self.in_pieces and is_parquet:
+                yield from filter(len, read_pieces(self.dataset, columns, wanted))
+                return
             options = {
                 "filter": wanted,
                 "batch_size": rows,
                 "batch_readahead": 2,
                 "fragment_readahead": 1,
-                "fragment_scan_options": ON_DEMAND if isinstance(self.dataset.format, ds.ParquetFileFormat) else None,
+                "fragment_scan_options": ON_DEMAND if is_parquet else None,
             }
             waiting: list[pa.RecordBatch] = []  # small ones are joined: a thousand small files cost no more than one large file
             count = 0

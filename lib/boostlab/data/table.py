@@ -166,7 +166,7 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placemen
             else []
         )
         placement = choose_placement([source, *tests], list(wanted), settings.requested_memory)
-    source = source if placement.cache else replace(source, read_settings=read)
+    source = replace(source, in_pieces=True) if placement.cache else replace(source, read_settings=read)
     data, formats = source.read(wanted, formats=known, gather=placement.gather)
     left_out = source.count_left_out(data.num_rows)
     if not data.num_rows and left_out:

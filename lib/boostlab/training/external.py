@@ -14,7 +14,7 @@ from boostlab.data.disk_cache import Cache
 from boostlab.data.free_memory import find_free_memory
 
 SMALLEST_PAGE, LARGEST_PAGE = 16 << 20, 256 << 20  # bytes of float32
-PAGE_SHARE = 1 / 16  # of the free memory: XGBoost works on several copies of a page
+PAGE_SHARE = 1 / 8  # of the free memory: XGBoost works on several copies of a page
 ENTRY_BYTES = 4  # of a value in a page with missing values
 BIN_BYTES = {256: 1, 65_536: 2}  # of a value in a page, besides, by the most bins
 ROW_BYTES = 24  # of a row in a page, besides its values

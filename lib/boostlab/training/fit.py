@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 FEW_ROUNDS = 50  # with a best round below it, trees are worth more when each adds less
 Array = np.ndarray[Any, Any]
+REMEDY = "Keep the rows on disk, as -p memory external, lower max_bin, leave out columns, or raise the limit of the memory."
 TREE_BOOSTERS = ("gbtree", "dart")
 
 
@@ -219,6 +220,8 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except xgb.core.XGBoostError as error:
+        if "bad_alloc" in str(error):
+            raise TrainingError(f"The memory does not suffice for this training. {REMEDY}") from None
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
 
 

@@ -183,6 +183,7 @@ def test_a_notebook_trains_on_workers_of_this_machine(
     assert run.data.tags["boostlab.training"].endswith("Trained on 2 workers on this machine.")
     assert run.data.metrics["test_log_loss"] < run.data.metrics["baseline_log_loss"]
     assert '"stream"' not in (tmp_path / "out.ipynb").read_text(), "the workers print nothing"
+    wait_until(lambda: str(tmp_path) not in {process.info["cwd"] for process in psutil.process_iter(["cwd"])})
 
 
 @pytest.mark.parametrize("victim", ["worker", "scheduler"])
@@ -246,8 +247,3 @@ def test_refuses_before_a_row_is_sent(cluster: Cluster, homes: Path) -> None:
         fit(homes, **own, xgb_params={"sampling_method": "nonsense"})
     with pytest.raises(LabError, match="cannot be reached"):
         fit(homes, target="sold", scheduler="tcp://127.0.0.1:1")
-
-
-def test_leaves_no_process_behind(homes: Path) -> None:
-    fit(homes, target="price", workers=2, num_boost_round=2)
-    wait_until(lambda: not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())])

@@ -26,8 +26,9 @@ from boostlab.evaluation.metrics import answer_part, evaluate_test
 from boostlab.training import external
 from boostlab.training.cross_validation import cross_validate
 from boostlab.training.final_model import make_final_model
-from boostlab.training.fit import Fit, fit_booster, make_matrix
+from boostlab.training.fit import Fit, fit_booster
 from boostlab.training.learning_curve import learn_sizes
+from boostlab.training.matrices import make_matrix
 from boostlab.training.settings import Train
 
 ROWS = 3_000

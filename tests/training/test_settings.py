@@ -34,6 +34,8 @@ TABLE = {
     "time_gap",
     "stratify",
     "read",
+    "where",
+    "connection",
     "column_types",
     "keep",
 }  # checked against one another

@@ -13,9 +13,11 @@ from boostlab.data.folds import use_all_rows
 from boostlab.data.table import Table
 from boostlab.models.predictor import Predictor
 from boostlab.training.averaging import average_boosters
+from boostlab.training.boosting import refusals
 from boostlab.training.choice import weigh_classes
 from boostlab.training.cross_validation import CrossValidation
-from boostlab.training.fit import Fit, make_contract, make_matrix, make_params, refusals
+from boostlab.training.fit import Fit, make_contract, make_params
+from boostlab.training.matrices import make_matrix
 from boostlab.training.settings import Train
 
 JUDGED = "The cross-validation judges it: the metrics of the test rows are those of the training's own model."

@@ -1,15 +1,12 @@
 """Fitting a booster on the split parts of a table: returns the model and its learning curves.
 
-XGBoost gets a copy of the rows in float32, which lives until the bins are found. This module writes no files and shows nothing.
+This module writes no files and shows nothing.
 """
 
 from __future__ import annotations
 
-import re
-import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,13 +17,13 @@ import xgboost as xgb
 from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
-from boostlab.errors import DataError, TrainingError
+from boostlab.errors import TrainingError
 from boostlab.evaluation.metric_names import is_higher_better
 from boostlab.evaluation.metrics import answer_part
 from boostlab.models.contract import Contract
-from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
-from boostlab.training.boosting import Boosting
-from boostlab.training.callbacks import Refuser, RoundReports, Scorer, Stopper, Watch, watched
+from boostlab.models.predictor import Predictor
+from boostlab.training.boosting import Boosting, boost_here, refusals
+from boostlab.training.callbacks import RoundReports, Watch, watched
 from boostlab.training.choice import (
     NATIVE_METRICS,
     check_targets,
@@ -36,7 +33,6 @@ from boostlab.training.choice import (
     weigh_classes,
 )
 from boostlab.training.decision import NO_DECISION, Decision, decide
-from boostlab.training.external import make_external_matrix
 from boostlab.training.objectives import Kind, ObjectiveName
 from boostlab.training.settings import Train
 
@@ -47,7 +43,6 @@ if TYPE_CHECKING:
 
 FEW_ROUNDS = 50  # with a best round below it, trees are worth more when each adds less
 Array = np.ndarray[Any, Any]
-REMEDY = "Keep the rows on disk, as -p memory external, lower max_bin, leave out columns, or raise the limit of the memory."
 TREE_BOOSTERS = ("gbtree", "dart")
 
 
@@ -159,7 +154,7 @@ def fit_booster(
     params = make_params(settings, objective, contract)
     reports = [RoundReports(run)] if run is not None else []
     with nullcontext(watch) if watch else watched() as noted, refusals():
-        boost: Callable[..., Boosting] = partial(_boost_here, is_checked=watch is not None)
+        boost: Callable[..., Boosting] = partial(boost_here, is_checked=watch is not None)
         if settings.is_distributed:
             from boostlab.training.distributed import boost_on_workers  # loads Dask
 
@@ -178,51 +173,6 @@ def fit_booster(
     return Fit(
         Predictor(boosting.booster[: best + 1], contract), curves, contract.metric, best, boosting.duration_s, ending, objective
     )
-
-
-def _boost_here(
-    train: Part,
-    valid: Part,
-    contract: Contract,
-    params: Mapping[str, Any],
-    settings: Train,
-    *,
-    watch: Watch,
-    callbacks: Sequence[xgb.callback.TrainingCallback],
-    is_checked: bool,
-) -> Boosting:
-    """Train in this process; `is_checked` says that an earlier training has checked the parameters."""
-    matrix = make_matrix(train, contract, params)
-    if not is_checked:
-        _configure(params, matrix)
-    matrices = {"train": matrix, "valid": make_matrix(valid, contract, params, like=matrix)}
-    scorer = Scorer(matrices, contract, params.get("eval_metric"))
-    patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
-    enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
-    history: dict[str, dict[str, list[float]]] = {}
-    started = time.perf_counter()
-    booster = xgb.train(
-        dict(params),
-        matrix,
-        num_boost_round=settings.num_boost_round,
-        evals=[(data, part) for part, data in matrices.items()],
-        evals_result=history,
-        verbose_eval=False,
-        # after one that stops, no other is called
-        callbacks=[Refuser(watch.warned), scorer, *callbacks, *enough, Stopper(watch.stop)],
-    )
-    return Boosting(booster, history, time.perf_counter() - started)
-
-
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Turn an error of XGBoost into a TrainingError with its first line."""
-    try:
-        yield
-    except xgb.core.XGBoostError as error:
-        if "bad_alloc" in str(error):
-            raise TrainingError(f"The memory does not suffice for this training. {REMEDY}") from None
-        raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
 
 
 def make_contract(train: Part, columns: Columns, settings: Train) -> tuple[ObjectiveName, Contract]:
@@ -253,46 +203,6 @@ def make_params(settings: Train, objective: ObjectiveName, contract: Contract) -
     return params | ({"eval_metric": native} if native else {"disable_default_eval_metric": 1})
 
 
-def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
-    """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others; on disk if its table is."""
-    features, labels = contract.features, contract.labels
-    facts: dict[str, Any] = {
-        "label": encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32),
-        "weight": part.weight,
-        "feature_names": safe_names(features),
-        "feature_types": input_types(features),
-        "enable_categorical": True,
-        "nthread": params.get("nthread") or None,
-    }
-    # one array: XGBoost's search for bins takes half as long as with an iterator of batches
-    cache, shape = part.table.placement.cache, (len(part), len(facts["feature_names"]))
-    inputs = cache.make_array(shape) if cache else np.empty(shape, np.float32)
-    start = 0
-    try:
-        for frame in part.batches(contract.names):
-            inputs[start : start + len(frame)] = encode_rows(frame, features)
-            start += len(frame)
-    except ValueError as error:
-        raise DataError(f"{part.table.name}: {error}") from None
-    if cache:
-        return make_external_matrix(inputs, facts, cache, like=like, max_bin=params.get("max_bin"))
-    if params.get("tree_method", "auto") in ("auto", "hist"):
-        return xgb.QuantileDMatrix(inputs, ref=like, max_bin=params.get("max_bin"), **facts)
-    return xgb.DMatrix(inputs, **facts)
-
-
-def _configure(wanted: Mapping[str, Any], train: xgb.DMatrix) -> None:
-    """Let XGBoost read all parameters before it trains, and report a wrong type as a refusal."""
-    try:
-        with warnings.catch_warnings(record=True):
-            warnings.simplefilter("always")
-            xgb.Booster(dict(wanted), [train]).save_config()
-    except (AttributeError, TypeError, ValueError) as error:
-        if isinstance(error, xgb.core.XGBoostError):
-            raise
-        raise TrainingError(f"XGBoost refuses this training: {error}") from None
-
-
 def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool, is_dart: bool) -> str:
     kept = f"The model is that of round {best + 1}."
     if is_dart:
@@ -302,8 +212,3 @@ def _describe_ending(done: int, best: int, *, by_hand: bool, early: bool, is_dar
     if by_hand:
         return f"Stopped by hand after round {done}: the rounds so far are kept. {kept}"
     return f"Stopped early after round {done}. {kept}" if early else f"All {done} rounds are done. {kept}"
-
-
-def _first_line(error: Exception) -> str:
-    """Return XGBoost's message without time, source position and stack."""
-    return re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", str(error).strip().splitlines()[0])

@@ -25,7 +25,7 @@ from boostlab.sweep import cluster, records
 from boostlab.tracking.store import OpenStore, find_store, open_store
 
 pytestmark = pytest.mark.slow
-TRIALS = int(os.environ.get("BOOSTLAB_SWEEP_TRIALS", "12"))
+TRIALS = int(os.environ.get("BOOSTLAB_SWEEP_TRIALS", "8"))
 
 
 @pytest.fixture

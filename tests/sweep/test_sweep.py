@@ -19,7 +19,7 @@ from boostlab.sweep import records
 from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
 
 pytestmark = pytest.mark.slow
-TRIALS = int(os.environ.get("BOOSTLAB_SWEEP_TRIALS", "12"))  # of the sweeps that are killed
+TRIALS = int(os.environ.get("BOOSTLAB_SWEEP_TRIALS", "8"))  # of the sweeps that are killed
 
 
 def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: Sweeps, look: Look) -> None:

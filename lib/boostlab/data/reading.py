@@ -179,9 +179,7 @@ class Source:
             batches.append(values if is_late else self.selection.apply(values))
             size, count = size + batches[-1].nbytes, count + batch.num_rows
             check_size(self.location, size, self.read_settings)
-        for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
-            if now != stamp:
-                raise DataError(f"{file} changed while it was read. Run again when the file is complete.")
+        self._refuse_changes(before)
         if not batches:
             return pa.table({name: pa.nulls(0) for name in wanted}), {}
         table = pa.concat_tables(batches, promote_options="permissive")
@@ -192,6 +190,11 @@ class Source:
         table = self.selection.apply(table) if is_late else table
         self.left_out.append(count - table.num_rows)
         return table.select(list(wanted)), {name: form for name, form in found.items() if name in wanted}
+
+    def _refuse_changes(self, before: Sequence[str]) -> None:
+        for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
+            if now != stamp:
+                raise DataError(f"{file} changed while it was read. Run again when the file is complete.")
 
     def study_selection(self) -> None:
         """Find the readings of the columns of the selection in CSV files, for :meth:`select`; see :meth:`study`."""

@@ -183,6 +183,32 @@ def test_numbers_beyond_a_type_are_compared_by_value(tmp_path: Path) -> None:
         assert load(tmp_path / "t.parquet", where).data["price"].to_pylist() == prices, where
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
+def test_each_type_of_text_is_compared(kind: pa.DataType, tmp_path: Path) -> None:
+    table = pa.table({"city": pa.array(["a", None, "b"]).cast(kind), "price": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    source = open_source(str(tmp_path / "t.parquet"), ReadSettings(), where=Selection("city == 'b'"))
+    assert [source.select(rows)["city"].to_pylist() for rows in source.batches(source.names)][-1] == ["b"]
+    for where, prices in {"city == 'a'": [1], "city != 'a'": [3], "city in ['b']": [3], "city is null": [2]}.items():
+        assert load(tmp_path / "t.parquet", where).data["price"].to_pylist() == prices, where
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.decimal128(8, 2), pa.float16(), pa.float32(), pa.int8(), pa.uint64(), pa.decimal256(40, 3)], ids=str
+)
+def test_each_type_of_number_is_compared(kind: pa.DataType, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": pa.array([1, None, 3], pa.float64()).cast(kind), "price": [1, 2, 3]}), tmp_path / "t.parquet")
+    for where, prices in {
+        "x == 1": [1],
+        "x != 1": [3],
+        "x in [3.0, 7]": [3],
+        "x > 1.5": [3],
+        "not x > 1.5": [1],
+        "x > -1": [1, 3],
+    }.items():
+        assert load(tmp_path / "t.parquet", where).data["price"].to_pylist() == prices, where
+
+
 def break_part(path: Path, group: int) -> None:
     """Overwrite the values of a row group of a Parquet file: who reads them fails."""
     columns = [pq.read_metadata(path).row_group(group).column(number) for number in range(pq.read_metadata(path).num_columns)]

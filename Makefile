@@ -29,6 +29,8 @@ bench: $(READY) ## run the benchmarks
 	@$(BIN)/python -m benchmarks.contributions $(ARGS)
 	@$(BIN)/python -m benchmarks.large_table $(ARGS)
 	@$(BIN)/python -m benchmarks.scale.files $(ARGS)
+	@$(BIN)/python -m benchmarks.scale.training $(if $(filter --readme,$(ARGS)),--readme)
+	@$(BIN)/python -m benchmarks.scale.workers $(if $(filter --readme,$(ARGS)),--readme)
 	@$(BIN)/python -m benchmarks.live_progress $(ARGS)
 	@$(BIN)/python -m benchmarks.compare_many $(ARGS)
 	@$(BIN)/python -m benchmarks.kernel_start $(ARGS)

@@ -37,10 +37,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give each test a state folder of its own, and no store from outside."""
+    """Give each test a state folder and a cache folder of its own, and no store from outside."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+    monkeypatch.setenv("BOOSTLAB_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "BOOSTLAB_JOURNAL"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def cache_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder for caches on disk, of this test alone."""
+    monkeypatch.setenv("BOOSTLAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture

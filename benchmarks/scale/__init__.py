@@ -1,1 +1,1 @@
-"""How reading a table grows: with the number of its files."""
+"""How the work grows with the table: with its files, beyond the memory, and over several workers."""

@@ -25,9 +25,9 @@ QUARTERS = 4
 
 def sweep(folder: Path, *, trials: int, sleep_s: float, jobs: int, sampler: str) -> list[str]:
     """Run the sweep in this process, and return the lines of the table."""
-    from boostlab import start_run
+    from boostlab import Sweep, start_run
     from boostlab.notebook.parameters import read_parameters
-    from boostlab.sweep import Sweep, Sweeper
+    from boostlab.sweep import Sweeper
 
     import nbformat
 

@@ -70,7 +70,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def load(path: Path, where: str, **changes: Any) -> Table:
+def load(path: Path | str, where: str, **changes: Any) -> Table:
     return load_table(make_settings(dataset=str(path), target="price", where=where, **changes))
 
 
@@ -83,6 +83,17 @@ def test_a_condition_means_the_same_in_each_kind_of_file(where: str, files: dict
         assert table.data["row"].to_pylist() == expected, path.name
         assert table.rows_left_out == ROWS - len(expected)
     assert load(files["t.csv"], where).digest == load(files["t.parquet"], where).digest
+
+
+@pytest.mark.parametrize(
+    "where", ["size > cost", "city in ['Faro'] or size is null", "year == 2024 and `sold on` >= '2024-03-01'"]
+)
+def test_a_condition_means_the_same_for_rows_on_disk(where: str, files: dict[str, Path]) -> None:
+    places: list[Path | str] = [*files.values(), f"sql:SELECT * FROM '{files['t.parquet']}' ORDER BY row"]
+    for path in places:
+        here, there = (load(path, where, memory=memory) for memory in ("internal", "external"))
+        assert (there.digest, there.rows_left_out) == (here.digest, here.rows_left_out)
+        assert (here.placement.cache, there.placement.cache is None) == (None, False)
 
 
 def test_the_rows_that_are_left_out_are_told(files: dict[str, Path]) -> None:

@@ -146,6 +146,21 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
     assert sum(reason.partition("'n'")[2].strip() in output.replace("\\", "") for output in shown) == 2  # in Data and in Result
 
 
+def test_trains_with_the_rows_on_disk_as_in_memory(
+    papermill: Papermill, store: str, look: Look, tmp_path: Path, cache_root: Path
+) -> None:
+    table = write_counts(tmp_path)
+    for memory in ("external", "auto"):
+        given = {"dataset": table, "target": "n", "memory": memory, "tracking_uri": store, "num_boost_round": 20}
+        done = papermill(TRAIN, "out.ipynb", *[text for pair in given.items() for text in ("-p", *pair)])
+        assert done.returncode == 0, done.stderr
+    runs = {run.data.tags["boostlab.memory"]: run for run in all_runs(look())}
+    assert runs.keys() == {"external", "internal"}
+    inside, outside = ({**runs[name].data.metrics, "fit_time_s": 0} for name in ("internal", "external"))
+    assert outside == pytest.approx(inside, rel=1e-3)
+    wait_until(lambda: [one.name for one in cache_root.iterdir()] == ["lock"])
+
+
 @pytest.mark.parametrize(("final", "rows"), [("best", "the validation rows"), ("all_rows", "the rows of the cross-validation")])
 def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look: Look, final: str, rows: str) -> None:
     asked = ["-p", "folds", 0 if final == "best" else 3, "-p", "final_model", final, "-p", "num_boost_round", 30]

@@ -16,6 +16,7 @@ from tests.support.paths import PROJECT
 from tests.support.registry import WEAK, add_version, registry_settings
 from tests.support.stores import NewStore
 
+from boostlab import Score
 from boostlab.comparison.candidates import compare_runs
 from boostlab.deployment import Deployment
 from boostlab.errors import LabError
@@ -23,7 +24,7 @@ from boostlab.models.contract import MODEL_DATA
 from boostlab.models.loading import fetch_version
 from boostlab.notebook.parameters import check_parameters
 from boostlab.registry.view import read_run, view_model
-from boostlab.scoring import Score, prepare_scoring
+from boostlab.scoring import prepare_scoring
 from boostlab.scoring.steps import Scoring
 from boostlab.tracking.store import find_store, open_store
 from boostlab.widgets.registry_panel import show_panel

@@ -12,9 +12,10 @@ from sklearn.datasets import load_diabetes
 from tests.support.docker import NAME, start_recording
 from tests.support.paths import PROJECT
 
+from boostlab import Score
 from boostlab.errors import DataError, LabError
 from boostlab.notebook.parameters import check_parameters
-from boostlab.scoring import Score, prepare_scoring
+from boostlab.scoring import prepare_scoring
 
 SCORE = nbformat.read(PROJECT / "notebooks" / "score.ipynb", as_version=4)
 

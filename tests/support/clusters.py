@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from distributed import Client
 from tests.support.servers import free_port, listens
-from tests.support.waiting import wait_until
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 DASK = [sys.executable, "-m", "dask"]
 NETWORK = "10.203.77"  # of the bridge between the namespaces
@@ -42,6 +43,16 @@ class Cluster:
         options = ["--nthreads", str(nthreads), "--no-dashboard", "--local-directory", str(self._folder / "workers")]
         options += ["--preload", str(preload), "--death-timeout", "20"]
         return self._start([*before, *DASK, "worker", self.address, *options], **env)
+
+    def wait_for_workers(self, count: int) -> None:
+        """Wait until the scheduler knows so many workers."""
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(count, timeout=TIMEOUT_S)
+
+    def wait_for_task(self, start: str) -> None:
+        """Wait until a worker runs a task whose key starts so."""
+        with Client(self.address, set_as_default=False) as client:
+            wait_until(lambda: any(key.startswith(start) for keys in client.processing().values() for key in map(str, keys)))
 
     def _start(self, command: list[str], **env: str) -> subprocess.Popen[bytes]:
         log = (self._folder / "cluster.log").open("ab")

@@ -19,6 +19,7 @@ from tests.support.servers import free_port, serve_database
 from tests.support.sweeps import REPORT, START, Sweeps, finished, is_whole_training, number_of, point_of, statuses, trial_runs
 from tests.support.waiting import wait_until
 
+from boostlab.cluster import connect, connection
 from boostlab.errors import LabError
 from boostlab.sweep import cluster, records
 from boostlab.tracking.store import OpenStore, find_store, open_store
@@ -42,7 +43,7 @@ def opened(store: str, tmp_path: Path) -> OpenStore:
 def refuse(dask: Cluster, opened: OpenStore) -> str:
     """Return why the workers of a cluster are refused."""
     with (
-        cluster.connect(dask.address, n_jobs=0, folder=Path()) as client,
+        connect(dask.address, n_workers=0, threads=0, folder=Path()) as client,
         pytest.raises(LabError) as refused,
     ):
         cluster.check_workers(client, opened)
@@ -50,16 +51,16 @@ def refuse(dask: Cluster, opened: OpenStore) -> str:
 
 
 def test_refuses_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cluster, "CONNECT_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.0)
     address = f"tcp://127.0.0.1:{free_port()}"
     with pytest.raises(LabError, match=f"The scheduler {address} cannot be reached: .* Start one with `dask scheduler`"):
-        cluster.connect(address, n_jobs=0, folder=tmp_path).__enter__()
+        connect(address, n_workers=0, threads=0, folder=tmp_path).__enter__()
 
 
 def test_refuses_a_scheduler_without_workers(monkeypatch: pytest.MonkeyPatch, dask: Cluster, tmp_path: Path) -> None:
-    monkeypatch.setattr(cluster, "WORKERS_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(connection, "WORKERS_TIMEOUT_S", 1.0)
     with pytest.raises(LabError, match=f"has no worker. Start some: dask worker {dask.address}"):
-        cluster.connect(dask.address, n_jobs=0, folder=tmp_path).__enter__()
+        connect(dask.address, n_workers=0, threads=0, folder=tmp_path).__enter__()
 
 
 def test_refuses_workers_with_other_versions(dask: Cluster, opened: OpenStore, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_refuses_workers_with_other_versions(dask: Cluster, opened: OpenStore, t
     about.mkdir(parents=True)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: xgboost\nVersion: 0.1\n")
     dask.start_worker(PYTHONPATH=str(about.parent))
-    assert " has xgboost 0.1, and the sweep " in refuse(dask, opened)
+    assert " has xgboost 0.1, and this notebook " in refuse(dask, opened)
 
 
 def test_refuses_a_store_of_files_that_workers_cannot_reach(dask: Cluster, opened: OpenStore, tmp_path: Path) -> None:

@@ -1,4 +1,3 @@
 from .paired import compare_pair as compare_pair
 from .selection import select_runs as select_runs
-from .settings import Compare as Compare
 from .steps import Comparison as Comparison

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-BATCH_ROWS = 65_536
+from boostlab.data.batches import BATCH_ROWS
+
 DIGITS = 16
 
 Array = np.ndarray[Any, Any]

@@ -93,6 +93,11 @@ def _read_schema(file: File, part: ds.Fragment) -> pa.Schema:
     return schema
 
 
+def find_half_memory() -> int:
+    """Return half of the machine's memory, in bytes: the limit of a table in memory."""
+    return int(psutil.virtual_memory().total // 2)
+
+
 def _unify(files: Sequence[File], schemas: Sequence[pa.Schema], folders: pa.Schema) -> pa.Schema:
     """Return the columns of all files with one type for each; a column of the folders has that of the folders."""
     whole = pa.unify_schemas([schemas[0], folders], promote_options="permissive")
@@ -134,13 +139,17 @@ def _is_whole(text: str) -> bool:
     return re.fullmatch(r"[+-]?[0-9]{1,10}", text) is not None and not re.match(LEADING_ZERO, text) and abs(int(text)) < 2**31
 
 
-def check_size(path: object, size: int, read: ReadSettings) -> None:
-    """Raise a DataError if a table, or the content of a compressed file, of `size` bytes is larger than the settings allow."""
-    limit = read.max_gb or psutil.virtual_memory().total / 2e9
+def check_size(path: object, size: int, read: ReadSettings, *, remedy: str = "") -> None:
+    """Raise a DataError if a table, or the content of a compressed file, of `size` bytes is larger than the settings allow.
+
+    A `remedy` is what to do besides, in a sentence; it is for the limit that nobody has stated.
+    """
+    limit = read.max_gb or find_half_memory() / 1e9
     if size > limit * 1e9:
         raise DataError(
             f"{path} unpacks to {size / 1e9:.3g} GB or more. The limit is {limit:.3g} GB"
             f"{'' if read.max_gb else ', half of the memory'}. If the size is right, raise it: -y 'read: {{max_gb: NUMBER}}'."
+            f"{'' if read.max_gb else remedy}"
         )
 
 

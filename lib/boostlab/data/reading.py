@@ -14,12 +14,14 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from boostlab.data.batches import BATCH_ROWS, Gather, gather_in_memory, split_batches
 from boostlab.data.dialect import Dialect
 from boostlab.data.files import check_size, describe_unreadable
 from boostlab.data.inference import Column
 from boostlab.data.locations import is_local, is_query
 from boostlab.data.missing import drop_missing, list_missing_numbers
 from boostlab.data.readings import Number, Reading
+from boostlab.data.row_groups import measure_row, read_pieces
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.storage import File, UnnamedFile, read_stamps
@@ -28,9 +30,10 @@ from boostlab.data.types import convert, find_type, simplify
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
 
-BATCH_ROWS = 65_536
 EVERYTHING = Selection()
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
+ON_DISK = " Or keep the rows on disk: -p memory external."
+OFFSET_BYTES = 4  # of a text, at least
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Source:
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
     dataset: ds.Dataset | None = None  #: the Parquet files
     partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
+    in_pieces: bool = False  #: whether Parquet files are read in pieces of a row group, which takes less memory
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
     form: str = "Parquet"  #: what the rows are read from, unless it is CSV
@@ -148,7 +152,11 @@ class Source:
         return {name: str(kind) for name, kind in types.items() if find_type(kind) == "other"}
 
     def read(
-        self, wanted: Mapping[str, FeatureType | None], *, formats: Mapping[str, str] = {}
+        self,
+        wanted: Mapping[str, FeatureType | None],
+        *,
+        formats: Mapping[str, str] = {},
+        gather: Gather = gather_in_memory,
     ) -> tuple[pa.Table, dict[str, str]]:
         """Return the given columns of all rows, and the format of dates that the file holds as text or numbers.
 
@@ -158,6 +166,8 @@ class Source:
             The columns, each with the type that the user states, or None if the values decide.
         formats : mapping
             The formats of dates that win where two fit.
+        gather : callable
+            Makes one table of batches with their common types, and says where it is.
 
         Raises
         ------
@@ -173,28 +183,37 @@ class Source:
         if self.dataset is not None and not self.selection.is_stated:  # a wrong comparison is one in a table without rows too
             self.selection.apply(self.dataset.schema.empty_table())
         is_late = self.selection.is_stated and not self.is_text  # such columns are converted as a whole
-        batches, size, count = [], 0, 0
-        for batch in self.batches(names):
-            values = pa.table({name: self.parse(batch.column(name), name) for name in names})
-            batches.append(values if is_late else self.selection.apply(values))
-            size, count = size + batches[-1].nbytes, count + batch.num_rows
-            check_size(self.location, size, self.read_settings)
+        table = gather(self._parse_batches(names, select=not is_late))
         self._refuse_changes(before)
-        if not batches:
+        if not table.num_rows:
             return pa.table({name: pa.nulls(0) for name in wanted}), {}
-        table = pa.concat_tables(batches, promote_options="permissive")
         found = {name: form for name in needed if self.is_text and (form := self.readings[name].format)}
         if not self.is_text:
             stated = {name: kind for name, kind in needed.items() if kind}
-            table, found = convert(table, stated, self.read_settings, formats=formats)
-        table = self.selection.apply(table) if is_late else table
-        self.left_out.append(count - table.num_rows)
+            table, found = convert(table, stated, self.read_settings, formats=formats, gather=gather)
+        if is_late:
+            table = gather(map(self._select, split_batches(table)))
         return table.select(list(wanted)), {name: form for name, form in found.items() if name in wanted}
 
     def _refuse_changes(self, before: Sequence[str]) -> None:
         for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
             if now != stamp:
                 raise DataError(f"{file} changed while it was read. Run again when the file is complete.")
+
+    def _parse_batches(self, names: Sequence[str], *, select: bool) -> Iterator[pa.Table]:
+        size = 0
+        for batch in self.batches(names):
+            parsed = pa.table({name: self.parse(batch.column(name), name) for name in names})
+            kept = self._select(parsed) if select else parsed
+            size += kept.nbytes
+            check_size(self.location, size, self.read_settings, remedy=ON_DISK)
+            yield kept
+
+    def _select(self, rows: pa.Table, values: pa.Table | None = None) -> pa.Table:
+        """Return the wanted rows of a batch, and count the others; see :meth:`Selection.apply`."""
+        kept = self.selection.apply(rows, values)
+        self.left_out.append(rows.num_rows - kept.num_rows)
+        return kept
 
     def study_selection(self) -> None:
         """Find the readings of the columns of the selection in CSV files, for :meth:`select`; see :meth:`study`."""
@@ -204,9 +223,7 @@ class Source:
     def select(self, rows: pa.Table) -> pa.Table:
         """Return the rows of a batch, as it is in the files, that are wanted."""
         values = {name: self.parse(rows.column(name), name, readings=self.selected) for name in self.selection.names}
-        kept = self.selection.apply(rows, pa.table(values))
-        self.left_out.append(rows.num_rows - kept.num_rows)
-        return kept
+        return self._select(rows, pa.table(values))
 
     def count_left_out(self, kept: int) -> int:
         """Return how many rows are not wanted if `kept` rows are: those that were skipped unread are among them."""
@@ -240,20 +257,23 @@ class Source:
     def _check_rows(self, columns: Sequence[str]) -> None:
         """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""
         if self.dataset is not None and not self.selection.names:
-            kinds = [self.dataset.schema.field(name).type for name in columns]
-            width = sum(kind.bit_width if pa.types.is_primitive(kind) else 32 for kind in kinds) // 8
-            check_size(self.location, self.dataset.count_rows() * width, self.read_settings)
+            size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns, text_bytes=OFFSET_BYTES))
+            check_size(self.location, size, self.read_settings, remedy=ON_DISK)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
         try:
             wanted = self.selection.to_filter(self.dataset.schema, missing=self.read_settings.missing)
+            is_parquet = isinstance(self.dataset.format, ds.ParquetFileFormat)
+            if self.in_pieces and is_parquet:
+                yield from filter(len, read_pieces(self.dataset, columns, wanted))
+                return
             options = {
                 "filter": wanted,
                 "batch_size": rows,
                 "batch_readahead": 2,
                 "fragment_readahead": 1,
-                "fragment_scan_options": ON_DEMAND if isinstance(self.dataset.format, ds.ParquetFileFormat) else None,
+                "fragment_scan_options": ON_DEMAND if is_parquet else None,
             }
             waiting: list[pa.RecordBatch] = []  # small ones are joined: a thousand small files cost no more than one large file
             count = 0

@@ -18,6 +18,7 @@ from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.settings import Settings
 
 Dataset = Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]  # the data sets that ship with scikit-learn
+Memory = Literal["auto", "internal", "external"]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -115,6 +116,11 @@ class TableSettings(Settings):
     def requested_task(self) -> Literal["auto", "regression", "classification"]:
         """The requested task; a notebook whose other parameters imply one overrides this."""
         return self.task
+
+    @property
+    def requested_memory(self) -> Memory:
+        """Where the rows shall be; a notebook that can learn from rows on disk overrides this."""
+        return "internal"
 
     @model_validator(mode="after")
     def _connection_belongs_to_a_query(self) -> Self:

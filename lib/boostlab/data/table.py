@@ -17,8 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from boostlab.data.digest import BATCH_ROWS, Content, hash_table
+from boostlab.data.batches import BATCH_ROWS, join
+from boostlab.data.digest import Content, hash_table
 from boostlab.data.locations import find_scheme, is_query
+from boostlab.data.placement import Placement, choose_placement, widen_limit
 from boostlab.data.selection import Selection
 from boostlab.data.settings import Dataset, ReadSettings, TableSettings
 from boostlab.data.sources import open_source
@@ -66,6 +68,7 @@ class Table:
     formats: Mapping[str, str] = field(default_factory=dict)  #: of dates that the file holds as text or as numbers
     missing: tuple[float, ...] = ()  #: the numbers that mean a missing value
     reading: str = ""  #: how the file was read, in words
+    placement: Placement = field(default_factory=Placement)  #: whether the rows are in memory or on disk
 
     def __len__(self) -> int:
         return int(self.data.num_rows)
@@ -105,12 +108,17 @@ class Table:
                 yield pa.Table.from_batches([batch]).take(pa.array(rows[first:last] - start))
             start += batch.num_rows
 
+    def tags(self) -> dict[str, str]:
+        """Return the task, and where the rows are, as tags of the run."""
+        return {"boostlab.task": self.task, "boostlab.memory": self.placement.name}
+
     def describe_reading(self) -> str:
         """Return a sentence on how the table was read, in Markdown."""
         dropped = f" {self.rows_left_out:,} rows that do not meet `where` were left out." if self.rows_left_out else ""
         dropped += f" {self.rows_without_target:,} rows without a target were dropped." if self.rows_without_target else ""
         how = f" ({escape(self.reading)})" if self.reading else ""
-        return f"{len(self):,} rows and {len(self.features)} columns that may become features{how}.{dropped}"
+        where = f" {escape(self.placement.reason)}" if self.placement.reason else ""
+        return f"{len(self):,} rows and {len(self.features)} columns that may become features{how}.{dropped}{where}"
 
     def describe(self) -> dict[str, str]:
         """Return the fields of MLflow's record of a data set: name, source, schema, size and content digest."""
@@ -138,18 +146,28 @@ def load_table(settings: TableSettings) -> Table:
     return _load_builtin(settings) if settings.dataset in get_args(Dataset) else _load_files(settings)
 
 
-def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table:
-    """Return the table of files; the `known` formats of dates win where two fit."""
+def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placement: Placement | None = None) -> Table:
+    """Return the table of files; the `known` formats of dates win where two fit. A `placement` is that of another table."""
     roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
-    where = Selection(settings.where, settings.column_types)
-    source = open_source(settings.dataset, ReadSettings(**settings.read), where=where, connection=settings.connection)
+    where, read = Selection(settings.where, settings.column_types), ReadSettings(**settings.read)
+    limit = widen_limit(read, settings.requested_memory)
+    source = open_source(settings.dataset, limit, where=where, connection=settings.connection)
     features = _choose_features(settings, source.names, roles)
     types = {name: settings.column_types.get(name) for name in source.names if name in features or name in roles.names()}
     unusable = source.find_unusable(types)
     for name in unusable:
         if name in [*roles.names(), *settings.features, *settings.keep]:
             raise DataError(f"The column {name!r} holds values of type {unusable[name]}, which no tree can split. Leave it out.")
-    data, formats = source.read({name: kind for name, kind in types.items() if name not in unusable}, formats=known)
+    wanted = {name: kind for name, kind in types.items() if name not in unusable}
+    if placement is None:
+        tests = (
+            [open_source(settings.test_dataset, limit, where=where, connection=settings.connection)]
+            if settings.test_dataset
+            else []
+        )
+        placement = choose_placement([source, *tests], list(wanted), settings.requested_memory)
+    source = replace(source, in_pieces=True) if placement.cache else replace(source, read_settings=read)
+    data, formats = source.read(wanted, formats=known, gather=placement.gather)
     left_out = source.count_left_out(data.num_rows)
     if not data.num_rows and left_out:
         raise _no_row_left(settings, left_out)
@@ -159,12 +177,12 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table
         raise DataError(f"The target {roles.target!r} holds dates, and a model predicts numbers or classes. Name another target.")
     _refuse_infinite(data.select([name for name in features if name not in unusable]))
     no_target = pc.is_null(data.column(roles.target), nan_is_null=True)
-    kept = data.filter(pc.invert(no_target)) if pc.any(no_target).as_py() else data
+    kept = placement.filter(data, pc.invert(no_target)) if pc.any(no_target).as_py() else data
     if not kept.num_rows:
         raise DataError(f"The target {roles.target!r} of {settings.dataset} is missing in all {data.num_rows} rows.")
     if roles.time and find_type(kept.schema.field(roles.time).type) == "category":  # text would be ordered by the alphabet
-        kept, read = convert(kept, {roles.time: "date"}, source.read_settings, formats=known)
-        formats |= read
+        kept, found = convert(kept, {roles.time: "date"}, read, formats=known, gather=placement.gather)
+        formats |= found
     table = Table(
         data=kept,
         roles=roles,
@@ -180,6 +198,7 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}) -> Table
         formats=formats,
         missing=source.missing_numbers,
         reading=source.describe(),
+        placement=placement,
     )
     return _add_test_rows(table, settings) if settings.test_dataset else table
 
@@ -206,11 +225,12 @@ def _add_test_rows(table: Table, settings: TableSettings) -> Table:
     """Return the table with the rows of `test_dataset` at its end, whose columns are read as the table's types."""
     types = {column.name: find_type(column.type) for column in table.data.schema}
     own = {"dataset": settings.test_dataset, "test_dataset": "", "features": list(table.features), "task": table.task}
-    test = _load_files(settings.model_copy(update={**own, "drop": [], "keep": [], "column_types": types}), table.formats)
+    wanted = settings.model_copy(update={**own, "drop": [], "keep": [], "column_types": types})
+    test = _load_files(wanted, table.formats, table.placement)
     columns = pa.table({column.name: _cast(test.data.column(column.name), column.type) for column in table.data.schema})
     lost = table.rows_without_target + test.rows_without_target
     try:
-        data = pa.concat_tables([table.data, columns], promote_options="permissive")
+        data = join([table.data, columns])
     except pa.ArrowException as error:
         raise DataError(f"{settings.test_dataset} does not fit {settings.dataset}: {error}. State column_types.") from None
     left_out = table.rows_left_out + test.rows_left_out
@@ -241,8 +261,9 @@ def _load_builtin(settings: TableSettings) -> Table:
     if not data.num_rows:
         raise _no_row_left(settings, len(whole))
     data, formats = convert(data, settings.column_types, ReadSettings(**settings.read))
+    placement = choose_placement([], [], settings.requested_memory)
     return Table(
-        data=data,
+        data=placement.gather([data]),
         roles=roles,
         features=tuple(features),
         name=settings.dataset,
@@ -251,6 +272,7 @@ def _load_builtin(settings: TableSettings) -> Table:
         rows_left_out=len(whole) - len(data),
         kept=frozenset(settings.features or settings.keep),
         formats=formats,
+        placement=placement,
     )
 
 

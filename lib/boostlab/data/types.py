@@ -8,6 +8,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from boostlab.data.batches import Gather, gather_in_memory
 from boostlab.data.inference import Column
 from boostlab.data.settings import ReadSettings
 from boostlab.errors import DataError
@@ -46,16 +47,24 @@ def simplify(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def convert(
-    table: pa.Table, types: Mapping[str, FeatureType], read: ReadSettings, *, formats: Mapping[str, str] = {}
+    table: pa.Table,
+    types: Mapping[str, FeatureType],
+    read: ReadSettings,
+    *,
+    formats: Mapping[str, str] = {},
+    gather: Gather = gather_in_memory,
 ) -> tuple[pa.Table, dict[str, str]]:
     """Return a table with columns of the types that the user states, and how the file holds them (:func:`convert_column`).
 
-    The `formats` of dates win where two fit.
+    The `formats` of dates win where two fit. Each column that changes is gathered by itself.
     """
     found: dict[str, str] = {}
     for name, wanted in types.items():
-        column, form = convert_column(table.column(name), name, wanted, read, date_format=formats.get(name, ""))
-        table = table.set_column(table.column_names.index(name), name, column)
+        column = table.column(name)
+        converted, form = convert_column(column, name, wanted, read, date_format=formats.get(name, ""))
+        if converted is not column:
+            converted = gather([pa.table({name: converted})]).column(name)
+            table = table.set_column(table.column_names.index(name), name, converted)
         found |= {name: form} if form else {}
     return table, found
 

@@ -1,2 +1,1 @@
-from .settings import Deploy as Deploy
 from .steps import Deployment as Deployment

@@ -21,7 +21,9 @@ def draw_histogram(axes: Axes, values: Array, weight: Array | None) -> str:
     mean = np.average(values, weights=weight)
     deviation = np.average((values - mean) ** 2, weights=weight) ** 0.5
     bins = min(MOST_BINS, max(10, round(len(values) ** 0.5)))
-    sns.histplot(x=values, bins=bins, weights=weight, ax=axes, color=BLUE, alpha=1, shrink=0.94, linewidth=0)
+    counts, edges = np.histogram(values, bins=bins, weights=weight)  # seaborn would make a frame of all values
+    middles = (edges[:-1] + edges[1:]) / 2
+    sns.histplot(x=middles, bins=edges.tolist(), weights=counts, ax=axes, color=BLUE, alpha=1, shrink=0.94, linewidth=0)
     count_whole(axes, weight)
     axes.axvline(mean, color=ORANGE, linewidth=2, label="mean")
     return format_spread(mean, deviation)

@@ -1,7 +1,6 @@
 from .gate import find_gate as find_gate
 from .operation import open_operation as open_operation
 from .plots import plot_timeline as plot_timeline
-from .settings import Registry as Registry
 from .tables import (
     tabulate_history as tabulate_history,
     tabulate_models as tabulate_models,

@@ -1,4 +1,3 @@
 from .plots import plot_drift as plot_drift
 from .scorer import score_file as score_file
-from .settings import Score as Score
 from .steps import prepare_scoring as prepare_scoring

@@ -76,6 +76,7 @@ class Search:
         self.space, self.objectives = space, tuple(objectives)
         self._sampler, self._seed = sampler, seed
         pruner = pruner if len(objectives) == 1 else "none"
+        self.prunes = pruner != "none"
         n_steps = n_steps or find_steps(space, objectives)
         self._study = Study(space, objectives, sampler=sampler, pruner=pruner, seed=seed, n_steps=n_steps)
         self._trials: dict[int, Trial] = {}

@@ -13,12 +13,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from boostlab.data.settings import Seed
-from boostlab.notebook.settings import Count, ModelName, Tracked
+from boostlab.notebook.settings import Count, ModelName, SchedulerAddress, Tracked
 
 SamplerName = Literal["tpe", "random", "grid", "cmaes"]
 PrunerName = Literal["none", "median", "hyperband", "wilcoxon"]
 DirectionName = Literal["auto", "lower", "higher"]
-SCHEDULER = r"^$|^(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):\d{1,5}$"
 TEST_PART = "test_"  # before the name of a metric of the test rows
 MOST_METRICS = 4
 MIN_FOLDS = 4  # with fewer, Wilcoxon's test of two series of folds is never sure at 90 %
@@ -41,7 +40,7 @@ class Sweep(Tracked):
     timeout_s: Annotated[float, Field(ge=0)]
     n_jobs: Count
     seed: Seed
-    scheduler: Annotated[str, Field(pattern=SCHEDULER, description="tcp://HOST:PORT, tls://HOST:PORT, or empty: this machine")]
+    scheduler: SchedulerAddress
     champion: ModelName
     final_training: bool
     register_as: ModelName

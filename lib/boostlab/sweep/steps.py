@@ -1,18 +1,20 @@
-"""The steps of ``sweep.ipynb``, in its order: the plan, the search, its figures and tables, the final training."""
+"""The steps of ``sweep.ipynb``, in its order: the plan, the search, the final training.
+
+:mod:`boostlab.sweep.results` shows what was found.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
 from collections.abc import Collection, Mapping
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from boostlab.cluster import count_cores
 from boostlab.display.markdown import escape, format_code, format_link, format_table
 from boostlab.display.numbers import format_number
-from boostlab.display.tables import Table
 from boostlab.errors import LabError
 from boostlab.notebook.parameters import read_parameters
 from boostlab.notebook.settings import Tracked
@@ -25,20 +27,18 @@ from boostlab.sweep.same_rows import SameRows
 from boostlab.sweep.search import Search
 from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
-from boostlab.sweep.tables import describe, tabulate_best
+from boostlab.sweep.tables import describe
 from boostlab.sweep.target import find_notebook, read_notebook, validate
 from boostlab.sweep.trial import UNKNOWN, Objective, Trial
 from boostlab.tracking.facts import PRUNED_TAG, SWEEP_TAG, record_params
 from boostlab.tracking.store import OpenStore, find_project, find_store, open_current
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from boostlab.sweep.results import Results
     from boostlab.tracking.run import Run
 
 OF_EACH_RUN = {*Tracked.model_fields, "register_as", "purpose", "nthread"}  # parameters that do not make another training
 CHAMPION, DEFAULTS = "champion", "defaults"
-MOST_SHOWN = 10  # trials of the table
 FINAL_TAG = "boostlab.final_of"  # of the run of the final training: the study's name
 
 
@@ -65,9 +65,9 @@ class Sweeper:
         if settings.metric:
             find_objectives(settings)  # refuses an unknown direction
         run.log_tags({SWEEP_TAG: self.study})
-        self._n_jobs = settings.n_jobs or (0 if settings.scheduler else cluster.count_cores())
+        self._n_jobs = settings.n_jobs or (0 if settings.scheduler else count_cores())
         store = find_store("", project=find_project())
-        threads = max(1, cluster.count_cores() // self._n_jobs) if self._n_jobs else 1
+        threads = max(1, count_cores() // self._n_jobs) if self._n_jobs else 1
         self._place = Place(run.facts.run_id, store.uri, str(store.artifact_root or ""), threads)
         self._workers = cluster.Workers(store, self._place, scheduler=settings.scheduler, n_jobs=self._n_jobs, folder=run.folder)
         try:
@@ -130,7 +130,7 @@ class Sweeper:
             raise LabError("The workers of this plan have ended. To go on, run the notebook again from the cell of the plan.")
         progress = SweepProgress(settings.n_trials, self._known)
         with self._workers as client:
-            threading.Thread(target=import_module, args=["boostlab.sweep.figures"], name="boostlab-figures", daemon=True).start()
+            threading.Thread(target=import_module, args=["boostlab.sweep.results"], name="boostlab-results", daemon=True).start()
             plan = Plan(
                 self._place.sweep,
                 self._make_order,
@@ -154,56 +154,11 @@ class Sweeper:
                 self.ending, self.trials, self._search = coordinator.ending, coordinator.search.trials, coordinator.search
         return self._conclude()
 
-    def tabulate_best(self) -> Table:
-        """Return the best trials as a table."""
-        facts, ui = self._run.facts, self._run.facts.ui
-        return tabulate_best(
-            self._counted, self._known, MOST_SHOWN, run_url=lambda run_id: ui.run_url(facts.experiment_id, run_id)
-        )
+    def results(self) -> Results:
+        """Return what the search has found, as tables and figures."""
+        from boostlab.sweep.results import Results  # loads matplotlib
 
-    def plot_history(self) -> Figure:
-        """Draw each trial's value and the best so far."""
-        from boostlab.sweep import figures
-
-        return figures.plot_history(self._counted, self._known)
-
-    def plot_importance(self) -> Figure:
-        """Draw which parameters the first metric depends on."""
-        from boostlab.sweep import figures
-
-        return figures.plot_importance(self._importances, metric=self._known[0].metric)
-
-    def plot_slices(self) -> Figure:
-        """Draw the first metric against each of the most important parameters."""
-        from boostlab.sweep import figures
-
-        return figures.plot_slices(self._counted, self._known, importances=self._importances, log=self._log_scaled)
-
-    def plot_pair(self) -> Figure:
-        """Draw the first metric over the two most important parameters; with several metrics, the Pareto front."""
-        from boostlab.sweep import figures
-
-        if len(self._known) > 1:
-            return figures.plot_pareto(self._counted, self._known)
-        return figures.plot_contour(self._counted, self._known, importances=self._importances, log=self._log_scaled)
-
-    def plot_parallel(self) -> Figure:
-        """Draw each trial as a line through its parameters to the metric."""
-        from boostlab.sweep import figures
-
-        return figures.plot_parallel(self._counted, self._known, importances=self._importances)
-
-    def plot_reports(self) -> Figure | None:
-        """Draw what the trials have reported step by step; None without a pruner."""
-        from boostlab.sweep import figures
-
-        return None if self._settings.pruner == "none" else figures.plot_reports(self._counted, self._known)
-
-    def plot_timeline(self) -> Figure:
-        """Draw when each worker has run which trial."""
-        from boostlab.sweep import figures
-
-        return figures.plot_timeline(self.trials)
+        return Results(self.trials, self._search, self._known, left_out=self._left_out, facts=self._run.facts)
 
     def train_final(self) -> str:
         """Train once more with the best point and all cores, if requested, and return in Markdown what came of it.
@@ -229,16 +184,8 @@ class Sweeper:
         shown = final_training.describe_test(outcome)
         return f"Trial {best.number} was trained once more as {link}. On the test rows: {shown}.{registered}"
 
-    def log_results(self) -> None:
-        """Record the counts and the best values as metrics of the sweep's run."""
-        states = [trial.state for trial in self.trials]
-        counts = {f"trials_{state}": float(states.count(state)) for state in ("complete", "pruned", "failed")}
-        best = self._search.best() if self.objectives else []
-        values = dict(zip((each.metric for each in self._known), best[0].values, strict=False)) if len(best) == 1 else {}
-        self._run.log_metrics(counts | {f"best_{name.removeprefix('best_')}": value for name, value in values.items()})
-
-    def describe_result(self) -> str:
-        """Return in Markdown what was found, and where to go next."""
+    def list_next_steps(self) -> str:
+        """Return in Markdown where to go next."""
         study = format_code(f'study = "{self.study}"')
         steps = [
             f"**Compare** the trials, also with the model in production: `compare.ipynb` with {study}.",
@@ -246,19 +193,11 @@ class Sweeper:
         ]
         if not self._settings.final_training:
             steps.insert(0, "**Train** the best point once more and register it: `final_training` and `register_as`.")
-        return "\n\n".join([describe(self._counted, self._known), "Next:\n\n" + "\n".join(f"- {step}" for step in steps)])
+        return "Next:\n\n" + "\n".join(f"- {step}" for step in steps)
 
     @property
     def _known(self) -> tuple[Objective, ...]:
         return self.objectives or UNKNOWN
-
-    @cached_property
-    def _importances(self) -> dict[str, float]:
-        return self._search.importances() if self.objectives else {}
-
-    @property
-    def _log_scaled(self) -> Collection[str]:
-        return [dimension.name for dimension in self.space.dimensions if dimension.log]
 
     def _conclude(self) -> str:
         return f"{escape(self.ending)} {describe(self._counted, self._known)} {self._describe_left_out()}".strip()

@@ -20,9 +20,7 @@ def describe_worker(order: Mapping[str, str]) -> dict[str, Any]:
     order : mapping
         ``store``, the address, and ``file``, the file or folder of a store on the sweep's machine.
     """
-    import platform
-    from importlib.metadata import version
-
+    from boostlab.cluster import read_versions
     from boostlab.tracking.probe import check_reachable
 
     fault = ""
@@ -31,8 +29,7 @@ def describe_worker(order: Mapping[str, str]) -> dict[str, Any]:
     except LabError as error:
         fault = str(error)
     return {
-        "versions": {name: version(name) for name in ("boostlab", "mlflow", "xgboost", "papermill", "distributed")}
-        | {"python": ".".join(platform.python_version_tuple()[:2])},
+        "versions": read_versions(),
         "machine": find_machine(),
         "stamp": stamp_file(order["file"]),
         "fault": fault,

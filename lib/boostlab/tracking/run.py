@@ -7,7 +7,6 @@ papermill's process in a headless execution (:mod:`boostlab.execution.headless`)
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -27,9 +26,10 @@ from boostlab.redaction import environment_secrets, find_secrets, redact
 from boostlab.tracking import reports
 from boostlab.tracking.entries import Entry
 from boostlab.tracking.evidence import Evidence, read_evidence
-from boostlab.tracking.facts import FINDINGS_TAG, PRUNED_TAG, REPORTS_TAG, TAG_LENGTH
+from boostlab.tracking.facts import FINDINGS_TAG, PRUNED_TAG, REPORTS_TAG
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.summary import describe_findings, list_next_steps, tabulate_run
+from boostlab.tracking.values import thin_reports, to_number, to_tag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -117,7 +117,7 @@ class Run:
 
     def log_tags(self, tags: Mapping[str, str | list[str] | dict[str, Any]]) -> None:
         """Record tags. A list or a mapping becomes JSON, with as many items as a tag can hold."""
-        self._add("tags", {name: value if isinstance(value, str) else _to_tag(value) for name, value in tags.items()})
+        self._add("tags", {name: value if isinstance(value, str) else to_tag(value) for name, value in tags.items()})
 
     def report(self, metric: str, value: float, *, step: int) -> None:
         """Report a metric of a running trial to its sweep; outside of a sweep, or if it asks for another metric, nothing happens.
@@ -136,7 +136,7 @@ class Run:
         if answer is None:
             return
         self._reports[step] = value
-        self.log_tags({REPORTS_TAG: _to_reports_tag(self._reports)})
+        self.log_tags({REPORTS_TAG: thin_reports(self._reports)})
         if answer == "prune":
             self.log_tags({PRUNED_TAG: str(step)})
             raise TrialPruned(f"Pruned at step {step}: {metric} = {format_number(value)}.")
@@ -288,7 +288,7 @@ class Run:
         for name, *_ in points:
             if not METRIC_NAME.fullmatch(name):
                 raise LabError(f"A metric cannot have the name {name!r}. Allowed: letters, digits and _ - . space : /")
-        numbers = [(name, _to_number(name, value), now, step) for name, value, step in points]
+        numbers = [(name, to_number(name, value), now, step) for name, value, step in points]
         if numbers:
             self._add("metrics", {"points": numbers, "final": final})
 
@@ -303,32 +303,3 @@ class Run:
 def _raise_refusal(receipt: Mapping[str, Any]) -> None:
     if "refused" in receipt:
         raise StoreError(receipt["refused"], kind="refused")
-
-
-def _to_number(name: str, value: Any) -> float:
-    """Return a number of any kind, such as those of numpy, as a float."""
-    try:
-        if isinstance(value, str | bytes):
-            raise TypeError
-        return float(value)
-    except (TypeError, ValueError):
-        raise LabError(f"The metric {name!r} is {value!r}. A metric is a number.") from None
-
-
-def _to_reports_tag(reports: Mapping[int, float]) -> str:
-    """Return JSON with as many of the reports as a tag can hold: every second one, or fewer, and the last one."""
-    for stride in itertools.count(1):
-        text = json.dumps(dict([*list(reports.items())[:-1][::stride], *list(reports.items())[-1:]]))
-        if len(text) <= TAG_LENGTH:
-            return text
-    raise AssertionError
-
-
-def _to_tag(items: list[str] | dict[str, Any]) -> str:
-    """Return JSON with as many of the items as a tag can hold."""
-    count = len(items)
-    while True:
-        text = json.dumps(items[:count] if isinstance(items, list) else dict(itertools.islice(items.items(), count)))
-        if len(text) <= TAG_LENGTH:
-            return text
-        count = min(count - 1, count * TAG_LENGTH // len(text))

@@ -42,6 +42,15 @@ def watched() -> Iterator[Watch]:
         warnings.warn(warning.message, warning.category, stacklevel=3)
 
 
+def refuse_undefined(metric: str, value: float) -> None:
+    """Raise a TrainingError if the metric of the validation part is no number."""
+    if np.isnan(value):
+        raise TrainingError(
+            f"The metric {metric} is not defined on the validation part, as of one class: no "
+            "round would be the best. Change the split, or choose another metric."
+        )
+
+
 class Scorer(xgb.callback.TrainingCallback):
     """Adds the metric of each part to the history, by our name: XGBoost's own value if it has the metric, else ours."""
 
@@ -55,11 +64,7 @@ class Scorer(xgb.callback.TrainingCallback):
             lines = evals_log.setdefault(name, {})
             score = lines.pop(self._native)[0] if self._native else self._score(model, data)
             lines.setdefault(metric, []).append(score)
-        if epoch == 0 and np.isnan(evals_log["valid"][metric][0]):
-            raise TrainingError(
-                f"The metric {metric} is not defined on the validation part, as of one class: no "
-                "round would be the best. Change the split, or choose another metric."
-            )
+        refuse_undefined(metric, evals_log["valid"][metric][0])
         return False
 
     def _score(self, model: xgb.Booster, data: xgb.DMatrix) -> float:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from boostlab.evaluation.metric_names import is_higher_better
 from boostlab.evaluation.metrics import answer_part
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor, encode_rows, input_types, safe_names
+from boostlab.training.boosting import Boosting
 from boostlab.training.callbacks import Refuser, RoundReports, Scorer, Stopper, Watch, watched
 from boostlab.training.choice import (
     NATIVE_METRICS,
@@ -34,6 +36,7 @@ from boostlab.training.choice import (
     weigh_classes,
 )
 from boostlab.training.decision import NO_DECISION, Decision, decide
+from boostlab.training.external import make_external_matrix
 from boostlab.training.objectives import Kind, ObjectiveName
 from boostlab.training.settings import Train
 
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
 
 FEW_ROUNDS = 50  # with a best round below it, trees are worth more when each adds less
 Array = np.ndarray[Any, Any]
+REMEDY = "Keep the rows on disk, as -p memory external, lower max_bin, leave out columns, or raise the limit of the memory."
 TREE_BOOSTERS = ("gbtree", "dart")
 
 
@@ -153,34 +157,61 @@ def fit_booster(
     objective, contract = make_contract(split.train, columns, settings)
     check_targets(split, objective, contract.metric)
     params = make_params(settings, objective, contract)
+    reports = [RoundReports(run)] if run is not None else []
     with nullcontext(watch) if watch else watched() as noted, refusals():
-        train = make_matrix(weigh_classes(split.train, contract.labels, settings), contract, params)
-        if not watch:  # else these parameters were read before
-            _configure(params, train)
-        valid = make_matrix(split.valid, contract, params, like=train)
-        scorer = Scorer({"train": train, "valid": valid}, contract, params.get("eval_metric"))
-        patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
-        enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
-        reports = [RoundReports(run)] if run is not None else []
-        history: dict[str, dict[str, list[float]]] = {}
-        started = time.perf_counter()
-        booster = xgb.train(
-            params,
-            train,
-            num_boost_round=settings.num_boost_round,
-            evals=[(train, "train"), (valid, "valid")],
-            evals_result=history,
-            verbose_eval=False,
-            # after one that stops, no other is called
-            callbacks=[Refuser(noted.warned), scorer, *callbacks, *reports, *enough, Stopper(noted.stop)],
-        )
-        fit_time_s = time.perf_counter() - started
-    done, is_dart = booster.num_boosted_rounds(), params.get("booster") == "dart"
-    best = booster.best_iteration if patience and not is_dart else done - 1
-    curves = {f"{part}_{contract.metric}": lines[contract.metric] for part, lines in history.items()}
+        boost: Callable[..., Boosting] = partial(_boost_here, is_checked=watch is not None)
+        if settings.is_distributed:
+            from boostlab.training.distributed import boost_on_workers  # loads Dask
+
+            boost = partial(boost_on_workers, folder=run.folder if run is not None else None)
+        train = weigh_classes(split.train, contract.labels, settings)
+        boosting = boost(train, split.valid, contract, params, settings, watch=noted, callbacks=[*callbacks, *reports])
+    done, is_dart = boosting.booster.num_boosted_rounds(), params.get("booster") == "dart"
+    curves = {f"{part}_{contract.metric}": lines[contract.metric] for part, lines in boosting.history.items()}
+    values = curves[f"valid_{contract.metric}"]
+    best = done - 1
+    if settings.early_stopping_rounds and not is_dart:
+        best = values.index((max if is_higher_better(contract.metric) else min)(values))
     by_hand = noted.stop.is_set()
     ending = _describe_ending(done, best, by_hand=by_hand, early=done < settings.num_boost_round, is_dart=is_dart)
-    return Fit(Predictor(booster[: best + 1], contract), curves, contract.metric, best, fit_time_s, ending, objective)
+    ending = f"{ending} {boosting.note}".strip()
+    return Fit(
+        Predictor(boosting.booster[: best + 1], contract), curves, contract.metric, best, boosting.duration_s, ending, objective
+    )
+
+
+def _boost_here(
+    train: Part,
+    valid: Part,
+    contract: Contract,
+    params: Mapping[str, Any],
+    settings: Train,
+    *,
+    watch: Watch,
+    callbacks: Sequence[xgb.callback.TrainingCallback],
+    is_checked: bool,
+) -> Boosting:
+    """Train in this process; `is_checked` says that an earlier training has checked the parameters."""
+    matrix = make_matrix(train, contract, params)
+    if not is_checked:
+        _configure(params, matrix)
+    matrices = {"train": matrix, "valid": make_matrix(valid, contract, params, like=matrix)}
+    scorer = Scorer(matrices, contract, params.get("eval_metric"))
+    patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
+    enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
+    history: dict[str, dict[str, list[float]]] = {}
+    started = time.perf_counter()
+    booster = xgb.train(
+        dict(params),
+        matrix,
+        num_boost_round=settings.num_boost_round,
+        evals=[(data, part) for part, data in matrices.items()],
+        evals_result=history,
+        verbose_eval=False,
+        # after one that stops, no other is called
+        callbacks=[Refuser(watch.warned), scorer, *callbacks, *enough, Stopper(watch.stop)],
+    )
+    return Boosting(booster, history, time.perf_counter() - started)
 
 
 @contextmanager
@@ -189,6 +220,8 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except xgb.core.XGBoostError as error:
+        if "bad_alloc" in str(error):
+            raise TrainingError(f"The memory does not suffice for this training. {REMEDY}") from None
         raise TrainingError(f"XGBoost refuses this training: {_first_line(error)}") from None
 
 
@@ -221,7 +254,7 @@ def make_params(settings: Train, objective: ObjectiveName, contract: Contract) -
 
 
 def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like: xgb.DMatrix | None = None) -> xgb.DMatrix:
-    """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others."""
+    """Return a part as XGBoost's matrix: binned for the hist method, as plain values for the others; on disk if its table is."""
     features, labels = contract.features, contract.labels
     facts: dict[str, Any] = {
         "label": encode_labels(part.target, labels) if labels else part.target.to_numpy(np.float32),
@@ -232,7 +265,8 @@ def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like:
         "nthread": params.get("nthread") or None,
     }
     # one array: XGBoost's search for bins takes half as long as with an iterator of batches
-    inputs = np.empty((len(part), len(facts["feature_names"])), np.float32)
+    cache, shape = part.table.placement.cache, (len(part), len(facts["feature_names"]))
+    inputs = cache.make_array(shape) if cache else np.empty(shape, np.float32)
     start = 0
     try:
         for frame in part.batches(contract.names):
@@ -240,6 +274,8 @@ def make_matrix(part: Part, contract: Contract, params: Mapping[str, Any], like:
             start += len(frame)
     except ValueError as error:
         raise DataError(f"{part.table.name}: {error}") from None
+    if cache:
+        return make_external_matrix(inputs, facts, cache, like=like, max_bin=params.get("max_bin"))
     if params.get("tree_method", "auto") in ("auto", "hist"):
         return xgb.QuantileDMatrix(inputs, ref=like, max_bin=params.get("max_bin"), **facts)
     return xgb.DMatrix(inputs, **facts)

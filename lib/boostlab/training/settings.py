@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from boostlab.data.settings import Dataset, FoldSettings, Seed, TableSettings
+from boostlab.data.settings import Dataset, FoldSettings, Memory, Seed, TableSettings
 from boostlab.models.contract import Task
-from boostlab.notebook.settings import LOG, Count, ModelName, Settings, Tracked
+from boostlab.notebook.settings import LOG, Count, ModelName, SchedulerAddress, Settings, Tracked
 from boostlab.training.decision_settings import DecisionSettings
 from boostlab.training.objectives import DEFAULTS, OBJECTIVES, MetricName, ObjectiveName
 
@@ -118,9 +118,12 @@ class Hyperparameters(Settings):
 class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSettings):
     """The parameters of ``train.ipynb``."""
 
+    memory: Memory = "auto"
     final_model: Literal["best", "all_rows", "folds"] = "best"
     learning_curve: bool = False
     details: bool = False
+    workers: Annotated[int, Field(ge=0, le=1000)] = 0
+    scheduler: SchedulerAddress = ""
     purpose: Annotated[str, Field(max_length=2000, description="a text of at most 2,000 characters")] = ""
     register_as: ModelName
 
@@ -130,10 +133,56 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
             raise ValueError(f"final_model = {self.final_model} needs folds, which judge it: set -p folds 5.")
         return self
 
+    @model_validator(mode="after")
+    def _workers_can_share_the_training(self) -> Self:
+        if self.workers and self.scheduler:
+            raise ValueError(f"workers = {self.workers} starts workers here, and {self.scheduler} has its own: set one of them.")
+        if not self.is_distributed:
+            return self
+        name = "workers" if self.workers else "scheduler"
+        for other, value, usual in (
+            ("folds", self.folds, 0),
+            ("learning_curve", self.learning_curve, False),
+            ("final_model", self.final_model, "best"),
+        ):
+            if value != usual:
+                raise ValueError(f"{other} = {value} trains in this process only: set it to {usual}, or leave {name} out.")
+        if self.tree_method == "exact":
+            raise ValueError(
+                f"tree_method exact does not work on shares of the rows: set auto, hist or approx, or leave {name} out."
+            )
+        return self
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether workers of a Dask cluster share the training."""
+        return bool(self.workers or self.scheduler)
+
     @property
     def is_refitted(self) -> bool:
         """Whether the final model has learned from all rows, so that the test part judges another model."""
         return self.final_model != "best"
+
+    @property
+    def requested_memory(self) -> Memory:
+        """Where the rows shall be: ``auto`` keeps them in memory if XGBoost cannot learn from rows on disk."""
+        return "internal" if self.memory == "auto" and self._needs_memory else self.memory
+
+    @property
+    def _needs_memory(self) -> str:
+        """The parameter by which XGBoost learns only from rows in memory; empty if it learns from rows on disk."""
+        if self.tree_method in ("approx", "exact"):
+            return f"tree_method = {self.tree_method}"
+        return "" if self.device.startswith("cpu") else f"device = {self.device}"
+
+    @model_validator(mode="after")
+    def _trees_learn_from_disk(self) -> Self:
+        if self.memory == "external" and self._needs_memory:
+            raise ValueError(
+                f"memory = external does not fit {self._needs_memory}: XGBoost learns from rows on disk only with "
+                "tree_method hist and device cpu. Set these, or memory internal."
+            )
+        return self
 
     @property
     def requested_task(self) -> Literal["auto", Task]:

@@ -1,0 +1,2 @@
+from .connection import connect as connect, count_cores as count_cores
+from .versions import check_versions as check_versions, read_versions as read_versions

@@ -1,0 +1,253 @@
+"""Training on the workers of a Dask cluster: the answer of one process, also if workers die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import xgboost as xgb
+from tests.support.clusters import Cluster, kill_group
+from tests.support.executions import Look, Papermill, Start
+from tests.support.paths import PROJECT
+from tests.support.settings import make_settings
+from tests.support.stores import all_runs
+from tests.support.waiting import TIMEOUT_S, wait_until
+
+from boostlab.data.columns import profile_columns
+from boostlab.data.splits import split_table
+from boostlab.data.table import load_table
+from boostlab.errors import LabError, ParameterError, TrainingError
+from boostlab.evaluation.metrics import answer_part, score_metric
+from boostlab.training.fit import Fit, fit_booster
+
+pytestmark = pytest.mark.slow
+ROWS = 4_000
+ENDLESS: dict[str, Any] = {"target": "price", "num_boost_round": 100_000, "early_stopping_rounds": 0}
+CLOSE = 0.03  # relative: bins of sketches that are merged differ a little from those of one sketch
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    started = Cluster(tmp_path_factory.mktemp("cluster"), dict(os.environ))
+    for _ in range(2):
+        started.start_worker(nthreads=1)
+    started.wait_for_workers(2)
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table with gaps and text columns, one of them with a hundred categories in another order in each half of the rows."""
+    random = np.random.default_rng(1)
+    size, rooms = random.gamma(4, 20, ROWS), random.integers(1, 7, ROWS).astype(float)
+    street = np.where(np.arange(ROWS) < ROWS / 2, np.arange(ROWS) % 100, 99 - np.arange(ROWS) % 100)
+    price = 2 * size + 10 * rooms + 5 * (street % 7) + random.normal(0, 5, ROWS)
+    table = pd.DataFrame(
+        {
+            "size": np.where(random.random(ROWS) < 0.1, np.nan, size),
+            "rooms": rooms,
+            "street": [f"street {number}" for number in street],
+            "price": price,
+            "sold": np.where(price > 250, "late", "early"),
+            "band": pd.cut(price, [-np.inf, 180, 240, 300, np.inf], labels=["a", "b", "c", "d"]).astype(str),
+            "visits": random.poisson(np.maximum(price, 1) / 50),
+            "weight": random.integers(1, 4, ROWS),
+        }
+    )
+    path = tmp_path_factory.mktemp("homes") / "homes.parquet"
+    table.to_parquet(path, row_group_size=500)
+    return path
+
+
+def fit(dataset: Path, *, callbacks: list[xgb.callback.TrainingCallback] | None = None, **values: Any) -> tuple[Fit, Any]:
+    """Train on a table, and return the fit and the split."""
+    given: dict[str, Any] = {"dataset": str(dataset), "num_boost_round": 40, "early_stopping_rounds": 5, "nthread": 1}
+    settings = make_settings(**given | values)
+    split = split_table(load_table(settings), settings)
+    return fit_booster(split, profile_columns(split), settings, callbacks=callbacks or []), split
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"target": "price", "features": ["size", "rooms", "street"]},
+        {"target": "price", "features": ["size", "rooms", "street"], "sample_weight": "weight", "tree_method": "approx"},
+        {"target": "sold", "features": ["size", "rooms", "street"], "class_weight": "balanced"},
+        {"target": "band", "features": ["size", "rooms", "street"], "metric": "log_loss"},
+        {"target": "visits", "features": ["size", "rooms", "street"], "objective": "count:poisson"},
+    ],
+    ids=["quantity", "weights", "two classes", "four classes", "counts"],
+)
+def test_learns_what_one_process_learns(cluster: Cluster, homes: Path, values: dict[str, Any]) -> None:
+    here, split = fit(homes, **values)
+    there, _ = fit(homes, **values, scheduler=cluster.address)
+
+    assert there.predictor.contract == here.predictor.contract
+    name = f"valid_{here.metric}"
+    ours, theirs = here.curves[name][here.best_iteration], there.curves[name][there.best_iteration]
+    assert theirs == pytest.approx(ours, rel=CLOSE)
+    assert there.ending.endswith(f"Trained on 2 workers of {cluster.address}.")
+    assert there.predictor.booster.num_boosted_rounds() == there.best_iteration + 1
+    # the model that is kept gives what the workers have said of it: the codes of its categories are the same everywhere
+    answers = answer_part(there.predictor, split.valid)
+    if split.valid.table.task == "regression":
+        assert score_metric(here.metric, split.valid.target.to_numpy(float), answers, split.valid.weight) == pytest.approx(
+            theirs, rel=1e-4
+        )
+
+
+def test_the_rounds_are_followed_and_an_interrupt_ends_them(cluster: Cluster, homes: Path) -> None:
+    seen: list[int] = []
+
+    class Watch(xgb.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            assert len(evals_log["valid"]["rmse"]) == epoch + 1
+            seen.append(epoch)
+            if epoch == 3:
+                signal.raise_signal(signal.SIGINT)
+            return False
+
+    done, _ = fit(
+        homes, target="price", num_boost_round=100_000, early_stopping_rounds=0, scheduler=cluster.address, callbacks=[Watch()]
+    )
+    rounds = len(done.curves["valid_rmse"])
+    assert seen == list(range(rounds)) and 4 <= rounds < 100_000
+    assert f"Stopped by hand after round {rounds}" in done.ending
+
+
+def test_goes_on_without_a_worker_that_was_killed(homes: Path, tmp_path: Path) -> None:
+    class Kill(xgb.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            if epoch == 60 and not killed:
+                killed.append(epoch)
+                os.killpg(victim.pid, signal.SIGKILL)
+            return False
+
+    killed: list[int] = []
+    own = Cluster(tmp_path, dict(os.environ))
+    try:
+        own.start_worker(nthreads=1)
+        victim = own.start_worker(nthreads=1)
+        values: dict[str, Any] = {"target": "price", "num_boost_round": 400, "early_stopping_rounds": 0, "eta": 0.05}
+        whole, split = fit(homes, **values)
+        own.wait_for_workers(2)
+        done, _ = fit(homes, **values, scheduler=own.address, callbacks=[Kill()])
+    finally:
+        own.end()
+    assert killed
+    assert "was lost after round " in done.ending and "Trained on 1 worker of " in done.ending
+    assert len(done.curves["valid_rmse"]) == done.predictor.booster.num_boosted_rounds() == 400
+    assert done.curves["valid_rmse"][-1] == pytest.approx(whole.curves["valid_rmse"][-1], rel=CLOSE)
+    answers = answer_part(done.predictor, split.valid)
+    kept = score_metric("rmse", split.valid.target.to_numpy(float), answers, None)
+    assert kept == pytest.approx(done.curves["valid_rmse"][-1], rel=1e-4)
+
+
+def test_says_that_the_scheduler_was_lost(homes: Path, tmp_path: Path) -> None:
+    class Kill(xgb.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            own.scheduler.kill()
+            return False
+
+    own = Cluster(tmp_path, dict(os.environ))
+    try:
+        own.start_worker(nthreads=1)
+        with pytest.raises(TrainingError, match=f"The scheduler {own.address} was lost in the training. Start the cluster again"):
+            fit(
+                homes, target="price", num_boost_round=100_000, early_stopping_rounds=0, scheduler=own.address, callbacks=[Kill()]
+            )
+    finally:
+        own.end()
+    assert not [thread for thread in threading.enumerate() if thread.name == "boostlab-distributed"]
+
+
+def test_a_notebook_trains_on_workers_of_this_machine(
+    papermill: Papermill, store: str, look: Look, homes: Path, tmp_path: Path
+) -> None:
+    values = {"dataset": homes, "target": "sold", "num_boost_round": 5, "workers": 2, "tracking_uri": store}
+    options = [word for name, value in values.items() for word in ("-p", name, value)]
+    done = papermill(PROJECT / "notebooks" / "train.ipynb", "out.ipynb", *options)
+    assert done.returncode == 0, done.stderr
+    (run,) = all_runs(look())
+    assert run.info.status == "FINISHED" and run.data.params["workers"] == "2"
+    assert run.data.tags["boostlab.training"].endswith("Trained on 2 workers on this machine.")
+    assert run.data.metrics["test_log_loss"] < run.data.metrics["baseline_log_loss"]
+    assert '"stream"' not in (tmp_path / "out.ipynb").read_text(), "the workers print nothing"
+
+
+@pytest.mark.parametrize("victim", ["worker", "scheduler"])
+def test_a_notebook_ends_as_it_should_when_a_process_is_killed(
+    victim: str, start_papermill: Start, store: str, look: Look, homes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Cluster(tmp_path, dict(os.environ))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    try:
+        processes = {"worker": own.start_worker(nthreads=1), "scheduler": own.scheduler}
+        own.start_worker(nthreads=1)
+        own.wait_for_workers(2)
+        values = {"dataset": homes, "target": "price", "num_boost_round": 800, "early_stopping_rounds": 0, "eta": 0.01}
+        values |= {"scheduler": own.address, "tracking_uri": store}
+        options = [str(word) for name, value in values.items() for word in ("-p", name, value)]
+        execution = start_papermill(PROJECT / "notebooks" / "train.ipynb", "out.ipynb", *options)
+        own.wait_for_task("fn-")  # of XGBoost
+        time.sleep(0.5)
+        kill_group(processes[victim])
+        assert execution.wait(TIMEOUT_S) == (0 if victim == "worker" else 1)
+    finally:
+        own.end()
+    (run,) = all_runs(look())
+    if victim == "worker":
+        assert run.info.status == "FINISHED" and "was lost after round" in run.data.tags["boostlab.training"]
+    else:
+        assert run.info.status == "FAILED" and "was lost in the training" in run.data.tags["boostlab.error.message"]
+    assert not list(Path(os.environ["XDG_STATE_HOME"]).rglob("run.json")) and not list((tmp_path / "temporary").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            {"workers": 2, "scheduler": "tcp://host:8786"},
+            "workers = 2 starts workers here, and tcp://host:8786 has",
+        ),
+        ({"workers": 2, "folds": 5}, "folds = 5 trains in this process only: set it to 0, or leave workers out"),
+        ({"scheduler": "tcp://host:8786", "learning_curve": True}, "learning_curve = True trains in this process only"),
+        (
+            {"workers": 2, "tree_method": "exact"},
+            "tree_method exact does not work on shares of the rows: set auto, hist or approx",
+        ),
+        ({"scheduler": "host"}, "tcp://HOST:PORT, tls://HOST:PORT, or empty"),
+        ({"workers": -1}, "workers"),
+    ],
+)
+def test_refuses_what_workers_cannot_do(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        make_settings(**values)
+
+
+def test_refuses_before_a_row_is_sent(cluster: Cluster, homes: Path) -> None:
+    own: dict[str, Any] = {"target": "sold", "scheduler": cluster.address}
+    with pytest.raises(TrainingError, match="Choose log_loss or roc_auc, or train without"):
+        fit(homes, **own, metric="brier")
+    with pytest.raises(TrainingError, match="XGBoost has no use for 'nonsense' in this training"):
+        fit(homes, **own, xgb_params={"nonsense": 1})
+    with pytest.raises(TrainingError, match="XGBoost refuses this training"):
+        fit(homes, **own, xgb_params={"sampling_method": "nonsense"})
+    with pytest.raises(LabError, match="cannot be reached"):
+        fit(homes, target="sold", scheduler="tcp://127.0.0.1:1")
+
+
+def test_leaves_no_process_behind(homes: Path) -> None:
+    fit(homes, target="price", workers=2, num_boost_round=2)
+    wait_until(lambda: not [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())])

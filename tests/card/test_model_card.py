@@ -199,6 +199,14 @@ def test_a_final_model_does_not_know_a_table_of_test_rows() -> None:
     assert "has learned from all rows but those of new.csv:" in limits.text[-1]
 
 
+def test_a_condition_on_the_rows_is_a_limit_of_the_figures() -> None:
+    evidence = Evidence("r", "run", {"where": "year >= 2024"}, {}, {}, {}, lambda _: None)
+    assert "drawn at random from the same table, all of which meet year >= 2024." in list_limits(evidence).text[0]
+    table = describe_data(evidence).table
+    assert table is not None
+    assert ["condition on its rows", "year >= 2024"] in table.rows
+
+
 def test_too_few_rows_for_slices_are_said_to_be_too_few() -> None:
     content = json.dumps({"metric": "rmse", "value": 1.2, "slices": []}).encode()
     section = tabulate_slices(Evidence("r", "run", {}, {}, {}, {}, lambda _: content))

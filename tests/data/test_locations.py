@@ -25,6 +25,7 @@ SECRET = "hunter2-s3cret"
         "sql: with a as (select 1) select * from a;",
         "sql:-- a comment\nSELECT 1",
         "sql:FROM 'homes.parquet'",
+        "sql:SELECT * FROM t WHERE word = 'x' AND password = 'y'",
     ],
 )
 def test_takes_addresses_and_queries_without_opening_them(name: str) -> None:

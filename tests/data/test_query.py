@@ -228,6 +228,12 @@ def test_a_password_file_is_read(homes: str, tmp_path: Path, monkeypatch: pytest
     assert len(load("SELECT * FROM homes", homes)) == 4
 
 
+def test_options_of_an_address_are_kept(database: str) -> None:
+    connection = f"{database}?application_name=a%20b+c&options=-c%20search_path%3Dpublic%20-c%20extra_float_digits%3D1"
+    table = load("SELECT current_setting('application_name') AS name, 1 AS price", connection)
+    assert table.data["name"].to_pylist() == ["a b+c"]
+
+
 def test_a_query_is_scored_and_tested_on(database: str, tmp_path: Path) -> None:
     FRAME.to_parquet(tmp_path / "t.parquet", index=False)
     table = load("SELECT * FROM homes", database, dataset=str(tmp_path / "t.parquet"), test_dataset="sql:SELECT * FROM homes")

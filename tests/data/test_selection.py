@@ -70,7 +70,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def load(path: Path, where: str, **changes: Any) -> Table:
+def load(path: Path | str, where: str, **changes: Any) -> Table:
     return load_table(make_settings(dataset=str(path), target="price", where=where, **changes))
 
 
@@ -83,6 +83,17 @@ def test_a_condition_means_the_same_in_each_kind_of_file(where: str, files: dict
         assert table.data["row"].to_pylist() == expected, path.name
         assert table.rows_left_out == ROWS - len(expected)
     assert load(files["t.csv"], where).digest == load(files["t.parquet"], where).digest
+
+
+@pytest.mark.parametrize(
+    "where", ["size > cost", "city in ['Faro'] or size is null", "year == 2024 and `sold on` >= '2024-03-01'"]
+)
+def test_a_condition_means_the_same_for_rows_on_disk(where: str, files: dict[str, Path]) -> None:
+    places: list[Path | str] = [*files.values(), f"sql:SELECT * FROM '{files['t.parquet']}' ORDER BY row"]
+    for path in places:
+        here, there = (load(path, where, memory=memory) for memory in ("internal", "external"))
+        assert (there.digest, there.rows_left_out) == (here.digest, here.rows_left_out)
+        assert (here.placement.cache, there.placement.cache is None) == (None, False)
 
 
 def test_the_rows_that_are_left_out_are_told(files: dict[str, Path]) -> None:
@@ -179,6 +190,32 @@ def test_numbers_beyond_a_type_are_compared_by_value(tmp_path: Path) -> None:
         "b > -1": [1, 2],
         "b > 1000": [2],
         f"b < {10**30}": [1, 2],
+    }.items():
+        assert load(tmp_path / "t.parquet", where).data["price"].to_pylist() == prices, where
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())])
+def test_each_type_of_text_is_compared(kind: pa.DataType, tmp_path: Path) -> None:
+    table = pa.table({"city": pa.array(["a", None, "b"]).cast(kind), "price": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    source = open_source(str(tmp_path / "t.parquet"), ReadSettings(), where=Selection("city == 'b'"))
+    assert [source.select(rows)["city"].to_pylist() for rows in source.batches(source.names)][-1] == ["b"]
+    for where, prices in {"city == 'a'": [1], "city != 'a'": [3], "city in ['b']": [3], "city is null": [2]}.items():
+        assert load(tmp_path / "t.parquet", where).data["price"].to_pylist() == prices, where
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.decimal128(8, 2), pa.float16(), pa.float32(), pa.int8(), pa.uint64(), pa.decimal256(40, 3)], ids=str
+)
+def test_each_type_of_number_is_compared(kind: pa.DataType, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"x": pa.array([1, None, 3], pa.float64()).cast(kind), "price": [1, 2, 3]}), tmp_path / "t.parquet")
+    for where, prices in {
+        "x == 1": [1],
+        "x != 1": [3],
+        "x in [3.0, 7]": [3],
+        "x > 1.5": [3],
+        "not x > 1.5": [1],
+        "x > -1": [1, 3],
     }.items():
         assert load(tmp_path / "t.parquet", where).data["price"].to_pylist() == prices, where
 

@@ -43,6 +43,7 @@ def describe_data(evidence: Evidence) -> Section:
         "source": _read_source(data),
         "digest": data.get("digest", ""),
         "target": params.get("target", ""),
+        "condition on its rows": params.get("where", ""),
         "rows": _count(evidence.metrics.get("rows")),
         "rows without a target, dropped": _count(evidence.metrics.get("rows_without_target")),
         "split": _describe_split(params),
@@ -178,7 +179,8 @@ def list_limits(evidence: Evidence) -> Section:
     """Return what the run found doubtful, and for which rows its figures hold."""
     params = evidence.params
     findings: list[str] = evidence.read_json("findings.json") or []
-    text = [f"The figures hold for rows like the test rows: {_describe_test(params)}.", *findings[:MOST_LISTED]]
+    condition = f", all of which meet {params['where']}" if params.get("where") else ""
+    text = [f"The figures hold for rows like the test rows: {_describe_test(params)}{condition}.", *findings[:MOST_LISTED]]
     if params.get("final_model", "best") != "best":
         but = f" but those of {params['test_dataset']}" if params.get("test_dataset") else ""
         text.append(

@@ -16,7 +16,8 @@ from boostlab.redaction import SecretError, redact
 STORAGE = ("s3", "gs", "gcs", "abfs", "abfss")  # object storage, by the scheme of its addresses
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 OPTION = re.compile(r"[?&;][\w.-]+=")  # a ? alone is that of a glob
-CONNECTION_STRING = re.compile(r"'[^']*\b(ssl)?password\s*=", re.IGNORECASE)  # libpq's, in a text of SQL
+TEXT = re.compile(r"'((?:[^']|'')*)'")  # of SQL
+CONNECTION_PASSWORD = re.compile(r"\b(ssl)?password\s*=", re.IGNORECASE)  # in a text that connects by libpq
 QUERY = "sql:"
 FILES = "the path of a .csv, .csv.gz or .parquet file, a folder or a glob, the same in object storage (s3://…), or sql:SELECT …"
 POSTGRESQL = ("postgresql", "postgres")
@@ -120,7 +121,7 @@ def _check_address(name: str) -> None:
 
 def _check_query(name: str) -> None:
     statement = read_query(name)
-    if redact(statement, ()) != statement or CONNECTION_STRING.search(statement):
+    if redact(statement, ()) != statement or any(map(CONNECTION_PASSWORD.search, TEXT.findall(statement))):
         raise SecretError(
             "the query holds a password, which the run would record. Leave it out: set connection to the database's address, and "
             "PGPASSWORD in the environment."

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NoReturn
-from urllib.parse import parse_qsl, urlencode
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -148,11 +147,9 @@ def _ask_postgresql(statement: str, connection: str, *, ordered: bool) -> Iterat
 
 def _complete(connection: str) -> str:
     """Return an address with a limit of the time to connect, unless the user sets one."""
-    plain, _, options = connection.partition("?")
-    pairs = parse_qsl(options, keep_blank_values=True)
-    if "PGCONNECT_TIMEOUT" not in os.environ and "connect_timeout" not in dict(pairs):
-        pairs.append(("connect_timeout", str(CONNECT_S)))
-    return f"{plain}?{urlencode(pairs)}"
+    if "PGCONNECT_TIMEOUT" in os.environ or "connect_timeout=" in connection:
+        return connection
+    return f"{connection}{'&' if '?' in connection else '?'}connect_timeout={CONNECT_S}"
 
 
 def _wrap(statement: str, cursor: Cursor, *, ordered: bool) -> str:

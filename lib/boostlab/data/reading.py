@@ -184,9 +184,7 @@ class Source:
             self.selection.apply(self.dataset.schema.empty_table())
         is_late = self.selection.is_stated and not self.is_text  # such columns are converted as a whole
         table = gather(self._parse_batches(names, select=not is_late))
-        for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
-            if now != stamp:
-                raise DataError(f"{file} changed while it was read. Run again when the file is complete.")
+        self._refuse_changes(before)
         if not table.num_rows:
             return pa.table({name: pa.nulls(0) for name in wanted}), {}
         found = {name: form for name in needed if self.is_text and (form := self.readings[name].format)}
@@ -196,6 +194,11 @@ class Source:
         if is_late:
             table = gather(map(self._select, split_batches(table)))
         return table.select(list(wanted)), {name: form for name, form in found.items() if name in wanted}
+
+    def _refuse_changes(self, before: Sequence[str]) -> None:
+        for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
+            if now != stamp:
+                raise DataError(f"{file} changed while it was read. Run again when the file is complete.")
 
     def _parse_batches(self, names: Sequence[str], *, select: bool) -> Iterator[pa.Table]:
         size = 0

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from boostlab.data.types import find_type, is_string, simplify
+from boostlab.data.types import find_type, simplify
 from boostlab.data.where import (
     Column,
     Comparison,
@@ -85,14 +85,18 @@ class Selection:
         DataError
             If a column is compared with a value of another type.
         """
-        return rows.filter(self._judge(self.condition, rows if values is None else values)) if self.condition else rows
+        if self.condition is None:
+            return rows
+        return _without_views(rows).filter(self._judge(self.condition, rows if values is None else values))
 
     def to_filter(self, schema: pa.Schema, *, missing: Sequence[str] = ()) -> ds.Expression | None:
         """Return a filter of Arrow that keeps each row that meets the condition, and maybe others; None keeps all.
 
         It spares parts of files. What it keeps is judged by :meth:`apply`. The texts in `missing` mean a missing value.
         """
-        return _prune(self.condition, schema, self.types, bool(missing)) if self.condition else None
+        if self.condition is None or any(map(_is_view, schema.types)):
+            return None
+        return _prune(self.condition, schema, self.types, bool(missing))
 
     def _judge(self, condition: Condition, table: pa.Table) -> pa.ChunkedArray:
         """Return whether each row meets a condition, without nulls."""
@@ -159,6 +163,16 @@ class Selection:
                 f"with {EXAMPLES[kind]}.{zone}"
             )
         return found
+
+
+def _is_view(kind: pa.DataType) -> bool:
+    """Tell whether Arrow cannot filter a type."""
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return table.cast(pa.schema([field.with_type(plain.get(field.type, field.type)) for field in table.schema]))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -236,7 +250,14 @@ COMPARE_FIELDS: dict[Operator, Any] = {
 
 def _to_stored(value: Value, kind: pa.DataType) -> pa.Scalar | None:
     """Return a value as the type that a file stores, if that changes nothing; else None."""
-    checks = (pa.types.is_integer, pa.types.is_float32, pa.types.is_float64, pa.types.is_boolean, is_string)
+    checks = (
+        pa.types.is_integer,
+        pa.types.is_float32,
+        pa.types.is_float64,
+        pa.types.is_boolean,
+        pa.types.is_string,
+        pa.types.is_large_string,
+    )
     if not any(check(kind) for check in (*checks, pa.types.is_timestamp, pa.types.is_date32)):
         return None
     found = _to_scalar(value, kind)

@@ -41,6 +41,7 @@ NO_ACCESS = re.compile(
     r"|HTTP (status|response code) 40[13]|Forbidden|PERMISSION_DENIED|UNAUTHENTICATED|credential|Authentication",
     re.IGNORECASE,
 )
+NO_KEYS = re.compile(r"access token", re.IGNORECASE)  # Google's client tries for a while to get one
 NO_ANSWER = re.compile(
     r"NETWORK_CONNECTION|curlCode|Could ?n.t (connect|resolve)|Connection (refused|timed out)|REQUEST_TIMEOUT|UNAVAILABLE"
     r"|Fail to get a new connection|Retry (policy|loop)|timed? ?out",
@@ -148,7 +149,10 @@ def find_stored(address: str) -> list[File]:
             found, base = _match(system, path) if MAGIC.search(path) else [], ""
     if not found:
         with explain_faults(address):
-            system.get_file_info(fs.FileSelector(prefix))  # tells a bucket that is not there
+            try:
+                system.get_file_info(fs.FileSelector(prefix))
+            except FileNotFoundError:
+                raise _describe_no_bucket(prefix, address) from None
         missing = f"The folder {address} holds no .parquet file" if base else f"There is no file {address}"
         raise DataError(f"{missing}. Name a file, a folder with .parquet files or a glob, as it stands in the bucket.")
     start = address[: len(address) - len(place)] + place.split("/")[0]
@@ -201,20 +205,23 @@ def describe_fault(shown: str, error: Exception) -> DataError:
     bucket, kind = place.split("/")[0], {"gcs": "gs", "abfss": "abfs"}.get(scheme.lower(), scheme.lower())
     text = str(redact(str(error).strip().splitlines()[0], environment_secrets()))
     if NO_BUCKET.search(text):
-        return DataError(
-            f"There is no bucket {bucket!r} for {shown}. Correct the address, or AWS_ENDPOINT_URL if it is of another server."
-        )
-    if NO_ANSWER.search(text):
+        return _describe_no_bucket(bucket, shown)
+    if NO_ANSWER.search(text) and not NO_KEYS.search(text):
         endpoint = _find_endpoint() if kind == "s3" else ""
         where = f" at {endpoint}" if endpoint else ""
         return DataError(
             f"The storage of {shown} does not answer{where}. Check the network, the region and the endpoint. ({text})"
         )
-    if NO_ACCESS.search(text):
+    if NO_ACCESS.search(text) or NO_KEYS.search(text):
         return DataError(
             f"The storage refuses access to {shown}. Set {ACCESS.get(kind, 'the keys')}, with the right to read and list it."
         )
     return DataError(f"{shown} cannot be read: {text}")
+
+
+def _describe_no_bucket(bucket: str, shown: str) -> DataError:
+    advice = ", or AWS_ENDPOINT_URL if it is of another server" if shown.lower().startswith("s3:") else ""
+    return DataError(f"There is no bucket {bucket!r} for {shown}. Correct the address{advice}.")
 
 
 def _connect(scheme: str, place: str) -> tuple[Any, str]:
@@ -224,7 +231,7 @@ def _connect(scheme: str, place: str) -> tuple[Any, str]:
         if scheme == "s3":
             return _connect_s3(bucket), bucket
         if scheme in ("gs", "gcs"):
-            return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=CONNECT_S)), bucket
+            return _connect_gcs(), bucket
         system, path = fs.FileSystem.from_uri(f"{scheme}://{bucket}/")
         return system, path.rstrip("/")
     except ImportError:  # some builds of Arrow lack a file system
@@ -241,6 +248,15 @@ def _connect_s3(bucket: str) -> Any:
         request_timeout=ANSWER_S,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
     )
+
+
+def _connect_gcs() -> Any:
+    limit = {"retry_time_limit": timedelta(seconds=CONNECT_S)}
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")  # which Google's own clients read
+    if not emulator:
+        return fs.GcsFileSystem(**limit)
+    scheme, _, host = emulator.rpartition("://")
+    return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, **limit)
 
 
 def _find_endpoint() -> str:

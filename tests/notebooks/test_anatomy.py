@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import nbformat
+import papermill
 import pytest
 import yaml
 from tests.support.paths import PROJECT
@@ -60,6 +61,14 @@ def test_has_the_anatomy_of_a_lab_notebook(notebook: Any) -> None:
     assert ".check(globals())" in fourth.source and "start_run(settings)" in fourth.source
     assert fifth.source.startswith("## Libraries") and set(import_cells(notebook)) == {fourth.source, sixth.source}
     assert any(cell.cell_type == "markdown" and cell.source.startswith("## Result") for cell in notebook.cells[-3:])
+
+
+def test_papermill_reads_each_parameter_with_its_comment(notebook: Any, tmp_path: Path) -> None:
+    nbformat.write(notebook, tmp_path / "notebook.ipynb")
+    found = papermill.inspect_notebook(tmp_path / "notebook.ipynb")
+    assert {name: parameter["help"] for name, parameter in found.items()} == {
+        parameter.name: parameter.help for parameter in read_parameters(notebook)
+    }
 
 
 def test_code_is_short_and_plain(notebook: Any) -> None:

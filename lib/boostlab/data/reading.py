@@ -27,6 +27,7 @@ from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
 
 BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many rows in a block
+SMALL_BLOCK_BYTES = 4 << 20  # where memory is short: Arrow reads some blocks ahead
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
 ON_DISK = " Or keep the rows on disk: -p memory external."
 OFFSET_BYTES = 4  # of a text, at least
@@ -43,7 +44,7 @@ class Source:
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
     dataset: ds.Dataset | None = None  #: the Parquet files
     partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
-    in_pieces: bool = False  #: whether Parquet files are read in pieces of a row group, which takes less memory
+    in_pieces: bool = False  #: whether files are read in small pieces, which takes less memory
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
 
@@ -110,7 +111,7 @@ class Source:
             return
         for path, dialect in zip(self.paths, self.dialects, strict=True):
             row = 0
-            for batch in _read_text(path, dialect, list(columns)):
+            for batch in self._read_text(path, dialect, list(columns)):
                 for name, column in columns.items():
                     column.add(self._drop_missing(batch.column(name)), path, row)
                 row += batch.num_rows
@@ -182,7 +183,7 @@ class Source:
             yield from self._scan(columns, rows)
             return
         for path, dialect in zip(self.paths, self.dialects, strict=True):
-            for batch in _read_text(path, dialect, columns):
+            for batch in self._read_text(path, dialect, columns):
                 for start in range(0, batch.num_rows, rows):
                     yield pa.Table.from_batches([batch.slice(start, rows)])
 
@@ -219,6 +220,9 @@ class Source:
         if self.dataset is not None:
             size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns, text_bytes=OFFSET_BYTES))
             check_size(self.paths[0], size, self.read_settings, remedy=ON_DISK)
+
+    def _read_text(self, path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        return _read_text(path, dialect, columns, block_bytes=SMALL_BLOCK_BYTES if self.in_pieces else BLOCK_BYTES)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
@@ -260,7 +264,7 @@ def open_source(dataset: str, read: ReadSettings) -> Source:
     return Source(tuple(paths), names, read, dialects)
 
 
-def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def _read_text(path: Path, dialect: Dialect, columns: Sequence[str], *, block_bytes: int) -> Iterator[pa.RecordBatch]:
     """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted."""
     if not dialect.has_rows:
         return
@@ -274,7 +278,7 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator
                 skip_rows=dialect.skipped_lines,
                 skip_rows_after_names=1,
                 encoding=dialect.encoding,
-                block_size=BLOCK_BYTES,
+                block_size=block_bytes,
             ),
             parse_options=csv.ParseOptions(
                 delimiter=dialect.separator,

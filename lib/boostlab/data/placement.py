@@ -14,7 +14,7 @@ from boostlab.data.disk_cache import Cache, find_free_disk
 from boostlab.data.files import find_half_memory
 from boostlab.data.free_memory import find_free_addresses, find_free_memory
 from boostlab.data.reading import Source
-from boostlab.data.row_groups import measure_row
+from boostlab.data.row_groups import TEXT_BYTES, measure_row
 from boostlab.data.settings import Memory, ReadSettings
 from boostlab.errors import DataError
 
@@ -120,7 +120,7 @@ def _filter_batches(table: pa.Table, chosen: pa.ChunkedArray) -> Iterator[pa.Tab
 def _estimate(source: Source, columns: Sequence[str]) -> Size:
     if source.dataset is not None:
         rows = source.dataset.count_rows()
-        return Size(rows, rows * len(columns), round(rows * measure_row(source.dataset.schema, columns)))
+        return Size(rows, rows * len(columns), round(rows * measure_row(source.dataset.schema, columns, text_bytes=TEXT_BYTES)))
     size = sum(path.stat().st_size * (UNZIPPED if path.suffix == ".gz" else 1) for path in source.paths)
     rows = round(size / _measure_line(source.paths[0]))
     cells = rows * len(columns)

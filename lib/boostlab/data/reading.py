@@ -30,7 +30,6 @@ BLOCK_BYTES = 32 << 20  # of a CSV file: large enough that a wide table has many
 SMALL_BLOCK_BYTES = 4 << 20  # where memory is short: Arrow reads some blocks ahead
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
 ON_DISK = " Or keep the rows on disk: -p memory external."
-OFFSET_BYTES = 4  # of a text, at least
 INDEX = "__index_level_"  # how pandas names a stored index that has no name
 
 
@@ -111,7 +110,7 @@ class Source:
             return
         for path, dialect in zip(self.paths, self.dialects, strict=True):
             row = 0
-            for batch in self._read_text(path, dialect, list(columns)):
+            for batch in _read_text(path, dialect, list(columns), in_pieces=self.in_pieces):
                 for name, column in columns.items():
                     column.add(self._drop_missing(batch.column(name)), path, row)
                 row += batch.num_rows
@@ -183,7 +182,7 @@ class Source:
             yield from self._scan(columns, rows)
             return
         for path, dialect in zip(self.paths, self.dialects, strict=True):
-            for batch in self._read_text(path, dialect, columns):
+            for batch in _read_text(path, dialect, columns, in_pieces=self.in_pieces):
                 for start in range(0, batch.num_rows, rows):
                     yield pa.Table.from_batches([batch.slice(start, rows)])
 
@@ -218,11 +217,8 @@ class Source:
     def _check_rows(self, columns: Sequence[str]) -> None:
         """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""
         if self.dataset is not None:
-            size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns, text_bytes=OFFSET_BYTES))
+            size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns))
             check_size(self.paths[0], size, self.read_settings, remedy=ON_DISK)
-
-    def _read_text(self, path: Path, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        return _read_text(path, dialect, columns, block_bytes=SMALL_BLOCK_BYTES if self.in_pieces else BLOCK_BYTES)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         assert self.dataset is not None
@@ -264,7 +260,7 @@ def open_source(dataset: str, read: ReadSettings) -> Source:
     return Source(tuple(paths), names, read, dialects)
 
 
-def _read_text(path: Path, dialect: Dialect, columns: Sequence[str], *, block_bytes: int) -> Iterator[pa.RecordBatch]:
+def _read_text(path: Path, dialect: Dialect, columns: Sequence[str], *, in_pieces: bool) -> Iterator[pa.RecordBatch]:
     """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted."""
     if not dialect.has_rows:
         return
@@ -278,7 +274,7 @@ def _read_text(path: Path, dialect: Dialect, columns: Sequence[str], *, block_by
                 skip_rows=dialect.skipped_lines,
                 skip_rows_after_names=1,
                 encoding=dialect.encoding,
-                block_size=block_bytes,
+                block_size=SMALL_BLOCK_BYTES if in_pieces else BLOCK_BYTES,
             ),
             parse_options=csv.ParseOptions(
                 delimiter=dialect.separator,

@@ -79,9 +79,12 @@ def describe_small(outside: dict[str, Any], inside: dict[str, Any], chosen: str)
         f"| {outside['rows']:,} rows, which fit: `auto` takes {chosen} | external | internal | ratio |",
         "| --- | --- | --- | --- |",
     ]
-    for name, label, unit in (("fit_s", "bins and training", "s"), ("peak_mb", "memory, without pages of files", "MB")):
+    for name, label, unit, digits in (
+        ("fit_s", "bins and training", "s", 1),
+        ("peak_mb", "memory, without pages of files", "MB", 0),
+    ):
         ratio = outside[name] / inside[name]
-        lines += [f"| {label} | {outside[name]:.3g} {unit} | {inside[name]:.3g} {unit} | {ratio:.2f} |"]
+        lines += [f"| {label} | {outside[name]:,.{digits}f} {unit} | {inside[name]:,.{digits}f} {unit} | {ratio:.2f} |"]
     return [*lines, f"| test RMSE | {outside['rmse']:.6f} | {inside['rmse']:.6f} |  |"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from tests.support.paths import PROJECT
 from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 
-from boostlab.data import load_table, profile_columns, split_table
+from boostlab.data import load_table, profile_columns, reading, row_groups, split_table
 from boostlab.data.columns import Columns
 from boostlab.data.splits import Split
 from boostlab.errors import ParameterError
@@ -87,6 +88,9 @@ TABLES = [regression, binary_with_gaps, multiclass, weights, groups, times]
 def _many_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external, "LARGEST_PAGE", 16_000)  # bytes: a few hundred rows
     monkeypatch.setattr(external, "SMALLEST_PAGE", 16_000)
+    monkeypatch.setattr(reading, "SMALL_BLOCK_BYTES", 30_000)  # of a CSV file
+    monkeypatch.setattr(row_groups, "PIECE_BYTES", 16_000)
+    monkeypatch.setattr(row_groups, "FEWEST_ROWS", 100)
 
 
 def write(frame: pd.DataFrame, path: Path) -> None:
@@ -218,3 +222,37 @@ def test_refuses_what_xgboost_cannot_learn_from_disk(options: dict[str, Any], me
 def test_auto_stays_in_memory_where_xgboost_needs_it() -> None:
     assert make_settings(tree_method="exact").requested_memory == "internal"
     assert make_settings().requested_memory == "auto"
+
+
+PEAK = """
+import sys
+from benchmarks.scale.peak import Peak
+from tests.support.settings import make_settings
+from boostlab.data import load_table, profile_columns, split_table
+from boostlab.training import external, fit_booster
+import sklearn.model_selection
+
+external.LARGEST_PAGE = external.SMALLEST_PAGE
+peak = Peak()
+before = peak.bytes
+settings = make_settings(dataset=sys.argv[1], target="y", memory=sys.argv[2], num_boost_round=3, max_bin=16)
+split = split_table(load_table(settings), settings)
+fit_booster(split, profile_columns(split), settings)
+print(peak.bytes - before)
+"""
+
+
+@pytest.mark.slow
+def test_needs_a_part_of_the_memory(tmp_path: Path) -> None:
+    path, rows = tmp_path / "table.parquet", int(os.environ.get("BOOSTLAB_TEST_ROWS", "150_000"))
+    draw = np.random.default_rng(0)
+    columns = {f"x{place}": draw.standard_normal(rows) for place in range(150)}
+    pq.write_table(
+        pa.table({**columns, "y": columns["x0"] + draw.standard_normal(rows)}), path, use_dictionary=False, data_page_size=65_536
+    )
+    inside, outside = (
+        int(subprocess.run([sys.executable, "-c", PEAK, path, memory], cwd=PROJECT, check=True, capture_output=True).stdout)
+        for memory in ("internal", "external")
+    )
+    assert outside < inside / 2  # what belongs to no file: the system drops pages of files when memory is short
+    assert outside < rows * 150 * 8

@@ -33,7 +33,6 @@ from boostlab.models.contract import FeatureType
 EVERYTHING = Selection()
 ON_DEMAND = ds.ParquetFragmentScanOptions(pre_buffer=False)  # a file is not held in memory before it is decoded
 ON_DISK = " Or keep the rows on disk: -p memory external."
-OFFSET_BYTES = 4  # of a text, at least
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Source:
     dialects: tuple[Dialect, ...] = ()  #: of each CSV file
     dataset: ds.Dataset | None = None  #: the Parquet files
     partial: tuple[str, ...] = ()  #: the columns that some Parquet files do not have
-    in_pieces: bool = False  #: whether Parquet files are read in pieces of a row group, which takes less memory
+    in_pieces: bool = False  #: whether files are read in small pieces, which takes less memory
     readings: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns that were studied
     markers: set[str] = field(default_factory=set)  #: the texts that were found to mean a missing value
     form: str = "Parquet"  #: what the rows are read from, unless it is CSV
@@ -132,7 +131,7 @@ class Source:
             return
         for file, dialect in zip(self.files, self.dialects, strict=True):
             row = 0
-            for batch in read_text(file, dialect, list(columns)):
+            for batch in read_text(file, dialect, list(columns), in_pieces=self.in_pieces):
                 for name, column in columns.items():
                     column.add(drop_missing(batch.column(name), self.read_settings), file, row)
                 row += batch.num_rows
@@ -237,7 +236,7 @@ class Source:
             yield from self._scan(columns, rows)
             return
         for file, dialect in zip(self.files, self.dialects, strict=True):
-            for batch in read_text(file, dialect, columns):
+            for batch in read_text(file, dialect, columns, in_pieces=self.in_pieces):
                 for start in range(0, batch.num_rows, rows):
                     yield pa.Table.from_batches([batch.slice(start, rows)])
 
@@ -257,7 +256,7 @@ class Source:
     def _check_rows(self, columns: Sequence[str]) -> None:
         """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""
         if self.dataset is not None and not self.selection.names:
-            size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns, text_bytes=OFFSET_BYTES))
+            size = int(self.dataset.count_rows() * measure_row(self.dataset.schema, columns))
             check_size(self.location, size, self.read_settings, remedy=ON_DISK)
 
     def _scan(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:

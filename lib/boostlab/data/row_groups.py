@@ -15,9 +15,10 @@ PIECE_BYTES = 16 << 20
 FEWEST_ROWS = 1_024  # of a piece
 BUFFER_BYTES = 64 << 10  # of each column: a file is not held in memory before it is decoded
 TEXT_BYTES = 32  # of a value whose type does not tell
+LEAST_TEXT_BYTES = 4  # of such a value: where it begins
 
 
-def measure_row(schema: pa.Schema, columns: Sequence[str], *, text_bytes: int = TEXT_BYTES) -> float:
+def measure_row(schema: pa.Schema, columns: Sequence[str], *, text_bytes: int = LEAST_TEXT_BYTES) -> float:
     """Return the size of a row in bytes, by the types of its columns; a text counts as `text_bytes`."""
     kinds = [schema.field(name).type for name in columns]
     return sum(kind.bit_width / 8 if pa.types.is_primitive(kind) else text_bytes for kind in kinds)
@@ -29,7 +30,7 @@ def read_pieces(dataset: ds.Dataset, columns: Sequence[str], wanted: ds.Expressi
     Row groups that hold no `wanted` row, by their statistics, are left out.
     """
     schema = pa.schema([dataset.schema.field(name) for name in columns])
-    rows = min(BATCH_ROWS, max(FEWEST_ROWS, int(PIECE_BYTES // max(1, measure_row(schema, columns)))))
+    rows = min(BATCH_ROWS, max(FEWEST_ROWS, int(PIECE_BYTES // max(1, measure_row(schema, columns, text_bytes=TEXT_BYTES)))))
     for fragment in dataset.get_fragments(wanted):
         groups = None if wanted is None else [group.id for group in fragment.subset(wanted, schema=dataset.schema).row_groups]
         keys = ds.get_partition_keys(fragment.partition_expression)

@@ -12,10 +12,17 @@ from boostlab.data.files import describe_unreadable
 from boostlab.data.storage import File
 
 BLOCK_BYTES = 32 << 20  # large enough that a wide table has many rows in a block
+SMALL_BLOCK_BYTES = 4 << 20  # where memory is short: Arrow reads some blocks ahead
 
 
-def read_text(file: File, dialect: Dialect, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted."""
+def read_text(file: File, dialect: Dialect, columns: Sequence[str], *, in_pieces: bool = False) -> Iterator[pa.RecordBatch]:
+    """Yield columns of a CSV file as text, in batches: null where the field is empty and not quoted.
+
+    Parameters
+    ----------
+    in_pieces : bool
+        Whether to read small blocks, which takes less memory.
+    """
     if not dialect.has_rows:
         return
     places = [str(position) for position in range(len(dialect.names))]
@@ -28,7 +35,7 @@ def read_text(file: File, dialect: Dialect, columns: Sequence[str]) -> Iterator[
                 skip_rows=dialect.skipped_lines,
                 skip_rows_after_names=1,
                 encoding=dialect.encoding,
-                block_size=BLOCK_BYTES,
+                block_size=SMALL_BLOCK_BYTES if in_pieces else BLOCK_BYTES,
             ),
             parse_options=csv.ParseOptions(
                 delimiter=dialect.separator,

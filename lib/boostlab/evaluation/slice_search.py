@@ -99,12 +99,12 @@ def _spread(frame: pd.DataFrame, contract: Contract) -> tuple[list[tuple[Feature
         numbers = as_numbers(frame[feature.name], feature)
         if feature.type not in ("category", "boolean"):
             names.append((feature, ""))
-            columns.append(numbers)
+            columns.append(numbers.astype(np.float32))
             continue
         for code, label in enumerate(list_labels(feature)[:MOST_CATEGORIES]):
             names.append((feature, label))
-            columns.append((numbers == code).astype(float))
-    return names, np.column_stack(columns).astype(np.float32)
+            columns.append((numbers == code).astype(np.float32))
+    return names, np.column_stack(columns)
 
 
 def _walk(tree: Any, names: list[tuple[Feature, str]], node: int = 0, path: Path = ()) -> Iterator[tuple[int, Path]]:

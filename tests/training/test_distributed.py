@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -123,6 +125,38 @@ def test_the_rounds_are_followed_and_an_interrupt_ends_them(cluster: Cluster, ho
     rounds = len(done.curves["valid_rmse"])
     assert seen == list(range(rounds)) and 4 <= rounds < 100_000
     assert f"Stopped by hand after round {rounds}" in done.ending
+
+
+INTERRUPTED = """
+import sys
+import xgboost as xgb
+from tests.support.settings import make_settings
+from boostlab.data import load_table, profile_columns, split_table
+from boostlab.training import fit_booster
+
+class Tell(xgb.callback.TrainingCallback):
+    def after_iteration(self, model, epoch, evals_log):
+        print("round", epoch, flush=True)
+
+if __name__ == "__main__":
+    rounds = {"num_boost_round": 100_000, "early_stopping_rounds": 0}
+    settings = make_settings(dataset=sys.argv[1], target="price", workers=2, **rounds)
+    split = split_table(load_table(settings), settings)
+    print(fit_booster(split, profile_columns(split), settings, callbacks=[Tell()]).ending)
+"""
+
+
+def test_an_interrupt_of_all_processes_keeps_the_rounds_so_far(homes: Path, tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED)
+    command = [sys.executable, str(tmp_path / "interrupted.py"), str(homes)]
+    env = os.environ | {"PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert "round 0\n" in iter(process.stdout.readline, "")
+        os.killpg(process.pid, signal.SIGINT)  # as JupyterLab does
+        ending = process.communicate(timeout=TIMEOUT_S)[0].splitlines()[-1]
+    assert process.returncode == 0
+    assert ending.startswith("Stopped by hand after round ") and ending.endswith("Trained on 2 workers on this machine.")
 
 
 def test_goes_on_without_a_worker_that_was_killed(homes: Path, tmp_path: Path) -> None:

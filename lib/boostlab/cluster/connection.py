@@ -77,6 +77,7 @@ def _start_local(n_workers: int, threads: int, folder: Path, *, in_process: bool
             local_directory=str(folder),
             memory_limit=0,
             silence_logs="CRITICAL",  # what fails is raised
+            **({} if in_process else {"preload": "boostlab.cluster.local_worker"}),
         )
     except RuntimeError as error:
         reason = error.__cause__ or error

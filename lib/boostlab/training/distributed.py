@@ -32,7 +32,7 @@ from boostlab.training.boosting import Boosting, History
 from boostlab.training.callbacks import Refuser, Watch, refuse_undefined
 from boostlab.training.choice import NATIVE_METRICS
 from boostlab.training.objectives import OBJECTIVES
-from boostlab.training.on_worker import Channel, Follower, MeanLoss, be_quiet
+from boostlab.training.on_worker import Channel, Follower, MeanLoss
 from boostlab.training.settings import Train
 from boostlab.training.shares import make_sample, share_part
 
@@ -176,8 +176,6 @@ class _Training:
             model, done = self.channel.read()
             self._forget(done)
             self.attempt += 1
-            if not self.settings.scheduler:
-                self.client.run(be_quiet, on_error="ignore")
             try:
                 booster = self._attempt(workers, model, done, events)
                 break

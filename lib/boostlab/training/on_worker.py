@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,10 +106,3 @@ class Follower(xgb.callback.TrainingCallback):
         asked = xgb.collective.broadcast(stop, 0)  # all workers end with the same round
         best = values.index((max if is_higher_better(self._metric) else min)(values))
         return bool(asked) or (self._patience > 0 and len(values) - 1 - best >= self._patience)
-
-
-def be_quiet() -> None:
-    """Drop what a worker of this machine prints: XGBoost tells each worker's rank, and errors come as exceptions."""
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import tempfile
 from pathlib import Path
 
@@ -91,13 +92,15 @@ def test_refuses_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytes
 
 def test_removes_what_dead_processes_left(cache_root: Path) -> None:
     alive = Cache()
-    for name in ("table-dead", "table-torn"):
+    host = f"table-{socket.gethostname()}"
+    for name in (f"{host}-dead", f"{host}-torn", "table-elsewhere-dead"):  # the last one is of another host
         (cache_root / name).mkdir()
         (cache_root / name / "pages-1").write_bytes(b"x")
-    (cache_root / "table-dead" / "lock").touch()
+    (cache_root / f"{host}-dead" / "lock").touch()
     (cache_root / "notes.txt").touch()
     other = Cache()
-    assert {one.name for one in cache_root.iterdir()} == {"lock", "notes.txt", alive.folder.name, other.folder.name}
+    left = {"lock", "notes.txt", "table-elsewhere-dead", alive.folder.name, other.folder.name}
+    assert {one.name for one in cache_root.iterdir()} == left
 
 
 def test_finds_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

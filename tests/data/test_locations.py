@@ -50,6 +50,8 @@ def test_takes_addresses_and_queries_without_opening_them(name: str) -> None:
         ("sql:DROP TABLE homes", "not a query. It takes one statement that reads"),
         ("sql:/* SELECT */ DELETE FROM homes", "not a query"),
         (f"sql:SELECT * FROM dblink('host=h password={SECRET}', 'SELECT 1')", "the query holds a password"),
+        (f"sql:SELECT * FROM dblink($$host=h password={SECRET}$$, 'SELECT 1')", "the query holds a password"),
+        (f"sql:SELECT * FROM dblink($a$host=h\npassword = {SECRET}$a$, 'SELECT 1')", "the query holds a password"),
         (f"sql:SELECT * FROM postgres_scan('postgresql://me:{SECRET}@h/d', 'public', 't')", "the query holds a password"),
     ],
 )

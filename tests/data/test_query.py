@@ -180,6 +180,9 @@ def test_what_changes_the_database_is_refused_by_it(database: str) -> None:
         ("SELECT * FROM 'https://lake.example/t.parquet'", "Name the address as dataset"),
         ("SELECT * FROM frame", "Table with name frame does not exist"),
         ("SELECT * FROM range(9) FETCH FIRST 3 ROWS ONLY", "LIMIT without ORDER BY"),
+        ("SELECT * FROM (SELECT * FROM range(9) LIMIT 3)", "LIMIT without ORDER BY"),
+        ("SELECT * FROM range(9) USING SAMPLE 3", "SAMPLE, which takes other rows each time"),
+        ("SELECT * FROM (SELECT * FROM range(9) TABLESAMPLE 30%)", "SAMPLE, which takes other rows each time"),
     ],
 )
 def test_duckdb_says_what_is_wrong(statement: str, message: str) -> None:

@@ -265,3 +265,30 @@ def test_a_filter_of_arrow_keeps_at_least_the_wanted_rows(files: dict[str, Path]
         kept = selection.to_filter(source.dataset.schema)
         rows = source.dataset.to_table(filter=kept) if kept is not None else source.dataset.to_table()
         assert selection.apply(rows) == selection.apply(source.dataset.to_table()), where
+
+
+def test_stated_types_count_for_the_test_table_too(tmp_path: Path) -> None:
+    days = ["13/02/2026", "14/02/2026", "02/01/2026"]
+    table = pd.DataFrame({"x": range(60), "day": [days[row % 3] for row in range(60)], "y": [row * 1.5 for row in range(60)]})
+    for name in ("train", "test"):
+        table.to_parquet(tmp_path / f"{name}.parquet")
+    values: dict[str, Any] = {"dataset": str(tmp_path / "train.parquet"), "test_dataset": str(tmp_path / "test.parquet")}
+    values |= {"target": "y", "drop": ["day"], "column_types": {"day": "date"}, "where": "day != '2026-02-13'"}
+    found = load_table(make_settings(**values))
+    assert (len(found), found.test_rows, found.rows_left_out) == (80, 40, 40)
+
+
+def test_a_data_set_of_scikit_learn_is_selected_by_its_stated_types() -> None:
+    found = load_table(make_settings(dataset="digits", column_types={"pixel_0_3": "category"}, where="pixel_0_3 == '7'"))
+    assert 0 < len(found) < 1797 and found.rows_left_out == 1797 - len(found)
+
+
+def test_files_of_a_folder_and_of_a_glob_are_in_one_order(tmp_path: Path) -> None:
+    for number, folder in enumerate(("year=2024", "year=2024-q2", "year=2023")):
+        (tmp_path / folder).mkdir()
+        pd.DataFrame({"x": [number, number], "y": [1.0, 2.0]}).to_parquet(tmp_path / folder / "rows.parquet")
+    tables = [
+        load_table(make_settings(dataset=f"{tmp_path}{rest}", target="y", drop=[], features=["x"]))
+        for rest in ("", "/*/rows.parquet")
+    ]
+    assert tables[0].digest == tables[1].digest

@@ -201,3 +201,23 @@ def test_names_the_output_after_the_input(tmp_path: Path, name: str, expected: s
 
     assert name_output(str(tmp_path / name), "") == tmp_path / expected
     assert name_output(str(tmp_path / name), str(tmp_path / "b.csv")) == tmp_path / "b.csv"
+
+
+def test_the_output_never_becomes_an_input(
+    package: Callable[[str], Packaged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, contract, rows = load(package("iris"))
+    folder = tmp_path / "flowers"
+    folder.mkdir()
+    rows.to_parquet(folder / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    assert name_output("flowers", "") == tmp_path / "flowers-scored.parquet"
+    with pytest.raises(DataError, match="would find its own output a-scored"):
+        name_output("flowers/*.parquet", "")
+    assert name_output("flowers/[a-b].parquet", "") == folder / "a-scored.parquet"
+    for output in (folder / "b.parquet", folder / "year=2026" / "b.parquet"):
+        with pytest.raises(DataError, match="is in the folder of the input, and would be a part of it"):
+            score_file(model, contract, rows="flowers", output=output)
+    with pytest.raises(DataError, match="is there, and the query names it"):
+        score_file(model, contract, rows="sql:SELECT * FROM 'flowers/a.parquet'", output=folder / "a.parquet")
+    assert len(pd.read_parquet(folder)) == len(rows)

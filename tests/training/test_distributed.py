@@ -108,6 +108,32 @@ def test_learns_what_one_process_learns(cluster: Cluster, homes: Path, values: d
         )
 
 
+def test_quantiles_do_not_depend_on_the_order_of_the_rows(cluster: Cluster, homes: Path, tmp_path: Path) -> None:
+    pd.read_parquet(homes).sort_values("price").to_parquet(tmp_path / "sorted.parquet")
+    values: dict[str, Any] = {"target": "price", "features": ["rooms"], "quantiles": [0.1, 0.9], "num_boost_round": 60}
+    done, split = fit(tmp_path / "sorted.parquet", **values, scheduler=cluster.address)
+    low, high = answer_part(done.predictor, split.valid).T
+    price = split.valid.target.to_numpy(float)
+    assert np.mean((low <= price) & (price <= high)) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_metric_of_small_values_is_exact(cluster: Cluster, homes: Path, tmp_path: Path) -> None:
+    table = pd.read_parquet(homes)
+    table.assign(price=table["price"].clip(lower=1) / 1e7).to_parquet(tmp_path / "small.parquet")
+    values: dict[str, Any] = {
+        "target": "price",
+        "features": ["size", "rooms"],
+        "objective": "reg:squaredlogerror",
+        "num_boost_round": 30,
+    }
+    here, _ = fit(tmp_path / "small.parquet", **values)
+    there, _ = fit(tmp_path / "small.parquet", **values, scheduler=cluster.address)
+    assert there.curves["valid_rmsle"][there.best_iteration] == pytest.approx(
+        here.curves["valid_rmsle"][here.best_iteration], rel=CLOSE
+    )
+    assert len(set(there.curves["valid_rmsle"])) == len(there.curves["valid_rmsle"])
+
+
 def test_the_rounds_are_followed_and_an_interrupt_ends_them(cluster: Cluster, homes: Path) -> None:
     seen: list[int] = []
 

@@ -19,7 +19,7 @@ from tests.support.paths import PROJECT
 from tests.support.settings import make_settings
 from tests.support.waiting import wait_until
 
-from boostlab.data import load_table, profile_columns, reading, row_groups, split_table
+from boostlab.data import load_table, profile_columns, row_groups, split_table, text
 from boostlab.data.columns import Columns
 from boostlab.data.splits import Split
 from boostlab.errors import ParameterError
@@ -88,7 +88,7 @@ TABLES = [regression, binary_with_gaps, multiclass, weights, groups, times]
 def _many_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(external, "LARGEST_PAGE", 16_000)  # bytes: a few hundred rows
     monkeypatch.setattr(external, "SMALLEST_PAGE", 16_000)
-    monkeypatch.setattr(reading, "SMALL_BLOCK_BYTES", 30_000)  # of a CSV file
+    monkeypatch.setattr(text, "SMALL_BLOCK_BYTES", 30_000)  # of a CSV file
     monkeypatch.setattr(row_groups, "PIECE_BYTES", 16_000)
     monkeypatch.setattr(row_groups, "FEWEST_ROWS", 100)
 

@@ -1,2 +1,3 @@
 from .connection import connect as connect, count_cores as count_cores
+from .members import Members as Members
 from .versions import check_versions as check_versions, read_versions as read_versions

@@ -8,9 +8,11 @@ is left after the end of both, for example of a container, the next execution re
 from __future__ import annotations
 
 import fcntl
+import glob
 import mmap
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import weakref
@@ -81,7 +83,7 @@ class Cache:
                 raise DataError(f"The cache of memory = external, {root}, is a file system in memory ({kind}). {REMEDY}")
             with _locked(root):
                 _remove_leftovers(root)
-                self.folder = Path(tempfile.mkdtemp(prefix="table-", dir=root))
+                self.folder = Path(tempfile.mkdtemp(prefix=f"table-{socket.gethostname()}-", dir=root))
                 lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 fcntl.flock(lock, fcntl.LOCK_EX)
         except OSError as error:
@@ -160,8 +162,8 @@ def _remove(owner: int, folder: Path, *descriptors: int) -> None:
 
 
 def _remove_leftovers(root: Path) -> None:
-    """Remove the folders whose lock is free: their processes have ended without a trace."""
-    for folder in root.glob("table-*"):
+    """Remove the folders of this host whose lock is free: their processes have ended. Hosts may not see each other's locks."""
+    for folder in root.glob(f"table-{glob.escape(socket.gethostname())}-*"):
         try:
             with (folder / "lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 
 from boostlab.data.locations import find_scheme
 from boostlab.data.settings import ReadSettings
-from boostlab.data.storage import AT_ONCE, TEXT, File, describe_fault, find_stored
+from boostlab.data.storage import AT_ONCE, TEXT, File, describe_fault, find_stored, order_of
 from boostlab.errors import DataError, locate
 
 ENDINGS = (*TEXT, ".parquet")
@@ -43,11 +43,11 @@ def find_files(dataset: str) -> list[File]:
 def _find_local(dataset: str) -> list[File]:
     path = Path(dataset).expanduser()
     if path.is_dir():
-        found = sorted(item for item in path.rglob("*.parquet") if item.is_file())
+        found = sorted((item for item in path.rglob("*.parquet") if item.is_file()), key=order_of)
         if not found:
             raise DataError(f"The folder {dataset} holds no .parquet file. Name a folder with .parquet files, a file or a glob.")
         return [File.here(item, base=str(path)) for item in found]
-    found = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+    found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)), key=order_of)
     if not found:
         raise DataError(f"There is no file {locate(dataset)}. Correct the path.")
     return [File.here(item) for item in found]

@@ -9,6 +9,7 @@ import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from boostlab.errors import locate, suggest
 from boostlab.redaction import SecretError, redact
@@ -16,7 +17,7 @@ from boostlab.redaction import SecretError, redact
 STORAGE = ("s3", "gs", "gcs", "abfs", "abfss")  # object storage, by the scheme of its addresses
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 OPTION = re.compile(r"[?&;][\w.-]+=")  # a ? alone is that of a glob
-TEXT = re.compile(r"'((?:[^']|'')*)'")  # of SQL
+TEXT = re.compile(r"'((?:[^']|'')*)'|\$(?:\w*)\$(.*?)\$\w*\$", re.DOTALL)  # of SQL, in quotes or between dollar signs
 CONNECTION_PASSWORD = re.compile(r"\b(ssl)?password\s*=", re.IGNORECASE)  # in a text that connects by libpq
 QUERY = "sql:"
 FILES = "the path of a .csv, .csv.gz or .parquet file, a folder or a glob, the same in object storage (s3://…), or sql:SELECT …"
@@ -92,7 +93,8 @@ def check_connection(text: str) -> str:
             "not the address of a database. It takes postgresql://USER@HOST:PORT/DATABASE; empty: DuckDB reads the files that "
             "the query names."
         )
-    if redact(text, ()) != text:
+    plain = unquote(text)
+    if redact(text, ()) != text or redact(plain, ()) != plain:
         raise SecretError(
             "it holds a password, which the run would record. Leave the password out: set PGPASSWORD in the environment, or add "
             "a line to ~/.pgpass."
@@ -121,7 +123,8 @@ def _check_address(name: str) -> None:
 
 def _check_query(name: str) -> None:
     statement = read_query(name)
-    if redact(statement, ()) != statement or any(map(CONNECTION_PASSWORD.search, TEXT.findall(statement))):
+    texts = [text for found in TEXT.findall(statement) for text in found]
+    if redact(statement, ()) != statement or any(map(CONNECTION_PASSWORD.search, texts)):
         raise SecretError(
             "the query holds a password, which the run would record. Leave it out: set connection to the database's address, and "
             "PGPASSWORD in the environment."

@@ -119,7 +119,9 @@ def _filter_batches(table: pa.Table, chosen: pa.ChunkedArray) -> Iterator[pa.Tab
 
 def _estimate(source: Source, columns: Sequence[str]) -> Size:
     if source.dataset is not None:
-        rows = source.dataset.count_rows()
+        rows = source.dataset.count_rows(
+            filter=source.selection.to_filter(source.dataset.schema, missing=source.read_settings.missing)
+        )
         return Size(rows, rows * len(columns), round(rows * measure_row(source.dataset.schema, columns, text_bytes=TEXT_BYTES)))
     size = sum(file.size * (UNZIPPED if file.is_zipped else 1) for file in source.files)
     rows = round(size / _measure_line(source.files[0]))

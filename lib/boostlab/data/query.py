@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 IPC = ds.IpcFileFormat()
 COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
 CONNECT_S = 10
-QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$\w*\$.*?\$\w*\$|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+LIMIT = re.compile(r"\b(limit|fetch\s+(first|next))\b", re.IGNORECASE)
+SAMPLE = re.compile(r"\b(using\s+sample|tablesample)\b", re.IGNORECASE)
 IN_BRACKETS = re.compile(r"\([^()]*\)")
 ALONE = {  # DuckDB fetches nothing, and sees neither variables of Python nor secrets that it has kept
     "autoinstall_known_extensions": "false",
@@ -92,12 +94,19 @@ def _read_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 
 
 def _states_order(statement: str) -> bool:
-    """Tell whether a statement orders its rows; one that takes some rows without an order is refused."""
+    """Tell whether a statement orders its rows; one that takes some rows without an order, also in brackets, is refused."""
     outer = QUOTED.sub(" ", statement)
-    while IN_BRACKETS.search(outer):
-        outer = IN_BRACKETS.sub(" ", outer)
-    ordered = re.search(r"\border\s+by\b", outer, re.IGNORECASE) is not None
-    if not ordered and re.search(r"\b(limit|fetch\s+(first|next))\b", outer, re.IGNORECASE):
+    if SAMPLE.search(outer):
+        raise DataError("The query has SAMPLE, which takes other rows each time. Leave it out, and select rows by a condition.")
+    while inner := IN_BRACKETS.search(outer):
+        _is_ordered(inner[0])
+        outer = outer[: inner.start()] + " " + outer[inner.end() :]
+    return _is_ordered(outer)
+
+
+def _is_ordered(part: str) -> bool:
+    ordered = re.search(r"\border\s+by\b", part, re.IGNORECASE) is not None
+    if not ordered and LIMIT.search(part):
         raise DataError("The query has LIMIT without ORDER BY, which takes other rows each time. Add ORDER BY with a unique key.")
     return ordered
 

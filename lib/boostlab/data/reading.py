@@ -192,7 +192,7 @@ class Source:
             table, found = convert(table, stated, self.read_settings, formats=formats, gather=gather)
         if is_late:
             table = gather(map(self._select, split_batches(table)))
-        return table.select(list(wanted)), {name: form for name, form in found.items() if name in wanted}
+        return table.select(list(wanted)), found
 
     def _refuse_changes(self, before: Sequence[str]) -> None:
         for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):

@@ -203,12 +203,12 @@ def _to_scalar(value: Value, kind: pa.DataType) -> pa.Scalar | None:
 def _to_time(text: str, kind: pa.DataType) -> pa.Scalar | None:
     zone = getattr(kind, "tz", None)
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         return None
-    if moment.tzinfo and not zone:
+    if time.tzinfo and not zone:
         return None
-    return pa.scalar(moment, pa.timestamp("us", zone))  # without a zone it is in UTC, as such a column stores it
+    return pa.scalar(time, pa.timestamp("us", zone))  # without a zone it is in UTC, as such a column stores it
 
 
 def _prune(condition: Condition, schema: pa.Schema, types: Mapping[str, FeatureType], has_markers: bool) -> ds.Expression | None:

@@ -114,6 +114,11 @@ class File:
         return Path(self.path).resolve() if self.is_here else None
 
 
+def order_of(path: str | Path) -> tuple[str, ...]:
+    """Return the key that files are sorted by, folder by folder: a table has one order of rows wherever its files are."""
+    return PurePosixPath(path).parts
+
+
 def read_stamps(files: Sequence[File]) -> list[str]:
     """Return what changes if a file is written anew: its time and its size here, and its entity tag in object storage."""
     if all(file.is_here for file in files):
@@ -266,7 +271,7 @@ def _find_endpoint() -> str:
 def _list(system: Any, folder: str, ending: str = "") -> list[fs.FileInfo]:
     found = system.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
     files = [item for item in found if item.type == fs.FileType.File and item.path.endswith(ending)]
-    return sorted(files, key=lambda item: item.path)
+    return sorted(files, key=lambda item: order_of(item.path))
 
 
 def _match(system: Any, pattern: str) -> list[fs.FileInfo]:

@@ -21,6 +21,7 @@ from boostlab.data.batches import BATCH_ROWS, join
 from boostlab.data.digest import Content, hash_table
 from boostlab.data.locations import find_scheme, is_query
 from boostlab.data.placement import Placement, choose_placement, widen_limit
+from boostlab.data.reading import Source
 from boostlab.data.selection import Selection
 from boostlab.data.settings import Dataset, ReadSettings, TableSettings
 from boostlab.data.sources import open_source
@@ -28,7 +29,7 @@ from boostlab.data.task import find_task, format_rows
 from boostlab.data.types import convert, find_type
 from boostlab.display.markdown import escape
 from boostlab.errors import DataError, suggest
-from boostlab.models.contract import Task
+from boostlab.models.contract import FeatureType, Task
 
 SHOWN_NAMES = 30
 
@@ -146,12 +147,24 @@ def load_table(settings: TableSettings) -> Table:
     return _load_builtin(settings) if settings.dataset in get_args(Dataset) else _load_files(settings)
 
 
-def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placement: Placement | None = None) -> Table:
-    """Return the table of files; the `known` formats of dates win where two fit. A `placement` is that of another table."""
+def _load_files(settings: TableSettings) -> Table:
+    """Return the table of files, with its test rows at its end."""
+    limit = widen_limit(ReadSettings(**settings.read), settings.requested_memory)
+    source = _open(settings, settings.dataset, limit, settings.column_types)
+    if not settings.test_dataset:
+        return _read(settings, source)
+    test = _open(settings, settings.test_dataset, limit, settings.column_types)
+    return _add_test_rows(_read(settings, source, test), settings, test)
+
+
+def _open(settings: TableSettings, dataset: str, read: ReadSettings, types: Mapping[str, FeatureType]) -> Source:
+    return open_source(dataset, read, where=Selection(settings.where, types), connection=settings.connection)
+
+
+def _read(settings: TableSettings, source: Source, test: Source | None = None, *, like: Table | None = None) -> Table:
+    """Return the table of a source. Its place allows for the test rows; `like` is the table whose test rows it holds."""
     roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
-    where, read = Selection(settings.where, settings.column_types), ReadSettings(**settings.read)
-    limit = widen_limit(read, settings.requested_memory)
-    source = open_source(settings.dataset, limit, where=where, connection=settings.connection)
+    read, known = ReadSettings(**settings.read), like.formats if like else {}
     features = _choose_features(settings, source.names, roles)
     types = {name: settings.column_types.get(name) for name in source.names if name in features or name in roles.names()}
     unusable = source.find_unusable(types)
@@ -159,13 +172,8 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placemen
         if name in [*roles.names(), *settings.features, *settings.keep]:
             raise DataError(f"The column {name!r} holds values of type {unusable[name]}, which no tree can split. Leave it out.")
     wanted = {name: kind for name, kind in types.items() if name not in unusable}
-    if placement is None:
-        tests = (
-            [open_source(settings.test_dataset, limit, where=where, connection=settings.connection)]
-            if settings.test_dataset
-            else []
-        )
-        placement = choose_placement([source, *tests], list(wanted), settings.requested_memory)
+    sources = [source, *([test] if test else [])]
+    placement = like.placement if like else choose_placement(sources, list(wanted), settings.requested_memory)
     source = replace(source, in_pieces=True) if placement.cache else replace(source, read_settings=read)
     data, formats = source.read(wanted, formats=known, gather=placement.gather)
     left_out = source.count_left_out(data.num_rows)
@@ -183,7 +191,7 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placemen
     if roles.time and find_type(kept.schema.field(roles.time).type) == "category":  # text would be ordered by the alphabet
         kept, found = convert(kept, {roles.time: "date"}, read, formats=known, gather=placement.gather)
         formats |= found
-    table = Table(
+    return Table(
         data=kept,
         roles=roles,
         features=tuple(name for name in features if name not in unusable),
@@ -200,7 +208,6 @@ def _load_files(settings: TableSettings, known: Mapping[str, str] = {}, placemen
         reading=source.describe(),
         placement=placement,
     )
-    return _add_test_rows(table, settings) if settings.test_dataset else table
 
 
 def find_labels(target: pd.Series) -> list[Any]:
@@ -221,12 +228,13 @@ def to_series(data: pa.Table, name: str) -> pd.Series:
     return pd.Series(column.to_pandas(), name=name)
 
 
-def _add_test_rows(table: Table, settings: TableSettings) -> Table:
+def _add_test_rows(table: Table, settings: TableSettings, source: Source) -> Table:
     """Return the table with the rows of `test_dataset` at its end, whose columns are read as the table's types."""
-    types = {column.name: find_type(column.type) for column in table.data.schema}
+    types: dict[str, Any] = {column.name: find_type(column.type) for column in table.data.schema}
+    source = replace(source, selection=Selection(settings.where, settings.column_types | types))
     own = {"dataset": settings.test_dataset, "test_dataset": "", "features": list(table.features), "task": table.task}
     wanted = settings.model_copy(update={**own, "drop": [], "keep": [], "column_types": types})
-    test = _load_files(wanted, table.formats, table.placement)
+    test = _read(wanted, source, like=table)
     columns = pa.table({column.name: _cast(test.data.column(column.name), column.type) for column in table.data.schema})
     lost = table.rows_without_target + test.rows_without_target
     try:
@@ -254,13 +262,13 @@ def _load_builtin(settings: TableSettings) -> Table:
     if labels is not None and isinstance(labels[0], str):
         target = pd.Series(np.asarray(labels, dtype=object)[target.to_numpy()], name=target.name)
     features, roles = _choose_features(settings, list(bunch.data.columns), Roles()), Roles(str(target.name))
-    where = Selection(settings.where)
+    where = Selection(settings.where, settings.column_types)
     where.check([*bunch.data.columns, roles.target], settings.dataset)
     whole = pa.Table.from_pandas(bunch.data.astype(float).assign(**{roles.target: target}), preserve_index=False)
+    whole, formats = convert(whole, settings.column_types, ReadSettings(**settings.read))
     data = where.apply(whole).select([*features, roles.target])
     if not data.num_rows:
         raise _no_row_left(settings, len(whole))
-    data, formats = convert(data, settings.column_types, ReadSettings(**settings.read))
     placement = choose_placement([], [], settings.requested_memory)
     return Table(
         data=placement.gather([data]),

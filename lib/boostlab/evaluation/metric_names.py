@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 from boostlab.errors import LabError, suggest
@@ -45,6 +46,11 @@ def is_higher_better(metric: str) -> bool:
             f"{', '.join(part + '_' for part in PARTS)} or alone."
         )
     return name in HIGHER_IS_BETTER
+
+
+def find_best_round(metric: str, values: Sequence[float]) -> int:
+    """Return the first round, counted from 0, whose value of a metric no other round beats."""
+    return values.index((max if is_higher_better(metric) else min)(values))
 
 
 def find_range(metric: str) -> tuple[float, float]:

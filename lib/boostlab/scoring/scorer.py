@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pandas as pd
 import pyarrow as pa
 
 from boostlab.data.files import find_files
+from boostlab.data.locations import is_local, is_query
+from boostlab.data.reading import Source
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
@@ -41,12 +44,34 @@ class Scored:
 
 
 def name_output(rows: str, output: str) -> Path:
-    """Return the path of the output: the given one, or ``<rows>-scored`` in the folder of the input."""
+    """Return the path of the output: the given one, or ``<rows>-scored`` beside the input.
+
+    Raises
+    ------
+    DataError
+        If there is no input, or it is a glob that would find the output the next time.
+    """
     if output:
         return Path(output).expanduser().resolve()
+    given = Path(rows).expanduser().resolve()
+    if given.is_dir():
+        return given.with_name(f"{given.name}-scored.parquet")
     first = find_files(rows)[0]
     assert first.local_path, "the settings ask for an output if the rows are elsewhere"
-    return first.local_path.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if first.is_text else '.parquet'}")
+    chosen = first.local_path.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if first.is_text else '.parquet'}")
+    if not given.exists() and fnmatch(str(chosen), str(given)):
+        raise DataError(f"{rows} would find its own output {chosen.name} the next time. Name another file: -p output FILE.")
+    return chosen
+
+
+def _check_output(output: Path, rows: str, source: Source) -> None:
+    """Refuse an output that replaces the input, or becomes a part of it."""
+    if output in [file.local_path for file in source.files]:
+        raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
+    if is_local(rows) and (folder := Path(rows).expanduser().resolve()).is_dir() and output.is_relative_to(folder):
+        raise DataError(f"{output} is in the folder of the input, and would be a part of it. Name another file: -p output FILE.")
+    if is_query(rows) and output.exists() and output.name in rows:
+        raise DataError(f"{output} is there, and the query names it. Name another file to write: -p output FILE.")
 
 
 def score_file(
@@ -94,8 +119,7 @@ def score_file(
         cannot be written.
     """
     source = open_source(rows, ReadSettings(**(read or {})), where=Selection(where), connection=connection)
-    if output in [file.local_path for file in source.files]:
-        raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
+    _check_output(output, rows, source)
     names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
     if missing:

@@ -84,6 +84,17 @@ class Sweep(Tracked):
             raise ValueError("a value is no value of JSON, as finite numbers, text, lists and mappings are.") from None
         return values
 
+    @model_validator(mode="after")
+    def _trainings_do_not_wait_for_their_own_workers(self) -> Self:
+        if self.scheduler and "scheduler" in self.fixed:
+            raise ValueError(
+                "fixed names a scheduler, and the trials run on one: a trial would wait for the worker that it occupies. "
+                "Leave one of them out."
+            )
+        if self.fixed.get("workers") and (self.scheduler or self.n_jobs != 1):
+            raise ValueError("fixed starts workers for each trial, and trials share the cores. Set n_jobs to 1, or leave it out.")
+        return self
+
     @field_validator("metric")
     @classmethod
     def _metrics_are_not_of_the_test_rows(cls, names: list[str]) -> list[str]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import os
 import queue
 import tempfile
 import threading
 import time
+import traceback
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ import xgboost as xgb
 import xgboost.dask
 from distributed import Client, Future
 
-from boostlab.cluster import check_versions, connect, count_cores, read_versions
+from boostlab.cluster import Members, connect, count_cores
 from boostlab.data.splits import Part
 from boostlab.errors import TrainingError
 from boostlab.evaluation.losses import LOSSES, find_loss
 from boostlab.models.contract import Contract
-from boostlab.training.boosting import Boosting, History
+from boostlab.training.boosting import Boosting
 from boostlab.training.callbacks import Refuser, Watch, refuse_undefined
 from boostlab.training.choice import NATIVE_METRICS
 from boostlab.training.objectives import OBJECTIVES
@@ -42,6 +42,7 @@ CHECK_S = 1.0  # between two looks at the workers
 LEAVE_S = 5.0  # in which XGBoost notices by itself that a worker is gone
 MEET_S = 30  # for all workers to begin, once their rows are there; or for a first worker to come back
 MOST_LOSSES = 20
+Result = concurrent.futures.Future[Any]
 REMEDY = "Start the cluster again, and run the same command."
 
 
@@ -79,9 +80,6 @@ def boost_on_workers(
         tempfile.TemporaryDirectory(prefix=".", dir=folder) as own,
         connect(settings.scheduler, n_workers=settings.workers, threads=threads, folder=Path(own)) as client,
     ):
-        for address, versions in client.run(read_versions, on_error="return").items():
-            if not isinstance(versions, OSError):  # it has gone meanwhile
-                check_versions(versions, where=f"The worker {address}")
         training = _Training(client, train, valid, contract, params, settings, watch, [_Guard(contract.metric), *callbacks])
         return training.run()
 
@@ -110,11 +108,11 @@ class _LossError(Exception):
 
     Parameters
     ----------
-    workers : collection of str
+    workers : sequence of str
         Their addresses.
     """
 
-    def __init__(self, workers: Collection[str]) -> None:
+    def __init__(self, workers: Sequence[str]) -> None:
         super().__init__(*workers)
         self.workers = workers
 
@@ -129,10 +127,6 @@ class _Guard(xgb.callback.TrainingCallback):
     def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
         refuse_undefined(self._metric, evals_log["valid"][self._metric][0])
         return False
-
-
-def _list_workers(client: Client) -> list[str]:
-    return sorted(client.scheduler_info(n_workers=-1)["workers"])
 
 
 @dataclass
@@ -150,11 +144,10 @@ class _Training:
     name: str = field(default_factory=lambda: f"boostlab-{uuid.uuid4().hex}")
     history: dict[str, dict[str, list[float]]] = field(default_factory=dict)  #: of all rounds so far
     losses: list[str] = field(default_factory=list)  #: in sentences
-    lost: set[str] = field(default_factory=set)  #: addresses of workers
     attempt: int = 0
 
     def __post_init__(self) -> None:
-        self.channel = Channel(self.name, self.client)
+        self.channel, self.members = Channel(self.name, self.client), Members(self.client)
 
     def run(self) -> Boosting:
         try:
@@ -165,7 +158,7 @@ class _Training:
                 self.channel.clear()
 
     def _run(self) -> Boosting:
-        self.channel.keep(b"", 0)
+        self.channel.keep(b"", {})
         events: queue.Queue[Any] = queue.Queue()
         self.client.subscribe_topic(self.name, lambda event: events.put(event[1]))
         for callback in self.callbacks:
@@ -173,14 +166,15 @@ class _Training:
         started = time.perf_counter()
         while True:
             workers = self._find_workers()
-            model, done = self.channel.read()
-            self._forget(done)
+            model, values = self.channel.read()
+            self.history = {part: {self.contract.metric: line} for part, line in values.items()}
             self.attempt += 1
             try:
-                booster = self._attempt(workers, model, done, events)
+                booster = self._attempt(workers, model, events)
                 break
             except _LossError as loss:
                 self._note(loss)
+        self.history = {part: {self.contract.metric: line} for part, line in self.channel.read_end().items()}
         duration_s = time.perf_counter() - started
         for callback in self.callbacks:
             callback.after_training(None)
@@ -188,120 +182,123 @@ class _Training:
         note = " ".join([f"Trained on {len(workers)} worker{'s' if len(workers) > 1 else ''} {where}.", *self.losses])
         return Boosting(booster, self.history, duration_s, note)
 
-    def _attempt(self, workers: Sequence[str], model: bytes, done: int, events: queue.Queue[Any]) -> xgb.Booster:
+    def _attempt(self, workers: Mapping[str, str], model: bytes, events: queue.Queue[Any]) -> xgb.Booster:
         """Train from a checkpoint to the end, on the given workers."""
-        result: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        result: Result = concurrent.futures.Future()
 
         def work() -> None:
             try:
-                result.set_result(self._train(workers, model, done))
+                result.set_result(self._train(list(workers), model))
             except BaseException as error:  # it is raised where it is waited for
+                traceback.clear_frames(error.__traceback__)  # they hold the rows of this attempt
                 result.set_exception(error)
 
         threading.Thread(target=work, name="boostlab-distributed", daemon=True).start()
         try:
-            checked, lost_at = time.monotonic(), float("inf")
-            while not result.done() or not events.empty():
-                with contextlib.suppress(queue.Empty):
-                    self._follow(events.get(timeout=POLL_S))
-                now = time.monotonic()
-                if now - checked > CHECK_S:
-                    checked = now
-                    if self.watch.stop.is_set():
-                        self.channel.ask_to_stop()
-                    if self._are_there(workers):
-                        lost_at = float("inf")
-                    elif (lost_at := min(lost_at, now)) < now - LEAVE_S:  # XGBoost waits for a worker that will never come
-                        self.client.cancel([Future(key, self.client) for key in list(self.client.futures)])
+            self._watch_attempt(workers, result, events)
         except BaseException:
-            self.channel.ask_to_stop()
-            with contextlib.suppress(Exception):
-                result.exception()
+            self._abandon(result)
             raise
         error = result.exception()
         if error is None:
-            trained = result.result()
-            self._keep(trained["history"], done)
-            booster: xgb.Booster = trained["booster"]
+            booster: xgb.Booster = result.result()["booster"]
             return booster
         if isinstance(error, Exception) and (lost := self._find_lost(workers)):
             raise _LossError(lost) from error
         raise error
 
-    def _train(self, workers: Sequence[str], model: bytes, done: int) -> dict[str, Any]:
+    def _find_workers(self) -> dict[str, str]:
+        try:
+            found = self.members.find(timeout_s=MEET_S)
+        except OSError:
+            raise self._explain_loss() from None
+        if not found:
+            raise TrainingError(f"The cluster has no worker any more. {' '.join(self.losses)} {REMEDY}")
+        return found
+
+    def _find_lost(self, workers: Mapping[str, str]) -> list[str]:
+        try:
+            return self.members.find_lost(workers)
+        except OSError:
+            raise self._explain_loss() from None
+
+    def _explain_loss(self) -> TrainingError:
+        return TrainingError(f"The scheduler {self.settings.scheduler} was lost in the training. {REMEDY}")
+
+    def _watch_attempt(
+        self, workers: Mapping[str, str], result: concurrent.futures.Future[Any], events: queue.Queue[Any]
+    ) -> None:
+        """Follow the rounds until an attempt has ended; end it if a worker has gone for good, or an interrupt asks for it."""
+        checked, lost_at, rounds = time.monotonic(), float("inf"), 0
+        while not result.done() or not events.empty():
+            with contextlib.suppress(queue.Empty):
+                rounds += self._follow(events.get(timeout=POLL_S))
+            now = time.monotonic()
+            if now - checked < CHECK_S:
+                continue
+            checked = now
+            if self.watch.stop.is_set() and not rounds and not self.history:
+                raise KeyboardInterrupt("the training was interrupted before its first round")
+            if self.watch.stop.is_set():
+                with contextlib.suppress(OSError):  # a lost scheduler ends the attempt by itself
+                    self.channel.request_stop()
+            if self.members.are_there(workers):
+                lost_at = float("inf")
+            elif (lost_at := min(lost_at, now)) < now - LEAVE_S:  # XGBoost waits for a worker that will never come
+                self._cancel()
+
+    def _abandon(self, result: Result) -> None:
+        """End an attempt whose result nobody wants."""
+        with contextlib.suppress(Exception):
+            self.channel.request_stop()
+            result.exception(LEAVE_S)
+        if not result.done():
+            with contextlib.suppress(Exception):
+                self._cancel()
+                result.exception(LEAVE_S)
+
+    def _cancel(self) -> None:
+        self.client.cancel([Future(key, self.client) for key in list(self.client.futures)])
+
+    def _train(self, workers: Sequence[str], model: bytes) -> dict[str, Any]:
         with self.client.as_current():  # XGBoost asks for it
             few = workers[: min(len(self.train), len(self.valid))]
             train = share_part(self.client, self.train, self.contract, self.params, workers=few)
             like = train if isinstance(train, xgboost.dask.DaskQuantileDMatrix) else None
             valid = share_part(self.client, self.valid, self.contract, self.params, workers=few, like=like)
             metric, patience = self.contract.metric, self.settings.early_stopping_rounds
-            earlier = self.history.get("valid", {}).get(metric, [])
-            follow = Follower(self.name, self.attempt, metric, earlier, patience=patience)
+            earlier = {part: lines[metric] for part, lines in self.history.items()}
+            follower = Follower(self.name, self.attempt, metric, earlier, patience=patience)
             trained: dict[str, Any] = xgboost.dask.train(
                 self.client,
                 {**self.params, "nthread": self.settings.nthread},
                 train,
-                num_boost_round=self.settings.num_boost_round - done,
+                num_boost_round=self.settings.num_boost_round - len(earlier.get("valid", ())),
                 evals=[(train, "train"), (valid, "valid")],
                 xgb_model=xgb.Booster(model_file=bytearray(model)) if model else None,
                 verbose_eval=False,
                 coll_cfg=xgb.collective.Config(tracker_timeout=MEET_S),
                 custom_metric=None if "eval_metric" in self.params else MeanLoss(self.contract),
-                callbacks=[follow],
+                callbacks=[follower],
             )
         return trained
 
-    def _follow(self, event: Mapping[str, Any]) -> None:
-        """Take the metrics of a round, and let the callbacks see them."""
+    def _follow(self, event: Mapping[str, Any]) -> bool:
+        """Take the metrics of a round of this attempt, and let the callbacks see them; return whether it is one."""
         if event["attempt"] != self.attempt:
-            return
+            return False
         for part, value in event["values"].items():
             self.history.setdefault(part, {}).setdefault(self.contract.metric, []).append(value)
         for callback in self.callbacks:
             callback.after_iteration(None, event["round"], self.history)
-
-    def _keep(self, trained: History, done: int) -> None:
-        """Take the exact history of the last attempt, which is behind the `done` rounds before it."""
-        for part, lines in trained.items():
-            (values,) = lines.values()
-            self.history.setdefault(part, {})[self.contract.metric] = [
-                *self.history.get(part, {}).get(self.contract.metric, [])[:done],
-                *map(float, values),
-            ]
-
-    def _forget(self, done: int) -> None:
-        """Drop the metrics of rounds that are lost."""
-        self.history = {part: {name: line[:done] for name, line in lines.items()} for part, lines in self.history.items()}
-
-    def _find_workers(self) -> list[str]:
-        try:
-            self.client.wait_for_workers(1, timeout=MEET_S)
-        except (TimeoutError, OSError):
-            raise TrainingError(f"The cluster has no worker any more. {' '.join(self.losses)} {REMEDY}".strip()) from None
-        return [worker for worker in _list_workers(self.client) if worker not in self.lost]
-
-    def _are_there(self, workers: Sequence[str]) -> bool:
-        """Tell whether the scheduler still knows all these workers; an unreachable scheduler is no answer."""
-        try:
-            return self.client.status != "running" or set(workers) <= set(_list_workers(self.client))
-        except OSError:
-            return True
-
-    def _find_lost(self, workers: Sequence[str]) -> set[str]:
-        """Return the workers that do not answer; the scheduler may know it only a moment after XGBoost."""
-        try:
-            if self.client.status == "running":
-                return set(workers) - set(self.client.run(os.getpid, workers=list(workers), on_error="ignore"))
-        except OSError:
-            pass
-        raise TrainingError(f"The scheduler {self.settings.scheduler} was lost in the training. {REMEDY}")
+        return True
 
     def _note(self, loss: _LossError) -> None:
-        self.lost |= set(loss.workers)
         rounds = len(next(iter(self.history.get("valid", {}).values()), []))
+        kept = len(self.channel.read()[1].get("valid", []))
         self.losses.append(
             f"The worker {' and '.join(sorted(loss.workers))} was lost after round {rounds}: the training went on from round "
-            f"{self.channel.read()[1]}."
+            f"{kept}."
         )
         if len(self.losses) > MOST_LOSSES:
             raise TrainingError(f"Workers were lost {len(self.losses)} times. {self.losses[-1]} {REMEDY}") from loss

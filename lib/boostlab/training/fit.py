@@ -18,7 +18,7 @@ from boostlab.data.columns import Columns
 from boostlab.data.splits import Part, Split
 from boostlab.data.table import encode_labels
 from boostlab.errors import TrainingError
-from boostlab.evaluation.metric_names import is_higher_better
+from boostlab.evaluation.metric_names import find_best_round
 from boostlab.evaluation.metrics import answer_part
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
@@ -71,7 +71,7 @@ class Fit:
     def suggest_next(self, settings: Train) -> str:
         """Return in Markdown which value to try next and why, as far as the curves tell; empty otherwise."""
         train, valid = (self.curves[f"{part}_{self.metric}"] for part in ("train", "valid"))
-        rounds, best = len(valid), valid.index((max if is_higher_better(self.metric) else min)(valid)) + 1
+        rounds, best = len(valid), find_best_round(self.metric, valid) + 1
         if rounds == settings.num_boost_round and best > 0.9 * rounds:
             return f"`num_boost_round` {2 * rounds} looks promising: the validation metric still improved in the last rounds."
         if rounds < settings.num_boost_round and best < FEW_ROUNDS:
@@ -166,7 +166,7 @@ def fit_booster(
     values = curves[f"valid_{contract.metric}"]
     best = done - 1
     if settings.early_stopping_rounds and not is_dart:
-        best = values.index((max if is_higher_better(contract.metric) else min)(values))
+        best = find_best_round(contract.metric, values)
     by_hand = noted.stop.is_set()
     ending = _describe_ending(done, best, by_hand=by_hand, early=done < settings.num_boost_round, is_dart=is_dart)
     ending = f"{ending} {boosting.note}".strip()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import xgboost as xgb
 from distributed import Client, Event, Variable, get_client, get_worker
 
 from boostlab.evaluation.losses import find_loss
-from boostlab.evaluation.metric_names import is_higher_better
+from boostlab.evaluation.metric_names import find_best_round
 from boostlab.models.answers import to_answers
 from boostlab.models.contract import Contract
 
@@ -29,29 +30,43 @@ class Channel:
     """
 
     def __init__(self, name: str, client: Client) -> None:
-        self._model, self._stop = Variable(f"{name}-model", client=client), Event(f"{name}-stop", client=client)
+        self._model, self._end = (Variable(f"{name}-{what}", client=client) for what in ("model", "end"))
+        self._stop = Event(f"{name}-stop", client=client)
 
-    def keep(self, model: bytes, rounds: int) -> None:
-        """Keep the model so far."""
-        self._model.set({"model": model, "rounds": rounds})
+    def keep(self, model: bytes, values: Mapping[str, Sequence[float]]) -> None:
+        """Keep the model so far, and the metric of each part in each of its rounds."""
+        self._model.set({"model": model, "values": {part: list(line) for part, line in values.items()}})
 
-    def read(self) -> tuple[bytes, int]:
-        """Return the model so far, and its number of rounds."""
+    def read(self) -> tuple[bytes, dict[str, list[float]]]:
+        """Return the model so far, and the metrics of its rounds; both are empty before the first checkpoint."""
         kept = self._model.get()
-        return kept["model"], kept["rounds"]
+        return kept["model"], kept["values"]
 
-    def ask_to_stop(self) -> None:
-        """Ask the workers to stop after their present round."""
+    def end(self, values: Mapping[str, Sequence[float]]) -> None:
+        """Tell the metrics of all rounds, after the last one."""
+        self._end.set({part: list(line) for part, line in values.items()})
+
+    def read_end(self) -> dict[str, list[float]]:
+        """Return the metrics of all rounds of a training that has ended."""
+        values: dict[str, list[float]] = self._end.get()
+        return values
+
+    def request_stop(self) -> None:
+        """Request that the workers stop after their present round."""
         self._stop.set()
 
-    def is_asked_to_stop(self) -> bool:
-        """Tell whether the workers are asked to stop."""
+    def is_stop_requested(self) -> bool:
+        """Tell whether the workers are requested to stop."""
         return bool(self._stop.is_set())
 
     def clear(self) -> None:
         """Drop all of it."""
         self._model.delete()
+        self._end.delete()
         self._stop.clear()
+
+
+_exact = threading.local()  #: the metrics of a round, in the order of the parts: XGBoost's history has six decimals of them
 
 
 class MeanLoss:
@@ -67,8 +82,9 @@ class MeanLoss:
         rows = loss.rows(data.get_label(), to_answers(predictions, self._contract))
         weight = weight if len(weight) else np.ones(len(rows))
         total, weights = xgb.collective.allreduce(np.array([np.sum(rows * weight), np.sum(weight)]), xgb.collective.Op.SUM)
-        mean = float(total / weights)
-        return metric.replace(":", "_").replace("-", "_"), mean**0.5 if loss.is_root else mean
+        value = float(total / weights) ** (0.5 if loss.is_root else 1)
+        _exact.values = [*getattr(_exact, "values", []), value]
+        return "loss", value
 
 
 class Follower(xgb.callback.TrainingCallback):
@@ -80,29 +96,45 @@ class Follower(xgb.callback.TrainingCallback):
         Of the training's :class:`Channel`.
     attempt : int
         Its number: what an earlier one tells late is ignored.
-    earlier : sequence of float
-        The metric of the validation part in the rounds before this attempt.
+    earlier : mapping
+        The metric of each part in the rounds before this attempt.
     patience : int
         Rounds without a better one after which it stops; 0: never.
     """
 
-    def __init__(self, name: str, attempt: int, metric: str, earlier: Sequence[float], *, patience: int) -> None:
+    def __init__(self, name: str, attempt: int, metric: str, earlier: Mapping[str, Sequence[float]], *, patience: int) -> None:
         super().__init__()
-        self._name, self._attempt, self._metric, self._earlier, self._patience = name, attempt, metric, list(earlier), patience
-        self._asked = 0.0
+        self._name, self._attempt, self._metric, self._patience = name, attempt, metric, patience
+        self._values = {part: list(line) for part, line in earlier.items()}
+        self._requested = 0.0
+
+    def before_training(self, model: xgb.Booster) -> xgb.Booster:
+        _exact.values = []
+        return model
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
-        lines = {part: list(line.values())[-1] for part, line in evals_log.items()}
-        values, done = [*self._earlier, *lines["valid"]], len(self._earlier) + epoch + 1
-        is_first, stop = xgb.collective.get_rank() == 0, False
-        if is_first:
-            last = {part: float(line[-1]) for part, line in lines.items()}
+        last = dict(zip(evals_log, _exact.values, strict=True)) if _exact.values else _read_last(evals_log)
+        _exact.values = []
+        for part, value in last.items():
+            self._values.setdefault(part, []).append(value)
+        done, stop = len(self._values["valid"]), False
+        if xgb.collective.get_rank() == 0:
             get_worker().log_event(self._name, {"attempt": self._attempt, "round": done - 1, "values": last})
+            channel = Channel(self._name, get_client())
             if done % CHECKPOINT_ROUNDS == 0:
-                Channel(self._name, get_client()).keep(bytes(model.save_raw("ubj")), done)
-            if time.monotonic() - self._asked > ASK_S:
-                stop = Channel(self._name, get_client()).is_asked_to_stop()
-                self._asked = time.monotonic()
-        asked = xgb.collective.broadcast(stop, 0)  # all workers end with the same round
-        best = values.index((max if is_higher_better(self._metric) else min)(values))
-        return bool(asked) or (self._patience > 0 and len(values) - 1 - best >= self._patience)
+                channel.keep(bytes(model.save_raw("ubj")), self._values)
+            if time.monotonic() - self._requested > ASK_S:
+                stop, self._requested = channel.is_stop_requested(), time.monotonic()
+        requested = xgb.collective.broadcast(stop, 0)  # all workers end with the same round
+        waited = done - 1 - find_best_round(self._metric, self._values["valid"])
+        return bool(requested) or (self._patience > 0 and waited >= self._patience)
+
+    def after_training(self, model: xgb.Booster) -> xgb.Booster:
+        if xgb.collective.get_rank() == 0:
+            Channel(self._name, get_client()).end(self._values)
+        return model
+
+
+def _read_last(evals_log: Any) -> dict[str, float]:
+    """Return the last value of each part's only metric."""
+    return {part: float(next(iter(lines.values()))[-1]) for part, lines in evals_log.items()}

@@ -30,7 +30,8 @@ def share_part(
 ) -> DaskDMatrix:
     """Send the rows of a part to workers, and return them as XGBoost's matrix: binned for the hist method.
 
-    Each worker gets the same number of blocks. No more than one block is in this process.
+    The rows are dealt in turn, as cards are: XGBoost takes the mean of the workers' own quantiles for some objectives, which is
+    wrong if each worker has rows of another time or place. No more than 32 MB of inputs are on their way at a time.
 
     Parameters
     ----------
@@ -41,15 +42,17 @@ def share_part(
     """
     targets = {name: values for name, values in find_targets(part, contract).items() if values is not None}
     inputs = describe_inputs(contract)
-    width = len(inputs["feature_names"])
-    blocks = -(-len(part) * width * 4 // (BLOCK_BYTES * len(workers))) * len(workers)
-    edges = np.linspace(0, len(part), blocks + 1).astype(np.int64)
+    rounds = max(1, BLOCK_BYTES // (4 * len(inputs["feature_names"]) * len(workers)))  # of dealing, for a block
     sent: dict[str, list[Any]] = {name: [] for name in ("data", *targets)}
-    for number, block in enumerate(_cut(part, contract, np.diff(edges), width)):
-        here, worker = slice(edges[number], edges[number + 1]), workers[number % len(workers)]
-        for name, values in {"data": block, **{name: column[here] for name, column in targets.items()}}.items():
-            future = client.scatter(values, workers=[worker], hash=False)
-            sent[name].append(da.from_delayed(future, values.shape, values.dtype))
+    start = 0
+    for block in _cut(part, contract, rounds * len(workers)):
+        columns = {"data": block, **{name: values[start : start + len(block)] for name, values in targets.items()}}
+        start += len(block)
+        for place, worker in enumerate(workers[: len(block)]):
+            for name, values in columns.items():
+                own = np.ascontiguousarray(values[place :: len(workers)])
+                future = client.scatter(own, workers=[worker], hash=False)
+                sent[name].append(da.from_delayed(future, own.shape, own.dtype))
     arrays = {name: da.concatenate(parts) for name, parts in sent.items()}
     if is_binned(params):
         return DaskQuantileDMatrix(client, ref=like, max_bin=params.get("max_bin"), **arrays, **inputs)
@@ -64,15 +67,15 @@ def make_sample(part: Part, contract: Contract, rows: int) -> xgb.DMatrix:
     )
 
 
-def _cut(part: Part, contract: Contract, sizes: Sequence[int] | Array, width: int) -> Iterator[Array]:
-    """Yield the encoded rows of a part in blocks of the given numbers of rows; float32, shape (size, width)."""
-    encoded, codes = encode_part(part, contract), np.empty((0, width), np.float32)
-    for size in sizes:
-        block, filled = np.empty((size, width), np.float32), 0
-        while filled < size:
-            if not len(codes):
-                codes = next(encoded)
-            taken = min(size - filled, len(codes))
-            block[filled : filled + taken] = codes[:taken]
-            codes, filled = codes[taken:], filled + taken
-        yield block
+def _cut(part: Part, contract: Contract, rows: int) -> Iterator[Array]:
+    """Yield the encoded rows of a part in blocks of `rows` rows, but for the last one; float32, shape (n_rows, n_inputs)."""
+    waiting: list[Array] = []
+    for codes in encode_part(part, contract):
+        waiting.append(codes)
+        while sum(map(len, waiting)) >= rows:
+            whole = np.concatenate(waiting)
+            yield whole[:rows]
+            waiting = [whole[rows:]]
+    last = np.concatenate(waiting)
+    if len(last):
+        yield last

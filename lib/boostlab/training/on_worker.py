@@ -35,21 +35,20 @@ class Channel:
 
     def keep(self, model: bytes, values: Mapping[str, Sequence[float]]) -> None:
         """Keep the model so far, and the metric of each part in each of its rounds."""
-        self._model.set({"model": model, "values": {part: list(line) for part, line in values.items()}})
+        self._model.set({"model": model, "values": _to_lists(values)})
 
     def read(self) -> tuple[bytes, dict[str, list[float]]]:
         """Return the model so far, and the metrics of its rounds; both are empty before the first checkpoint."""
         kept = self._model.get()
-        return kept["model"], kept["values"]
+        return kept["model"], _to_lists(kept["values"])
 
     def end(self, values: Mapping[str, Sequence[float]]) -> None:
         """Tell the metrics of all rounds, after the last one."""
-        self._end.set({part: list(line) for part, line in values.items()})
+        self._end.set(_to_lists(values))
 
     def read_end(self) -> dict[str, list[float]]:
         """Return the metrics of all rounds of a training that has ended."""
-        values: dict[str, list[float]] = self._end.get()
-        return values
+        return _to_lists(self._end.get())
 
     def request_stop(self) -> None:
         """Request that the workers stop after their present round."""
@@ -64,6 +63,11 @@ class Channel:
         self._model.delete()
         self._end.delete()
         self._stop.clear()
+
+
+def _to_lists(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """Return lists: on their way, they have become tuples."""
+    return {part: list(line) for part, line in values.items()}
 
 
 _exact = threading.local()  #: the metrics of a round, in the order of the parts: XGBoost's history has six decimals of them
@@ -105,7 +109,7 @@ class Follower(xgb.callback.TrainingCallback):
     def __init__(self, name: str, attempt: int, metric: str, earlier: Mapping[str, Sequence[float]], *, patience: int) -> None:
         super().__init__()
         self._name, self._attempt, self._metric, self._patience = name, attempt, metric, patience
-        self._values = {part: list(line) for part, line in earlier.items()}
+        self._values = _to_lists(earlier)
         self._requested = 0.0
 
     def before_training(self, model: xgb.Booster) -> xgb.Booster:

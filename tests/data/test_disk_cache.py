@@ -93,13 +93,13 @@ def test_refuses_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytes
 def test_removes_what_dead_processes_left(cache_root: Path) -> None:
     alive = Cache()
     host = f"table-{socket.gethostname()}"
-    for name in (f"{host}-dead", f"{host}-torn", "table-elsewhere-dead"):  # the last one is of another host
+    for name in (f"{host}-deadbeef", f"{host}-tornleaf", f"{host}-2-deadbeef"):  # the last one is of another host
         (cache_root / name).mkdir()
         (cache_root / name / "pages-1").write_bytes(b"x")
-    (cache_root / f"{host}-dead" / "lock").touch()
+    (cache_root / f"{host}-deadbeef" / "lock").touch()
     (cache_root / "notes.txt").touch()
     other = Cache()
-    left = {"lock", "notes.txt", "table-elsewhere-dead", alive.folder.name, other.folder.name}
+    left = {"lock", "notes.txt", f"{host}-2-deadbeef", alive.folder.name, other.folder.name}
     assert {one.name for one in cache_root.iterdir()} == left
 
 

@@ -163,7 +163,7 @@ def _remove(owner: int, folder: Path, *descriptors: int) -> None:
 
 def _remove_leftovers(root: Path) -> None:
     """Remove the folders of this host whose lock is free: their processes have ended. Hosts may not see each other's locks."""
-    for folder in root.glob(f"table-{glob.escape(socket.gethostname())}-*"):
+    for folder in root.glob(f"table-{glob.escape(socket.gethostname())}-????????"):  # and not of a host whose name is longer
         try:
             with (folder / "lock").open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow.dataset as ds
 from pyarrow import fs
 
 from boostlab.data.locations import find_scheme
-from boostlab.data.storage import File, explain_faults
+from boostlab.data.storage import File, explain_faults, find_endpoint
 from boostlab.errors import DataError
 from boostlab.redaction import environment_secrets, redact
 
@@ -62,8 +61,7 @@ def open_delta(location: str) -> tuple[ds.Dataset, int]:
             f"{location} is a table of Delta Lake, whose reader is not installed: pip install 'boostlab[delta]'."
         ) from None
     place = location if find_scheme(location) else Path(location).expanduser().resolve()
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    options = {"aws_allow_http": "true"} if endpoint.startswith("http://") else None
+    options = {"aws_allow_http": "true"} if find_endpoint().startswith("http://") else None
     try:
         table = DeltaTable(place, storage_options=options)
         return table.to_pyarrow_dataset(), table.version()

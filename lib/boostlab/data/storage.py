@@ -212,7 +212,7 @@ def describe_fault(shown: str, error: Exception) -> DataError:
     if NO_BUCKET.search(text):
         return _describe_no_bucket(bucket, shown)
     if NO_ANSWER.search(text) and not NO_KEYS.search(text):
-        endpoint = _find_endpoint() if kind == "s3" else ""
+        endpoint = find_endpoint() if kind == "s3" else ""
         where = f" at {endpoint}" if endpoint else ""
         return DataError(
             f"The storage of {shown} does not answer{where}. Check the network, the region and the endpoint. ({text})"
@@ -244,7 +244,7 @@ def _connect(scheme: str, place: str) -> tuple[Any, str]:
 
 
 def _connect_s3(bucket: str) -> Any:
-    endpoint = _find_endpoint()
+    endpoint = find_endpoint()
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return fs.S3FileSystem(
         endpoint_override=endpoint or None,
@@ -264,7 +264,8 @@ def _connect_gcs() -> Any:
     return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, **limit)
 
 
-def _find_endpoint() -> str:
+def find_endpoint() -> str:
+    """Return the address of the server for S3 that the environment names; empty: Amazon's."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
 
 

@@ -29,7 +29,7 @@ from boostlab.data.task import find_task, format_rows
 from boostlab.data.types import convert, find_type
 from boostlab.display.markdown import escape
 from boostlab.errors import DataError, suggest
-from boostlab.models.contract import FeatureType, Task
+from boostlab.models.contract import Task
 
 SHOWN_NAMES = 30
 
@@ -150,19 +150,15 @@ def load_table(settings: TableSettings) -> Table:
 def _load_files(settings: TableSettings) -> Table:
     """Return the table of files, with its test rows at its end."""
     limit = widen_limit(ReadSettings(**settings.read), settings.requested_memory)
-    source = _open(settings, settings.dataset, limit, settings.column_types)
-    if not settings.test_dataset:
-        return _read(settings, source)
-    test = _open(settings, settings.test_dataset, limit, settings.column_types)
-    return _add_test_rows(_read(settings, source, test), settings, test)
+    where = Selection(settings.where, settings.column_types)
+    names = [name for name in (settings.dataset, settings.test_dataset) if name]
+    source, *tests = [open_source(name, limit, where=where, connection=settings.connection) for name in names]
+    table = _read(settings, source, tests)
+    return _add_test_rows(table, settings, tests[0]) if tests else table
 
 
-def _open(settings: TableSettings, dataset: str, read: ReadSettings, types: Mapping[str, FeatureType]) -> Source:
-    return open_source(dataset, read, where=Selection(settings.where, types), connection=settings.connection)
-
-
-def _read(settings: TableSettings, source: Source, test: Source | None = None, *, like: Table | None = None) -> Table:
-    """Return the table of a source. Its place allows for the test rows; `like` is the table whose test rows it holds."""
+def _read(settings: TableSettings, source: Source, tests: Sequence[Source] = (), *, like: Table | None = None) -> Table:
+    """Return the table of a source. Its place has room for the `tests` too; `like` is the table whose test rows it holds."""
     roles = Roles(settings.target, settings.sample_weight, settings.group, settings.time)
     read, known = ReadSettings(**settings.read), like.formats if like else {}
     features = _choose_features(settings, source.names, roles)
@@ -172,8 +168,7 @@ def _read(settings: TableSettings, source: Source, test: Source | None = None, *
         if name in [*roles.names(), *settings.features, *settings.keep]:
             raise DataError(f"The column {name!r} holds values of type {unusable[name]}, which no tree can split. Leave it out.")
     wanted = {name: kind for name, kind in types.items() if name not in unusable}
-    sources = [source, *([test] if test else [])]
-    placement = like.placement if like else choose_placement(sources, list(wanted), settings.requested_memory)
+    placement = like.placement if like else choose_placement([source, *tests], list(wanted), settings.requested_memory)
     source = replace(source, in_pieces=True) if placement.cache else replace(source, read_settings=read)
     data, formats = source.read(wanted, formats=known, gather=placement.gather)
     left_out = source.count_left_out(data.num_rows)

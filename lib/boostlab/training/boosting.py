@@ -25,6 +25,19 @@ History = Mapping[str, Mapping[str, list[float]]]  #: by part and metric: one va
 
 
 @dataclass(frozen=True)
+class BoostingInputs:
+    """What the boosting rounds need, wherever they run."""
+
+    train: Part
+    valid: Part
+    contract: Contract
+    params: Mapping[str, Any]  #: of XGBoost
+    settings: Train
+    watch: Watch
+    callbacks: Sequence[xgb.callback.TrainingCallback]  #: called in this process after each round
+
+
+@dataclass(frozen=True)
 class Boosting:
     """The result of the boosting rounds."""
 
@@ -34,22 +47,13 @@ class Boosting:
     note: str = ""  #: where and how it ran, in sentences, if not in this process
 
 
-def boost_here(
-    train: Part,
-    valid: Part,
-    contract: Contract,
-    params: Mapping[str, Any],
-    settings: Train,
-    *,
-    watch: Watch,
-    callbacks: Sequence[xgb.callback.TrainingCallback],
-    is_checked: bool,
-) -> Boosting:
+def boost_here(inputs: BoostingInputs, *, is_checked: bool) -> Boosting:
     """Train in this process; `is_checked` says that an earlier training has checked the parameters."""
-    matrix = make_matrix(train, contract, params)
+    contract, params, settings, watch = inputs.contract, inputs.params, inputs.settings, inputs.watch
+    matrix = make_matrix(inputs.train, contract, params)
     if not is_checked:
         _configure(params, matrix)
-    matrices = {"train": matrix, "valid": make_matrix(valid, contract, params, like=matrix)}
+    matrices = {"train": matrix, "valid": make_matrix(inputs.valid, contract, params, like=matrix)}
     scorer = Scorer(matrices, contract, params.get("eval_metric"))
     patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)
     enough = [xgb.callback.EarlyStopping(rounds=patience, data_name="valid", maximize=higher)] if patience else []
@@ -63,7 +67,7 @@ def boost_here(
         evals_result=history,
         verbose_eval=False,
         # after one that stops, no other is called
-        callbacks=[Refuser(watch.warned), scorer, *callbacks, *enough, Stopper(watch.stop)],
+        callbacks=[Refuser(watch.warned), scorer, *inputs.callbacks, *enough, Stopper(watch.stop)],
     )
     return Boosting(booster, history, time.perf_counter() - started)
 

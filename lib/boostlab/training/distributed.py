@@ -15,7 +15,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,14 @@ import xgboost.dask
 from distributed import Client, Future
 
 from boostlab.cluster import Members, connect, count_cores
-from boostlab.data.splits import Part
 from boostlab.errors import TrainingError
 from boostlab.evaluation.losses import LOSSES, find_loss
 from boostlab.models.contract import Contract
-from boostlab.training.boosting import Boosting
-from boostlab.training.callbacks import Refuser, Watch, refuse_undefined
+from boostlab.training.boosting import Boosting, BoostingInputs
+from boostlab.training.callbacks import Refuser, refuse_undefined
 from boostlab.training.choice import NATIVE_METRICS
 from boostlab.training.objectives import OBJECTIVES
 from boostlab.training.on_worker import Channel, Follower, MeanLoss
-from boostlab.training.settings import Train
 from boostlab.training.shares import make_sample, share_part
 
 POLL_S = 0.1
@@ -46,23 +44,11 @@ Result = concurrent.futures.Future[Any]
 REMEDY = "Start the cluster again, and run the same command."
 
 
-def boost_on_workers(
-    train: Part,
-    valid: Part,
-    contract: Contract,
-    params: Mapping[str, Any],
-    settings: Train,
-    *,
-    watch: Watch,
-    callbacks: Sequence[xgb.callback.TrainingCallback],
-    folder: Path | None,
-) -> Boosting:
-    """Train on the workers that the settings name; see :func:`boostlab.training.fit.fit_booster`.
+def boost_on_workers(inputs: BoostingInputs, *, folder: Path | None) -> Boosting:
+    """Train on the workers that the settings name; the callbacks see the rounds without the model.
 
     Parameters
     ----------
-    callbacks : sequence of xgboost.callback.TrainingCallback
-        Called in this process after each round, without the model.
     folder : pathlib.Path or None
         Where workers of this machine may keep files; None: the system's folder of temporary files.
 
@@ -73,15 +59,16 @@ def boost_on_workers(
     LabError
         If the scheduler cannot be reached, or its workers have other versions.
     """
-    _check_metric(contract, params)
-    _try_round(train, contract, params, watch)
+    settings = inputs.settings
+    _check_metric(inputs.contract, inputs.params)
+    _try_round(inputs)
     threads = settings.nthread or max(1, count_cores() // max(1, settings.workers))
     with (
         tempfile.TemporaryDirectory(prefix=".", dir=folder) as own,
         connect(settings.scheduler, n_workers=settings.workers, threads=threads, folder=Path(own)) as client,
     ):
-        training = _Training(client, train, valid, contract, params, settings, watch, [_Guard(contract.metric), *callbacks])
-        return training.run()
+        guarded = replace(inputs, callbacks=[_Guard(inputs.contract.metric), *inputs.callbacks])
+        return _Training(client, guarded).run()
 
 
 def _check_metric(contract: Contract, params: Mapping[str, Any]) -> None:
@@ -97,10 +84,11 @@ def _check_metric(contract: Contract, params: Mapping[str, Any]) -> None:
     )
 
 
-def _try_round(train: Part, contract: Contract, params: Mapping[str, Any], watch: Watch) -> None:
+def _try_round(inputs: BoostingInputs) -> None:
     """Let XGBoost refuse the parameters here, where its warnings are seen, before the rows are sent."""
-    sample = make_sample(train, contract, SAMPLE_ROWS)
-    xgb.train({**params, "device": "cpu"}, sample, num_boost_round=1, verbose_eval=False, callbacks=[Refuser(watch.warned)])
+    params, refuser = {**inputs.params, "device": "cpu"}, Refuser(inputs.watch.warned)
+    sample = make_sample(inputs.train, inputs.contract, SAMPLE_ROWS)
+    xgb.train(params, sample, num_boost_round=1, verbose_eval=False, callbacks=[refuser])
 
 
 class _LossError(Exception):
@@ -134,13 +122,7 @@ class _Training:
     """A training on a cluster: attempts, each on the workers that are there, until one ends."""
 
     client: Client
-    train: Part
-    valid: Part
-    contract: Contract
-    params: Mapping[str, Any]
-    settings: Train
-    watch: Watch
-    callbacks: Sequence[xgb.callback.TrainingCallback]
+    inputs: BoostingInputs
     name: str = field(default_factory=lambda: f"boostlab-{uuid.uuid4().hex}")
     history: dict[str, dict[str, list[float]]] = field(default_factory=dict)  #: of all rounds so far
     losses: list[str] = field(default_factory=list)  #: in sentences
@@ -161,24 +143,24 @@ class _Training:
         self.channel.keep(b"", {})
         events: queue.Queue[Any] = queue.Queue()
         self.client.subscribe_topic(self.name, lambda event: events.put(event[1]))
-        for callback in self.callbacks:
+        for callback in self.inputs.callbacks:
             callback.before_training(None)
         started = time.perf_counter()
         while True:
             workers = self._find_workers()
             model, values = self.channel.read()
-            self.history = {part: {self.contract.metric: line} for part, line in values.items()}
+            self.history = {part: {self.inputs.contract.metric: line} for part, line in values.items()}
             self.attempt += 1
             try:
                 booster = self._attempt(workers, model, events)
                 break
             except _LossError as loss:
                 self._note(loss)
-        self.history = {part: {self.contract.metric: line} for part, line in self.channel.read_end().items()}
+        self.history = {part: {self.inputs.contract.metric: line} for part, line in self.channel.read_end().items()}
         duration_s = time.perf_counter() - started
-        for callback in self.callbacks:
+        for callback in self.inputs.callbacks:
             callback.after_training(None)
-        where = f"of {self.settings.scheduler}" if self.settings.scheduler else "on this machine"
+        where = f"of {self.inputs.settings.scheduler}" if self.inputs.settings.scheduler else "on this machine"
         note = " ".join([f"Trained on {len(workers)} worker{'s' if len(workers) > 1 else ''} {where}.", *self.losses])
         return Boosting(booster, self.history, duration_s, note)
 
@@ -223,11 +205,9 @@ class _Training:
             raise self._explain_loss() from None
 
     def _explain_loss(self) -> TrainingError:
-        return TrainingError(f"The scheduler {self.settings.scheduler} was lost in the training. {REMEDY}")
+        return TrainingError(f"The scheduler {self.inputs.settings.scheduler} was lost in the training. {REMEDY}")
 
-    def _watch_attempt(
-        self, workers: Mapping[str, str], result: concurrent.futures.Future[Any], events: queue.Queue[Any]
-    ) -> None:
+    def _watch_attempt(self, workers: Mapping[str, str], result: Result, events: queue.Queue[Any]) -> None:
         """Follow the rounds until an attempt has ended; end it if a worker has gone for good, or an interrupt asks for it."""
         checked, lost_at, rounds = time.monotonic(), float("inf"), 0
         while not result.done() or not events.empty():
@@ -237,9 +217,9 @@ class _Training:
             if now - checked < CHECK_S:
                 continue
             checked = now
-            if self.watch.stop.is_set() and not rounds and not self.history:
+            if self.inputs.watch.stop.is_set() and not rounds and not self.history:
                 raise KeyboardInterrupt("the training was interrupted before its first round")
-            if self.watch.stop.is_set():
+            if self.inputs.watch.stop.is_set():
                 with contextlib.suppress(OSError):  # a lost scheduler ends the attempt by itself
                     self.channel.request_stop()
             if self.members.are_there(workers):
@@ -262,23 +242,23 @@ class _Training:
 
     def _train(self, workers: Sequence[str], model: bytes) -> dict[str, Any]:
         with self.client.as_current():  # XGBoost asks for it
-            few = workers[: min(len(self.train), len(self.valid))]
-            train = share_part(self.client, self.train, self.contract, self.params, workers=few)
+            few = workers[: min(len(self.inputs.train), len(self.inputs.valid))]
+            train = share_part(self.client, self.inputs.train, self.inputs.contract, self.inputs.params, workers=few)
             like = train if isinstance(train, xgboost.dask.DaskQuantileDMatrix) else None
-            valid = share_part(self.client, self.valid, self.contract, self.params, workers=few, like=like)
-            metric, patience = self.contract.metric, self.settings.early_stopping_rounds
+            valid = share_part(self.client, self.inputs.valid, self.inputs.contract, self.inputs.params, workers=few, like=like)
+            metric, patience = self.inputs.contract.metric, self.inputs.settings.early_stopping_rounds
             earlier = {part: lines[metric] for part, lines in self.history.items()}
             follower = Follower(self.name, self.attempt, metric, earlier, patience=patience)
             trained: dict[str, Any] = xgboost.dask.train(
                 self.client,
-                {**self.params, "nthread": self.settings.nthread},
+                {**self.inputs.params, "nthread": self.inputs.settings.nthread},
                 train,
-                num_boost_round=self.settings.num_boost_round - len(earlier.get("valid", ())),
+                num_boost_round=self.inputs.settings.num_boost_round - len(earlier.get("valid", ())),
                 evals=[(train, "train"), (valid, "valid")],
                 xgb_model=xgb.Booster(model_file=bytearray(model)) if model else None,
                 verbose_eval=False,
                 coll_cfg=xgb.collective.Config(tracker_timeout=MEET_S),
-                custom_metric=None if "eval_metric" in self.params else MeanLoss(self.contract),
+                custom_metric=None if "eval_metric" in self.inputs.params else MeanLoss(self.inputs.contract),
                 callbacks=[follower],
             )
         return trained
@@ -288,8 +268,8 @@ class _Training:
         if event["attempt"] != self.attempt:
             return False
         for part, value in event["values"].items():
-            self.history.setdefault(part, {}).setdefault(self.contract.metric, []).append(value)
-        for callback in self.callbacks:
+            self.history.setdefault(part, {}).setdefault(self.inputs.contract.metric, []).append(value)
+        for callback in self.inputs.callbacks:
             callback.after_iteration(None, event["round"], self.history)
         return True
 

@@ -22,7 +22,7 @@ from boostlab.evaluation.metric_names import find_best_round
 from boostlab.evaluation.metrics import answer_part
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor
-from boostlab.training.boosting import Boosting, boost_here, refusals
+from boostlab.training.boosting import Boosting, BoostingInputs, boost_here, refusals
 from boostlab.training.callbacks import RoundReports, Watch, watched
 from boostlab.training.choice import (
     NATIVE_METRICS,
@@ -160,7 +160,7 @@ def fit_booster(
 
             boost = partial(boost_on_workers, folder=run.folder if run is not None else None)
         train = weigh_classes(split.train, contract.labels, settings)
-        boosting = boost(train, split.valid, contract, params, settings, watch=noted, callbacks=[*callbacks, *reports])
+        boosting = boost(BoostingInputs(train, split.valid, contract, params, settings, noted, [*callbacks, *reports]))
     done, is_dart = boosting.booster.num_boosted_rounds(), params.get("booster") == "dart"
     curves = {f"{part}_{contract.metric}": lines[contract.metric] for part, lines in boosting.history.items()}
     values = curves[f"valid_{contract.metric}"]

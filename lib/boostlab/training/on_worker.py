@@ -110,10 +110,12 @@ class Follower(xgb.callback.TrainingCallback):
         super().__init__()
         self._name, self._attempt, self._metric, self._patience = name, attempt, metric, patience
         self._values = _to_lists(earlier)
-        self._requested = 0.0
+        self._asked = 0.0
+        self._channel: Channel | None = None  # of the first worker
 
     def before_training(self, model: xgb.Booster) -> xgb.Booster:
         _exact.values = []
+        self._channel = Channel(self._name, get_client()) if xgb.collective.get_rank() == 0 else None
         return model
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: Any) -> bool:
@@ -122,20 +124,19 @@ class Follower(xgb.callback.TrainingCallback):
         for part, value in last.items():
             self._values.setdefault(part, []).append(value)
         done, stop = len(self._values["valid"]), False
-        if xgb.collective.get_rank() == 0:
+        if self._channel:
             get_worker().log_event(self._name, {"attempt": self._attempt, "round": done - 1, "values": last})
-            channel = Channel(self._name, get_client())
             if done % CHECKPOINT_ROUNDS == 0:
-                channel.keep(bytes(model.save_raw("ubj")), self._values)
-            if time.monotonic() - self._requested > ASK_S:
-                stop, self._requested = channel.is_stop_requested(), time.monotonic()
+                self._channel.keep(bytes(model.save_raw("ubj")), self._values)
+            if time.monotonic() - self._asked > ASK_S:
+                stop, self._asked = self._channel.is_stop_requested(), time.monotonic()
         requested = xgb.collective.broadcast(stop, 0)  # all workers end with the same round
         waited = done - 1 - find_best_round(self._metric, self._values["valid"])
         return bool(requested) or (self._patience > 0 and waited >= self._patience)
 
     def after_training(self, model: xgb.Booster) -> xgb.Booster:
-        if xgb.collective.get_rank() == 0:
-            Channel(self._name, get_client()).end(self._values)
+        if self._channel:
+            self._channel.end(self._values)
         return model
 
 

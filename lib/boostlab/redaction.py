@@ -45,6 +45,12 @@ def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(form for text in found for form in _forms(text) if len(form) >= SHORTEST)
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, without the secrets of the environment; its class if it says nothing."""
+    text = str(error).strip() or type(error).__name__
+    return str(redact(text.splitlines()[0], environment_secrets()))
+
+
 def environment_secrets() -> frozenset[str]:
     """Return the secret texts of this process's environment, such as ``PGPASSWORD``: a cell can print them.
 

@@ -18,6 +18,7 @@ from boostlab.data.locations import find_scheme
 from boostlab.data.settings import ReadSettings
 from boostlab.data.storage import AT_ONCE, TEXT, File, describe_fault, find_stored, order_of
 from boostlab.errors import DataError, locate
+from boostlab.redaction import first_line
 
 ENDINGS = (*TEXT, ".parquet")
 LEADING_ZERO = r"^[+-]?0[0-9]"
@@ -107,7 +108,7 @@ def _unify(files: Sequence[File], schemas: Sequence[pa.Schema], folders: pa.Sche
             whole = pa.unify_schemas([whole, schema], promote_options="permissive")
         except pa.ArrowException as error:
             file = first[schema.to_string()]
-            raise DataError(f"{file} does not fit the other files of this table: {_first_line(error)}") from None
+            raise DataError(f"{file} does not fit the other files of this table: {first_line(error)}") from None
     return whole
 
 
@@ -157,8 +158,4 @@ def describe_unreadable(file: object, error: Exception) -> DataError:
     """Return the error of a file that Arrow cannot read."""
     if find_scheme(str(file)) and isinstance(error, OSError):
         return describe_fault(str(file), error)
-    return DataError(f"{file} cannot be read as a table: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return DataError(f"{file} cannot be read as a table: {first_line(error)}")

@@ -12,7 +12,7 @@ from pyarrow import fs
 from boostlab.data.locations import find_scheme
 from boostlab.data.storage import File, explain_faults, find_endpoint
 from boostlab.errors import DataError
-from boostlab.redaction import environment_secrets, redact
+from boostlab.redaction import first_line
 
 DELTA = "Delta Lake"
 FORMATS = {"_delta_log": DELTA, ".hoodie": "Apache Hudi", "metadata": "Apache Iceberg"}  # by the folder of their log
@@ -66,10 +66,9 @@ def open_delta(location: str) -> tuple[ds.Dataset, int]:
         table = DeltaTable(place, storage_options=options)
         return table.to_pyarrow_dataset(), table.version()
     except (DeltaError, OSError) as error:
-        text = str(redact(str(error).strip().splitlines()[0], environment_secrets()))
         raise DataError(
-            f"{location} is a table of Delta Lake that cannot be read: {text} Write its present rows to a .parquet file, and "
-            "name that."
+            f"{location} is a table of Delta Lake that cannot be read: {first_line(error)} "
+            "Write its present rows to a .parquet file, and name that."
         ) from None
 
 

@@ -23,7 +23,7 @@ from pyarrow import fs
 
 from boostlab.data.locations import find_scheme
 from boostlab.errors import DataError
-from boostlab.redaction import environment_secrets, redact
+from boostlab.redaction import first_line
 
 TEXT = (".csv", ".csv.gz")
 AT_ONCE = 16  # files that are asked for or opened
@@ -208,7 +208,7 @@ def describe_fault(shown: str, error: Exception) -> DataError:
     """Return the error of an address that cannot be read, in words."""
     scheme, _, place = shown.partition("://")
     bucket, kind = place.split("/")[0], {"gcs": "gs", "abfss": "abfs"}.get(scheme.lower(), scheme.lower())
-    text = str(redact(str(error).strip().splitlines()[0], environment_secrets()))
+    text = first_line(error)
     if NO_BUCKET.search(text):
         return _describe_no_bucket(bucket, shown)
     if NO_ANSWER.search(text) and not NO_KEYS.search(text):

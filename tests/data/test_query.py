@@ -192,6 +192,12 @@ def test_duckdb_says_what_is_wrong(statement: str, message: str) -> None:
     assert message in str(caught.value) and len(frame) == 4
 
 
+def test_a_stored_index_is_no_column(tmp_path: Path) -> None:
+    table = pd.DataFrame({"x": [3.0, 1.0, 2.0], "price": [1.0, 2.0, 3.0]}, index=[7, 9, 8])
+    table.to_parquet(tmp_path / "homes.parquet")
+    assert load(f"SELECT * FROM '{tmp_path}/homes.parquet'").features == ("x",)
+
+
 def test_an_order_inside_the_query_is_none() -> None:
     inner = (
         "SELECT row_number() OVER (ORDER BY price) AS n, 'order by' AS word, price "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow.dataset as ds
+
 from boostlab.data.dialect import find_dialect
 from boostlab.data.files import find_files, open_parquet
 from boostlab.data.lakes import is_delta, open_delta
@@ -40,9 +42,16 @@ def open_source(dataset: str, read: ReadSettings, *, where: Selection = EVERYTHI
 def _open_query(dataset: str, read: ReadSettings, where: Selection, connection: str) -> Source:
     answer, content = run_query(dataset, connection, read)
     form = f"the answer of {'PostgreSQL' if connection else 'DuckDB'}"
-    names = tuple(answer.schema.names)
     return Source(
-        (), names, read, dataset=answer, form=form, location=dataset, connection=connection, content=content, selection=where
+        (),
+        _list_columns(answer),
+        read,
+        dataset=answer,
+        form=form,
+        location=dataset,
+        connection=connection,
+        content=content,
+        selection=where,
     )
 
 
@@ -51,10 +60,10 @@ def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
     if is_delta(files, dataset):
         rows, version = open_delta(dataset)
         form = f"Delta Lake, version {version}"
-        return Source((), tuple(rows.schema.names), read, dataset=rows, form=form, location=dataset, selection=where)
+        return Source((), _list_columns(rows), read, dataset=rows, form=form, location=dataset, selection=where)
     if not files[0].is_text:
         found, partial = open_parquet(files)
-        names = tuple(name for name in found.schema.names if not name.startswith(INDEX))
+        names = _list_columns(found)
         known = tuple(name for name in partial if name in names)
         return Source(tuple(files), names, read, dataset=found, partial=known, location=dataset, selection=where)
     files = [file if file.is_here else copy_here(file) for file in files]
@@ -67,3 +76,8 @@ def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
                 f"{files[0]} and {file} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
             )
     return Source(tuple(files), names, read, dialects, location=dataset, selection=where)
+
+
+def _list_columns(rows: ds.Dataset) -> tuple[str, ...]:
+    """Return the columns without a stored index, which numbers the rows of one file."""
+    return tuple(name for name in rows.schema.names if not name.startswith(INDEX))

@@ -18,7 +18,7 @@ def make_table() -> Any:
     draw = np.random.default_rng(0)
     names = ["much", "little", "none"]
     drift = Drift([Feature(name, "number", "double") for name in names], pd.DataFrame(draw.normal(size=(2000, 3)), columns=names))
-    drift.add(pd.DataFrame(draw.normal([1, 0.35, 0.1], size=(2000, 3)), columns=names))
+    drift.add(drift.count(pd.DataFrame(draw.normal([1, 0.35, 0.1], size=(2000, 3)), columns=names)))
     return drift.tabulate()
 
 

@@ -14,7 +14,8 @@ from tests.support.packages import Packaged
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
 from boostlab.models.loading import wrap_predictor
-from boostlab.scoring.scorer import name_output, score_file
+from boostlab.scoring.output import name_output
+from boostlab.scoring.scorer import score_file
 
 IRIS = "sepal length (cm),sepal width (cm),petal length (cm),petal width (cm)\n"
 
@@ -133,9 +134,7 @@ def test_holds_at_most_a_chunk_in_memory(package: Callable[[str], Packaged], tmp
     rows.to_csv(path, index=False)
     sizes: list[int] = []
 
-    score_file(
-        model, contract, rows=str(path), output=tmp_path / "out.csv", chunk_rows=7, watch=lambda chunk: sizes.append(len(chunk))
-    )
+    score_file(model, contract, rows=str(path), output=tmp_path / "out.csv", chunk_rows=7, watch=sizes.append)
 
     assert max(sizes) == 7 and sum(sizes) == len(rows)
 

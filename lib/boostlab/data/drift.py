@@ -8,6 +8,7 @@ divided at random into reference and new rows. Only counts are kept, so a file o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,27 +30,44 @@ Array = np.ndarray[Any, Any]
 Draw = Callable[[int], Array]  # the number of draws in, counts of new rows by chance out, shape (n_draws, n_bins)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What is known of some new rows; it can come from another process."""
+
+    rows: dict[str, Array]  #: in each bin of each column
+    unseen: dict[str, tuple[str, ...]]  #: a few of the categories that training did not see
+
+
 class Drift:
     """Counts of a model's features in reference rows, such as the holdout, and in new rows."""
 
     def __init__(self, features: Sequence[Feature], reference: pd.DataFrame) -> None:
         self._features = {item.name: item for item in features}
         self._edges = {item.name: _find_edges(reference[item.name], item) for item in features if item.type != "category"}
-        self._reference = {name: self._count(reference[name], name) for name in self._features}
+        self._reference = self.count(reference).rows
         self._new = {name: np.zeros_like(counts) for name, counts in self._reference.items()}
         self._unseen: dict[str, set[str]] = {name: set() for name in self._features}
 
-    def add(self, frame: pd.DataFrame) -> None:
-        """Count new rows."""
+    def count(self, frame: pd.DataFrame) -> Counts:
+        """Return the counts of rows; those of a column that they lack are missing values."""
+        rows, unseen = {}, {}
         for name, item in self._features.items():
+            known = len(item.categories) if item.type == "category" else len(self._edges[name])
             if name not in frame.columns:
-                self._new[name][-1] += len(frame)
+                rows[name] = np.bincount([known + 1], minlength=known + 2) * len(frame)
                 continue
-            self._new[name] += self._count(frame[name], name)
-            if item.type == "category" and len(self._unseen[name]) < MAX_UNSEEN:
-                values = frame[name].dropna()
-                unseen = values[np.isnan(encode_category(values, item))]
-                self._unseen[name] |= set(map(str, unseen.unique()[:MAX_UNSEEN]))
+            places = self.place(frame[name], name)
+            rows[name] = np.bincount(places, minlength=known + 2)
+            if item.type == "category" and rows[name][known]:
+                unseen[name] = tuple(map(str, frame[name][places == known].unique()[:MAX_UNSEEN]))
+        return Counts(rows, unseen)
+
+    def add(self, counts: Counts) -> None:
+        """Add the counts of new rows."""
+        for name in self._features:
+            self._new[name] += counts.rows[name]
+            if len(self._unseen[name]) < MAX_UNSEEN:
+                self._unseen[name] |= set(counts.unseen.get(name, ()))
 
     def tabulate(self, draws: Callable[[str], Draw] | None = None) -> pd.DataFrame:
         """Return a row for each column, with the largest drift first.
@@ -97,11 +115,6 @@ class Drift:
     def counts(self, name: str) -> Array:
         """Return the reference rows in each bin of a column."""
         return self._reference[name]
-
-    def _count(self, values: pd.Series, name: str) -> Array:
-        item = self._features[name]
-        bins = len(item.categories) if item.type == "category" else len(self._edges[name])
-        return np.bincount(self.place(values, name), minlength=bins + 2)
 
 
 def measure_drift(reference: Array, new: Array, draw: Draw | None = None) -> tuple[float, float]:
@@ -169,7 +182,7 @@ def compare_parts(
         The number of each row's group. No group is in both. Chance draws groups as a whole.
     """
     drift = Drift(features, before)
-    drift.add(after)
+    drift.add(drift.count(after))
     if groups is None:
         return drift.tabulate()
     is_new = np.bincount(groups[len(before) :], minlength=groups.max() + 1) > 0

@@ -8,7 +8,7 @@ Training reads all rows as one Arrow table, and scoring reads them in batches, b
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -20,13 +20,14 @@ from boostlab.data.files import check_size, describe_unreadable
 from boostlab.data.inference import Column
 from boostlab.data.locations import is_local, is_query
 from boostlab.data.missing import drop_missing, list_missing_numbers
+from boostlab.data.parsing import Parser
 from boostlab.data.readings import Number, Reading
 from boostlab.data.row_groups import measure_row, read_pieces
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.storage import File, UnnamedFile, read_stamps
 from boostlab.data.text import read_text
-from boostlab.data.types import convert, find_type, simplify
+from boostlab.data.types import convert, find_type
 from boostlab.errors import DataError
 from boostlab.models.contract import FeatureType
 
@@ -72,6 +73,11 @@ class Source:
     def is_text(self) -> bool:
         """Whether the files are CSV, which does not state types."""
         return self.dataset is None
+
+    @property
+    def parser(self) -> Parser:
+        """How columns are parsed, by what was found in all rows."""
+        return Parser(self.is_text, self.read_settings, self.readings)
 
     @property
     def all_names(self) -> tuple[str, ...]:
@@ -202,7 +208,7 @@ class Source:
     def _parse_batches(self, names: Sequence[str], *, select: bool) -> Iterator[pa.Table]:
         size = 0
         for batch in self.batches(names):
-            parsed = pa.table({name: self.parse(batch.column(name), name) for name in names})
+            parsed = pa.table({name: self.parser.parse(batch.column(name), name) for name in names})
             kept = self._select(parsed) if select else parsed
             size += kept.nbytes
             check_size(self.location, size, self.read_settings, remedy=ON_DISK)
@@ -221,7 +227,8 @@ class Source:
 
     def select(self, rows: pa.Table) -> pa.Table:
         """Return the rows of a batch, as it is in the files, that are wanted."""
-        values = {name: self.parse(rows.column(name), name, readings=self.selected) for name in self.selection.names}
+        parser = replace(self.parser, readings=self.selected)
+        values = {name: parser.parse(rows.column(name), name) for name in self.selection.names}
         return self._select(rows, pa.table(values))
 
     def count_left_out(self, kept: int) -> int:
@@ -239,19 +246,6 @@ class Source:
             for batch in read_text(file, dialect, columns, in_pieces=self.in_pieces):
                 for start in range(0, batch.num_rows, rows):
                     yield pa.Table.from_batches([batch.slice(start, rows)])
-
-    def parse(self, column: pa.ChunkedArray, name: str, *, readings: Mapping[str, Reading] | None = None) -> pa.ChunkedArray:
-        """Return the values of a column of a batch: by its reading in CSV, with a simple type in Parquet."""
-        readings = self.readings if readings is None else readings
-        if not self.is_text:
-            column = simplify(column)
-        column = drop_missing(column, self.read_settings)
-        if name not in readings:
-            return column
-        parsed = readings[name].parse(column.combine_chunks())
-        if parsed is None:
-            raise DataError(f"The column {name!r} changed while it was read. Run again when the file is complete.")
-        return drop_missing(pa.chunked_array([parsed]), self.read_settings)  # -999.0 too if -999 is missing
 
     def _check_rows(self, columns: Sequence[str]) -> None:
         """Refuse Parquet files whose rows alone, by their number in the metadata, take too much memory."""

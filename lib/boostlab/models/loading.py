@@ -6,6 +6,7 @@ The installed predictor answers from the model's data. The code in a model's fol
 from __future__ import annotations
 
 import atexit
+import hashlib
 import re
 import shutil
 import tempfile
@@ -75,6 +76,19 @@ def describe_version(client: MlflowClient, name: str, version: int) -> Model:
 def is_ours(model: Path) -> bool:
     """Tell whether a model has a contract: boostlab made it, and the installed predictor can answer for it."""
     return (model / MODEL_DATA / CONTRACT_FILE).is_file()
+
+
+def identify_model(model: Path) -> str:
+    """Return what tells the predictions of a model from those of others: a digest of its data and the version of XGBoost.
+
+    It is empty if boostlab did not make the model: then its own code decides.
+    """
+    import xgboost as xgb
+
+    if not is_ours(model):
+        return ""
+    data = b"".join((model / MODEL_DATA / name).read_bytes() for name in (CONTRACT_FILE, BOOSTER_FILE))
+    return f"{hashlib.sha256(data).hexdigest()} {xgb.__version__}"
 
 
 def check_model(model: Path, *, trust_code: bool = False, option: str = "") -> None:

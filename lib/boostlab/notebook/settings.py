@@ -12,10 +12,6 @@ from boostlab.errors import ParameterError
 from boostlab.notebook.explanation import explain_errors
 
 LOG = {"scale": "log"}  # as a field's `json_schema_extra`: people choose its values by ratios, so that a slider is logarithmic
-SCHEDULER = r"^$|^(tcp|tls)://(\[[0-9a-fA-F:.]+\]|[^\s/:\[\]]+):\d{1,5}$"
-SchedulerAddress = Annotated[
-    str, Field(pattern=SCHEDULER, description="tcp://HOST:PORT, tls://HOST:PORT, or empty: this machine")
-]  # of Dask
 Count = Annotated[int, Field(ge=0)]
 ModelName = Annotated[str, Field(pattern=r"^$|^[^/:]*[^/:\s][^/:]*$", max_length=256, description="a name without / and :")]
 

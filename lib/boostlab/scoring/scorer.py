@@ -1,35 +1,35 @@
 """Scoring of a file: the same rows in the same order, with predictions added.
 
-:mod:`boostlab.scoring.stream` reads and writes the files.
+:mod:`boostlab.scoring.chunks` scores the rows, :mod:`boostlab.scoring.output` writes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from boostlab.data.files import find_files
-from boostlab.data.locations import is_local, is_query
+from boostlab.data.drift import Drift
 from boostlab.data.reading import Source
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
+from boostlab.data.storage import read_stamps
 from boostlab.errors import DataError
-from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Contract
-from boostlab.models.conversion import ConversionError
-from boostlab.scoring.reasons import find_reasons, name_reasons
-from boostlab.scoring.stream import convert_chunk, study_features, write_chunks
+from boostlab.scoring.chunks import Chunk, ChunkScorer, Scores, study_features
+from boostlab.scoring.kept_scores import KeptScores, keep_scores
+from boostlab.scoring.output import check_output, write_chunks
+from boostlab.scoring.reasons import name_reasons
 
 SHOWN_ROWS = 5
+Score = Callable[[ChunkScorer, Iterable[Chunk], KeptScores], Iterator[tuple[Chunk, Scores]]]
 
 
 @dataclass(frozen=True)
@@ -41,37 +41,18 @@ class Scored:
     columns: list[str]
     head: pd.DataFrame
     rows_left_out: int = 0  #: that do not meet `where`
+    rows_kept: int = 0  #: that an interrupted scoring of the same file had scored
 
 
-def name_output(rows: str, output: str) -> Path:
-    """Return the path of the output: the given one, or ``<rows>-scored`` beside the input.
+def score_here(model: Any, scorer: ChunkScorer, chunks: Iterable[Chunk], kept: KeptScores) -> Iterator[tuple[Chunk, Scores]]:
+    """Yield each chunk with its scores, one at a time; those that are kept are not scored again.
 
-    Raises
-    ------
-    DataError
-        If there is no input, or it is a glob that would find the output the next time.
+    Parameters
+    ----------
+    model : mlflow.pyfunc.PyFuncModel
     """
-    if output:
-        return Path(output).expanduser().resolve()
-    given = Path(rows).expanduser().resolve()
-    if given.is_dir():
-        return given.with_name(f"{given.name}-scored.parquet")
-    first = find_files(rows)[0]
-    assert first.local_path, "the settings ask for an output if the rows are elsewhere"
-    chosen = first.local_path.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if first.is_text else '.parquet'}")
-    if not given.exists() and fnmatch(str(chosen), str(given)):
-        raise DataError(f"{rows} would find its own output {chosen.name} the next time. Name another file: -p output FILE.")
-    return chosen
-
-
-def _check_output(output: Path, rows: str, source: Source) -> None:
-    """Refuse an output that replaces the input, or becomes a part of it."""
-    if output in [file.local_path for file in source.files]:
-        raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
-    if is_local(rows) and (folder := Path(rows).expanduser().resolve()).is_dir() and output.is_relative_to(folder):
-        raise DataError(f"{output} is in the folder of the input, and would be a part of it. Name another file: -p output FILE.")
-    if is_query(rows) and output.exists() and output.name in rows:
-        raise DataError(f"{output} is there, and the query names it. Name another file to write: -p output FILE.")
+    for chunk in chunks:
+        yield chunk, kept.read(chunk) or scorer.score(model, chunk)
 
 
 def score_file(
@@ -86,7 +67,10 @@ def score_file(
     read: Mapping[str, Any] | None = None,
     where: str = "",
     connection: str = "",
-    watch: Callable[[pd.DataFrame], object] = len,
+    drift: Drift | None = None,
+    score: Score | None = None,
+    identity: str = "",
+    watch: Callable[[int], object] = bool,
 ) -> Scored:
     """Write a file's rows with the model's predictions, completely or not at all.
 
@@ -102,15 +86,22 @@ def score_file(
     reasons : int
         How many columns with the largest contributions to add for each row (:func:`~boostlab.scoring.reasons.find_reasons`).
     chunk_rows : int
-        The largest number of rows in memory at a time.
+        The largest number of rows of a chunk.
     read : mapping, optional
         How to read a CSV file (:class:`~boostlab.data.settings.ReadSettings`).
     where : str
         The condition that rows meet to be scored (:mod:`~boostlab.data.where`); empty: all rows.
     connection : str
         The address of the PostgreSQL database that answers a query; empty: DuckDB does.
+    drift : Drift, optional
+        Gets the counts of the rows.
+    score : callable, optional
+        Scores chunks elsewhere, such as :func:`~boostlab.scoring.workers.score_on_workers`; None: the model does, here.
+    identity : str
+        What tells the model from others: an interrupted scoring goes on if it is the same, and so are the files and all that is
+        given here. Empty: it begins anew.
     watch : callable
-        Receives the features of each chunk, with the types of the model's signature.
+        Receives the number of rows that were scored meanwhile.
 
     Raises
     ------
@@ -119,7 +110,7 @@ def score_file(
         cannot be written.
     """
     source = open_source(rows, ReadSettings(**(read or {})), where=Selection(where), connection=connection)
-    _check_output(output, rows, source)
+    check_output(output, rows, source)
     names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
     if missing:
@@ -128,8 +119,6 @@ def score_file(
     labels = contract.labels if probabilities else ()
     answered = contract.answer_names or ["prediction", *(f"probability of {label}" for label in labels)]
     added = _name_columns(names, answered + name_reasons(reasons))
-    predict = partial(_predict, model, contract=contract, columns=len(answered), probabilities=probabilities)
-    count, head = 0, pd.DataFrame()
     typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
     if source.is_text:
         source.study_selection()
@@ -137,47 +126,48 @@ def score_file(
         if output.suffix != ".csv":
             typed = list(names)
             source.study({name: None for name in names if name not in source.readings}, strict=False)
-    with write_chunks(output, source.separator) as write:
-        for chunk in filter(len, map(source.select, source.batches(source.all_names, chunk_rows))):
-            frame = convert_chunk(source, chunk, features, first_row=count + 1)
-            watch(frame)
-            scored = chunk
-            for name in typed:
-                scored = scored.set_column(chunk.column_names.index(name), name, source.parse(chunk.column(name), name))
-            predicted = predict(frame, first_row=count + 1)
-            explained = find_reasons(model, contract, frame, count=reasons) if reasons else []
-            for name, values in zip(added, predicted + explained, strict=True):
-                answers = pa.array(values.tolist())
-                if output.suffix == ".csv" and source.decimal == "," and pa.types.is_floating(answers.type):
-                    answers = pa.array([repr(value).replace(".", ",") for value in answers.to_pylist()])
-                scored = scored.append_column(name, answers)
+    scorer = ChunkScorer(source.parser, contract, tuple(features), tuple(added), probabilities, reasons, drift)
+    work = (identity, read_stamps(source.files), rows, chunk_rows, probabilities, reasons, dict(read or {}), where)
+    count = kept_count = 0
+    head = pd.DataFrame()
+    with ExitStack() as stack:
+        kept = stack.enter_context(keep_scores(output, work if identity and source.files else None))
+        write = stack.enter_context(write_chunks(output, source.separator))
+        for chunk, scores in (score or partial(score_here, model))(scorer, _read_chunks(source, chunk_rows), kept):
+            kept.add(chunk, scores)
+            scored = _join(source, chunk, scores, typed=typed, is_text=output.suffix == ".csv")
             write(scored)
+            if drift and scores.counts:
+                drift.add(scores.counts)
             head = scored.slice(0, SHOWN_ROWS).to_pandas() if not count else head
-            count += chunk.num_rows
+            count += scored.num_rows
+            kept_count += scored.num_rows if scores.is_kept else 0
+            watch(scored.num_rows)
         left_out = source.count_left_out(count)
         if left_out and not count:
             raise DataError(
                 f"where = {where!r}: none of the {left_out:,} rows of {rows} meets it. Correct it, or leave it empty."
             )
-    return Scored(output, count, added, head, left_out)
+    return Scored(output, count, added, head, left_out, kept_count)
 
 
-def _predict(
-    model: Any, frame: pd.DataFrame, *, contract: Contract, probabilities: bool, columns: int, first_row: int
-) -> list[np.ndarray[Any, Any]]:
-    """Return the values of the added columns."""
-    try:
-        if probabilities:
-            likely = model.predict(frame, params={"probabilities": True}).to_numpy()
-            return [choose_labels(likely, contract), *likely.T]
-        answers = np.asarray(model.predict(frame)).reshape(len(frame), -1)
-        if answers.shape[1] != columns:
-            raise ValueError(f"it answers with {answers.shape[1]} columns instead of {columns}.")
-        return list(answers.T)
-    except ConversionError as error:
-        raise DataError(f"The model does not take a value: {error.at(first_row - 1 + error.row)}") from None
-    except Exception as error:  # MLflow's enforcement and the model raise errors of any type
-        raise DataError(f"The model does not take rows {first_row} to {first_row + len(frame) - 1}: {error}") from None
+def _read_chunks(source: Source, chunk_rows: int) -> Iterator[Chunk]:
+    first_row = 1
+    for rows in filter(len, map(source.select, source.batches(source.all_names, chunk_rows))):
+        yield Chunk(rows, first_row)
+        first_row += rows.num_rows
+
+
+def _join(source: Source, chunk: Chunk, scores: Scores, *, typed: Sequence[str], is_text: bool) -> pa.Table:
+    """Return the rows of the output: those of a chunk, some columns with their types, and the scores."""
+    table = chunk.rows
+    for name in typed:
+        table = table.set_column(table.column_names.index(name), name, source.parser.parse(table.column(name), name))
+    for name, values in zip(scores.columns.column_names, scores.columns.columns, strict=True):
+        if is_text and source.decimal == "," and pa.types.is_floating(values.type):
+            values = pa.array([repr(value).replace(".", ",") for value in values.to_pylist()])
+        table = table.append_column(name, values)
+    return table
 
 
 def _name_columns(taken: Sequence[str], answers: Sequence[str]) -> list[str]:

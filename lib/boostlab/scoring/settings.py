@@ -6,6 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from boostlab.cluster.settings import ClusterSettings
 from boostlab.data.locations import check_location, find_scheme, is_local, is_query
 from boostlab.data.settings import Connection, Read, Where
 from boostlab.registry.settings import Versioned
@@ -16,7 +17,7 @@ def _check_rows(name: str) -> str:
     return check_location(name) if name else name
 
 
-class Score(Versioned):
+class Score(Versioned, ClusterSettings):
     """The parameters of ``score.ipynb``."""
 
     rows: Annotated[str, AfterValidator(_check_rows)]
@@ -38,6 +39,10 @@ class Score(Versioned):
         if self.connection and not is_query(self.rows):
             raise ValueError(
                 f"connection is for a query, and rows = {self.rows!r} is none: write sql:SELECT …, or leave it empty."
+            )
+        if self.is_distributed and self.trust_code:
+            raise ValueError(
+                f"trust_code runs the model's own code, which works in this process only: leave {self.cluster_parameter} out."
             )
         if find_scheme(self.output):
             raise ValueError(f"output = {self.output!r} is an address. It takes a file of this machine: copy it on from there.")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +19,20 @@ from boostlab.display.tables import Table
 from boostlab.errors import DataError
 from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.contract import Contract
-from boostlab.models.loading import describe_code, fetch_version, is_ours, load_version, open_predictor, read_contract
+from boostlab.models.loading import (
+    describe_code,
+    fetch_version,
+    identify_model,
+    is_ours,
+    load_version,
+    open_predictor,
+    read_contract,
+)
 from boostlab.registry.tables import tabulate_models
 from boostlab.registry.view import Version, choose_version
+from boostlab.scoring.output import name_output
 from boostlab.scoring.plots import plot_drift
-from boostlab.scoring.scorer import Scored, name_output, score_file
+from boostlab.scoring.scorer import Score as ScoreChunks, Scored, score_file
 from boostlab.scoring.settings import Score
 from boostlab.tracking.run import Run
 from boostlab.tracking.store import open_current
@@ -93,29 +105,40 @@ class Scoring:
         """Score the file, display the progress and return the first rows of the output."""
         if not self._loaded:
             return NOTHING
-        progress, drift = RowProgress(), self._loaded.drift
-
-        def watch(frame: pd.DataFrame) -> None:
-            if drift:
-                drift.add(frame)
-            progress.add(len(frame))
-
-        number, trust_code = self._loaded.version.number, self._settings.trust_code
-        self._scored = score_file(
-            load_version(self._client, self._settings.model, number, trust_code=trust_code),
-            self._loaded.contract,
-            rows=self._settings.rows,
-            output=name_output(self._settings.rows, self._settings.output),
-            probabilities=self._settings.probabilities,
-            reasons=self._settings.reasons,
-            chunk_rows=self._settings.chunk_rows,
-            read=self._settings.read,
-            where=self._settings.where,
-            connection=self._settings.connection,
-            watch=watch,
-        )
+        progress = RowProgress()
+        with self._open_cluster() as score:
+            self._scored = score_file(
+                load_version(
+                    self._client, self._settings.model, self._loaded.version.number, trust_code=self._settings.trust_code
+                ),
+                self._loaded.contract,
+                rows=self._settings.rows,
+                output=name_output(self._settings.rows, self._settings.output),
+                probabilities=self._settings.probabilities,
+                reasons=self._settings.reasons,
+                chunk_rows=self._settings.chunk_rows,
+                read=self._settings.read,
+                where=self._settings.where,
+                connection=self._settings.connection,
+                drift=self._loaded.drift,
+                score=score,
+                identity=identify_model(self._loaded.folder),
+                watch=progress.add,
+            )
         progress.show()
         return self._scored.head
+
+    @contextmanager
+    def _open_cluster(self) -> Iterator[ScoreChunks | None]:
+        """Yield what scores chunks on the workers of the settings; None: this process does."""
+        if not self._settings.is_distributed:
+            yield None
+            return
+        from boostlab.scoring.workers import open_workers, score_on_workers  # loads Dask
+
+        assert self._loaded
+        with open_workers(self._settings.scheduler, n_workers=self._settings.workers, folder=self._run.folder) as client:
+            yield partial(score_on_workers, client, self._loaded.folder)
 
     def log_drift(self) -> list[Any]:
         """Record the drift of each column; return its table and its figure."""
@@ -142,6 +165,8 @@ class Scoring:
         )
         if self._scored.rows_left_out:
             sentence += f" {self._scored.rows_left_out:,} rows that do not meet `where` were left out."
+        if self._scored.rows_kept:
+            sentence += f" {self._scored.rows_kept:,} rows had been scored before an interruption, and were not scored again."
         if self._settings.reasons and is_ours(self._loaded.folder):
             unit = escape(open_predictor(self._loaded.folder).margin_unit)
             sentence += f" Contributions are in the unit of the booster's margin: {unit}."

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from boostlab.cluster.settings import SchedulerAddress
 from boostlab.data.settings import Seed
-from boostlab.notebook.settings import Count, ModelName, SchedulerAddress, Tracked
+from boostlab.notebook.settings import Count, ModelName, Tracked
 
 SamplerName = Literal["tpe", "random", "grid", "cmaes"]
 PrunerName = Literal["none", "median", "hyperband", "wilcoxon"]

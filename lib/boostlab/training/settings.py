@@ -10,9 +10,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from boostlab.cluster.settings import ClusterSettings
 from boostlab.data.settings import Dataset, FoldSettings, Memory, Seed, TableSettings
 from boostlab.models.contract import Task
-from boostlab.notebook.settings import LOG, Count, ModelName, SchedulerAddress, Settings, Tracked
+from boostlab.notebook.settings import LOG, Count, ModelName, Settings, Tracked
 from boostlab.training.decision_settings import DecisionSettings
 from boostlab.training.objectives import DEFAULTS, OBJECTIVES, MetricName, ObjectiveName
 
@@ -115,15 +116,13 @@ class Hyperparameters(Settings):
         return named | self.xgb_params
 
 
-class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSettings):
+class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSettings, ClusterSettings):
     """The parameters of ``train.ipynb``."""
 
     memory: Memory = "auto"
     final_model: Literal["best", "all_rows", "folds"] = "best"
     learning_curve: bool = False
     details: bool = False
-    workers: Annotated[int, Field(ge=0, le=1000)] = 0
-    scheduler: SchedulerAddress = ""
     purpose: Annotated[str, Field(max_length=2000, description="a text of at most 2,000 characters")] = ""
     register_as: ModelName
 
@@ -135,11 +134,9 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
 
     @model_validator(mode="after")
     def _workers_can_share_the_training(self) -> Self:
-        if self.workers and self.scheduler:
-            raise ValueError(f"workers = {self.workers} starts workers here, and {self.scheduler} has its own: set one of them.")
         if not self.is_distributed:
             return self
-        name = "workers" if self.workers else "scheduler"
+        name = self.cluster_parameter
         for other, value, usual in (
             ("folds", self.folds, 0),
             ("learning_curve", self.learning_curve, False),
@@ -152,11 +149,6 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
                 f"tree_method exact does not work on shares of the rows: set auto, hist or approx, or leave {name} out."
             )
         return self
-
-    @property
-    def is_distributed(self) -> bool:
-        """Whether workers of a Dask cluster share the training."""
-        return bool(self.workers or self.scheduler)
 
     @property
     def is_refitted(self) -> bool:

@@ -1,64 +1,62 @@
-"""Files of rows in chunks: features as a model takes them, and output that is written completely or not at all."""
+"""The output of scoring: a file that is written completely or not at all."""
 
 from __future__ import annotations
 
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import pandas as pd
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from boostlab.data.files import find_files
+from boostlab.data.locations import is_local, is_query
 from boostlab.data.reading import Source
 from boostlab.errors import DataError
-from boostlab.models.contract import Feature, FeatureType
-from boostlab.models.signature import cast_to_signature
 
 
-def study_features(source: Source, features: Sequence[Feature]) -> None:
-    """Find how the features are written in CSV files, from all rows.
+def name_output(rows: str, output: str) -> Path:
+    """Return the path of the output: the given one, or ``<rows>-scored`` beside the input.
 
     Raises
     ------
     DataError
-        If a value does not have its column's type, or a column has two readings.
+        If there is no input, or it is a glob that would find the output the next time.
     """
-    wanted: dict[str, FeatureType | None] = {}
-    for feature in features:
-        number = feature.mlflow_type in ("double", "long")
-        kind: FeatureType | None = None if feature.type == "category" else "number"  # an unknown category may be a text
-        wanted[feature.name] = kind if number else "category" if feature.type == "boolean" else feature.type
-    source.study(wanted, formats={feature.name: feature.format for feature in features})
+    if output:
+        return Path(output).expanduser().resolve()
+    given = Path(rows).expanduser().resolve()
+    if given.is_dir():
+        return given.with_name(f"{given.name}-scored.parquet")
+    first = find_files(rows)[0]
+    assert first.local_path, "the settings ask for an output if the rows are elsewhere"
+    chosen = first.local_path.with_name(f"{first.name.partition('.')[0]}-scored{'.csv' if first.is_text else '.parquet'}")
+    if not given.exists() and fnmatch(str(chosen), str(given)):
+        raise DataError(f"{rows} would find its own output {chosen.name} the next time. Name another file: -p output FILE.")
+    return chosen
 
 
-def convert_chunk(source: Source, chunk: pa.Table, features: Sequence[Feature], *, first_row: int = 1) -> pd.DataFrame:
-    """Return the features of a chunk with the types of the model's signature.
+def check_output(output: Path, rows: str, source: Source) -> None:
+    """Refuse an output that replaces the input, or becomes a part of it.
 
     Raises
     ------
     DataError
-        If a value does not have its column's type.
+        The message names both.
     """
-    columns = {}
-    for feature in features:
-        values = source.parse(chunk.column(feature.name), feature.name)
-        if pa.types.is_dictionary(values.type):
-            values = values.cast(values.type.value_type)
-        try:
-            columns[feature.name] = cast_to_signature(cast("pd.Series", values.to_pandas()), feature)
-        except (ValueError, TypeError) as error:
-            where = f"rows {first_row} to {first_row + chunk.num_rows - 1}"
-            raise DataError(
-                f"The column {feature.name!r} is not what the model takes ({feature.mlflow_type}) in {where}: {error}"
-            ) from None
-    return pd.DataFrame(columns)
+    if output in [file.local_path for file in source.files]:
+        raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
+    if is_local(rows) and (folder := Path(rows).expanduser().resolve()).is_dir() and output.is_relative_to(folder):
+        raise DataError(f"{output} is in the folder of the input, and would be a part of it. Name another file: -p output FILE.")
+    if is_query(rows) and output.exists() and output.name in rows:
+        raise DataError(f"{output} is there, and the query names it. Name another file to write: -p output FILE.")
 
 
 @contextmanager

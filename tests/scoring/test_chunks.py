@@ -1,43 +1,19 @@
-"""Files in chunks: written completely or not at all, also when the process is killed."""
+"""Chunks of a file: features with the types of the model's signature."""
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.support.waiting import TIMEOUT_S
 
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
 from boostlab.errors import DataError
 from boostlab.models.contract import Feature
-from boostlab.scoring.stream import convert_chunk, study_features, write_chunks
-
-CHUNK = pa.table({"a": [1.5, 2.5]})
-WRITE_AND_DIE = """
-import os, sys
-from pathlib import Path
-import pyarrow as pa
-from boostlab.scoring.stream import write_chunks
-with write_chunks(Path(sys.argv[1])) as write:
-    for _ in range(3):
-        write(pa.table({"a": [1.5, 2.5]}))
-    os.kill(os.getpid(), int(sys.argv[2]))
-"""
-
-
-def write_all(output: Path, *chunks: pa.Table) -> None:
-    with write_chunks(output) as write:
-        for chunk in chunks:
-            write(chunk)
+from boostlab.scoring.chunks import Chunk, convert_chunk, study_features
 
 
 def test_features_have_their_type_and_other_columns_stay_as_they_are(tmp_path: Path) -> None:
@@ -46,7 +22,7 @@ def test_features_have_their_type_and_other_columns_stay_as_they_are(tmp_path: P
     source = open_source(str(tmp_path / "a.csv"), ReadSettings())
     study_features(source, features)
     chunks = list(source.batches(source.all_names, 1))
-    frames = [convert_chunk(source, chunk, features) for chunk in chunks]
+    frames = [convert_chunk(source.parser, Chunk(chunk, 1), features) for chunk in chunks]
     assert [chunk.to_pylist() for chunk in chunks] == [
         [{"code": "007", "size": "1", "rooms": "3"}],
         [{"code": "NA", "size": None, "rooms": "4"}],
@@ -72,7 +48,7 @@ def test_dates_become_the_numbers_that_stand_for_them(tmp_path: Path, form: str,
     source = open_source(str(tmp_path / "a.parquet"), ReadSettings())
     features = [Feature(name, "date", "double", format=form, optional=True) for name in columns]
     (chunk,) = source.batches(source.all_names)
-    frame = convert_chunk(source, chunk, features)
+    frame = convert_chunk(source.parser, Chunk(chunk, 1), features)
     for name in columns:
         assert [None if value != value else value for value in frame[name].tolist()] == numbers
 
@@ -83,7 +59,7 @@ def test_dates_are_no_numbers(tmp_path: Path, kind: pa.DataType) -> None:
     source = open_source(str(tmp_path / "a.parquet"), ReadSettings())
     (chunk,) = source.batches(source.all_names)
     with pytest.raises(DataError, match=r"'rooms' is not what the model takes .*: these are dates, and the column holds numbers"):
-        convert_chunk(source, chunk, [Feature("rooms", "number", "double")])
+        convert_chunk(source.parser, Chunk(chunk, 1), [Feature("rooms", "number", "double")])
 
 
 def test_names_the_column_and_the_rows_of_a_wrong_value(tmp_path: Path) -> None:
@@ -91,39 +67,4 @@ def test_names_the_column_and_the_rows_of_a_wrong_value(tmp_path: Path) -> None:
     pq.write_table(chunk, tmp_path / "a.parquet")
     source = open_source(str(tmp_path / "a.parquet"), ReadSettings())
     with pytest.raises(DataError, match=r"'rooms' is not what the model takes \(long\) in rows 11 to 12: .*three"):
-        convert_chunk(source, chunk, [Feature("rooms", "number", "long")], first_row=11)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_leaves_no_partial_output_when_the_process_is_stopped(tmp_path: Path, number: int) -> None:
-    output = tmp_path / "out.csv"
-    output.write_text("old content")
-
-    command = [sys.executable, "-c", WRITE_AND_DIE, str(output), str(int(number))]
-    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
-
-    assert done.returncode != 0
-    assert output.read_text() == "old content"
-    assert len([*tmp_path.glob(".out.csv.*.part")]) == (number == signal.SIGKILL)
-
-    other = tmp_path / f".out.csv.{socket.gethostname()}-{os.getppid()}.part"  # of a running process
-    other.write_text("")
-    write_all(output, CHUNK)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [other.name, "out.csv"]
-    assert output.read_text().splitlines() == ['"a"', "1.5", "2.5"]
-
-
-def test_keeps_the_old_output_after_an_error(tmp_path: Path) -> None:
-    output = tmp_path / "out.parquet"
-    output.write_text("old content")
-
-    with pytest.raises(DataError, match="cannot be written: Failed to parse string"):
-        write_all(output, CHUNK, pa.table({"a": ["text"]}))
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.parquet", "old content")]
-
-
-def test_says_that_the_output_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-
-    with pytest.raises(DataError, match="cannot be written"):
-        write_all(tmp_path / "file" / "out.csv", CHUNK)
+        convert_chunk(source.parser, Chunk(chunk, 11), [Feature("rooms", "number", "long")])

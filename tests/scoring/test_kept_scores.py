@@ -1,0 +1,155 @@
+"""The scores of an interrupted scoring: the same scoring goes on from them, and no other one uses them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from tests.support.packages import Packaged
+from tests.support.waiting import TIMEOUT_S
+
+from boostlab.errors import DataError
+from boostlab.models.loading import identify_model, wrap_predictor
+from boostlab.scoring.chunks import Chunk, Scores
+from boostlab.scoring.kept_scores import KeptScores, keep_scores
+from boostlab.scoring.scorer import Scored, score_file
+
+SCORE_AND_DIE = """
+import os, signal, sys
+from pathlib import Path
+from boostlab.models.contract import Contract
+from boostlab.models.loading import identify_model, wrap_predictor
+from boostlab.scoring.scorer import score_file
+model, rows, output, number, chunks = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), []
+def watch(rows):
+    chunks.append(rows)
+    if len(chunks) == 4:
+        os.kill(os.getpid(), number)
+score_file(wrap_predictor(model), Contract.read_model(model), rows=rows, output=output, chunk_rows=10, reasons=1,
+           identity=identify_model(model), watch=watch)
+"""
+CHUNK = Chunk(pa.table({"a": [1, 2]}), 1)
+SCORES = Scores(pa.table({"prediction": [0.5, 1.5]}), None)
+
+
+def repeat(packaged: Packaged, count: int) -> pd.DataFrame:
+    """Return so many rows that training did not see, by repeating them."""
+    rows = packaged[2].test.head(count)
+    return rows.iloc[np.arange(count) % len(rows)]
+
+
+def score(packaged: Packaged, **options: Any) -> Scored:
+    folder, predictor, _ = packaged
+    given: dict[str, Any] = {"chunk_rows": 10, "reasons": 1, "identity": identify_model(folder)}
+    return score_file(wrap_predictor(folder), predictor.contract, **given | options)
+
+
+def interrupt(packaged: Packaged, rows: Path, output: Path, number: int = 9) -> None:
+    """Score four chunks in a process, and end it by a signal."""
+    command = [sys.executable, "-c", SCORE_AND_DIE, str(packaged[0]), str(rows), str(output), str(number)]
+    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode != 0
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@pytest.mark.parametrize("number", [9, 2])
+def test_goes_on_after_a_kill_and_after_an_interrupt(package: Callable[[str], Packaged], tmp_path: Path, number: int) -> None:
+    packaged = package("own_classes")
+    rows, output = tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    repeat(packaged, 75).to_parquet(rows)
+    expected = score(packaged, rows=str(rows), output=tmp_path / "whole.parquet")
+    interrupt(packaged, rows, output, number)
+    assert not output.exists()
+    scored = score(packaged, rows=str(rows), output=output)
+    assert (scored.rows, scored.rows_kept, expected.rows_kept) == (75, 40, 0)
+    assert output.read_bytes() == expected.path.read_bytes()
+    assert not hidden(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["file", "model", "reasons", "chunk_rows", "where"])
+def test_another_scoring_begins_anew(package: Callable[[str], Packaged], tmp_path: Path, change: str) -> None:
+    packaged = package("own")
+    rows, output = tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    repeat(packaged, 75).to_parquet(rows)
+    interrupt(packaged, rows, output)
+    assert len(hidden(tmp_path)) == 2  # the scores, and the unfinished file
+    options: dict[str, Any] = {}
+    if change == "file":
+        repeat(packaged, 75).iloc[::-1].to_parquet(rows)
+    elif change == "model":
+        packaged = package("own_folds")
+    else:
+        column = packaged[1].contract.names[0]
+        options = {change: {"reasons": 2, "chunk_rows": 11, "where": f"`{column}` is not null or `{column}` is null"}[change]}
+    scored = score(packaged, rows=str(rows), output=output, **options)
+    assert (scored.rows, scored.rows_kept) == (75, 0)
+    assert not hidden(tmp_path)
+
+
+def test_goes_on_only_if_the_model_is_known(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    packaged, rows, output = package("own"), tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    repeat(packaged, 75).to_parquet(rows)
+    interrupt(packaged, rows, output)
+    assert score(packaged, rows=str(rows), output=output, identity="").rows_kept == 0
+
+
+def stop(output: Path, error: BaseException, use: Callable[[KeptScores], object]) -> None:
+    """Use what is kept, and end by an error."""
+    with keep_scores(output, ["a"]) as kept:
+        use(kept)
+        raise error
+
+
+def test_an_error_of_the_data_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    with pytest.raises(DataError):
+        stop(output, DataError("the column 'a' is wrong"), lambda kept: kept.add(CHUNK, SCORES))
+    assert not hidden(tmp_path)
+
+
+def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
+    found: list[Scores | None] = []
+    output = tmp_path / "out.csv"
+    others = (Chunk(pa.table({"a": [1]}), 1), Chunk(CHUNK.rows, 3))
+    with pytest.raises(KeyboardInterrupt):
+        stop(output, KeyboardInterrupt(), lambda kept: kept.add(CHUNK, SCORES))
+    with pytest.raises(KeyboardInterrupt):
+        stop(output, KeyboardInterrupt(), lambda kept: found.extend(map(kept.read, (CHUNK, *others))))
+    assert found == [Scores(SCORES.columns, None, is_kept=True), None, None]
+    (file,) = tmp_path.glob(".out.csv.scores-*/*.arrow")
+    for content in (b"", file.read_bytes()[:-100]):
+        file.write_bytes(content)
+        found.clear()
+        with pytest.raises(KeyboardInterrupt):
+            stop(output, KeyboardInterrupt(), lambda kept: found.append(kept.read(CHUNK)))
+        assert found == [None]
+
+
+def test_two_scorings_of_one_output_do_not_meet(tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    with keep_scores(output, ["a"]) as first:
+        first.add(CHUNK, SCORES)
+        with keep_scores(output, ["a"]) as second:
+            assert second.folder is None
+            second.add(CHUNK, SCORES)
+        with keep_scores(output, ["b"]) as other:
+            assert other.folder
+        assert first.read(CHUNK)
+    assert not hidden(tmp_path)
+
+
+def test_keeps_nothing_where_no_file_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with keep_scores(tmp_path / "file" / "out.csv", ["a"]) as kept:
+        assert kept.folder is None
+        kept.add(CHUNK, SCORES)

@@ -42,7 +42,7 @@ def test_holds_the_rows_of_a_reading_in_memory(folder: Path, where: str, column_
     values: dict[str, Any] = {"dataset": str(folder), "target": "price", "where": where, "column_types": column_types}
     inside, outside = (load_table(make_settings(**values, memory=memory)) for memory in ("internal", "external"))
     assert outside.digest == inside.digest and len(outside) == len(inside) > 0
-    assert outside.rows_left_out == inside.rows_left_out and (outside.rows_left_out > 0) == bool(where)
+    assert outside.rows_not_selected == inside.rows_not_selected and (outside.rows_not_selected > 0) == bool(where)
 
 
 def test_row_groups_without_a_wanted_row_are_not_read(folder: Path) -> None:

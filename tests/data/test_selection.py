@@ -81,7 +81,7 @@ def test_a_condition_means_the_same_in_each_kind_of_file(where: str, files: dict
     for path in files.values():
         table = load(path, where)
         assert table.data["row"].to_pylist() == expected, path.name
-        assert table.rows_left_out == ROWS - len(expected)
+        assert table.rows_not_selected == ROWS - len(expected)
     assert load(files["t.csv"], where).digest == load(files["t.parquet"], where).digest
 
 
@@ -92,7 +92,7 @@ def test_a_condition_means_the_same_for_rows_on_disk(where: str, files: dict[str
     places: list[Path | str] = [*files.values(), f"sql:SELECT * FROM '{files['t.parquet']}' ORDER BY row"]
     for path in places:
         here, there = (load(path, where, memory=memory) for memory in ("internal", "external"))
-        assert (there.digest, there.rows_left_out) == (here.digest, here.rows_left_out)
+        assert (there.digest, there.rows_not_selected) == (here.digest, here.rows_not_selected)
         assert (here.placement.cache, there.placement.cache is None) == (None, False)
 
 
@@ -137,7 +137,7 @@ def test_values_that_mean_a_missing_one_are_missing(kind: str, tmp_path: Path) -
 
 def test_it_applies_to_test_rows_and_to_data_sets_of_scikit_learn(files: dict[str, Path]) -> None:
     table = load(files["t.csv"], "year == 2024", test_dataset=str(files["t.parquet"]))
-    assert (len(table), table.test_rows, table.rows_left_out) == (200, 100, 600)
+    assert (len(table), table.test_rows, table.rows_not_selected) == (200, 100, 600)
     wine = load_table(make_settings(dataset="wine", where="alcohol > 13 and target != 'class_2'", features=["hue"]))
     assert (wine.features, set(wine.target)) == (("hue",), {"class_0", "class_1"})
     with pytest.raises(DataError, match=r"wine has no column 'alcool'. Did you mean 'alcohol'"):
@@ -275,12 +275,12 @@ def test_stated_types_count_for_the_test_table_too(tmp_path: Path) -> None:
     values: dict[str, Any] = {"dataset": str(tmp_path / "train.parquet"), "test_dataset": str(tmp_path / "test.parquet")}
     values |= {"target": "y", "drop": ["day"], "column_types": {"day": "date"}, "where": "day != '2026-02-13'"}
     found = load_table(make_settings(**values))
-    assert (len(found), found.test_rows, found.rows_left_out) == (80, 40, 40)
+    assert (len(found), found.test_rows, found.rows_not_selected) == (80, 40, 40)
 
 
 def test_a_data_set_of_scikit_learn_is_selected_by_its_stated_types() -> None:
     found = load_table(make_settings(dataset="digits", column_types={"pixel_0_3": "category"}, where="pixel_0_3 == '7'"))
-    assert 0 < len(found) < 1797 and found.rows_left_out == 1797 - len(found)
+    assert 0 < len(found) < 1797 and found.rows_not_selected == 1797 - len(found)
 
 
 def test_files_of_a_folder_and_of_a_glob_are_in_one_order(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
 from boostlab.errors import DataError
@@ -68,3 +69,26 @@ def test_names_the_column_and_the_rows_of_a_wrong_value(tmp_path: Path) -> None:
     source = open_source(str(tmp_path / "a.parquet"), ReadSettings())
     with pytest.raises(DataError, match=r"'rooms' is not what the model takes \(long\) in rows 11 to 12: .*three"):
         convert_chunk(source.parser, Chunk(chunk, 11), [Feature("rooms", "number", "long")])
+
+
+def test_a_condition_reads_dates_as_the_model_does(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sold,code\n01/02/2024,1\n03/04/2024,x\n05/06/2024,2\n")
+    features = [
+        Feature("sold", "date", "string", format="%d/%m/%Y"),
+        Feature("code", "category", "string", categories=("1", "x")),
+    ]
+    source = open_source(str(tmp_path / "a.csv"), ReadSettings(), where=Selection("sold > '2024-02-15' and code != '2'"))
+    study_features(source, features)
+    (chunk,) = source.batches(source.all_names)
+    assert source.select(chunk).to_pylist() == [{"sold": "03/04/2024", "code": "x"}]
+
+
+def test_a_condition_that_cannot_order_a_column_asks_for_no_parameter_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("code\nx\n")
+    for states, end in ((True, r"in, or state its type: -y 'column_types: {code: date}'\."), (False, r"Use ==, != or in\.")):
+        where = Selection("code > 'a'", can_state_types=states)
+        source = open_source(str(tmp_path / "a.csv"), ReadSettings(), where=where)
+        study_features(source, [])
+        (chunk,) = source.batches(source.all_names)
+        with pytest.raises(DataError, match=f"cannot order.*{end}$"):
+            source.select(chunk)

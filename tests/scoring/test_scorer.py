@@ -79,7 +79,7 @@ def test_rows_that_do_not_meet_a_condition_are_left_out(package: Callable[[str],
 
     out = pd.read_parquet(output)
     assert out["number"].tolist() == [*range(20, 30), *range(31, len(rows))]
-    assert (scored.rows, scored.rows_left_out) == (len(out), len(rows) - len(out))
+    assert (scored.rows, scored.rows_not_selected) == (len(out), len(rows) - len(out))
     assert out["prediction"].tolist() == np.asarray(package("own")[1].predict(rows))[out["number"]].tolist()
     with pytest.raises(DataError, match=r"none of the \d+ rows of .* meets it"):
         score_file(model, contract, rows=str(path), output=tmp_path / "none.csv", where="number > 99")

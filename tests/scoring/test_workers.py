@@ -78,7 +78,7 @@ def test_the_file_and_the_drift_are_those_of_one_process(
     options: dict[str, Any] = {"probabilities": bool(packaged[1].contract.labels), "reasons": 2, "chunk_rows": 17}
     here, drift = score(packaged, None, rows=path, output=tmp_path / f"here{suffix}", where="number != 40", **options)
     there, other = score(packaged, client, rows=path, output=tmp_path / f"there{suffix}", where="number != 40", **options)
-    assert (here.rows, here.columns, here.rows_left_out) == (there.rows, there.columns, there.rows_left_out)
+    assert (here.rows, here.columns, here.rows_not_selected) == (there.rows, there.columns, there.rows_not_selected)
     assert here.path.read_bytes() == there.path.read_bytes()
     pd.testing.assert_frame_equal(drift.tabulate(), other.tabulate())
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([here.path.name, there.path.name, f"rows{suffix}"])

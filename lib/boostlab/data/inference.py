@@ -152,9 +152,10 @@ class Column:
             If two readings give different values, and nothing tells which one is meant; or if the numbers have two decimal signs.
         """
         if strict and self.clash:
+            choice = "" if self.wanted else f", or state that they are texts: column_types: {{{self.name}: category}}"
             raise DataError(
                 f"The numbers of the column {self.name!r} have two decimal signs: {self.clash} has not the sign of the numbers "
-                f"before. Write one sign, or state that they are texts: column_types: {{{self.name}: category}}."
+                f"before. Write one sign{choice}."
             )
         if not self.readings:  # no value at all
             return list_readings(self.wanted, self.read, [])[0] if self.wanted else Text()

@@ -55,7 +55,7 @@ class Source:
     content: UnnamedFile | None = None  #: keeps the answer of a query
     selection: Selection = EVERYTHING  #: the rows that are wanted
     selected: dict[str, Reading] = field(default_factory=dict)  #: of the CSV columns of the selection, while rows are scored
-    left_out: list[int] = field(default_factory=list)  #: numbers of rows of CSV files that are not wanted
+    not_selected: list[int] = field(default_factory=list)  #: numbers of rows of CSV files that are not wanted
 
     @property
     def name(self) -> str:
@@ -217,12 +217,12 @@ class Source:
     def _select(self, rows: pa.Table, values: pa.Table | None = None) -> pa.Table:
         """Return the wanted rows of a batch, and count the others; see :meth:`Selection.apply`."""
         kept = self.selection.apply(rows, values)
-        self.left_out.append(rows.num_rows - kept.num_rows)
+        self.not_selected.append(rows.num_rows - kept.num_rows)
         return kept
 
-    def study_selection(self) -> None:
+    def study_selection(self, types: Mapping[str, FeatureType], *, formats: Mapping[str, str]) -> None:
         """Find the readings of the columns of the selection in CSV files, for :meth:`select`; see :meth:`study`."""
-        self.study(dict.fromkeys(self.selection.names))
+        self.study({name: types.get(name) for name in self.selection.names}, formats=formats)
         self.selected.update({name: self.readings[name] for name in self.selection.names})
 
     def select(self, rows: pa.Table) -> pa.Table:
@@ -231,11 +231,11 @@ class Source:
         values = {name: parser.parse(rows.column(name), name) for name in self.selection.names}
         return self._select(rows, pa.table(values))
 
-    def count_left_out(self, kept: int) -> int:
+    def count_not_selected(self, kept: int) -> int:
         """Return how many rows are not wanted if `kept` rows are: those that were skipped unread are among them."""
         if not self.selection.names:
             return 0
-        return sum(self.left_out) if self.dataset is None else int(self.dataset.count_rows()) - kept
+        return sum(self.not_selected) if self.dataset is None else int(self.dataset.count_rows()) - kept
 
     def batches(self, columns: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
         """Yield the given columns as they are in the files, CSV as text, in batches of at most `rows` rows."""

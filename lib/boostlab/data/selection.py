@@ -48,6 +48,7 @@ class Selection:
 
     text: str = ""
     types: Mapping[str, FeatureType] = field(default_factory=dict)  #: of columns, as the user states them
+    can_state_types: bool = True  #: whether there is a parameter for them
     condition: Condition | None = field(init=False)
     names: tuple[str, ...] = field(init=False)  #: of the columns in it
 
@@ -125,9 +126,10 @@ class Selection:
     def _compare(self, name: str, column: pa.ChunkedArray, operator: Operator, other: Any) -> pa.ChunkedArray:
         kind = find_type(column.type)
         if operator not in EQUALITIES and kind in ("category", "boolean"):
+            choice = f", or state its type: -y 'column_types: {{{name}: date}}'" if self.can_state_types else ""
             raise DataError(
                 f"where = {self.text!r}: the column {name!r} holds {WORDS[kind]}, which {operator!r} cannot order. Use ==, != or "
-                f"in, or state its type: -y 'column_types: {{{name}: date}}'."
+                f"in{choice}."
             )
         try:
             found = COMPARE[operator](column, other)

@@ -61,7 +61,7 @@ class Table:
     kept: frozenset[str] = frozenset()  #: the features that the user named: no rule leaves them out
     from_text: bool = False  #: whether the file was CSV, which does not state types
     rows_without_target: int = 0  #: number of rows that were dropped because their target is missing
-    rows_left_out: int = 0  #: number of rows that do not meet `where`
+    rows_not_selected: int = 0  #: number of rows that do not meet `where`
     test_rows: int = 0  #: number of the last rows, which are those of `test_dataset`
     unusable: Mapping[str, str] = field(
         default_factory=dict
@@ -115,7 +115,7 @@ class Table:
 
     def describe_reading(self) -> str:
         """Return a sentence on how the table was read, in Markdown."""
-        dropped = f" {self.rows_left_out:,} rows that do not meet `where` were left out." if self.rows_left_out else ""
+        dropped = f" {self.rows_not_selected:,} rows that do not meet `where` were left out." if self.rows_not_selected else ""
         dropped += f" {self.rows_without_target:,} rows without a target were dropped." if self.rows_without_target else ""
         how = f" ({escape(self.reading)})" if self.reading else ""
         where = f" {escape(self.placement.reason)}" if self.placement.reason else ""
@@ -171,7 +171,7 @@ def _read(settings: TableSettings, source: Source, tests: Sequence[Source] = (),
     placement = like.placement if like else choose_placement([source, *tests], list(wanted), settings.requested_memory)
     source = replace(source, in_pieces=True) if placement.cache else replace(source, read_settings=read)
     data, formats = source.read(wanted, formats=known, gather=placement.gather)
-    left_out = source.count_left_out(data.num_rows)
+    left_out = source.count_not_selected(data.num_rows)
     if not data.num_rows and left_out:
         raise _no_row_left(settings, left_out)
     if not data.num_rows:
@@ -196,7 +196,7 @@ def _read(settings: TableSettings, source: Source, tests: Sequence[Source] = (),
         kept=frozenset(settings.features or settings.keep),
         from_text=source.is_text,
         rows_without_target=data.num_rows - kept.num_rows,
-        rows_left_out=left_out,
+        rows_not_selected=left_out,
         unusable=unusable,
         formats=formats,
         missing=source.missing_numbers,
@@ -236,8 +236,8 @@ def _add_test_rows(table: Table, settings: TableSettings, source: Source) -> Tab
         data = join([table.data, columns])
     except pa.ArrowException as error:
         raise DataError(f"{settings.test_dataset} does not fit {settings.dataset}: {error}. State column_types.") from None
-    left_out = table.rows_left_out + test.rows_left_out
-    return replace(table, data=data, test_rows=len(test), rows_without_target=lost, rows_left_out=left_out)
+    left_out = table.rows_not_selected + test.rows_not_selected
+    return replace(table, data=data, test_rows=len(test), rows_without_target=lost, rows_not_selected=left_out)
 
 
 def _cast(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
@@ -272,7 +272,7 @@ def _load_builtin(settings: TableSettings) -> Table:
         name=settings.dataset,
         source=f"sklearn.datasets.load_{settings.dataset}",
         task=find_task(to_series(data, roles.target), settings.requested_task),
-        rows_left_out=len(whole) - len(data),
+        rows_not_selected=len(whole) - len(data),
         kept=frozenset(settings.features or settings.keep),
         formats=formats,
         placement=placement,

@@ -94,7 +94,7 @@ class ChunkScorer:
 
 
 def study_features(source: Source, features: Sequence[Feature]) -> None:
-    """Find how the features are written in CSV files, from all rows.
+    """Find how the features, and the columns of the selection, are written in CSV files, from all rows.
 
     Raises
     ------
@@ -106,7 +106,9 @@ def study_features(source: Source, features: Sequence[Feature]) -> None:
         number = feature.mlflow_type in ("double", "long")
         kind: FeatureType | None = None if feature.type == "category" else "number"  # an unknown category may be a text
         wanted[feature.name] = kind if number else "category" if feature.type == "boolean" else feature.type
-    source.study(wanted, formats={feature.name: feature.format for feature in features})
+    formats = {feature.name: feature.format for feature in features}
+    source.study_selection({feature.name: feature.type for feature in features}, formats=formats)
+    source.study(wanted, formats=formats)
 
 
 def convert_chunk(parser: Parser, chunk: Chunk, features: Sequence[Feature]) -> pd.DataFrame:

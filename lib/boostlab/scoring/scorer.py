@@ -40,7 +40,7 @@ class Scored:
     rows: int
     columns: list[str]
     head: pd.DataFrame
-    rows_left_out: int = 0  #: that do not meet `where`
+    rows_not_selected: int = 0  #: that do not meet `where`
     rows_kept: int = 0  #: that an interrupted scoring of the same file had scored
 
 
@@ -109,7 +109,7 @@ def score_file(
         If the input cannot be read, lacks a required column, or has a value that the model does not take; or if the output
         cannot be written.
     """
-    source = open_source(rows, ReadSettings(**(read or {})), where=Selection(where), connection=connection)
+    source = open_source(rows, ReadSettings(**(read or {})), where=Selection(where, can_state_types=False), connection=connection)
     check_output(output, rows, source)
     names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
@@ -121,7 +121,6 @@ def score_file(
     added = _name_columns(names, answered + name_reasons(reasons))
     typed: list[str] = []  # the columns of a CSV file that a Parquet file gets with their types
     if source.is_text:
-        source.study_selection()
         study_features(source, features)
         if output.suffix != ".csv":
             typed = list(names)
@@ -143,7 +142,7 @@ def score_file(
             count += scored.num_rows
             kept_count += scored.num_rows if scores.is_kept else 0
             watch(scored.num_rows)
-        left_out = source.count_left_out(count)
+        left_out = source.count_not_selected(count)
         if left_out and not count:
             raise DataError(
                 f"where = {where!r}: none of the {left_out:,} rows of {rows} meets it. Correct it, or leave it empty."

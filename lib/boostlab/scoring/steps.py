@@ -163,8 +163,8 @@ class Scoring:
             f"Version {self._loaded.version.number} scored {self._scored.rows:,} rows. "
             f"{format_code(str(self._scored.path))} has them with the new columns {added}."
         )
-        if self._scored.rows_left_out:
-            sentence += f" {self._scored.rows_left_out:,} rows that do not meet `where` were left out."
+        if self._scored.rows_not_selected:
+            sentence += f" {self._scored.rows_not_selected:,} rows that do not meet `where` were left out."
         if self._scored.rows_kept:
             sentence += f" {self._scored.rows_kept:,} rows had been scored before an interruption, and were not scored again."
         if self._settings.reasons and is_ours(self._loaded.folder):

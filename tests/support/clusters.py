@@ -23,7 +23,8 @@ EAGER = "import boostlab.sweep.worker\nboostlab.sweep.worker.IDLE_S = 1.0\n"
 class Cluster:
     """A scheduler and workers, each a process with a group of its own."""
 
-    def __init__(self, folder: Path, env: dict[str, str], host: str = "127.0.0.1") -> None:
+    def __init__(self, folder: Path, env: dict[str, str], host: str = "127.0.0.1", *, dashboard: bool = False) -> None:
+        self._dashboard = ["--dashboard-address", f"{host}:0"] if dashboard else ["--no-dashboard"]
         self._folder, self._env, self._host = folder, env | {"PYTHONPATH": ""}, host
         self._port = free_port()
         self.address = f"tcp://{host}:{self._port}"
@@ -32,7 +33,7 @@ class Cluster:
 
     def start_scheduler(self) -> subprocess.Popen[bytes]:
         """Start the scheduler, also again after its death."""
-        self.scheduler = self._start([*DASK, "scheduler", "--host", self._host, "--port", str(self._port), "--no-dashboard"])
+        self.scheduler = self._start([*DASK, "scheduler", "--host", self._host, "--port", str(self._port), *self._dashboard])
         wait_until(lambda: listens(self._host, self._port))
         return self.scheduler
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -242,7 +243,12 @@ def test_a_notebook_trains_on_workers_of_this_machine(
     assert run.info.status == "FINISHED" and run.data.params["workers"] == "2"
     assert run.data.tags["boostlab.training"].endswith("Trained on 2 workers on this machine.")
     assert run.data.metrics["test_log_loss"] < run.data.metrics["baseline_log_loss"]
-    assert '"stream"' not in (tmp_path / "out.ipynb").read_text(), "the workers print nothing"
+    for number in (1, 2):
+        memory = look().get_metric_history(run.info.run_id, f"system/worker_{number}_memory_megabytes")
+        assert memory and all(50 < point.value < 5_000 for point in memory)
+    written = (tmp_path / "out.ipynb").read_text()
+    assert re.search(r"workers: 2 workers, up to \d+ MB each\"", written)
+    assert '"stream"' not in written, "the workers print nothing"
     wait_until(lambda: str(tmp_path) not in {process.info["cwd"] for process in psutil.process_iter(["cwd"])})
 
 

@@ -69,13 +69,25 @@ class RoundProgress(xgb.callback.TrainingCallback):
         self._handle.update(shown, raw=True)
 
 
+class TextProgress:
+    """A line of text that is updated."""
+
+    def __init__(self, line: str) -> None:
+        self._handle: Any = display({"text/plain": line}, raw=True, display_id=True)
+
+    def show(self, line: str) -> None:
+        """Replace the line."""
+        if self._handle is not None:
+            self._handle.update({"text/plain": line}, raw=True)
+
+
 class RowProgress:
     """Shows the number of rows done and the speed in one line, at most twice a second."""
 
     def __init__(self) -> None:
         self._rows = 0
         self._started = self._shown = time.monotonic()
-        self._handle: Any = display({"text/plain": "0 rows"}, raw=True, display_id=True)
+        self._line = TextProgress("0 rows")
 
     def add(self, rows: int) -> None:
         """Count finished rows."""
@@ -90,8 +102,7 @@ class RowProgress:
         seconds = max(time.monotonic() - self._started, 1e-6)
         line = f"{self._rows:,} rows in {seconds:.1f} s ({self._rows / seconds:,.0f} rows/s)"
         status_line.show(detail=line)
-        if self._handle is not None:
-            self._handle.update({"text/plain": line}, raw=True)
+        self._line.show(line)
 
 
 class StepProgress:
@@ -100,7 +111,7 @@ class StepProgress:
     def __init__(self, total: int, unit: str) -> None:
         self._total, self._unit, self._done = total, unit, 0
         self._started = time.monotonic()
-        self._handle: Any = display({"text/plain": f"0 of {total} {unit}"}, raw=True, display_id=True)
+        self._line = TextProgress(f"0 of {total} {unit}")
 
     def add(self) -> None:
         """Count a step that is done."""
@@ -110,8 +121,7 @@ class StepProgress:
         duration = f"about {left:.0f} s left" if self._done < self._total else f"{seconds:.1f} s"
         line = f"{self._done} of {self._total} {self._unit} · {duration}"
         status_line.show(detail=line)
-        if self._handle is not None:
-            self._handle.update({"text/plain": line}, raw=True)
+        self._line.show(line)
 
 
 def draw_progress(curves: Mapping[str, Sequence[float]], *, metric: str, line: str, share: float) -> str:

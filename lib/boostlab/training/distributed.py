@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xgboost as xgb
 import xgboost.dask
@@ -33,6 +33,10 @@ from boostlab.training.choice import NATIVE_METRICS
 from boostlab.training.objectives import OBJECTIVES
 from boostlab.training.on_worker import Channel, Follower, MeanLoss
 from boostlab.training.shares import make_sample, share_part
+from boostlab.training.worker_progress import WorkerProgress
+
+if TYPE_CHECKING:
+    from boostlab.tracking.run import Run
 
 POLL_S = 0.1
 SAMPLE_ROWS = 1_000
@@ -44,13 +48,13 @@ Result = concurrent.futures.Future[Any]
 REMEDY = "Start the cluster again, and run the same command."
 
 
-def boost_on_workers(inputs: BoostingInputs, *, folder: Path | None) -> Boosting:
+def boost_on_workers(inputs: BoostingInputs, *, run: Run | None) -> Boosting:
     """Train on the workers that the settings name; the callbacks see the rounds without the model.
 
     Parameters
     ----------
-    folder : pathlib.Path or None
-        Where workers of this machine may keep files; None: the system's folder of temporary files.
+    run : Run or None
+        It gets what the workers use, and workers of this machine keep their files in its folder.
 
     Raises
     ------
@@ -64,11 +68,12 @@ def boost_on_workers(inputs: BoostingInputs, *, folder: Path | None) -> Boosting
     _try_round(inputs)
     threads = settings.nthread or max(1, count_cores() // max(1, settings.workers))
     with (
-        tempfile.TemporaryDirectory(prefix=".", dir=folder) as own,
+        tempfile.TemporaryDirectory(prefix=".", dir=run.folder if run else None) as own,
         connect(settings.scheduler, n_workers=settings.workers, threads=threads, folder=Path(own)) as client,
     ):
+        progress = WorkerProgress(client, run, rows=len(inputs.train) + len(inputs.valid))
         guarded = replace(inputs, callbacks=[_Guard(inputs.contract.metric), *inputs.callbacks])
-        return _Training(client, guarded).run()
+        return _Training(client, guarded, progress).run()
 
 
 def _check_metric(contract: Contract, params: Mapping[str, Any]) -> None:
@@ -123,6 +128,7 @@ class _Training:
 
     client: Client
     inputs: BoostingInputs
+    progress: WorkerProgress
     name: str = field(default_factory=lambda: f"boostlab-{uuid.uuid4().hex}")
     history: dict[str, dict[str, list[float]]] = field(default_factory=dict)  #: of all rounds so far
     losses: list[str] = field(default_factory=list)  #: in sentences
@@ -135,6 +141,7 @@ class _Training:
         try:
             return self._run()
         finally:
+            self.progress.end()
             with contextlib.suppress(Exception):  # such as a lost scheduler
                 self.client.unsubscribe_topic(self.name)
                 self.channel.clear()
@@ -151,6 +158,7 @@ class _Training:
             model, values = self.channel.read()
             self.history = {part: {self.inputs.contract.metric: line} for part, line in values.items()}
             self.attempt += 1
+            self.progress.begin()
             try:
                 booster = self._attempt(workers, model, events)
                 break
@@ -213,6 +221,7 @@ class _Training:
         while not result.done() or not events.empty():
             with contextlib.suppress(queue.Empty):
                 rounds += self._follow(events.get(timeout=POLL_S))
+            self.progress.look()
             now = time.monotonic()
             if now - checked < CHECK_S:
                 continue
@@ -242,10 +251,12 @@ class _Training:
 
     def _train(self, workers: Sequence[str], model: bytes) -> dict[str, Any]:
         with self.client.as_current():  # XGBoost asks for it
-            few = workers[: min(len(self.inputs.train), len(self.inputs.valid))]
-            train = share_part(self.client, self.inputs.train, self.inputs.contract, self.inputs.params, workers=few)
+            sent, few = self.progress.add_rows, workers[: min(len(self.inputs.train), len(self.inputs.valid))]
+            train = share_part(self.client, self.inputs.train, self.inputs.contract, self.inputs.params, workers=few, sent=sent)
             like = train if isinstance(train, xgboost.dask.DaskQuantileDMatrix) else None
-            valid = share_part(self.client, self.inputs.valid, self.inputs.contract, self.inputs.params, workers=few, like=like)
+            valid = share_part(
+                self.client, self.inputs.valid, self.inputs.contract, self.inputs.params, workers=few, like=like, sent=sent
+            )
             metric, patience = self.inputs.contract.metric, self.inputs.settings.early_stopping_rounds
             earlier = {part: lines[metric] for part, lines in self.history.items()}
             follower = Follower(self.name, self.attempt, metric, earlier, patience=patience)

@@ -158,7 +158,7 @@ def fit_booster(
         if settings.is_distributed:
             from boostlab.training.distributed import boost_on_workers  # loads Dask
 
-            boost = partial(boost_on_workers, folder=run.folder if run is not None else None)
+            boost = partial(boost_on_workers, run=run)
         train = weigh_classes(split.train, contract.labels, settings)
         boosting = boost(BoostingInputs(train, split.valid, contract, params, settings, noted, [*callbacks, *reports]))
     done, is_dart = boosting.booster.num_boosted_rounds(), params.get("booster") == "dart"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dask.array as da
@@ -26,6 +26,7 @@ def share_part(
     params: Mapping[str, Any],
     *,
     workers: Sequence[str],
+    sent: Callable[[int], object],
     like: DaskQuantileDMatrix | None = None,
 ) -> DaskDMatrix:
     """Send the rows of a part to workers, and return them as XGBoost's matrix: binned for the hist method.
@@ -37,13 +38,15 @@ def share_part(
     ----------
     workers : sequence of str
         Addresses; no more than the part has rows.
+    sent : callable
+        Receives the number of rows that were sent meanwhile.
     like : xgboost.dask.DaskQuantileDMatrix, optional
         The matrix of the training part, whose bins the others share.
     """
     targets = {name: values for name, values in find_targets(part, contract).items() if values is not None}
     inputs = describe_inputs(contract)
     rounds = max(1, BLOCK_BYTES // (4 * len(inputs["feature_names"]) * len(workers)))  # of dealing, for a block
-    sent: dict[str, list[Any]] = {name: [] for name in ("data", *targets)}
+    shares: dict[str, list[Any]] = {name: [] for name in ("data", *targets)}
     start = 0
     for block in _cut(part, contract, rounds * len(workers)):
         columns = {"data": block, **{name: values[start : start + len(block)] for name, values in targets.items()}}
@@ -52,8 +55,9 @@ def share_part(
             for name, values in columns.items():
                 own = np.ascontiguousarray(values[place :: len(workers)])
                 future = client.scatter(own, workers=[worker], hash=False)
-                sent[name].append(da.from_delayed(future, own.shape, own.dtype))
-    arrays = {name: da.concatenate(parts) for name, parts in sent.items()}
+                shares[name].append(da.from_delayed(future, own.shape, own.dtype))
+        sent(len(block))
+    arrays = {name: da.concatenate(parts) for name, parts in shares.items()}
     if is_binned(params):
         return DaskQuantileDMatrix(client, ref=like, max_bin=params.get("max_bin"), **arrays, **inputs)
     return DaskDMatrix(client, **arrays, **inputs)

@@ -47,6 +47,10 @@ class DataError(LabError):
     """A table, its target or its split cannot be used as requested."""
 
 
+class RowError(DataError):
+    """A row has a value that the model does not take: the same rows give the same error again."""
+
+
 class ColumnsError(LabError):
     """A model needs a column that the rows of another model do not have."""
 

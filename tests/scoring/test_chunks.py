@@ -92,3 +92,12 @@ def test_a_condition_that_cannot_order_a_column_asks_for_no_parameter_that_is_no
         (chunk,) = source.batches(source.all_names)
         with pytest.raises(DataError, match=f"cannot order.*{end}$"):
             source.select(chunk)
+
+
+@pytest.mark.parametrize("condition", ["new == 1", "new == 0 or new == 1"])
+def test_a_condition_reads_truth_values_as_they_are_written(tmp_path: Path, condition: str) -> None:
+    (tmp_path / "a.csv").write_text("new\n1\n1\n")
+    source = open_source(str(tmp_path / "a.csv"), ReadSettings(), where=Selection(condition))
+    study_features(source, [Feature("new", "boolean", "boolean")])
+    (chunk,) = source.batches(source.all_names)
+    assert source.select(chunk).num_rows == 2

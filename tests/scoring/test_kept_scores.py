@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,8 @@ import pytest
 from tests.support.packages import Packaged
 from tests.support.waiting import TIMEOUT_S
 
-from boostlab.errors import DataError
+from boostlab.data.drift import Drift
+from boostlab.errors import DataError, RowError
 from boostlab.models.loading import identify_model, wrap_predictor
 from boostlab.scoring.chunks import Chunk, Scores
 from boostlab.scoring.kept_scores import KeptScores, keep_scores
@@ -110,10 +112,19 @@ def stop(output: Path, error: BaseException, use: Callable[[KeptScores], object]
         raise error
 
 
-def test_an_error_of_the_data_leaves_nothing(tmp_path: Path) -> None:
+def test_a_row_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "out.csv"
+    with pytest.raises(RowError):
+        stop(output, RowError("the column 'a' is wrong"), lambda kept: kept.add(CHUNK, SCORES))
+    assert not hidden(tmp_path)
+
+
+def test_another_error_costs_nothing_that_was_scored(tmp_path: Path) -> None:
     output = tmp_path / "out.csv"
     with pytest.raises(DataError):
-        stop(output, DataError("the column 'a' is wrong"), lambda kept: kept.add(CHUNK, SCORES))
+        stop(output, DataError("the storage does not answer"), lambda kept: kept.add(CHUNK, SCORES))
+    with keep_scores(output, ["a"]) as kept:
+        assert kept.read(CHUNK)
     assert not hidden(tmp_path)
 
 
@@ -153,3 +164,62 @@ def test_keeps_nothing_where_no_file_can_be_made(tmp_path: Path) -> None:
     with keep_scores(tmp_path / "file" / "out.csv", ["a"]) as kept:
         assert kept.folder is None
         kept.add(CHUNK, SCORES)
+
+
+def test_goes_on_without_keeping_if_the_disk_refuses_it(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    packaged, rows, output = package("own"), tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    repeat(packaged, 75).to_parquet(rows)
+
+    def lose(_rows: int) -> None:
+        for folder in tmp_path.glob(".out.parquet.scores-*"):
+            shutil.rmtree(folder)
+
+    assert score(packaged, rows=str(rows), output=output, watch=lose).rows == 75
+    assert output.read_bytes() == score(packaged, rows=str(rows), output=tmp_path / "whole.parquet").path.read_bytes()
+    assert not hidden(tmp_path)
+
+
+class Interrupt:
+    """Ends a scoring after some chunks."""
+
+    def __init__(self, chunks: int) -> None:
+        self._left = chunks
+
+    def __call__(self, _rows: int) -> None:
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+def test_the_drift_counts_each_row_once(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    packaged, rows, output = package("own"), tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    repeat(packaged, 75).to_parquet(rows)
+    features, reference = packaged[1].contract.features, repeat(packaged, 40)
+    whole, drift = Drift(features, reference), Drift(features, reference)
+    score(packaged, rows=str(rows), output=output, drift=whole)
+    with pytest.raises(KeyboardInterrupt):
+        score(packaged, rows=str(rows), output=output, drift=drift, watch=Interrupt(3))
+    for kept in (30, 0):  # a cell that is run again counts anew
+        assert score(packaged, rows=str(rows), output=output, drift=drift).rows_kept == kept
+        pd.testing.assert_frame_equal(drift.tabulate(), whole.tabulate())
+
+
+def test_counts_fit_only_the_rows_that_they_are_compared_with(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    packaged, rows, output = package("own"), tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    repeat(packaged, 75).to_parquet(rows)
+    features = packaged[1].contract.features
+    first, other = Drift(features, repeat(packaged, 40)), Drift(features, repeat(packaged, 20))
+    with pytest.raises(KeyboardInterrupt):
+        score(packaged, rows=str(rows), output=output, drift=first, watch=Interrupt(3))
+    assert score(packaged, rows=str(rows), output=output, drift=other).rows_kept == 0
+    whole = Drift(features, repeat(packaged, 20))
+    whole.add(whole.count(repeat(packaged, 75)))
+    pd.testing.assert_frame_equal(other.tabulate(), whole.tabulate())
+
+
+def test_a_file_that_changes_while_it_is_scored_is_refused(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    packaged, rows, output = package("own"), tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    repeat(packaged, 75).to_parquet(rows)
+    with pytest.raises(DataError, match=r"rows\.parquet changed while it was read"):
+        score(packaged, rows=str(rows), output=output, watch=lambda _: rows.touch())
+    assert not output.exists()

@@ -14,6 +14,7 @@ import pytest
 from distributed import Client
 from tests.support.clusters import Cluster, kill_group
 from tests.support.packages import Packaged
+from tests.support.waiting import wait_until
 
 from boostlab.data.drift import Drift
 from boostlab.errors import DataError, LabError
@@ -191,3 +192,22 @@ def test_scoring_goes_on_after_the_loss_of_the_cluster(
     assert here.path.read_bytes() == there.path.read_bytes()
     pd.testing.assert_frame_equal(drift.tabulate(), other.tabulate())
     assert not [*tmp_path.glob(".there*")]
+
+
+def test_says_that_all_workers_are_short_of_memory(
+    package: Callable[[str], Packaged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boostlab.scoring.workers.MEET_S", 3.0)
+    packaged = package("own")
+    path = write(repeat(packaged, 30), tmp_path / "rows.parquet")
+    (tmp_path / "cluster").mkdir()
+    cluster = Cluster(tmp_path / "cluster", dict(os.environ))
+    cluster.start_worker(nthreads=1, options=["--no-nanny", "--memory-limit", "60MB"])  # a worker needs more, so it pauses
+    cluster.wait_for_workers(1)
+    try:
+        with open_workers(cluster.address, n_workers=0, folder=tmp_path) as client:
+            wait_until(lambda: "paused" in {each["status"] for each in client.scheduler_info()["workers"].values()})
+            with pytest.raises(LabError, match=r"no worker any more that takes tasks: they are lost, or short of memory"):
+                score(packaged, client, rows=path, output=tmp_path / "out.csv")
+    finally:
+        cluster.end()

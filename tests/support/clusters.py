@@ -37,11 +37,13 @@ class Cluster:
         wait_until(lambda: listens(self._host, self._port))
         return self.scheduler
 
-    def start_worker(self, *, before: Sequence[str] = (), nthreads: int = 2, **env: str) -> subprocess.Popen[bytes]:
-        """Start a worker; `before` is the beginning of its command, such as that of a namespace."""
+    def start_worker(
+        self, *, before: Sequence[str] = (), nthreads: int = 2, options: Sequence[str] = (), **env: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker; `before` is the beginning of its command, such as that of a namespace, and `options` are Dask's."""
         preload = self._folder / "eager.py"
         preload.write_text(EAGER)
-        options = ["--nthreads", str(nthreads), "--no-dashboard", "--local-directory", str(self._folder / "workers")]
+        options = [*options, "--nthreads", str(nthreads), "--no-dashboard", "--local-directory", str(self._folder / "workers")]
         options += ["--preload", str(preload), "--death-timeout", "20"]
         return self._start([*before, *DASK, "worker", self.address, *options], **env)
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from distributed import Client
 
 from boostlab.cluster.versions import check_versions, read_versions
 
 POLL_S = 0.1
+
+
+def list_workers(client: Client) -> dict[str, dict[str, Any]]:
+    """Return what the scheduler knows of each worker, by address, in the order of the addresses.
+
+    Raises
+    ------
+    OSError
+        If the scheduler cannot be reached.
+    """
+    try:
+        return dict(sorted(client.scheduler_info(n_workers=-1)["workers"].items()))
+    except (KeyError, RuntimeError):  # of a client that has given up, or was closed
+        raise OSError("the scheduler is lost") from None
 
 
 class Members:
@@ -33,8 +48,8 @@ class Members:
         OSError
             If the scheduler cannot be reached.
         """
-        found = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {address: about["id"] for address, about in sorted(found.items()) if about["id"] not in self._lost}
+        found = list_workers(self._client)
+        return {address: about["id"] for address, about in found.items() if about["id"] not in self._lost}
 
     def find(self, *, timeout_s: float) -> dict[str, str]:
         """Return the workers that can be used, once there is one; empty after `timeout_s` without one.

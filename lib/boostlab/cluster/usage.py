@@ -8,6 +8,8 @@ from typing import Any
 import requests
 from distributed import Client
 
+from boostlab.cluster.members import list_workers
+
 MB = 1e6  # MLflow's unit of a system metric
 ANSWER_S = 2.0
 
@@ -26,14 +28,12 @@ class Usage:
 
     def look(self) -> None:
         """Add a point to the curves of each worker that the scheduler knows; if it does not answer, nothing is added."""
-        if self._client.status != "running":
-            return
         try:
-            found = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, RuntimeError):
+            found = list_workers(self._client)
+        except OSError:
             return
         self._latest = {}
-        for _, about in sorted(found.items()):
+        for about in found.values():
             if "memory" in about.get("metrics", {}):
                 self._add(about["id"], about["metrics"])
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from boostlab.errors import LabError
 
-PACKAGES = ("boostlab", "mlflow", "xgboost", "papermill", "distributed")
+PACKAGES = ("boostlab", "mlflow", "xgboost", "papermill", "distributed", "pandas", "numpy", "pyarrow")
 
 
 def read_versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ divided at random into reference and new rows. Only counts are kept, so a file o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -45,8 +46,18 @@ class Drift:
         self._features = {item.name: item for item in features}
         self._edges = {item.name: _find_edges(reference[item.name], item) for item in features if item.type != "category"}
         self._reference = self.count(reference).rows
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the new rows."""
         self._new = {name: np.zeros_like(counts) for name, counts in self._reference.items()}
         self._unseen: dict[str, set[str]] = {name: set() for name in self._features}
+
+    @property
+    def identity(self) -> str:
+        """What tells these bins and reference rows from others: counts of new rows fit only the same ones."""
+        facts = [(name, list(self._edges.get(name, ())), counts.tolist()) for name, counts in self._reference.items()]
+        return hashlib.sha256(repr((self._features, facts)).encode()).hexdigest()
 
     def count(self, frame: pd.DataFrame) -> Counts:
         """Return the counts of rows; those of a column that they lack are missing values."""

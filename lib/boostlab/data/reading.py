@@ -189,7 +189,7 @@ class Source:
             self.selection.apply(self.dataset.schema.empty_table())
         is_late = self.selection.is_stated and not self.is_text  # such columns are converted as a whole
         table = gather(self._parse_batches(names, select=not is_late))
-        self._refuse_changes(before)
+        self.refuse_changes(before)
         if not table.num_rows:
             return pa.table({name: pa.nulls(0) for name in wanted}), {}
         found = {name: form for name in needed if self.is_text and (form := self.readings[name].format)}
@@ -200,7 +200,8 @@ class Source:
             table = gather(map(self._select, split_batches(table)))
         return table.select(list(wanted)), found
 
-    def _refuse_changes(self, before: Sequence[str]) -> None:
+    def refuse_changes(self, before: Sequence[str]) -> None:
+        """Raise a DataError if a file has changed since :func:`~boostlab.data.storage.read_stamps` returned these stamps."""
         for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
             if now != stamp:
                 raise DataError(f"{file} changed while it was read. Run again when the file is complete.")

@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from functools import cache, lru_cache
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ TYPES: dict[MLflowType, FeatureType] = {  # the columns of a model that boostlab
     "string": "category",
     "datetime": "date",
 }
+ANSWERING = ("boostlab", "xgboost", "pandas", "numpy", "pyarrow")  # packages that decide what is predicted for a file
 MLMODEL = "MLmodel"
 TRUST = "-p trust_code True"
 FILES = (MLMODEL, "serving_input_example.json", f"{MODEL_DATA}/{CONTRACT_FILE}", f"{MODEL_DATA}/{BOOSTER_FILE}")
@@ -79,16 +81,14 @@ def is_ours(model: Path) -> bool:
 
 
 def identify_model(model: Path) -> str:
-    """Return what tells the predictions of a model from those of others: a digest of its data and the version of XGBoost.
+    """Return what tells the predictions of a model from those of others: a digest of its data, and the versions that answer.
 
     It is empty if boostlab did not make the model: then its own code decides.
     """
-    import xgboost as xgb
-
     if not is_ours(model):
         return ""
     data = b"".join((model / MODEL_DATA / name).read_bytes() for name in (CONTRACT_FILE, BOOSTER_FILE))
-    return f"{hashlib.sha256(data).hexdigest()} {xgb.__version__}"
+    return " ".join([hashlib.sha256(data).hexdigest(), *(f"{name} {metadata.version(name)}" for name in ANSWERING)])
 
 
 def check_model(model: Path, *, trust_code: bool = False, option: str = "") -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from boostlab.data.drift import Counts, Drift
 from boostlab.data.parsing import Parser
 from boostlab.data.reading import Source
-from boostlab.errors import DataError
+from boostlab.errors import DataError, RowError
 from boostlab.models.answers import choose_labels
 from boostlab.models.contract import Contract, Feature, FeatureType
 from boostlab.models.conversion import ConversionError
@@ -67,8 +67,10 @@ class ChunkScorer:
 
         Raises
         ------
-        DataError
+        RowError
             If a row has a value that the model does not take.
+        DataError
+            If the memory is too small.
         """
         frame = convert_chunk(self.parser, chunk, self.features)
         values = self._predict(model, frame, chunk)
@@ -88,9 +90,11 @@ class ChunkScorer:
                 raise ValueError(f"it answers with {answers.shape[1]} columns instead of {count}.")
             return list(answers.T)
         except ConversionError as error:
-            raise DataError(f"The model does not take a value: {error.at(chunk.first_row - 1 + error.row)}") from None
+            raise RowError(f"The model does not take a value: {error.at(chunk.first_row - 1 + error.row)}") from None
         except Exception as error:  # MLflow's enforcement and the model raise errors of any type
-            raise DataError(f"The model does not take {chunk.place}: {error}") from None
+            if isinstance(error, MemoryError) or "bad_alloc" in str(error):
+                raise DataError(f"The memory is too small for {chunk.place}. Try a smaller chunk_rows.") from None
+            raise RowError(f"The model does not take {chunk.place}: {error}") from None
 
 
 def study_features(source: Source, features: Sequence[Feature]) -> None:
@@ -107,7 +111,9 @@ def study_features(source: Source, features: Sequence[Feature]) -> None:
         kind: FeatureType | None = None if feature.type == "category" else "number"  # an unknown category may be a text
         wanted[feature.name] = kind if number else "category" if feature.type == "boolean" else feature.type
     formats = {feature.name: feature.format for feature in features}
-    source.study_selection({feature.name: feature.type for feature in features}, formats=formats)
+    # numbers and truth values are read as they are written, because the condition may compare them with either
+    stated = {feature.name: feature.type for feature in features if feature.type in ("category", "date")}
+    source.study_selection(stated, formats=formats)
     source.study(wanted, formats=formats)
 
 
@@ -116,7 +122,7 @@ def convert_chunk(parser: Parser, chunk: Chunk, features: Sequence[Feature]) -> 
 
     Raises
     ------
-    DataError
+    RowError
         If a value does not have its column's type.
     """
     columns = {}
@@ -127,7 +133,7 @@ def convert_chunk(parser: Parser, chunk: Chunk, features: Sequence[Feature]) -> 
         try:
             columns[feature.name] = cast_to_signature(cast("pd.Series", values.to_pandas()), feature)
         except (ValueError, TypeError) as error:
-            raise DataError(
+            raise RowError(
                 f"The column {feature.name!r} is not what the model takes ({feature.mlflow_type}) in {chunk.place}: {error}"
             ) from None
     return pd.DataFrame(columns)

@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,24 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from boostlab.data.drift import Counts
-from boostlab.errors import DataError
+from boostlab.errors import RowError
 from boostlab.scoring.chunks import Chunk, Scores
 
 COUNTS = b"boostlab.counts"  # in the metadata of a kept table
 LOCK = "lock"
 
 
-@dataclass(frozen=True)
 class KeptScores:
-    """The scores of chunks in a folder, a file for each; without a folder, nothing is kept."""
+    """The scores of chunks, a file for each.
 
-    folder: Path | None
+    Parameters
+    ----------
+    folder : pathlib.Path or None
+        Where they are kept; None: nothing is kept.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
 
     def read(self, chunk: Chunk) -> Scores | None:
         """Return the scores of a chunk, or None if there are none."""
@@ -44,22 +50,20 @@ class KeptScores:
         return Scores(table.replace_schema_metadata(None), _to_counts(counts), is_kept=True)
 
     def add(self, chunk: Chunk, scores: Scores) -> None:
-        """Keep the scores of a chunk, unless they are kept.
-
-        Raises
-        ------
-        OSError
-            If the disk is full.
-        """
+        """Keep the scores of a chunk, unless they are kept. If the disk refuses it, nothing is kept from then on."""
         if self.folder is None or scores.is_kept:
             return
         about = {COUNTS: json.dumps(asdict(scores.counts) if scores.counts else None, default=np.ndarray.tolist)}
         table = scores.columns.replace_schema_metadata(about)
         name = self._name(chunk)
         draft = name.with_suffix(".draft")
-        with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        draft.replace(name)
+        try:
+            with pa.OSFile(str(draft), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+                writer.write_table(table)
+            draft.replace(name)
+        except OSError:  # such as a full disk: the output needs the space more
+            remove(self.folder)
+            self.folder = None
 
     def _name(self, chunk: Chunk) -> Path:
         assert self.folder is not None
@@ -70,24 +74,30 @@ class KeptScores:
 def keep_scores(output: Path, work: Any) -> Iterator[KeptScores]:
     """Open what is kept of a scoring until it ends; what is kept for the same output by another one is removed.
 
-    It stays if the block is interrupted. It goes after success, and after an error of the data.
+    It goes after success, and if a row is refused: then it would be refused again. After any other end it stays.
 
     Parameters
     ----------
     work : object
         All that the scores depend on, as plain values; None: nothing is kept.
     """
-    digest = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16] if work is not None else ""
     start = f".{output.name}.scores-"
     _remove_others(output, start, but=digest)
-    folder = output.with_name(f"{start}{digest}")
-    with _locked(folder if work is not None else None) as mine:
+    with _locked(output.with_name(f"{start}{digest}") if digest else None) as mine:
+        kept = KeptScores(mine)
         try:
-            yield KeptScores(mine)
-        except DataError:
-            _remove(mine)
+            yield kept
+        except RowError:
+            remove(mine)
             raise
-        _remove(mine)
+        remove(mine)
+
+
+def remove(folder: Path | None) -> None:
+    """Remove what is kept."""
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -111,17 +121,11 @@ def _locked(folder: Path | None) -> Iterator[Path | None]:
 
 def _remove_others(output: Path, start: str, *, but: str) -> None:
     """Remove what is kept of other scorings of an output, unless they run."""
-    if not output.parent.is_dir():
-        return
-    for folder in output.parent.iterdir():
-        if folder.name.startswith(start) and folder.name != f"{start}{but}":
+    with suppress(OSError):  # such as no folder yet
+        others = [path for path in output.parent.iterdir() if path.name.startswith(start) and path.name != f"{start}{but}"]
+        for folder in others:
             with suppress(Timeout, OSError, NotImplementedError), FileLock(folder / LOCK, timeout=0):
-                _remove(folder)
-
-
-def _remove(folder: Path | None) -> None:
-    if folder is not None:
-        shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)
 
 
 def _to_counts(values: Any) -> Counts | None:

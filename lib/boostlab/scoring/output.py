@@ -6,10 +6,10 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 import pyarrow as pa
@@ -71,39 +71,71 @@ def write_chunks(output: Path, separator: str = ",") -> Iterator[Callable[[pa.Ta
     DataError
         If the file cannot be written, or no chunk was written.
     """
-    writer: Any = None
-    schema: Any = None
     start = f".{output.name}.{socket.gethostname()}-"  # of the names of this host's unfinished files
     part = output.with_name(f"{start}{os.getpid()}.part")
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        _remove_parts(output.parent, start)
-        with part.open("wb") as sink, ExitStack() as writers:
+        with _explained(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            _remove_parts(output.parent, start)
+            sink = part.open("wb")
+        with sink:
+            writer = _Writer(sink, output, separator)
+            try:
+                yield writer.write
+            except BaseException:
+                writer.abandon()
+                raise
+            writer.close()
+        with _explained(output):
+            part.replace(output)
+    finally:
+        with suppress(OSError):  # such as a parent that is not a folder
+            part.unlink(missing_ok=True)
 
-            def write(chunk: pa.Table) -> None:
-                nonlocal writer, schema
-                if writer is None:
-                    schema = chunk.schema
-                    options = csv.WriteOptions(quoting_style="needed", delimiter=separator)
-                    made = (
-                        csv.CSVWriter(sink, schema, write_options=options)
-                        if output.suffix == ".csv"
-                        else pq.ParquetWriter(sink, schema)
-                    )
-                    writer = writers.enter_context(made)
-                writer.write_table(chunk.cast(schema))
 
-            yield write
-            if writer is None:
-                raise DataError("The input has no rows, so no output was written.")
-        part.replace(output)
+class _Writer:
+    """Writes chunks with the columns and the types of the first one."""
+
+    def __init__(self, sink: IO[bytes], output: Path, separator: str) -> None:
+        self._sink, self._output, self._separator = sink, output, separator
+        self._writer: Any = None
+        self._schema: Any = None
+
+    def write(self, chunk: pa.Table) -> None:
+        with _explained(self._output):
+            if self._writer is None:
+                self._schema = chunk.schema
+                options = csv.WriteOptions(quoting_style="needed", delimiter=self._separator)
+                self._writer = (
+                    csv.CSVWriter(self._sink, self._schema, write_options=options)
+                    if self._output.suffix == ".csv"
+                    else pq.ParquetWriter(self._sink, self._schema)
+                )
+            self._writer.write_table(chunk.cast(self._schema))
+
+    def close(self) -> None:
+        """Complete the file."""
+        if self._writer is None:
+            raise DataError("The input has no rows, so no output was written.")
+        with _explained(self._output):
+            self._writer.close()
+            self._sink.flush()
+
+    def abandon(self) -> None:
+        """Close a file that nobody will see."""
+        with suppress(Exception):
+            self._writer.close()
+
+
+@contextmanager
+def _explained(output: Path) -> Iterator[None]:
+    """Turn an error of writing into one that names the output."""
+    try:
+        yield
     except OSError as error:
         raise DataError(f"{output} cannot be written: {error.strerror or error}.") from None
     except pa.ArrowException as error:  # such as lists, which CSV does not hold
         raise DataError(f"{output} cannot be written: {str(error).splitlines()[0]}. Name a .parquet file as output.") from None
-    finally:
-        with suppress(OSError):  # such as a parent that is not a folder
-            part.unlink(missing_ok=True)
 
 
 def _remove_parts(folder: Path, start: str) -> None:

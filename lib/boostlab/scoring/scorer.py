@@ -20,7 +20,7 @@ from boostlab.data.reading import Source
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
-from boostlab.data.storage import read_stamps
+from boostlab.data.storage import identify_files, read_stamps
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
 from boostlab.scoring.chunks import Chunk, ChunkScorer, Scores, study_features
@@ -94,7 +94,7 @@ def score_file(
     connection : str
         The address of the PostgreSQL database that answers a query; empty: DuckDB does.
     drift : Drift, optional
-        Gets the counts of the rows.
+        Gets the counts of these rows; it forgets others.
     score : callable, optional
         Scores chunks elsewhere, such as :func:`~boostlab.scoring.workers.score_on_workers`; None: the model does, here.
     identity : str
@@ -126,11 +126,14 @@ def score_file(
             typed = list(names)
             source.study({name: None for name in names if name not in source.readings}, strict=False)
     scorer = ChunkScorer(source.parser, contract, tuple(features), tuple(added), probabilities, reasons, drift)
-    work = (identity, read_stamps(source.files), rows, chunk_rows, probabilities, reasons, dict(read or {}), where)
+    before, files = read_stamps(source.files), identify_files(source.files)
+    work = [identity, files, drift and drift.identity, chunk_rows, probabilities, reasons, dict(read or {}), where]
+    if drift:
+        drift.clear()
     count = kept_count = 0
     head = pd.DataFrame()
     with ExitStack() as stack:
-        kept = stack.enter_context(keep_scores(output, work if identity and source.files else None))
+        kept = stack.enter_context(keep_scores(output, work if identity and files else None))
         write = stack.enter_context(write_chunks(output, source.separator))
         for chunk, scores in (score or partial(score_here, model))(scorer, _read_chunks(source, chunk_rows), kept):
             kept.add(chunk, scores)
@@ -142,6 +145,7 @@ def score_file(
             count += scored.num_rows
             kept_count += scored.num_rows if scores.is_kept else 0
             watch(scored.num_rows)
+        source.refuse_changes(before)
         left_out = source.count_not_selected(count)
         if left_out and not count:
             raise DataError(

@@ -122,7 +122,7 @@ class Scoring:
                 connection=self._settings.connection,
                 drift=self._loaded.drift,
                 score=score,
-                identity=identify_model(self._loaded.folder),
+                identity="" if self._settings.trust_code else identify_model(self._loaded.folder),
                 watch=progress.add,
             )
         progress.show()

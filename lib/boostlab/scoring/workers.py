@@ -11,10 +11,10 @@ import concurrent.futures
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -22,11 +22,12 @@ import dask
 import pyarrow as pa
 import xgboost as xgb
 from distributed import Client, Future, KilledWorker
+from distributed.client import ClosedClientError
 
-from boostlab.cluster import Members, check_versions, connect, count_cores, read_versions
+from boostlab.cluster import Members, check_versions, connect, count_cores, list_workers, read_versions
 from boostlab.data.drift import Counts
 from boostlab.errors import LabError
-from boostlab.models.contract import BOOSTER_FILE, CONTRACT_FILE, MODEL_DATA
+from boostlab.models.contract import BOOSTER_FILE, MODEL_DATA
 from boostlab.scoring.chunks import Chunk, ChunkScorer, Scores
 from boostlab.scoring.kept_scores import KeptScores
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 CHECK_S = 1.0  # between two looks at the workers while one is waited for
 MEET_S = 30.0  # for a worker to come back when there is none
 AHEAD = 2  # chunks for each thread of the workers that are read before their scores are written
-MODELS = 4  # that a worker keeps
+AHEAD_BYTES = 1 << 30  # of these chunks at most, if there are several
 Answer: TypeAlias = "tuple[bytes, Counts | None, dict[str, str]]"  # the scores, the counts, the versions of the worker
 Result: TypeAlias = "Future[Answer]"
 REMEDY = "Run the same command again: it goes on from the rows that were scored."
@@ -46,15 +47,18 @@ REMEDY = "Run the same command again: it goes on from the rows that were scored.
 class Task:
     """What all chunks of one scoring have in common; each worker gets it once."""
 
-    contract: bytes
-    booster: bytes
+    booster: bytes  #: that this process has checked and loaded
     scorer: ChunkScorer
 
-    @classmethod
-    def pack(cls, model: Path, scorer: ChunkScorer) -> Task:
-        """Return the task with the data of an MLflow Model."""
-        data = model / MODEL_DATA
-        return cls((data / CONTRACT_FILE).read_bytes(), (data / BOOSTER_FILE).read_bytes(), scorer)
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The predictor, which each worker loads once."""
+        from boostlab.models.predictor import Predictor
+
+        return Predictor(xgb.Booster(model_file=bytearray(self.booster)), self.scorer.contract)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"booster": self.booster, "scorer": self.scorer}
 
 
 @contextmanager
@@ -71,10 +75,8 @@ def open_workers(scheduler: str, *, n_workers: int, folder: Path) -> Iterator[Cl
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}),
         connect(scheduler, n_workers=n_workers, threads=max(1, count_cores() // max(1, n_workers)), folder=Path(own)) as client,
     ):
-        try:
+        with _loss_explained():
             found = Members(client).find(timeout_s=MEET_S)
-        except OSError:
-            raise _explain_loss() from None
         if not found:
             raise LabError(f"The cluster has no worker any more. {REMEDY}")
         yield client
@@ -85,7 +87,7 @@ def score_on_workers(
 ) -> Iterator[tuple[Chunk, Scores]]:
     """Yield each chunk with its scores, in order; those that are kept are not scored again.
 
-    Only some chunks are in memory: two for each thread of the workers.
+    Only some chunks are in memory: two for each thread of the workers, and no more than 1 GB.
 
     Parameters
     ----------
@@ -100,11 +102,12 @@ def score_on_workers(
         If the cluster is lost, or several workers died of the same chunk.
     """
     waiting: deque[tuple[Chunk, Scores | Result]] = deque()
-    shared = client.submit(_pass_on, Task.pack(model, scorer), pure=False)
+    with _loss_explained():
+        shared = client.submit(_pass_on, Task((model / MODEL_DATA / BOOSTER_FILE).read_bytes(), scorer), pure=False)
     try:
         for chunk in chunks:
             waiting.append((chunk, kept.read(chunk) or _submit(client, shared, scorer, chunk)))
-            while len(waiting) > AHEAD * max(1, _count_threads(client)):
+            while _is_full([each for each, _ in waiting], AHEAD * max(1, _count_threads(client))):
                 yield _take(client, *waiting.popleft())
         while waiting:
             yield _take(client, *waiting.popleft())
@@ -113,20 +116,21 @@ def score_on_workers(
             client.cancel([shared, *(each for _, each in waiting if isinstance(each, Future))])
 
 
+def _is_full(waiting: Sequence[Chunk], most: int) -> bool:
+    return len(waiting) > most or (len(waiting) > 1 and sum(chunk.rows.nbytes for chunk in waiting) > AHEAD_BYTES)
+
+
 def _count_threads(client: Client) -> int:
-    """Return the number of threads of all workers."""
-    try:
-        return sum(client.nthreads().values())
-    except (OSError, RuntimeError):
-        raise _explain_loss() from None
+    """Return the number of threads of all workers that take tasks: one that is short of memory pauses."""
+    with _loss_explained():
+        workers = list_workers(client).values()
+    return sum(about["nthreads"] for about in workers if about["status"] == "running")
 
 
 def _submit(client: Client, task: Future[Task], scorer: ChunkScorer, chunk: Chunk) -> Result:
     rows = chunk.rows.select([feature.name for feature in scorer.features])
-    try:
+    with _loss_explained():
         return client.submit(_score, task, _to_bytes(rows), chunk.first_row, pure=False)
-    except (OSError, RuntimeError):
-        raise _explain_loss() from None
 
 
 def _take(client: Client, chunk: Chunk, scores: Scores | Result) -> tuple[Chunk, Scores]:
@@ -168,13 +172,24 @@ def _wait(client: Client, future: Result) -> Answer:
             now = time.monotonic()
             alone_since = (alone_since or now) if not _count_threads(client) else None
             if alone_since and now - alone_since > MEET_S:
-                raise LabError(f"The cluster has no worker any more. {REMEDY}")
+                raise LabError(
+                    f"The cluster has no worker any more that takes tasks: they are lost, or short of memory. {REMEDY}"
+                )
     finally:
         result.cancel()
 
 
 def _explain_loss() -> LabError:
     return LabError(f"The scheduler was lost while rows were scored. Start it again. {REMEDY}")
+
+
+@contextmanager
+def _loss_explained() -> Iterator[None]:
+    """Turn what Dask raises without a connection into a LabError."""
+    try:
+        yield
+    except (OSError, ClosedClientError):
+        raise _explain_loss() from None
 
 
 def _pass_on(task: Task) -> Task:
@@ -186,21 +201,11 @@ def _score(task: Task, rows: bytes, first_row: int) -> Answer:
     """On a worker: return the scores of a chunk, and the worker's versions."""
     chunk = Chunk(_to_table(rows), first_row)
     with xgb.config_context(nthread=1):  # the worker runs as many tasks at a time as it has threads
-        scores = task.scorer.score(_load(task.contract, task.booster), chunk)
+        scores = task.scorer.score(task.predictor, chunk)
     return _to_bytes(scores.columns), scores.counts, _read_versions()
 
 
 _read_versions = lru_cache(read_versions)
-
-
-@lru_cache(maxsize=MODELS)
-def _load(contract: bytes, booster: bytes) -> Predictor:
-    from boostlab.models.predictor import load_predictor
-
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / CONTRACT_FILE).write_bytes(contract)
-        (Path(folder) / BOOSTER_FILE).write_bytes(booster)
-        return load_predictor(folder)
 
 
 def _to_bytes(table: pa.Table) -> bytes:

@@ -7,6 +7,7 @@ interface, so nothing else may talk there meanwhile.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any
 import psutil
 
 from benchmarks.report import print_table
+from benchmarks.scale.peak import read_status
 from benchmarks.scale.workers import COLUMNS, write_table
 
 PROJECT = Path(__file__).parents[2]
@@ -68,10 +70,8 @@ class Watch:
     def _look(self) -> None:
         while True:
             for child in psutil.Process().children(recursive=True):
-                try:
-                    self.memory[child.pid] = max(self.memory.get(child.pid, 0), child.memory_full_info().uss)
-                except psutil.NoSuchProcess:
-                    continue
+                with contextlib.suppress(OSError):  # it has ended
+                    self.memory[child.pid] = max(self.memory.get(child.pid, 0), read_status("RssAnon", child.pid))
             time.sleep(0.1)
 
 

@@ -33,9 +33,9 @@ class Peak:
             time.sleep(EVERY_S)
 
 
-def read_status(name: str) -> int:
-    """Return a figure of this process's status in bytes."""
-    return int(Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0]) * 1024
+def read_status(name: str, process: int | str = "self") -> int:
+    """Return a figure of a process's status in bytes."""
+    return int(Path(f"/proc/{process}/status").read_text().partition(f"{name}:")[2].split()[0]) * 1024
 
 
 def limit_memory(size: int) -> None:

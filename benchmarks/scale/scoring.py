@@ -90,7 +90,7 @@ def score_ours(folder: Path, rows: str, *, on_workers: bool) -> None:
 
     from boostlab.data.drift import Drift
     from boostlab.models.contract import Contract
-    from boostlab.models.loading import identify_model, wrap_predictor
+    from boostlab.models.loading import identify_model, open_predictor
     from boostlab.scoring import score_file
     from boostlab.scoring.workers import open_workers, score_on_workers
 
@@ -104,10 +104,10 @@ def score_ours(folder: Path, rows: str, *, on_workers: bool) -> None:
         "identity": identify_model(model),
     }
     if not on_workers:
-        score_file(wrap_predictor(model), contract, **options)
+        score_file(open_predictor(model), contract, **options)
         return
     with open_workers("", n_workers=2, folder=folder) as client:
-        score_file(wrap_predictor(model), contract, score=partial(score_on_workers, client, model), **options)
+        score_file(open_predictor(model), contract, score=partial(score_on_workers, client, model), **options)
 
 
 def score_bare(folder: Path, rows: str, *, copy: bool) -> None:

@@ -6,6 +6,7 @@ Usage: ``python -m benchmarks.scale.workers [--rows N] [--rounds N] [--repeat N]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ import pandas as pd
 import psutil
 
 from benchmarks.report import print_table
+from benchmarks.scale.peak import read_status
 
 COLUMNS, CORES = 20, 2
 TIME_TARGET, MEMORY_TARGET = 1.4, 1.5
@@ -62,7 +64,7 @@ def train(path: str, rounds: int, way: str) -> None:
 
 
 class Memory:
-    """The largest sum of the private and shared memory of this process and its children, looked at ten times a second."""
+    """The largest memory of this process and its children together that belongs to no file, looked at ten times a second."""
 
     def __enter__(self) -> Memory:
         self.most_mb, self._done = 0.0, threading.Event()
@@ -79,11 +81,9 @@ class Memory:
             own = psutil.Process()
             total = 0
             for process in [own, *own.children(recursive=True)]:
-                try:
-                    total += process.memory_full_info().pss  # pages that processes share count once
-                except psutil.NoSuchProcess:
-                    continue
-            self.most_mb = max(self.most_mb, total / 2**20)
+                with contextlib.suppress(OSError):  # it has ended
+                    total += read_status("RssAnon", process.pid)
+            self.most_mb = max(self.most_mb, total / 1e6)
 
 
 def measure(path: Path, rounds: int, way: str) -> list[float]:

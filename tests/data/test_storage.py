@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.support.team import serve_s3
 from boostlab.data.files import find_files
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
-from boostlab.data.storage import File, copy_here, describe_fault
+from boostlab.data.storage import File, copy_here, describe_fault, identify_files
 from boostlab.data.table import load_table
 from boostlab.errors import DataError
 
@@ -187,3 +188,33 @@ def test_files_of_this_machine_are_known_by_their_path(tmp_path: Path) -> None:
     (tmp_path / "t.csv").touch()
     assert File.here(tmp_path / "t.csv").local_path == (tmp_path / "t.csv").resolve()
     assert File("lake/t.csv", "s3://lake/t.csv").local_path is None
+
+
+@pytest.mark.parametrize("name", ["same.parquet", "same.csv"])
+def test_an_object_of_the_same_size_is_another_one(name: str, bucket: fs.S3FileSystem) -> None:
+    identities = []
+    for frame in (FRAME, FRAME.iloc[::-1]):
+        put(bucket, f"lake/identity/{name}", frame)
+        identities += [identify_files(open_source(f"s3://lake/identity/{name}", ReadSettings()).files) for _ in range(2)]
+    assert identities[0] and identities[0] == identities[1]  # the same object, read or copied twice
+    assert identities[2] == identities[3] != identities[0]
+
+
+def test_a_file_that_was_moved_or_replaced_is_another_one(tmp_path: Path) -> None:
+    for year in ("2024", "2025"):
+        (tmp_path / f"year={year}").mkdir()
+    path, other = tmp_path / "year=2024" / "a.parquet", tmp_path / "year=2025" / "a.parquet"
+    FRAME.to_parquet(path)
+    first = identify_files([File.here(path)])
+    assert first and identify_files([File.here(path)]) == first
+    path.rename(other)
+    moved = identify_files([File.here(other)])
+    times = other.stat().st_atime_ns, other.stat().st_mtime_ns
+    (tmp_path / "b").write_bytes(other.read_bytes())
+    (tmp_path / "b").rename(other)
+    os.utime(other, ns=times)
+    assert len({str(each) for each in (first, moved, identify_files([File.here(other)]))}) == 3
+    assert identify_files([]) is None
+    other.unlink()
+    with pytest.raises(DataError, match="cannot be read any more: No such file"):
+        identify_files([File(str(other), str(other))])

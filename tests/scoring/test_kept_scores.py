@@ -18,7 +18,7 @@ from tests.support.waiting import TIMEOUT_S
 
 from boostlab.data.drift import Drift
 from boostlab.errors import DataError, RowError
-from boostlab.models.loading import identify_model, wrap_predictor
+from boostlab.models.loading import identify_model, open_predictor
 from boostlab.scoring.chunks import Chunk, Scores
 from boostlab.scoring.kept_scores import KeptScores, keep_scores
 from boostlab.scoring.scorer import Scored, score_file
@@ -27,14 +27,14 @@ SCORE_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
 from boostlab.models.contract import Contract
-from boostlab.models.loading import identify_model, wrap_predictor
+from boostlab.models.loading import identify_model, open_predictor
 from boostlab.scoring.scorer import score_file
 model, rows, output, number, chunks = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]), []
 def watch(rows):
     chunks.append(rows)
     if len(chunks) == 4:
         os.kill(os.getpid(), number)
-score_file(wrap_predictor(model), Contract.read_model(model), rows=rows, output=output, chunk_rows=10, reasons=1,
+score_file(open_predictor(model), Contract.read_model(model), rows=rows, output=output, chunk_rows=10, reasons=1,
            identity=identify_model(model), watch=watch)
 """
 CHUNK = Chunk(pa.table({"a": [1, 2]}), 1)
@@ -50,7 +50,7 @@ def repeat(packaged: Packaged, count: int) -> pd.DataFrame:
 def score(packaged: Packaged, **options: Any) -> Scored:
     folder, predictor, _ = packaged
     given: dict[str, Any] = {"chunk_rows": 10, "reasons": 1, "identity": identify_model(folder)}
-    return score_file(wrap_predictor(folder), predictor.contract, **given | options)
+    return score_file(open_predictor(folder), predictor.contract, **given | options)
 
 
 def interrupt(packaged: Packaged, rows: Path, output: Path, number: int = 9) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests.support.packages import Packaged
 
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
-from boostlab.models.loading import wrap_predictor
+from boostlab.models.loading import open_predictor, wrap_predictor
 from boostlab.scoring.output import name_output
 from boostlab.scoring.scorer import score_file
 
@@ -128,15 +129,28 @@ def test_columns_without_a_name_are_written_as_they_are_or_left_out(package: Cal
         assert out[1].startswith(lines[1] if first else f"1,{lines[1]}")
 
 
-def test_holds_at_most_a_chunk_in_memory(package: Callable[[str], Packaged], tmp_path: Path) -> None:
-    model, contract, rows = load(package("iris"))
-    path = tmp_path / "rows.csv"
-    rows.to_csv(path, index=False)
-    sizes: list[int] = []
+def test_holds_some_chunks_in_memory(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    folder, predictor, split = package("iris")
+    count = 40_000
+    rows = split.test.head(60).iloc[np.arange(count) % len(split.test)].reset_index(drop=True)
+    others = pd.DataFrame(
+        np.random.default_rng(0).normal(size=(count, 100)), columns=[f"other {number}" for number in range(100)]
+    )
+    pd.concat([rows, others], axis=1).to_parquet(tmp_path / "rows.parquet", row_group_size=2_000)
+    held: list[int] = []
+    before = pa.total_allocated_bytes()
 
-    score_file(model, contract, rows=str(path), output=tmp_path / "out.csv", chunk_rows=7, watch=sizes.append)
+    scored = score_file(
+        open_predictor(folder),
+        predictor.contract,
+        rows=str(tmp_path / "rows.parquet"),
+        output=tmp_path / "out.parquet",
+        chunk_rows=1_000,
+        watch=lambda _: held.append(pa.total_allocated_bytes() - before),
+    )
 
-    assert max(sizes) == 7 and sum(sizes) == len(rows)
+    assert scored.rows == count and len(held) == 40
+    assert max(held) < 12 << 20  # of 33 MB
 
 
 def test_scores_a_folder_of_files_in_order(package: Callable[[str], Packaged], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 from boostlab.data.drift import Drift
 from boostlab.errors import DataError, LabError
-from boostlab.models.loading import identify_model, wrap_predictor
+from boostlab.models.loading import identify_model, open_predictor
 from boostlab.scoring.scorer import Scored, score_file
 from boostlab.scoring.workers import open_workers, score_on_workers
 
@@ -58,7 +58,7 @@ def score(packaged: Packaged, client: Client | None, **options: Any) -> tuple[Sc
     drift = Drift(predictor.contract.features, split.test.head(1_000))
     on_workers = None if client is None else partial(score_on_workers, client, folder)
     scored = score_file(
-        wrap_predictor(folder), predictor.contract, drift=drift, score=on_workers, identity=identify_model(folder), **options
+        open_predictor(folder), predictor.contract, drift=drift, score=on_workers, identity=identify_model(folder), **options
     )
     return scored, drift
 
@@ -120,7 +120,7 @@ def test_few_chunks_are_in_memory(package: Callable[[str], Packaged], client: Cl
 
     on_workers = partial(count, partial(score_on_workers, client, packaged[0]))
     score_file(
-        wrap_predictor(packaged[0]),
+        open_predictor(packaged[0]),
         packaged[1].contract,
         rows=path,
         output=tmp_path / "out.csv",

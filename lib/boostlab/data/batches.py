@@ -24,3 +24,25 @@ def join(parts: list[pa.Table]) -> pa.Table:
 def split_batches(table: pa.Table, rows: int = BATCH_ROWS) -> Iterator[pa.Table]:
     """Yield a table in batches of at most `rows` rows, which are not copied."""
     return (table.slice(start, rows) for start in range(0, table.num_rows, rows))
+
+
+def join_small(batches: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """Yield batches of one schema with the small ones joined, up to `rows` rows: many small files cost as one."""
+    waiting: list[pa.Table] = []
+    for batch in filter(len, batches):
+        if sum(map(len, waiting)) + len(batch) > rows:
+            yield from _join_waiting(waiting)
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= rows:
+            yield from _join_waiting(waiting)
+    yield from _join_waiting(waiting)
+
+
+def _join_waiting(waiting: list[pa.Table]) -> Iterator[pa.Table]:
+    """Yield the tables in the list as one, if there are any, and do not hold them meanwhile."""
+    parts = waiting[:]
+    waiting.clear()
+    if parts:
+        joined = pa.concat_tables(parts)
+        parts.clear()
+        yield joined

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from boostlab.data.batches import BATCH_ROWS, Gather, gather_in_memory, split_batches
+from boostlab.data.batches import BATCH_ROWS, Gather, gather_in_memory, join_small, split_batches
 from boostlab.data.dialect import Dialect
 from boostlab.data.files import check_size, describe_unreadable
 from boostlab.data.inference import Column
@@ -260,7 +260,7 @@ class Source:
             wanted = self.selection.to_filter(self.dataset.schema, missing=self.read_settings.missing)
             is_parquet = isinstance(self.dataset.format, ds.ParquetFileFormat)
             if self.in_pieces and is_parquet:
-                yield from filter(len, read_pieces(self.dataset, columns, wanted))
+                yield from read_pieces(self.dataset, columns, wanted, rows=rows)
                 return
             options = {
                 "filter": wanted,
@@ -269,16 +269,7 @@ class Source:
                 "fragment_readahead": 1,
                 "fragment_scan_options": ON_DEMAND if is_parquet else None,
             }
-            waiting: list[pa.RecordBatch] = []  # small ones are joined: a thousand small files cost no more than one large file
-            count = 0
-            for batch in self.dataset.to_batches(columns=list(columns), **options):
-                if waiting and count + batch.num_rows > rows:
-                    yield pa.Table.from_batches(waiting)
-                    waiting, count = [], 0
-                if batch.num_rows:
-                    waiting.append(batch)
-                    count += batch.num_rows
-            if waiting:
-                yield pa.Table.from_batches(waiting)
+            batches = self.dataset.to_batches(columns=list(columns), **options)
+            yield from join_small((pa.Table.from_batches([batch]) for batch in batches), rows)
         except (pa.ArrowException, OSError) as error:
             raise describe_unreadable(self.location, error) from None

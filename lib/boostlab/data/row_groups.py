@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from boostlab.data.batches import BATCH_ROWS
+from boostlab.data.batches import BATCH_ROWS, join_small
 
 PIECE_BYTES = 16 << 20
 FEWEST_ROWS = 1_024  # of a piece
@@ -24,19 +24,30 @@ def measure_row(schema: pa.Schema, columns: Sequence[str], *, text_bytes: int = 
     return sum(kind.bit_width / 8 if pa.types.is_primitive(kind) else text_bytes for kind in kinds)
 
 
-def read_pieces(dataset: ds.Dataset, columns: Sequence[str], wanted: ds.Expression | None = None) -> Iterator[pa.Table]:
+def read_pieces(
+    dataset: ds.Dataset, columns: Sequence[str], wanted: ds.Expression | None = None, *, rows: int = BATCH_ROWS
+) -> Iterator[pa.Table]:
     """Yield the given columns of a data set, with its types and in its order, in pieces of about 16 MB.
 
     Row groups that hold no `wanted` row, by their statistics, are left out.
+
+    Parameters
+    ----------
+    rows : int
+        The largest number of rows of a piece.
     """
     schema = pa.schema([dataset.schema.field(name) for name in columns])
-    rows = min(BATCH_ROWS, max(FEWEST_ROWS, int(PIECE_BYTES // max(1, measure_row(schema, columns, text_bytes=TEXT_BYTES)))))
+    rows = min(rows, max(FEWEST_ROWS, int(PIECE_BYTES // max(1, measure_row(schema, columns, text_bytes=TEXT_BYTES)))))
+    return join_small(_read_fragments(dataset, schema, wanted, rows), rows)
+
+
+def _read_fragments(dataset: ds.Dataset, schema: pa.Schema, wanted: ds.Expression | None, rows: int) -> Iterator[pa.Table]:
     for fragment in dataset.get_fragments(wanted):
         groups = None if wanted is None else [group.id for group in fragment.subset(wanted, schema=dataset.schema).row_groups]
         keys = ds.get_partition_keys(fragment.partition_expression)
         with fragment.filesystem.open_input_file(fragment.path) as file:
             parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
-            own = [name for name in columns if name not in keys and name in parquet.schema_arrow.names]
+            own = [name for name in schema.names if name not in keys and name in parquet.schema_arrow.names]
             for batch in parquet.iter_batches(batch_size=rows, row_groups=groups, columns=own):
                 yield pa.table([_make_column(batch, field, own, keys) for field in schema], schema=schema)
 

@@ -105,13 +105,16 @@ class _Writer:
         with _explained(self._output):
             if self._writer is None:
                 self._schema = chunk.schema
-                options = csv.WriteOptions(quoting_style="needed", delimiter=self._separator)
-                self._writer = (
-                    csv.CSVWriter(self._sink, self._schema, write_options=options)
-                    if self._output.suffix == ".csv"
-                    else pq.ParquetWriter(self._sink, self._schema)
-                )
+                self._writer = self._open()
             self._writer.write_table(chunk.cast(self._schema))
+
+    def _open(self) -> Any:
+        if self._output.suffix == ".csv":
+            options = csv.WriteOptions(quoting_style="needed", delimiter=self._separator)
+            return csv.CSVWriter(self._sink, self._schema, write_options=options)
+        # most floats differ: a dictionary of them would take most of the time, and space
+        others = [field.name for field in self._schema if not pa.types.is_floating(field.type)]
+        return pq.ParquetWriter(self._sink, self._schema, use_dictionary=others)
 
     def close(self) -> None:
         """Complete the file."""

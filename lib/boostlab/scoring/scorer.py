@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,15 @@ from boostlab.data.sources import open_source
 from boostlab.data.storage import identify_files, read_stamps
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
+from boostlab.models.predictor import Predictor
 from boostlab.scoring.chunks import Chunk, ChunkScorer, Scores, study_features
 from boostlab.scoring.kept_scores import KeptScores, keep_scores
 from boostlab.scoring.output import check_output, write_chunks
 from boostlab.scoring.reasons import name_reasons
+from boostlab.scoring.window import score_in_order
 
 SHOWN_ROWS = 5
+MOST_THREADS = 4  # chunks that are scored at a time
 Score = Callable[[ChunkScorer, Iterable[Chunk], KeptScores], Iterator[tuple[Chunk, Scores]]]
 
 
@@ -45,14 +50,27 @@ class Scored:
 
 
 def score_here(model: Any, scorer: ChunkScorer, chunks: Iterable[Chunk], kept: KeptScores) -> Iterator[tuple[Chunk, Scores]]:
-    """Yield each chunk with its scores, one at a time; those that are kept are not scored again.
+    """Yield each chunk with its scores, in order.
+
+    Chunks are scored side by side, while this thread reads and writes others: only the prediction itself uses all cores.
 
     Parameters
     ----------
-    model : mlflow.pyfunc.PyFuncModel
+    model : Predictor, or mlflow.pyfunc.PyFuncModel
+        The latter scores a chunk at a time: its code may not work in several threads.
     """
-    for chunk in chunks:
-        yield chunk, kept.read(chunk) or scorer.score(model, chunk)
+    threads = min(MOST_THREADS, os.cpu_count() or 1) if isinstance(model, Predictor) else 1
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="boostlab-score")
+    try:
+        yield from score_in_order(
+            chunks,
+            kept,
+            begin=lambda chunk: pool.submit(scorer.score, model, chunk),
+            finish=lambda _, scores: scores.result(),
+            most=lambda: threads,
+        )
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def score_file(
@@ -76,7 +94,7 @@ def score_file(
 
     Parameters
     ----------
-    model : mlflow.pyfunc.PyFuncModel
+    model : Predictor, or mlflow.pyfunc.PyFuncModel
     rows : str
         A ``.csv``, ``.csv.gz`` or ``.parquet`` file, a folder of Parquet files, a glob, or a query.
     output : pathlib.Path
@@ -110,6 +128,7 @@ def score_file(
         cannot be written.
     """
     source = open_source(rows, ReadSettings(**(read or {})), where=Selection(where, can_state_types=False), connection=connection)
+    source = replace(source, in_pieces=True)  # Arrow's scanner reads up to 1 GB ahead of a slow reader
     check_output(output, rows, source)
     names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]

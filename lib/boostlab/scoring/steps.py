@@ -108,9 +108,7 @@ class Scoring:
         progress = RowProgress()
         with self._open_cluster() as score:
             self._scored = score_file(
-                load_version(
-                    self._client, self._settings.model, self._loaded.version.number, trust_code=self._settings.trust_code
-                ),
+                self._load(),
                 self._loaded.contract,
                 rows=self._settings.rows,
                 output=name_output(self._settings.rows, self._settings.output),
@@ -127,6 +125,13 @@ class Scoring:
             )
         progress.show()
         return self._scored.head
+
+    def _load(self) -> Any:
+        """Return what predicts: the installed predictor, or the model with its own code if that is trusted."""
+        assert self._loaded
+        if not self._settings.trust_code:
+            return open_predictor(self._loaded.folder)
+        return load_version(self._client, self._settings.model, self._loaded.version.number, trust_code=True)
 
     @contextmanager
     def _open_cluster(self) -> Iterator[ScoreChunks | None]:

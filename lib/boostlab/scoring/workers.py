@@ -10,11 +10,10 @@ import asyncio
 import concurrent.futures
 import tempfile
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -30,6 +29,7 @@ from boostlab.errors import LabError
 from boostlab.models.contract import BOOSTER_FILE, MODEL_DATA
 from boostlab.scoring.chunks import Chunk, ChunkScorer, Scores
 from boostlab.scoring.kept_scores import KeptScores
+from boostlab.scoring.window import score_in_order
 
 if TYPE_CHECKING:
     from boostlab.models.predictor import Predictor
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 CHECK_S = 1.0  # between two looks at the workers while one is waited for
 MEET_S = 30.0  # for a worker to come back when there is none
 AHEAD = 2  # chunks for each thread of the workers that are read before their scores are written
-AHEAD_BYTES = 1 << 30  # of these chunks at most, if there are several
 Answer: TypeAlias = "tuple[bytes, Counts | None, dict[str, str]]"  # the scores, the counts, the versions of the worker
 Result: TypeAlias = "Future[Answer]"
 REMEDY = "Run the same command again: it goes on from the rows that were scored."
@@ -101,23 +100,19 @@ def score_on_workers(
     LabError
         If the cluster is lost, or several workers died of the same chunk.
     """
-    waiting: deque[tuple[Chunk, Scores | Result]] = deque()
     with _loss_explained():
         shared = client.submit(_pass_on, Task((model / MODEL_DATA / BOOSTER_FILE).read_bytes(), scorer), pure=False)
     try:
-        for chunk in chunks:
-            waiting.append((chunk, kept.read(chunk) or _submit(client, shared, scorer, chunk)))
-            while _is_full([each for each, _ in waiting], AHEAD * max(1, _count_threads(client))):
-                yield _take(client, *waiting.popleft())
-        while waiting:
-            yield _take(client, *waiting.popleft())
+        yield from score_in_order(
+            chunks,
+            kept,
+            begin=partial(_submit, client, shared, scorer),
+            finish=partial(_take, client),
+            most=lambda: AHEAD * max(1, _count_threads(client)),
+        )
     finally:
         with suppress(Exception):  # such as a lost scheduler
-            client.cancel([shared, *(each for _, each in waiting if isinstance(each, Future))])
-
-
-def _is_full(waiting: Sequence[Chunk], most: int) -> bool:
-    return len(waiting) > most or (len(waiting) > 1 and sum(chunk.rows.nbytes for chunk in waiting) > AHEAD_BYTES)
+            client.cancel(shared)  # with all tasks that need it
 
 
 def _count_threads(client: Client) -> int:
@@ -133,9 +128,8 @@ def _submit(client: Client, task: Future[Task], scorer: ChunkScorer, chunk: Chun
         return client.submit(_score, task, _to_bytes(rows), chunk.first_row, pure=False)
 
 
-def _take(client: Client, chunk: Chunk, scores: Scores | Result) -> tuple[Chunk, Scores]:
-    if isinstance(scores, Scores):
-        return chunk, scores
+def _take(client: Client, chunk: Chunk, scores: Result) -> Scores:
+    """Wait for the scores of a chunk."""
     try:
         columns, counts, versions = _wait(client, scores)
     except KilledWorker:
@@ -153,7 +147,7 @@ def _take(client: Client, chunk: Chunk, scores: Scores | Result) -> tuple[Chunk,
             raise
         raise _explain_loss() from None
     check_versions(versions, where="A worker")  # it may have come after the others were compared
-    return chunk, Scores(_to_table(columns), counts)
+    return Scores(_to_table(columns), counts)
 
 
 def _wait(client: Client, future: Result) -> Answer:

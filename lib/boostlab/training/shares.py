@@ -54,7 +54,8 @@ def share_part(
         for place, worker in enumerate(workers[: len(block)]):
             for name, values in columns.items():
                 own = np.ascontiguousarray(values[place :: len(workers)])
-                future = client.scatter(own, workers=[worker], hash=False)
+                # workers of this machine get it straight from here; others may not be reachable but through the scheduler
+                future = client.scatter(own, workers=[worker], hash=False, direct=client.cluster is not None)
                 shares[name].append(da.from_delayed(future, own.shape, own.dtype))
         sent(len(block))
     arrays = {name: da.concatenate(parts) for name, parts in shares.items()}

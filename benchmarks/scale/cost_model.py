@@ -28,10 +28,9 @@ PROJECT = Path(__file__).parents[2]
 INPUTS, DEPTH, BINS, WORKERS = COLUMNS + 1, 6, 256, 2
 SIZES = (0.25, 0.5, 1.0)  # of the largest number of rows
 SHARED = 0.8  # of the rows: the training and the validation part
-VALUE, LABEL, BIN, SUMS = 4, 4, 1, 16  # bytes of an input, of a label, of the number of a bin, and of the two sums of a bin
-ROW = 32  # bytes of gradients, predictions and positions of a row of a worker
-COORDINATOR_ROW = 125  # bytes that stay in the memory of the notebook's process with memory = external
-CELL = 8  # bytes of a value of a table in memory or in the cache of memory = external
+VALUE, LABEL, SUMS = 4, 4, 16  # bytes of an input, of a label, and of the two sums of a bin
+BIN = 4 + 1  # bytes of a value's bin, by rows and by columns: by rows 1 instead of 4 in a table without gaps
+ROW = 55  # bytes of the label, gradients, predictions and positions of a row of a worker
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ def estimate(rows: float, *, inputs: int = INPUTS, workers: int = WORKERS, depth
     level_nodes = 2 ** (depth - 1)  # the root, and one of two children at each level: XGBoost subtracts for the other one
     return Costs(
         rows_sent=shared * (VALUE * inputs + LABEL),
-        sums_sent=2 * (workers - 1) * level_nodes * inputs * bins * SUMS,
-        worker_memory=shared / workers * ((VALUE + BIN) * inputs + LABEL + ROW),
+        sums_sent=(2 * workers - 1) * level_nodes * inputs * bins * SUMS,
+        worker_memory=shared / workers * ((VALUE + BIN) * inputs + ROW),
     )
 
 

@@ -34,8 +34,9 @@ class Peak:
 
 
 def read_status(name: str, process: int | str = "self") -> int:
-    """Return a figure of a process's status in bytes."""
-    return int(Path(f"/proc/{process}/status").read_text().partition(f"{name}:")[2].split()[0]) * 1024
+    """Return a figure of a process's status in bytes; 0 of one that has ended and is not waited for yet."""
+    figure = Path(f"/proc/{process}/status").read_text().partition(f"{name}:")[2].split()
+    return int(figure[0]) * 1024 if figure else 0
 
 
 def limit_memory(size: int) -> None:

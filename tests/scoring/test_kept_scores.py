@@ -60,6 +60,24 @@ def interrupt(packaged: Packaged, rows: Path, output: Path, number: int = 9) -> 
     assert done.returncode != 0
 
 
+class Interrupt:
+    """Ends a scoring after some chunks."""
+
+    def __init__(self, chunks: int) -> None:
+        self._left = chunks
+
+    def __call__(self, _rows: int) -> None:
+        self._left -= 1
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+def stop_here(packaged: Packaged, rows: Path, output: Path) -> None:
+    """Score four chunks in this process, and interrupt it."""
+    with pytest.raises(KeyboardInterrupt):
+        score(packaged, rows=str(rows), output=output, watch=Interrupt(4))
+
+
 def hidden(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
 
@@ -83,8 +101,8 @@ def test_another_scoring_begins_anew(package: Callable[[str], Packaged], tmp_pat
     packaged = package("own")
     rows, output = tmp_path / "rows.parquet", tmp_path / "out.parquet"
     repeat(packaged, 75).to_parquet(rows)
-    interrupt(packaged, rows, output)
-    assert len(hidden(tmp_path)) == 2  # the scores, and the unfinished file
+    stop_here(packaged, rows, output)
+    assert len(hidden(tmp_path)) == 1
     options: dict[str, Any] = {}
     if change == "file":
         repeat(packaged, 75).iloc[::-1].to_parquet(rows)
@@ -101,7 +119,7 @@ def test_another_scoring_begins_anew(package: Callable[[str], Packaged], tmp_pat
 def test_goes_on_only_if_the_model_is_known(package: Callable[[str], Packaged], tmp_path: Path) -> None:
     packaged, rows, output = package("own"), tmp_path / "rows.parquet", tmp_path / "out.parquet"
     repeat(packaged, 75).to_parquet(rows)
-    interrupt(packaged, rows, output)
+    stop_here(packaged, rows, output)
     assert score(packaged, rows=str(rows), output=output, identity="").rows_kept == 0
 
 
@@ -177,18 +195,6 @@ def test_goes_on_without_keeping_if_the_disk_refuses_it(package: Callable[[str],
     assert score(packaged, rows=str(rows), output=output, watch=lose).rows == 75
     assert output.read_bytes() == score(packaged, rows=str(rows), output=tmp_path / "whole.parquet").path.read_bytes()
     assert not hidden(tmp_path)
-
-
-class Interrupt:
-    """Ends a scoring after some chunks."""
-
-    def __init__(self, chunks: int) -> None:
-        self._left = chunks
-
-    def __call__(self, _rows: int) -> None:
-        self._left -= 1
-        if not self._left:
-            raise KeyboardInterrupt
 
 
 def test_the_drift_counts_each_row_once(package: Callable[[str], Packaged], tmp_path: Path) -> None:

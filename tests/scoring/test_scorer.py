@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,25 @@ def test_the_output_never_becomes_an_input(
     with pytest.raises(DataError, match="is there, and the query names it"):
         score_file(model, contract, rows="sql:SELECT * FROM 'flowers/a.parquet'", output=folder / "a.parquet")
     assert len(pd.read_parquet(folder)) == len(rows)
+
+
+def test_the_code_of_a_model_runs_in_the_calling_thread(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    folder, predictor, split = package("iris")
+    split.test.head(40).to_parquet(tmp_path / "rows.parquet")
+    threads = set()
+
+    class Foreign:
+        def predict(self, rows: pd.DataFrame) -> Any:
+            threads.add(threading.get_ident())
+            return wrap_predictor(folder).predict(rows)
+
+    score_file(Foreign(), predictor.contract, rows=str(tmp_path / "rows.parquet"), output=tmp_path / "out.csv", chunk_rows=7)
+    assert threads == {threading.get_ident()}
+
+
+def test_a_row_of_a_csv_file_can_be_long(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+    folder, predictor, split = package("iris")
+    rows = split.test.head(3).assign(picture=["a", "b" * (9 << 20), "c"])
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    score_file(open_predictor(folder), predictor.contract, rows=str(tmp_path / "rows.csv"), output=tmp_path / "out.parquet")
+    assert pd.read_parquet(tmp_path / "out.parquet")["picture"].str.len().tolist() == [1, 9 << 20, 1]

@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from subprocess import Popen
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -23,21 +24,17 @@ from boostlab.scoring.scorer import Scored, score_file
 from boostlab.scoring.workers import open_workers, score_on_workers
 
 pytestmark = pytest.mark.slow
+Process: TypeAlias = "Popen[bytes]"
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    started = start_cluster(tmp_path_factory.mktemp("cluster"))
-    yield started
-    started.end()
-
-
-def start_cluster(folder: Path) -> Cluster:
-    started = Cluster(folder, dict(os.environ))
+    started = Cluster(tmp_path_factory.mktemp("cluster"), dict(os.environ))
     for _ in range(2):
         started.start_worker(nthreads=1)
     started.wait_for_workers(2)
-    return started
+    yield started
+    started.end()
 
 
 @pytest.fixture
@@ -131,34 +128,43 @@ def test_few_chunks_are_in_memory(package: Callable[[str], Packaged], client: Cl
     assert max(ahead) == 5  # two for each of two threads, and the next one
 
 
-def test_the_loss_of_a_worker_changes_nothing(package: Callable[[str], Packaged], tmp_path: Path) -> None:
+class Kill:
+    """Kills a process after some chunks."""
+
+    def __init__(self, process: Process) -> None:
+        self._process, self.chunks = process, 0
+
+    def __call__(self, _rows: int) -> None:
+        self.chunks += 1
+        if self.chunks == 8:
+            kill_group(self._process)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster without workers, for one test alone."""
+    (tmp_path / "cluster").mkdir()
+    started = Cluster(tmp_path / "cluster", dict(os.environ))
+    yield started
+    started.end()
+
+
+def test_the_loss_of_a_worker_changes_nothing(package: Callable[[str], Packaged], own: Cluster, tmp_path: Path) -> None:
     packaged = package("own")
     path = write(repeat(packaged, 300), tmp_path / "rows.parquet")
     here, _ = score(packaged, None, rows=path, output=tmp_path / "here.csv", chunk_rows=10)
-    (tmp_path / "cluster").mkdir()
-    cluster = start_cluster(tmp_path / "cluster")
-    lost = cluster.start_worker(nthreads=1)
-    cluster.wait_for_workers(3)
-    chunks = 0
-
-    def kill(_rows: int) -> None:
-        nonlocal chunks
-        chunks += 1
-        if chunks == 8:
-            kill_group(lost)
-
-    try:
-        with open_workers(cluster.address, n_workers=0, folder=tmp_path) as client:
-            there, _ = score(packaged, client, rows=path, output=tmp_path / "there.csv", chunk_rows=10, watch=kill)
-    finally:
-        cluster.end()
-    assert chunks == 30
+    kill = Kill(own.start_worker(nthreads=1))
+    own.start_worker(nthreads=1)
+    own.wait_for_workers(2)
+    with open_workers(own.address, n_workers=0, folder=tmp_path) as client:
+        there, _ = score(packaged, client, rows=path, output=tmp_path / "there.csv", chunk_rows=10, watch=kill)
+    assert kill.chunks == 30
     assert here.path.read_bytes() == there.path.read_bytes()
 
 
-@pytest.mark.parametrize("what", ["scheduler", "workers"])
+@pytest.mark.parametrize("what", ["scheduler", "worker"])
 def test_scoring_goes_on_after_the_loss_of_the_cluster(
-    package: Callable[[str], Packaged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+    package: Callable[[str], Packaged], own: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     monkeypatch.setattr("boostlab.scoring.workers.MEET_S", 3.0)
     packaged = package("own")
@@ -166,26 +172,13 @@ def test_scoring_goes_on_after_the_loss_of_the_cluster(
     here, drift = score(packaged, None, rows=path, output=tmp_path / "here.csv", chunk_rows=10)
     output = tmp_path / "there.csv"
     output.write_text("old content")
-    (tmp_path / "cluster").mkdir()
-    cluster = Cluster(tmp_path / "cluster", dict(os.environ))
-    worker = cluster.start_worker(nthreads=1)
-    cluster.wait_for_workers(1)
-    chunks = 0
-
-    def kill(_rows: int) -> None:
-        nonlocal chunks
-        chunks += 1
-        if chunks == 8:
-            kill_group(cluster.scheduler if what == "scheduler" else worker)
-
-    try:
-        with (
-            open_workers(cluster.address, n_workers=0, folder=tmp_path) as client,
-            pytest.raises(LabError, match=r"(?s)(scheduler was lost|has no worker any more).*Run the same command again"),
-        ):
-            score(packaged, client, rows=path, output=output, chunk_rows=10, watch=kill)
-    finally:
-        cluster.end()
+    kill = Kill({"worker": own.start_worker(nthreads=1), "scheduler": own.scheduler}[what])
+    own.wait_for_workers(1)
+    with (
+        open_workers(own.address, n_workers=0, folder=tmp_path) as client,
+        pytest.raises(LabError, match=r"(?s)(scheduler was lost|has no worker any more).*Run the same command again"),
+    ):
+        score(packaged, client, rows=path, output=output, chunk_rows=10, watch=kill)
     assert output.read_text() == "old content"
     there, other = score(packaged, None, rows=path, output=output, chunk_rows=10)
     assert 80 <= there.rows_kept < 300
@@ -195,19 +188,14 @@ def test_scoring_goes_on_after_the_loss_of_the_cluster(
 
 
 def test_says_that_all_workers_are_short_of_memory(
-    package: Callable[[str], Packaged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: Callable[[str], Packaged], own: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("boostlab.scoring.workers.MEET_S", 3.0)
     packaged = package("own")
     path = write(repeat(packaged, 30), tmp_path / "rows.parquet")
-    (tmp_path / "cluster").mkdir()
-    cluster = Cluster(tmp_path / "cluster", dict(os.environ))
-    cluster.start_worker(nthreads=1, options=["--no-nanny", "--memory-limit", "60MB"])  # a worker needs more, so it pauses
-    cluster.wait_for_workers(1)
-    try:
-        with open_workers(cluster.address, n_workers=0, folder=tmp_path) as client:
-            wait_until(lambda: "paused" in {each["status"] for each in client.scheduler_info()["workers"].values()})
-            with pytest.raises(LabError, match=r"no worker any more that takes tasks: they are lost, or short of memory"):
-                score(packaged, client, rows=path, output=tmp_path / "out.csv")
-    finally:
-        cluster.end()
+    own.start_worker(nthreads=1, options=["--no-nanny", "--memory-limit", "60MB"])  # a worker needs more, so it pauses
+    own.wait_for_workers(1)
+    with open_workers(own.address, n_workers=0, folder=tmp_path) as client:
+        wait_until(lambda: "paused" in {each["status"] for each in client.scheduler_info()["workers"].values()})
+        with pytest.raises(LabError, match=r"no worker any more that takes tasks: they are lost, or short of memory"):
+            score(packaged, client, rows=path, output=tmp_path / "out.csv")

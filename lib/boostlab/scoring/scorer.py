@@ -57,9 +57,14 @@ def score_here(model: Any, scorer: ChunkScorer, chunks: Iterable[Chunk], kept: K
     Parameters
     ----------
     model : Predictor, or mlflow.pyfunc.PyFuncModel
-        The latter scores a chunk at a time: its code may not work in several threads.
+        The latter scores one chunk at a time, in this thread: its own code may not work in others.
     """
-    threads = min(MOST_THREADS, os.cpu_count() or 1) if isinstance(model, Predictor) else 1
+    if not isinstance(model, Predictor):
+        yield from score_in_order(
+            chunks, kept, begin=lambda _: None, finish=lambda chunk, _: scorer.score(model, chunk), most=lambda: 0
+        )
+        return
+    threads = min(MOST_THREADS, os.cpu_count() or 1)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="boostlab-score")
     try:
         yield from score_in_order(
@@ -128,7 +133,9 @@ def score_file(
         cannot be written.
     """
     source = open_source(rows, ReadSettings(**(read or {})), where=Selection(where, can_state_types=False), connection=connection)
-    source = replace(source, in_pieces=True)  # Arrow's scanner reads up to 1 GB ahead of a slow reader
+    before, files = read_stamps(source.files), identify_files(source.files)  # before the first row is looked at
+    if not source.is_text:
+        source = replace(source, in_pieces=True)  # Arrow's scanner reads up to 1 GB ahead of a slow reader
     check_output(output, rows, source)
     names = source.names
     missing = [item.name for item in contract.features if item.name not in names and not item.optional]
@@ -145,7 +152,6 @@ def score_file(
             typed = list(names)
             source.study({name: None for name in names if name not in source.readings}, strict=False)
     scorer = ChunkScorer(source.parser, contract, tuple(features), tuple(added), probabilities, reasons, drift)
-    before, files = read_stamps(source.files), identify_files(source.files)
     work = [identity, files, drift and drift.identity, chunk_rows, probabilities, reasons, dict(read or {}), where]
     if drift:
         drift.clear()

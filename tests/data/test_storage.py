@@ -15,10 +15,11 @@ from tests.support.servers import free_port
 from tests.support.settings import make_settings
 from tests.support.team import serve_s3
 
+from boostlab.data.contents import copy_here, identify_files
 from boostlab.data.files import find_files
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
-from boostlab.data.storage import File, copy_here, describe_fault, identify_files
+from boostlab.data.storage import File, describe_fault
 from boostlab.data.table import load_table
 from boostlab.errors import DataError
 

@@ -19,7 +19,7 @@ from tests.support.waiting import TIMEOUT_S
 from boostlab.data.drift import Drift
 from boostlab.errors import DataError, RowError
 from boostlab.models.loading import identify_model, open_predictor
-from boostlab.scoring.chunks import Chunk, Scores
+from boostlab.scoring.chunks import Chunk, Scores, study_features
 from boostlab.scoring.kept_scores import KeptScores, keep_scores
 from boostlab.scoring.scorer import Scored, score_file
 
@@ -229,3 +229,20 @@ def test_a_file_that_changes_while_it_is_scored_is_refused(package: Callable[[st
     with pytest.raises(DataError, match=r"rows\.parquet changed while it was read"):
         score(packaged, rows=str(rows), output=output, watch=lambda _: rows.touch())
     assert not output.exists()
+
+
+def test_a_file_that_changes_before_its_rows_are_scored_is_refused(
+    package: Callable[[str], Packaged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaged, rows, output = package("own"), tmp_path / "rows.csv", tmp_path / "out.csv"
+    repeat(packaged, 75).to_csv(rows, index=False)
+
+    def study_and_change(*args: Any) -> None:
+        study_features(*args)
+        repeat(packaged, 75).iloc[::-1].to_csv(rows, index=False)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("boostlab.scoring.scorer.study_features", study_and_change)
+        with pytest.raises(DataError, match=r"rows\.csv changed while it was read"):
+            score(packaged, rows=str(rows), output=output)
+    assert score(packaged, rows=str(rows), output=output).rows_kept == 0

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from boostlab.data.batches import BATCH_ROWS, Gather, gather_in_memory, join_small, split_batches
+from boostlab.data.contents import read_stamps
 from boostlab.data.dialect import Dialect
 from boostlab.data.files import check_size, describe_unreadable
 from boostlab.data.inference import Column
@@ -25,7 +26,7 @@ from boostlab.data.readings import Number, Reading
 from boostlab.data.row_groups import measure_row, read_pieces
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
-from boostlab.data.storage import File, UnnamedFile, read_stamps
+from boostlab.data.storage import File, UnnamedFile
 from boostlab.data.text import read_text
 from boostlab.data.types import convert, find_type
 from boostlab.errors import DataError
@@ -201,7 +202,7 @@ class Source:
         return table.select(list(wanted)), found
 
     def refuse_changes(self, before: Sequence[str]) -> None:
-        """Raise a DataError if a file has changed since :func:`~boostlab.data.storage.read_stamps` returned these stamps."""
+        """Raise a DataError if a file has changed since :func:`~boostlab.data.contents.read_stamps` returned these stamps."""
         for file, stamp, now in zip(self.files, before, read_stamps(self.files), strict=True):
             if now != stamp:
                 raise DataError(f"{file} changed while it was read. Run again when the file is complete.")

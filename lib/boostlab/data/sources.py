@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow.dataset as ds
 
+from boostlab.data.contents import copy_here
 from boostlab.data.dialect import find_dialect
 from boostlab.data.files import find_files, open_parquet
 from boostlab.data.lakes import is_delta, open_delta
@@ -12,7 +13,6 @@ from boostlab.data.query import run_query
 from boostlab.data.reading import EVERYTHING, Source
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
-from boostlab.data.storage import copy_here
 from boostlab.errors import DataError
 
 INDEX = "__index_level_"  # how pandas names a stored index that has no name

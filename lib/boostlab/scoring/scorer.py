@@ -17,12 +17,12 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from boostlab.data.contents import identify_files, read_stamps
 from boostlab.data.drift import Drift
 from boostlab.data.reading import Source
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
-from boostlab.data.storage import identify_files, read_stamps
 from boostlab.errors import DataError
 from boostlab.models.contract import Contract
 from boostlab.models.predictor import Predictor

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from tests.support.docker import built, engine, version_store  # noqa: F401  # fixtures
-from tests.support.executions import PARAMETERS
+from tests.support.executions import PARAMETERS, run_here
 from tests.support.packages import own_table, package  # noqa: F401  # fixtures
 from tests.support.paths import PAPERMILL
 from tests.support.postgresql import new_database  # noqa: F401  # a fixture
@@ -84,6 +84,25 @@ def papermill(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]
         return subprocess.run(
             command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
         )
+
+    return run
+
+
+@pytest.fixture
+def execute(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function as of `papermill`, which starts no process for the command: for what the notebooks do.
+
+    The command's log is in `stderr`.
+    """
+
+    def run(*arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name, value in env.items():
+                patch.setenv(name, value)
+            done = run_here(*arguments)
+        done.stderr = done.stdout + done.stderr
+        return done
 
     return run
 

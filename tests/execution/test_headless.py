@@ -162,7 +162,7 @@ def test_refuses_an_output_that_is_a_folder(
     monkeypatch.chdir(tmp_path)
     done = run_here(write_notebook("print(x)"), output, "-p", "tracking_uri", store)
     message = f"Error: tiny.ipynb: The output {tmp_path / output} is a folder. Name a file in it.\n"
-    assert (done.exit_code, done.stderr) == (1, message)
+    assert (done.returncode, done.stderr) == (1, message)
     assert not (tmp_path / "absent").exists()
 
 
@@ -211,7 +211,7 @@ def test_refuses_before_anything_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     done = run_here(write_notebook("print(x)"), "new/out.ipynb", *options)
-    assert done.exit_code == 1
+    assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: tiny.ipynb: ")
     assert message in line

@@ -116,7 +116,7 @@ def test_a_run_is_killed_also_if_the_interrupted_code_raised_another_error(
     monkeypatch.setattr(Client, "execute", execute)
     path = write_notebook("print(x)")
     done = run_here(path, path.with_name("out.ipynb"), "-p", "tracking_uri", store)
-    assert done.exit_code == 143
+    assert done.returncode == 143
     run = only_run(look())
     assert (run.info.status, run.data.tags["boostlab.reason"]) == ("KILLED", "Stopped by SIGTERM.")
 

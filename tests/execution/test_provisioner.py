@@ -14,7 +14,7 @@ import psutil
 import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
-from tests.support.executions import Look, Papermill, Write
+from tests.support.executions import Look, Papermill, Write, run_here
 from tests.support.kernels import parent, run, run_once, start, wait_for_end
 
 from boostlab.execution import provisioner
@@ -81,6 +81,20 @@ def test_papermill_runs_a_lab_notebook_with_the_kernel(
     assert done.returncode == 0, done.stderr
     (run,) = look().search_runs([look().get_experiment_by_name("tiny").experiment_id])
     assert run.info.status == "FINISHED"
+
+
+def test_the_lab_notebooks_of_one_process_share_its_template(write_notebook: Write, store: str, tmp_path: Path) -> None:
+    notebook = write_notebook("import os; print(os.getpid(), os.getppid())")
+    pids = []
+    for name in ("first.ipynb", "second.ipynb"):
+        done = run_here(notebook, tmp_path / name, "-p", "tracking_uri", store)
+        assert done.returncode == 0, done.stderr
+        (output,) = json.loads((tmp_path / name).read_text())["cells"][-1]["outputs"]
+        pids.append([int(pid) for pid in "".join(output["text"]).split()])
+    (first, first_parent), (second, second_parent) = pids
+    assert first != second and first_parent == second_parent == share_template().pid
+    wait_for_end(first, second)
+    share_template().close()
 
 
 def test_papermill_runs_any_notebook_with_the_kernel(write_notebook: Write, papermill: Papermill, tmp_path: Path) -> None:

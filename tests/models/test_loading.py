@@ -121,11 +121,11 @@ def test_refuses_a_model_without_a_signature_and_a_model_of_another_tool(
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [penguins, cars, weather], ids=lambda make: make.__name__)
 def test_a_real_table_is_trained_registered_loaded_and_served_with_equal_answers(
-    make: Callable[[Path], tuple[Path, str]], papermill: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
+    make: Callable[[Path], tuple[Path, str]], execute: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
 ) -> None:
     path, target = make(tmp_path)
     options = ["-p", "dataset", path, "-p", "target", target, "-p", "register_as", "real", "-p", "tracking_uri", store]
-    done = papermill(TRAIN, "out.ipynb", *options, "-p", "num_boost_round", 30)
+    done = execute(TRAIN, "out.ipynb", *options, "-p", "num_boost_round", 30)
     assert done.returncode == 0, done.stderr
     (run,) = all_runs(look())
     assert run.info.status == "FINISHED"
@@ -159,13 +159,13 @@ def test_a_real_table_is_trained_registered_loaded_and_served_with_equal_answers
 
 @pytest.mark.slow
 def test_what_the_model_contract_says_of_odd_rows(
-    papermill: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
+    execute: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
 ) -> None:
     """A new category, an optional column left out, another order, a whole number for a fraction, a required column gone."""
     import mlflow
 
     path, target = penguins(tmp_path)
-    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", path, "-p", "target", target, "-p", "tracking_uri", store)
+    done = execute(TRAIN, "out.ipynb", "-p", "dataset", path, "-p", "target", target, "-p", "tracking_uri", store)
     assert done.returncode == 0, done.stderr
     (output,) = all_runs(look())[0].outputs.model_outputs
     model = mlflow.pyfunc.load_model(look().get_logged_model(output.model_id).artifact_location)

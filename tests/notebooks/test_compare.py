@@ -67,9 +67,9 @@ def compared(client: Any) -> Any:
     return client.search_runs([number], order_by=["start_time DESC"], max_results=1)[0]
 
 
-def test_says_what_to_do_first_without_runs(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
-    done = papermill(COMPARE, "out.ipynb", "-p", "tracking_uri", store)
-    again = papermill(COMPARE, "again.ipynb", "-p", "tracking_uri", store)
+def test_says_what_to_do_first_without_runs(execute: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+    done = execute(COMPARE, "out.ipynb", "-p", "tracking_uri", store)
+    again = execute(COMPARE, "again.ipynb", "-p", "tracking_uri", store)
 
     assert (done.returncode, again.returncode) == (0, 0), done.stderr + again.stderr
     assert 'make train ARGS="-p eta 0.3"' in words(tmp_path / "out.ipynb")
@@ -78,9 +78,9 @@ def test_says_what_to_do_first_without_runs(papermill: Papermill, store: str, lo
     assert artifacts(look(), compared(look()).info.run_id) == FILES
 
 
-def test_asks_for_another_run_with_one(papermill: Papermill, trained: Path, look: Look, tmp_path: Path) -> None:
+def test_asks_for_another_run_with_one(execute: Papermill, trained: Path, look: Look, tmp_path: Path) -> None:
     address = f"sqlite:///{trained}/mlflow.db"
-    done = papermill(COMPARE, "out.ipynb", "-p", "tracking_uri", address, "-y", "runs: [plain]")
+    done = execute(COMPARE, "out.ipynb", "-p", "tracking_uri", address, "-y", "runs: [plain]")
 
     assert done.returncode == 0, done.stderr
     assert 'train another one, as `make train ARGS="-p eta 0.3"`' in words(tmp_path / "out.ipynb")
@@ -88,12 +88,12 @@ def test_asks_for_another_run_with_one(papermill: Papermill, trained: Path, look
 
 
 def test_compares_two_models_on_the_same_rows_and_registers_the_better(
-    papermill: Papermill, trained: Path, look: Look, tmp_path: Path
+    execute: Papermill, trained: Path, look: Look, tmp_path: Path
 ) -> None:
     client = look(f"sqlite:///{trained}/mlflow.db")
     runs = [run for run in all_runs(client) if run.info.run_name in ("plain", "sampled")]
     first, second = sorted(runs, key=lambda run: run.data.metrics["best_valid_rmse"])
-    done = papermill(COMPARE, "out.ipynb", "-p", "register_as", "sugar", "-p", "tracking_uri", f"sqlite:///{trained}/mlflow.db")
+    done = execute(COMPARE, "out.ipynb", "-p", "register_as", "sugar", "-p", "tracking_uri", f"sqlite:///{trained}/mlflow.db")
 
     assert done.returncode == 0, done.stderr
     said = words(tmp_path / "out.ipynb")
@@ -125,12 +125,12 @@ def test_compares_on_the_rows_that_both_runs_held_out(trained: Path, look: Look)
 
 
 def test_reads_few_of_ten_thousand_runs(
-    papermill: Papermill, trained: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    execute: Papermill, trained: Path, look: Look, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(trained, tmp_path / "many")
     runpy.run_path(str(MADE))["make_runs"](tmp_path / "many" / "mlflow.db", 9998)
     address = f"sqlite:///{tmp_path}/many/mlflow.db"
-    done = papermill(COMPARE, "out.ipynb", "-p", "tracking_uri", address, "-p", "how_many", 10)
+    done = execute(COMPARE, "out.ipynb", "-p", "tracking_uri", address, "-p", "how_many", 10)
 
     assert done.returncode == 0, done.stderr
     assert "The best 10 runs on `diabetes" in words(tmp_path / "out.ipynb")
@@ -168,7 +168,7 @@ def test_refuses_before_anything_runs(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
     done = run_here(COMPARE, "new/out.ipynb", *options)
 
-    assert done.exit_code == 1
+    assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert message in line
     assert not (tmp_path / "new").exists()
@@ -182,10 +182,10 @@ def test_refuses_before_anything_runs(
     ],
 )
 def test_fails_with_one_message_if_the_store_lacks_a_run_or_refuses_the_search(
-    papermill: Papermill, trained: Path, look: Look, options: list[object], message: str
+    execute: Papermill, trained: Path, look: Look, options: list[object], message: str
 ) -> None:
     address = f"sqlite:///{trained}/mlflow.db"
-    done = papermill(COMPARE, "out.ipynb", "-p", "tracking_uri", address, *options)
+    done = execute(COMPARE, "out.ipynb", "-p", "tracking_uri", address, *options)
 
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -193,11 +193,11 @@ def test_fails_with_one_message_if_the_store_lacks_a_run_or_refuses_the_search(
     assert compared(look(address)).info.status == "FAILED"
 
 
-def test_a_best_run_without_a_model_cannot_be_registered(papermill: Papermill, trained: Path, tmp_path: Path) -> None:
+def test_a_best_run_without_a_model_cannot_be_registered(execute: Papermill, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "copy")
     runpy.run_path(str(MADE))["make_runs"](tmp_path / "copy" / "mlflow.db", 30)  # copies of records, without files
     options = ["-p", "tracking_uri", f"sqlite:///{tmp_path}/copy/mlflow.db", "-p", "register_as", "sugar"]
-    done = papermill(COMPARE, "out.ipynb", *options)
+    done = execute(COMPARE, "out.ipynb", *options)
 
     assert done.returncode == 1
     assert "logged no model. Choose a run of train.ipynb that is FINISHED." in done.stderr.strip().splitlines()[-1]

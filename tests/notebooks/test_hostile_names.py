@@ -25,7 +25,7 @@ TAGS = ("u", "strong", "em", "script", "img", "a")
 
 @pytest.mark.slow
 def test_names_stay_text_in_all_notebooks(
-    papermill: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path
+    execute: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path
 ) -> None:
     draw = np.random.default_rng(0)
     table = pd.DataFrame(draw.normal(size=(300, len(COLUMNS))), columns=COLUMNS)
@@ -36,7 +36,7 @@ def test_names_stay_text_in_all_notebooks(
     def run(notebook: str, **parameters: object) -> str:
         given = {"tracking_uri": store, "experiment": f"e {MARKUP} {FORMULA}", "run_name": f"r {MARKUP} {FORMULA}", **parameters}
         options = [word for name, value in given.items() for word in ("-p", name, value)]
-        done = papermill(NOTEBOOKS / notebook, "out.ipynb", *options)
+        done = execute(NOTEBOOKS / notebook, "out.ipynb", *options)
         said = str(done.stdout + done.stderr)
         assert done.returncode == 0, said
         assert "\x1b" not in said and "\x07" not in said

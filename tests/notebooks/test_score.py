@@ -20,7 +20,7 @@ SCORE = PROJECT / "notebooks" / "score.ipynb"
 
 @pytest.mark.slow
 def test_scores_with_the_version_in_production_and_lists_the_models_without_one(
-    papermill: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
+    execute: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
 ) -> None:
     from sklearn.datasets import load_iris
 
@@ -30,10 +30,10 @@ def test_scores_with_the_version_in_production_and_lists_the_models_without_one(
     rows.to_csv(tmp_path / "rows.csv", index=False)
     options = ["-p", "tracking_uri", store, "-p", "model", "iris", "-p", "rows", tmp_path / "rows.csv"]
 
-    refused = papermill(SCORE, "out.ipynb", *options)
+    refused = execute(SCORE, "out.ipynb", *options)
     assert refused.returncode == 1 and "iris has no version in production" in refused.stderr
     client.set_registered_model_alias("iris", "production", "1")
-    done = papermill(SCORE, "out.ipynb", *options, "-p", "stage", "produção", "-p", "probabilities", "True")
+    done = execute(SCORE, "out.ipynb", *options, "-p", "stage", "produção", "-p", "probabilities", "True")
     assert done.returncode == 0, done.stderr
 
     run = all_runs(look())[0]
@@ -43,7 +43,7 @@ def test_scores_with_the_version_in_production_and_lists_the_models_without_one(
     assert out[rows.columns].to_numpy().tolist() == rows.to_numpy().tolist()
     assert (out["prediction"] == np.repeat(["setosa", "versicolor", "virginica"], 50)).mean() > 0.9
 
-    listed = papermill(SCORE, "listed.ipynb", *options[:3])
+    listed = execute(SCORE, "listed.ipynb", *options[:3])
     assert listed.returncode == 0, listed.stderr
     run = all_runs(look())[0]
     assert run.info.status == "FINISHED" and "rows" not in run.data.metrics
@@ -53,7 +53,7 @@ def test_scores_with_the_version_in_production_and_lists_the_models_without_one(
 
 @pytest.mark.slow
 def test_workers_of_this_machine_score_as_one_process_does(
-    papermill: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
+    execute: Callable[..., Any], store: str, look: Callable[..., Any], tmp_path: Path
 ) -> None:
     from sklearn.datasets import load_iris
 
@@ -76,10 +76,10 @@ def test_workers_of_this_machine_score_as_one_process_does(
         20,
     ]
 
-    refused = papermill(SCORE, "out.ipynb", *options, "-p", "workers", 2, "-p", "trust_code", "True")
+    refused = execute(SCORE, "out.ipynb", *options, "-p", "workers", 2, "-p", "trust_code", "True")
     assert refused.returncode == 1 and "works in this process only: leave workers out" in refused.stderr
     for name, more in {"here": [], "there": ["-p", "workers", 2]}.items():
-        done = papermill(SCORE, f"{name}.ipynb", *options, *more, "-p", "output", tmp_path / f"{name}.csv")
+        done = execute(SCORE, f"{name}.ipynb", *options, *more, "-p", "output", tmp_path / f"{name}.csv")
         assert done.returncode == 0, done.stderr
 
     there, here, *_ = all_runs(look())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import numpy as np
 import pandas as pd
 import psycopg
 import pytest
-from click.testing import Result
 from pyarrow import fs
 from tests.support.executions import run_here
 from tests.support.paths import PROJECT
@@ -49,7 +49,7 @@ def lake(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def run(name: str, numbers: Mapping[str, object], **texts: str) -> Result:
+def run(name: str, numbers: Mapping[str, object], **texts: str) -> subprocess.CompletedProcess[str]:
     options = [word for option, value in numbers.items() for word in ("-p", option, value)]
     options += [word for option, value in texts.items() for word in ("-r", option, value)]
     return run_here(PROJECT / "notebooks" / f"{name}.ipynb", f"{name}-out.ipynb", *options)
@@ -62,7 +62,7 @@ def find_in_files(folder: Path, text: str) -> list[str]:
 @pytest.mark.usefixtures("lake")
 def test_a_table_of_object_storage_is_trained_on_and_scored(client: Any, tmp_path: Path) -> None:
     done = run("train", TINY, dataset="s3://lake/homes.parquet", where="year >= 2024", register_as="homes")
-    assert done.exit_code == 0, done.output
+    assert done.returncode == 0, done.stderr
     trained = only_run(client)
     assert trained.data.params["where"] == "year >= 2024"
     assert trained.data.metrics["rows"] == 100
@@ -72,7 +72,7 @@ def test_a_table_of_object_storage_is_trained_on_and_scored(client: Any, tmp_pat
 
     rows = {"rows": "s3://lake/homes.parquet", "where": "year == 2023"}
     done = run("score", {"version": 1}, model="homes", output="scored.csv", **rows)
-    assert done.exit_code == 0, done.output
+    assert done.returncode == 0, done.stderr
     assert pd.read_csv("scored.csv")["year"].tolist() == [2023] * 100
     assert "100 rows that do not meet" in Path("score-out.ipynb").read_text()
     assert find_in_files(tmp_path, SECRET) == []
@@ -90,26 +90,26 @@ def test_a_query_is_trained_on_and_no_password_is_kept(
     query = "sql:SELECT * FROM homes WHERE year = 2024"
 
     refused = run("train", TINY, dataset=query, connection=address)
-    assert refused.exit_code == 1
-    assert "connection: it holds a password, which the run would record" in refused.output
-    assert PASSWORD not in refused.output
+    assert refused.returncode == 1
+    assert "connection: it holds a password, which the run would record" in refused.stderr
+    assert PASSWORD not in refused.stdout + refused.stderr
     assert all_runs(client) == [] and not Path("train-out.ipynb").exists()
 
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     done = run("train", TINY, dataset=query, connection=address.replace(f":{PASSWORD}", ""))
-    assert done.exit_code == 0, done.output
+    assert done.returncode == 0, done.stderr
     trained = only_run(client)
     assert trained.data.metrics["rows"] == 100
     assert trained.data.params["dataset"] == query
-    assert PASSWORD not in done.output
+    assert PASSWORD not in done.stdout + done.stderr
     assert find_in_files(tmp_path, PASSWORD) == []
 
 
 def test_a_cell_that_fails_shows_no_secret(client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     failed = run("train", TINY, dataset="sql:SELECT 1", connection="postgresql://me@127.0.0.1:9/db")
-    assert failed.exit_code == 1
-    assert "The database postgresql://me@127.0.0.1:9/db cannot be opened" in failed.output
+    assert failed.returncode == 1
+    assert "The database postgresql://me@127.0.0.1:9/db cannot be opened" in failed.stderr
     assert only_run(client).info.status == "FAILED"
-    assert PASSWORD not in failed.output
+    assert PASSWORD not in failed.stdout + failed.stderr
     assert find_in_files(tmp_path, PASSWORD) == []

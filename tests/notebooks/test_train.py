@@ -80,9 +80,9 @@ def loaded_predictions(client: Any, run: Any, rows: Any) -> tuple[Any, Any]:
     ],
 )
 def test_trains_and_records_each_data_set(
-    papermill: Papermill, store: str, look: Look, dataset: str, metrics: set[str], curve: str
+    execute: Papermill, store: str, look: Look, dataset: str, metrics: set[str], curve: str
 ) -> None:
-    done = papermill(TRAIN, "out.ipynb", "-f", SETS / f"{dataset}.yaml", "-p", "tracking_uri", store, "-p", "num_boost_round", 40)
+    done = execute(TRAIN, "out.ipynb", "-f", SETS / f"{dataset}.yaml", "-p", "tracking_uri", store, "-p", "num_boost_round", 40)
     assert done.returncode == 0, done.stderr
     (run,) = all_runs(look())
     assert run.info.status == "FINISHED"
@@ -128,10 +128,10 @@ def write_counts(folder: Path) -> Path:
     ],
 )
 def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
-    papermill: Papermill, store: str, look: Look, tmp_path: Path, options: list[object], objective: str, metric: str
+    execute: Papermill, store: str, look: Look, tmp_path: Path, options: list[object], objective: str, metric: str
 ) -> None:
     table = write_counts(tmp_path)
-    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", table, "-p", "target", "n", "-p", "tracking_uri", store, *options)
+    done = execute(TRAIN, "out.ipynb", "-p", "dataset", table, "-p", "target", "n", "-p", "tracking_uri", store, *options)
     assert done.returncode == 0, done.stderr
     (run,) = all_runs(look())
     assert (run.data.tags["boostlab.objective"], run.data.tags["boostlab.metric"]) == (objective, metric)
@@ -147,12 +147,12 @@ def test_records_the_metric_of_the_objective_and_why_the_task_was_chosen(
 
 
 def test_trains_with_the_rows_on_disk_as_in_memory(
-    papermill: Papermill, store: str, look: Look, tmp_path: Path, cache_root: Path
+    execute: Papermill, store: str, look: Look, tmp_path: Path, cache_root: Path
 ) -> None:
     table = write_counts(tmp_path)
     for memory in ("external", "auto"):
         given = {"dataset": table, "target": "n", "memory": memory, "tracking_uri": store, "num_boost_round": 20}
-        done = papermill(TRAIN, "out.ipynb", *[text for pair in given.items() for text in ("-p", *pair)])
+        done = execute(TRAIN, "out.ipynb", *[text for pair in given.items() for text in ("-p", *pair)])
         assert done.returncode == 0, done.stderr
     runs = {run.data.tags["boostlab.memory"]: run for run in all_runs(look())}
     assert runs.keys() == {"external", "internal"}
@@ -162,10 +162,10 @@ def test_trains_with_the_rows_on_disk_as_in_memory(
 
 
 @pytest.mark.parametrize(("final", "rows"), [("best", "the validation rows"), ("all_rows", "the rows of the cross-validation")])
-def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look: Look, final: str, rows: str) -> None:
+def test_decides_as_asked_and_records_why(execute: Papermill, store: str, look: Look, final: str, rows: str) -> None:
     asked = ["-p", "folds", 0 if final == "best" else 3, "-p", "final_model", final, "-p", "num_boost_round", 30]
     asked += ["-p", "positive_label", "benign", "-p", "calibrate", "sigmoid", "-p", "threshold", "precision >= 0.95"]
-    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", "breast_cancer", "-p", "tracking_uri", store, *asked)
+    done = execute(TRAIN, "out.ipynb", "-p", "dataset", "breast_cancer", "-p", "tracking_uri", store, *asked)
     assert done.returncode == 0, done.stderr
     (run,) = all_runs(look())
     assert run.data.tags["boostlab.decision"].startswith(f"Probabilities are calibrated on {rows} (sigmoid). The threshold")
@@ -179,10 +179,10 @@ def test_decides_as_asked_and_records_why(papermill: Papermill, store: str, look
     assert contract["calibration"]["method"] == "sigmoid"
 
 
-def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+def test_folds_judge_a_model_of_all_rows_and_the_comparison(execute: Papermill, store: str, look: Look, tmp_path: Path) -> None:
     own = ["-p", "tracking_uri", store, "-p", "folds", 3, "-p", "dataset", "wine", "-p", "num_boost_round", 20]
     for number, final in enumerate(("all_rows", "folds"), 1):
-        done = papermill(
+        done = execute(
             TRAIN, f"{final}.ipynb", *own, "-p", "final_model", final, "-p", "eta", 0.1 * number, "-p", "register_as", "w"
         )
         assert done.returncode == 0, done.stderr
@@ -208,17 +208,17 @@ def test_folds_judge_a_model_of_all_rows_and_the_comparison(papermill: Papermill
     assert answers.outcome == "pass" and "learned from all rows" in answers.evidence
 
 
-def test_draws_rows_and_slices_if_wanted(papermill: Papermill, store: str, look: Look) -> None:
-    done = papermill(TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "num_boost_round", 20, "-p", "details", "True")
+def test_draws_rows_and_slices_if_wanted(execute: Papermill, store: str, look: Look) -> None:
+    done = execute(TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "num_boost_round", 20, "-p", "details", "True")
     assert done.returncode == 0, done.stderr
     (run,) = all_runs(look())
     assert artifacts(look(), run.info.run_id) - PLOTS - FILES - ROWS == DETAILS
 
 
-def test_says_how_the_run_stands_and_what_comes_next(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+def test_says_how_the_run_stands_and_what_comes_next(execute: Papermill, store: str, look: Look, tmp_path: Path) -> None:
     texts = []
     for rounds in (5, 60, 40):
-        done = papermill(TRAIN, "out.ipynb", "-p", "num_boost_round", rounds, "-p", "eta", 0.02, "-p", "tracking_uri", store)
+        done = execute(TRAIN, "out.ipynb", "-p", "num_boost_round", rounds, "-p", "eta", 0.02, "-p", "tracking_uri", store)
         assert done.returncode == 0, done.stderr
         outputs = json.loads((tmp_path / "out.ipynb").read_text())["cells"][-1]["outputs"]
         texts.append("".join("".join(output["data"]["text/markdown"]) for output in outputs).replace("\\", ""))
@@ -232,12 +232,12 @@ def test_says_how_the_run_stands_and_what_comes_next(papermill: Papermill, store
 
 
 def test_says_everywhere_that_the_model_does_not_beat_the_constant(
-    papermill: Papermill, store: str, look: Look, tmp_path: Path
+    execute: Papermill, store: str, look: Look, tmp_path: Path
 ) -> None:
     draw = np.random.default_rng(0)
     pd.DataFrame({"x": draw.normal(size=300), "y": draw.normal(size=300)}).to_csv(tmp_path / "noise.csv", index=False)
     options = ["-p", "dataset", tmp_path / "noise.csv", "-p", "target", "y", "-p", "early_stopping_rounds", 0]
-    done = papermill(TRAIN, "out.ipynb", *options, "-p", "num_boost_round", 60, "-p", "tracking_uri", store)
+    done = execute(TRAIN, "out.ipynb", *options, "-p", "num_boost_round", 60, "-p", "tracking_uri", store)
     assert done.returncode == 0, done.stderr
     finding = "The model is worse than the best constant"
     (run,) = all_runs(look())
@@ -247,12 +247,12 @@ def test_says_everywhere_that_the_model_does_not_beat_the_constant(
     assert finding in str(result["outputs"])
 
 
-def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(papermill: Papermill, store: str, look: Look) -> None:
+def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(execute: Papermill, store: str, look: Look) -> None:
     import sklearn.datasets
 
     options = ["-p", "dataset", "iris", "-p", "tracking_uri", store, "-p", "register_as", "flowers"]
     for version in (1, 2):
-        done = papermill(TRAIN, "out.ipynb", *options)
+        done = execute(TRAIN, "out.ipynb", *options)
         assert done.returncode == 0, done.stderr
         assert f"registered as flowers version {version}" in done.stderr
     run = all_runs(look())[0]
@@ -265,12 +265,12 @@ def test_the_model_loads_by_both_flavours_with_the_notebooks_predictions(papermi
     assert sorted(int(version.version) for version in versions) == [1, 2]
 
 
-def test_says_everywhere_what_makes_the_results_doubtful(papermill: Papermill, store: str, look: Look, tmp_path: Path) -> None:
+def test_says_everywhere_what_makes_the_results_doubtful(execute: Papermill, store: str, look: Look, tmp_path: Path) -> None:
     """Five copies of noise, with a column that gives the target away."""
     draw = np.random.default_rng(0)
     noise = pd.DataFrame(draw.normal(size=(200, 3)), columns=["a", "b", "y"])
     pd.concat([noise.assign(leak=noise.y.rank())] * 5).to_csv(tmp_path / "t.csv", index=False)
-    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", tmp_path / "t.csv", "-p", "target", "y", "-p", "tracking_uri", store)
+    done = execute(TRAIN, "out.ipynb", "-p", "dataset", tmp_path / "t.csv", "-p", "target", "y", "-p", "tracking_uri", store)
     assert done.returncode == 0, done.stderr
     (run,) = all_runs(look())
     assert run.data.metrics["test_r2"] < 0.2
@@ -287,9 +287,9 @@ def test_says_everywhere_what_makes_the_results_doubtful(papermill: Papermill, s
 
 
 def test_a_folder_of_plain_files_holds_runs_and_registry(
-    papermill: Papermill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    execute: Papermill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = papermill(TRAIN, "out.ipynb", "-f", SETS / "store-files.yaml", "-p", "register_as", "sugar")
+    done = execute(TRAIN, "out.ipynb", "-f", SETS / "store-files.yaml", "-p", "register_as", "sugar")
     assert done.returncode == 0, done.stderr
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     from mlflow import MlflowClient
@@ -308,8 +308,8 @@ def server(tmp_path: Path, new_store: NewStore) -> Iterator[str]:
         yield address
 
 
-def test_a_served_store_gets_the_run_and_the_version(papermill: Papermill, server: str, look: Look) -> None:
-    done = papermill(TRAIN, "out.ipynb", "-p", "register_as", "sugar", MLFLOW_TRACKING_URI=server)
+def test_a_served_store_gets_the_run_and_the_version(execute: Papermill, server: str, look: Look) -> None:
+    done = execute(TRAIN, "out.ipynb", "-p", "register_as", "sugar", MLFLOW_TRACKING_URI=server)
     assert done.returncode == 0, done.stderr
     client = look(server)
     (run,) = all_runs(client)
@@ -368,7 +368,7 @@ def test_refuses_before_anything_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     done = run_here(TRAIN, "new/out.ipynb", "-p", "tracking_uri", f"sqlite:///{tmp_path}/t.db", *options)
-    assert done.exit_code == 1
+    assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("Error: train.ipynb: ")
     assert message in line
@@ -387,9 +387,9 @@ def test_refuses_before_anything_runs(
     ],
 )
 def test_what_only_the_notebook_can_know_fails_with_one_message(
-    papermill: Papermill, store: str, look: Look, tmp_path: Path, options: list[object], message: str
+    execute: Papermill, store: str, look: Look, tmp_path: Path, options: list[object], message: str
 ) -> None:
-    done = papermill(TRAIN, "out.ipynb", "-p", "tracking_uri", store, *options)
+    done = execute(TRAIN, "out.ipynb", "-p", "tracking_uri", store, *options)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert message in done.stderr.strip().splitlines()[-1]
@@ -402,17 +402,17 @@ def test_what_only_the_notebook_can_know_fails_with_one_message(
 
 
 @pytest.mark.parametrize(("task", "status"), [("auto", "FINISHED"), ("classification", "KILLED")])
-def test_a_kernel_that_no_engine_runs_owns_its_run(papermill: Papermill, store: str, look: Look, task: str, status: str) -> None:
+def test_a_kernel_that_no_engine_runs_owns_its_run(execute: Papermill, store: str, look: Look, task: str, status: str) -> None:
     """As in JupyterLab: the notebook makes the run; what it does not finish does not stay open."""
-    papermill("--engine", "nbclient", TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "task", task)
+    execute("--engine", "nbclient", TRAIN, "out.ipynb", "-p", "tracking_uri", store, "-p", "task", task)
     wait_until(lambda: all_runs(look())[0].info.status != "RUNNING")  # its courier ends it once the kernel is gone
     (run,) = all_runs(look())
     assert (run.info.status, run.data.tags["boostlab.origin"]) == (status, "jupyter")
     assert ("test_rmse" in run.data.metrics) == (status == "FINISHED")
 
 
-def test_refuses_too_many_folds_before_it_trains(papermill: Papermill, store: str, look: Look) -> None:
-    done = papermill(TRAIN, "out.ipynb", "-p", "dataset", "iris", "-p", "folds", 60, "-p", "tracking_uri", store)
+def test_refuses_too_many_folds_before_it_trains(execute: Papermill, store: str, look: Look) -> None:
+    done = execute(TRAIN, "out.ipynb", "-p", "dataset", "iris", "-p", "folds", 60, "-p", "tracking_uri", store)
 
     assert done.returncode == 1 and "folds = 60 is more than the 49 different rows of the class 'virginica'" in done.stderr
     (run,) = all_runs(look())

@@ -96,13 +96,13 @@ def run_notebook(name: str, **parameters: object) -> None:
     """Execute a notebook by papermill's command."""
     options = [word for option, value in parameters.items() for word in ("-p", option, value)]
     done = run_here(NOTEBOOKS / f"{name}.ipynb", f"{name}-out.ipynb", *options)
-    assert done.exit_code == 0, done.output
+    assert done.returncode == 0, done.stderr
 
 
 def run_in_kernel(name: str, **parameters: object) -> None:
     """Execute a notebook in a kernel that owns its run, as a person does."""
     notebook = parameterize_notebook(papermill.iorw.load_notebook_node(str(NOTEBOOKS / f"{name}.ipynb")), parameters)
-    NotebookClient(notebook, kernel_name="python3").execute()
+    NotebookClient(notebook, kernel_name="boostlab").execute()
 
 
 def stage_aliases(client: Any) -> dict[str, int]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import subprocess
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner, Result
+import papermill.log
+from click.testing import CliRunner
 from papermill.cli import papermill as papermill_command
 from tests.support.waiting import wait_until
 
@@ -24,9 +28,20 @@ Start = Callable[..., subprocess.Popen[str]]
 Write = Callable[..., Path]
 
 
-def run_here(*arguments: object) -> Result:
-    """Run papermill's command in this process: what it refuses before a cell runs takes no new process."""
-    return CliRunner().invoke(papermill_command, ["--no-progress-bar", *map(str, arguments)])
+def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run papermill's command in this process, with a forked kernel: packages are loaded once. The log is in `stdout`."""
+    command, logged = ["--no-progress-bar", "-k", "boostlab", *map(str, arguments)], io.StringIO()
+    handler, level = logging.StreamHandler(logged), papermill.log.logger.level
+    papermill.log.logger.addHandler(handler)
+    papermill.log.logger.setLevel(logging.INFO)
+    try:
+        done = CliRunner().invoke(papermill_command, command)
+    finally:
+        papermill.log.logger.removeHandler(handler)
+        papermill.log.logger.setLevel(level)
+    is_exit = done.exc_info is None or isinstance(done.exception, SystemExit)
+    trace = "" if is_exit or done.exc_info is None else "".join(traceback.format_exception(*done.exc_info))
+    return subprocess.CompletedProcess(command, done.exit_code, logged.getvalue() + done.stdout, done.stderr + trace)
 
 
 def wait_for(path: Path) -> str:

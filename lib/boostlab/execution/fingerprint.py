@@ -14,7 +14,10 @@ from boostlab.notebook.session import TRIAL_VARIABLE
 from boostlab.tracking.environment import OF_THE_KERNEL, OF_THE_RUN
 
 NAMES = (*OF_THE_RUN, *OF_THE_KERNEL, STATUS_VARIABLE, TRIAL_VARIABLE, "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME")
-OF_THE_CALLER = ("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES", "PYTEST_CURRENT_TEST")  # no package reads them at import
+OF_THE_CALLER = (  # no package reads them at import
+    *("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES"),
+    *("PYTEST_CURRENT_TEST", "XDG_STATE_HOME", "BOOSTLAB_CACHE"),
+)
 
 
 def without_names(env: Mapping[str, str]) -> dict[str, str]:

@@ -16,11 +16,15 @@ from boostlab.errors import LabError
 from boostlab.execution.client import Record
 from boostlab.execution.ending import CellError, RefusedError
 from boostlab.execution.execution import Execution
+from boostlab.execution.forked_kernel import ForkedKernel
 from boostlab.execution.injection import inject_plain_values
-from boostlab.execution.kernel import WarmKernel
+from boostlab.execution.kernel import WarmKernel, find_spec
+from boostlab.execution.provisioner import is_forked
+from boostlab.execution.template import share_template
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.signals import signals_raised
+from boostlab.tracking import environment
 from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store
@@ -50,7 +54,7 @@ def execute(
     folder = _command_folder()
     notebook = folder / input_path if _is_local(input_path) else None
     label = f"{name_notebook(notebook)}.ipynb"
-    kernel: WarmKernel | None = None
+    kernel: WarmKernel | ForkedKernel | None = None
     courier: Courier | None = None
     with signals_raised(lambda: kernel.kill() if kernel else None) as signals:
         try:
@@ -58,7 +62,8 @@ def execute(
             store = find_store(values.get("tracking_uri", ""), project=find_project(notebook), folder=folder)
             configure_mlflow(store)
             courier = Courier(store)  # it opens the store, and the kernel loads the notebook's packages, side by side
-            kernel = WarmKernel(nb, kernel_name)
+            env = environment.outside()
+            kernel = _prepare_kernel(nb, kernel_name, env)
             output = nb.metadata.papermill.get("output_path")
             target = folder / output if _is_local(output) else None
             if target is not None:
@@ -72,7 +77,7 @@ def execute(
                     log_output=log_output,
                     autosave_cell_every=autosave_cell_every,
                 )
-                return Execution(record, owner, label).conduct(kernel, signals, log_output=log_output, **client_options)
+                return Execution(record, owner, label, env=env).conduct(kernel, signals, log_output=log_output, **client_options)
         except (RefusedError, CellError):
             raise
         except LabError as error:
@@ -82,6 +87,14 @@ def execute(
                 kernel.discard()
             if courier is not None:
                 courier.dismiss()
+
+
+def _prepare_kernel(notebook: Any, kernel_name: str, env: dict[str, str]) -> WarmKernel | ForkedKernel:
+    """Return the kernel, whose packages are loaded from now on; those of a forked kernel are loaded once in this process."""
+    if not is_forked(find_spec(kernel_name)):
+        return WarmKernel(notebook, kernel_name)
+    share_template().start_ahead(env)
+    return ForkedKernel(share_template(), kernel_name)
 
 
 def _command_folder() -> Path:

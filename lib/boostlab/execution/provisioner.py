@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import LocalProvisioner
 
 from boostlab.errors import LabError
 from boostlab.execution.kernel import LAUNCHER, OWN_NAMES, make_order
 from boostlab.execution.template import ForkedProcess, Template, share_template
 
+NAME = "boostlab-forked"  # as in the entry point
 POLL_S = 0.002
 SOCKETS_TIMEOUT_S = 10  # then its client waits
 CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
@@ -78,6 +80,11 @@ class ForkedProvisioner(LocalProvisioner):
         if self.is_cancelled:
             self.process.kill()
         return launched
+
+
+def is_forked(spec: KernelSpec) -> bool:
+    """Tell whether a kernelspec asks for this provisioner."""
+    return bool(spec.metadata.get("kernel_provisioner", {}).get("provisioner_name") == NAME)
 
 
 def is_forkable(command: list[str]) -> bool:

@@ -109,7 +109,8 @@ class Template:
     """Kernels forked from a process that has loaded the lab's packages; many threads may share one template.
 
     The process starts at the first order. It starts anew if it has died, or if the environment or an installed package has
-    changed; kernels that run go on. It ends with this object or this process, and ends its kernels.
+    changed; kernels that run go on. It ends with this object or this process, and ends its kernels. After :meth:`close`, the
+    next order starts another one.
 
     Parameters
     ----------
@@ -122,12 +123,13 @@ class Template:
         self._lock = threading.Lock()
         self._process: _Process | None = None
         self._fingerprint: object = None
-        self._folder = SocketFolder()
-        self._removal = weakref.finalize(self, self._folder.remove)
+        self._folder: SocketFolder | None = None
+        self._removal: weakref.finalize[..., Any] | None = None
 
     def make_folder(self) -> Path:
         """Make a folder for the sockets of one kernel; it goes at the latest with this object or this process."""
-        return self._folder.make()
+        with self._lock:
+            return self._find_folder().make()
 
     def fork(self, order: Order, *, outputs: Sequence[int] = ()) -> ForkedProcess:
         """Fork a kernel.
@@ -161,13 +163,32 @@ class Template:
         """Start the process for kernels with this environment, by default this process's own, if it does not run yet."""
         self._find(os.environ if env is None else env)
 
+    def start_ahead(self, env: Mapping[str, str]) -> threading.Thread:
+        """Start the process in a thread, and return the thread. An error is not raised: the first order raises it."""
+
+        def start() -> None:
+            with contextlib.suppress(LabError, OSError):
+                self.start(env)
+
+        thread = threading.Thread(target=start, name="boostlab-template", daemon=True)
+        thread.start()
+        return thread
+
     def close(self) -> None:
         """End the process and its kernels."""
         with self._lock:
-            self._removal()
+            if self._removal is not None:
+                self._removal()
+            self._folder = None
             if self._process is not None:
                 self._process.close()
             self._process = None
+
+    def _find_folder(self) -> SocketFolder:
+        if self._folder is None:
+            self._folder = SocketFolder()
+            self._removal = weakref.finalize(self, self._folder.remove)
+        return self._folder
 
     def _find(self, env: Mapping[str, str]) -> _Process:
         """Return the process that fits the environment and the packages of now."""
@@ -175,7 +196,7 @@ class Template:
         with self._lock:
             process = self._process
             if process is None or process.popen.poll() is not None or fingerprint != self._fingerprint:
-                self._process = process = _Process(without_names(env), self._modules, folder=self._folder.path)
+                self._process = process = _Process(without_names(env), self._modules, folder=self._find_folder().path)
                 self._fingerprint = fingerprint
             return process
 
@@ -245,5 +266,5 @@ def _end(control: socket.socket, popen: subprocess.Popen[bytes]) -> None:
 
 @functools.cache
 def share_template() -> Template:
-    """Return this process's template, which all kernels from JupyterLab share."""
+    """Return this process's template, which all its kernels of the kernelspec ``boostlab`` share."""
     return Template()

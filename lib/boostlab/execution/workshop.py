@@ -102,8 +102,7 @@ class Workshop:
         self.store = store
         self._env = environment.outside() | dict(env or {})  # once: packages that this process loads later add variables
         self._template = Template()
-        self._starting = threading.Thread(target=self._template.start, args=[self._env], name="boostlab-template", daemon=True)
-        self._starting.start()  # while the first run is being made
+        self._starting = self._template.start_ahead(self._env)  # while the first run is being made
         self._courier = Courier(store, is_only=False)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Formats that keep a table in many files, deleted and replaced rows among them: Delta Lake is read, others are refused."""
+"""Formats that keep a table in many files, deleted and replaced rows among them: some are read, others are refused."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 import pyarrow.dataset as ds
 from pyarrow import fs
 
-from boostlab.data.locations import find_scheme
+from boostlab.data.iceberg import check_folder
+from boostlab.data.locations import find_scheme, is_metadata
 from boostlab.data.storage import File, explain_faults, find_endpoint
 from boostlab.errors import DataError
 from boostlab.redaction import first_line
 
-DELTA = "Delta Lake"
-FORMATS = {"_delta_log": DELTA, ".hoodie": "Apache Hudi", "metadata": "Apache Iceberg"}  # by the folder of their log
+DELTA, ICEBERG = "Delta Lake", "Apache Iceberg"
+FORMATS = {"_delta_log": DELTA, ".hoodie": "Apache Hudi", "metadata": ICEBERG}  # by the folder of their log
 
 
-def is_delta(files: Sequence[File], location: str) -> bool:
-    """Tell whether a location is a table of Delta Lake.
+def find_format(files: Sequence[File], location: str) -> str:
+    """Return the format of a location that is the folder of a table of Delta Lake or Iceberg; empty: it is neither.
 
     Raises
     ------
     DataError
-        If the files are a part of a table of Delta Lake, or belong to another such format: some of their rows do not count.
+        If the files are a part of such a table, or belong to another such format: some of their rows do not count. Also if a
+        table of Iceberg does not say which of its versions is the present one.
     """
     names = {file.path.rpartition("/")[0] or "." for file in files}
     places = [Path(name).resolve() if files[0].is_here else PurePosixPath(name) for name in names]
@@ -34,19 +36,22 @@ def is_delta(files: Sequence[File], location: str) -> bool:
         found = [item for item in files[0].system.get_file_info(list(marks)) if item.type == fs.FileType.Directory]
         logs = [marks[item.path] for item in found if item.base_name != "metadata" or _holds_iceberg(files[0].system, item.path)]
     if not logs:
-        return False
+        return ""
     folder, name = logs[0]
-    if name == DELTA and files[0].base and str(Path(files[0].base).resolve() if files[0].is_here else files[0].base) == folder:
-        return True
-    advice = "Name that folder." if name == DELTA else "Write its present rows to a .parquet file, and name that."
+    is_read = name in (DELTA, ICEBERG)
+    if is_read and files[0].base and str(Path(files[0].base).resolve() if files[0].is_here else files[0].base) == folder:
+        if name == ICEBERG:
+            check_folder(files[0], folder, location)
+        return name
+    advice = "Name that folder." if is_read else "Write its present rows to a .parquet file, and name that."
     raise DataError(
         f"{folder} is a table of {name}: its files hold deleted and replaced rows too, so {location} is not read as Parquet. "
         f"{advice}"
     )
 
 
-def open_delta(location: str) -> tuple[ds.Dataset, int]:
-    """Return the present rows of a table of Delta Lake, and the number of its version.
+def open_delta(location: str) -> tuple[ds.Dataset, str, None]:
+    """Return the present rows of a table of Delta Lake, and what they are read from; they are no copy.
 
     Raises
     ------
@@ -64,7 +69,7 @@ def open_delta(location: str) -> tuple[ds.Dataset, int]:
     options = {"aws_allow_http": "true"} if find_endpoint().startswith("http://") else None
     try:
         table = DeltaTable(place, storage_options=options)
-        return table.to_pyarrow_dataset(), table.version()
+        return table.to_pyarrow_dataset(), f"{DELTA}, version {table.version()}", None
     except (DeltaError, OSError) as error:
         raise DataError(
             f"{location} is a table of Delta Lake that cannot be read: {first_line(error)} "
@@ -73,4 +78,4 @@ def open_delta(location: str) -> tuple[ds.Dataset, int]:
 
 
 def _holds_iceberg(system: Any, folder: str) -> bool:
-    return any(item.base_name.endswith(".metadata.json") for item in system.get_file_info(fs.FileSelector(folder)))
+    return any(is_metadata(item.base_name) for item in system.get_file_info(fs.FileSelector(folder)))

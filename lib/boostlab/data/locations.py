@@ -20,6 +20,7 @@ OPTION = re.compile(r"[?&;][\w.-]+=")  # a ? alone is that of a glob
 TEXT = re.compile(r"'((?:[^']|'')*)'|\$(?:\w*)\$(.*?)\$\w*\$", re.DOTALL)  # of SQL, in quotes or between dollar signs
 CONNECTION_PASSWORD = re.compile(r"\b(ssl)?password\s*=", re.IGNORECASE)  # in a text that connects by libpq
 QUERY = "sql:"
+METADATA = ".metadata.json"
 FILES = "the path of a .csv, .csv.gz or .parquet file, a folder or a glob, the same in object storage (s3://…), or sql:SELECT …"
 POSTGRESQL = ("postgresql", "postgres")
 
@@ -39,6 +40,11 @@ def find_scheme(name: str) -> str:
 def is_query(name: str) -> bool:
     """Tell whether a table is the result of a query."""
     return name.strip()[: len(QUERY)].lower() == QUERY
+
+
+def is_metadata(name: str) -> bool:
+    """Tell whether a table is named by its metadata file, as one of Apache Iceberg is."""
+    return name.endswith(METADATA)
 
 
 def read_query(name: str) -> str:

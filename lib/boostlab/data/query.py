@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pyarrow as pa
 import pyarrow.dataset as ds
-from pyarrow import fs
 
-from boostlab.data.files import check_size
+from boostlab.data.answers import keep_answer
 from boostlab.data.locations import read_query
 from boostlab.data.settings import ReadSettings
 from boostlab.data.storage import UnnamedFile
@@ -28,8 +27,6 @@ from boostlab.redaction import environment_secrets, redact
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
-IPC = ds.IpcFileFormat()
-COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
 CONNECT_S = 10
 QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\$\w*\$.*?\$\w*\$|--[^\n]*|/\*.*?\*/""", re.DOTALL)
 LIMIT = re.compile(r"\b(limit|fetch\s+(first|next))\b", re.IGNORECASE)
@@ -64,33 +61,9 @@ def run_query(dataset: str, connection: str, read: ReadSettings) -> tuple[ds.Dat
     """
     statement = read_query(dataset)
     ordered = _states_order(statement)
-    content, size = UnnamedFile(), 0
     answer = _ask_postgresql(statement, connection, ordered=ordered) if connection else _ask_duckdb(statement, ordered=ordered)
     with answer as reader:
-        try:
-            with content.write() as target, pa.ipc.new_file(target, reader.schema, options=COMPRESSION) as writer:
-                for batch in _read_batches(reader):
-                    size += batch.nbytes
-                    check_size("The answer of the query", size, read)
-                    writer.write_batch(batch)
-        except OSError as error:
-            folder = tempfile.gettempdir()
-            raise DataError(
-                f"The answer of the query cannot be kept in {folder}: {error.strerror or error}. Make space, or set TMPDIR."
-            ) from None
-    part = IPC.make_fragment(content.path, fs.LocalFileSystem())
-    return ds.FileSystemDataset([part], reader.schema.remove_metadata(), IPC, fs.LocalFileSystem()), content
-
-
-def _read_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    while True:
-        try:
-            batch = reader.read_next_batch()
-        except StopIteration:
-            return
-        except Exception as error:  # each driver has its own
-            _fail(error)
-        yield batch
+        return keep_answer(reader, read, "The answer of the query", fail=_fail)
 
 
 def _states_order(statement: str) -> bool:

@@ -19,7 +19,7 @@ from boostlab.data.contents import read_stamps
 from boostlab.data.dialect import Dialect
 from boostlab.data.files import check_size, describe_unreadable
 from boostlab.data.inference import Column
-from boostlab.data.locations import is_local, is_query
+from boostlab.data.locations import is_local, is_metadata, is_query
 from boostlab.data.missing import drop_missing, list_missing_numbers
 from boostlab.data.parsing import Parser
 from boostlab.data.readings import Number, Reading
@@ -60,8 +60,9 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The name of the table: the last part of its location."""
-        return "query" if is_query(self.location) else PurePosixPath(self.location).name
+        """The name of the table: the last part of its location, or the folder that holds its metadata."""
+        place = PurePosixPath(self.location)
+        return "query" if is_query(self.location) else (place.parent.parent if is_metadata(self.location) else place).name
 
     @property
     def address(self) -> str:

@@ -7,8 +7,9 @@ import pyarrow.dataset as ds
 from boostlab.data.contents import copy_here
 from boostlab.data.dialect import find_dialect
 from boostlab.data.files import find_files, open_parquet
-from boostlab.data.lakes import is_delta, open_delta
-from boostlab.data.locations import is_query
+from boostlab.data.iceberg import open_iceberg
+from boostlab.data.lakes import ICEBERG, find_format, open_delta
+from boostlab.data.locations import is_metadata, is_query
 from boostlab.data.query import run_query
 from boostlab.data.reading import EVERYTHING, Source
 from boostlab.data.selection import Selection
@@ -56,11 +57,12 @@ def _open_query(dataset: str, read: ReadSettings, where: Selection, connection: 
 
 
 def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
-    files = find_files(dataset)
-    if is_delta(files, dataset):
-        rows, version = open_delta(dataset)
-        form = f"Delta Lake, version {version}"
-        return Source((), _list_columns(rows), read, dataset=rows, form=form, location=dataset, selection=where)
+    files = [] if is_metadata(dataset) else find_files(dataset)
+    lake = find_format(files, dataset) if files else ICEBERG
+    if lake:
+        rows, form, content = open_iceberg(dataset, read) if lake == ICEBERG else open_delta(dataset)
+        names = _list_columns(rows)
+        return Source((), names, read, dataset=rows, form=form, location=dataset, content=content, selection=where)
     if not files[0].is_text:
         found, partial = open_parquet(files)
         names = _list_columns(found)

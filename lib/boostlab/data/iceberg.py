@@ -1,0 +1,104 @@
+"""Tables of Apache Iceberg: the rows of one snapshot, which the table's metadata file names."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
+
+from boostlab.data.answers import keep_answer
+from boostlab.data.files import PARQUET
+from boostlab.data.locations import find_scheme, is_metadata
+from boostlab.data.settings import ReadSettings
+from boostlab.data.storage import AT_ONCE, File, UnnamedFile, find_endpoint
+from boostlab.errors import DataError
+from boostlab.redaction import first_line
+
+HINT = "version-hint.text"
+FIELD_ID = b"PARQUET:field_id"  # of a column, in the metadata of Arrow
+
+
+def check_folder(file: File, folder: str, location: str) -> None:
+    """Refuse a table's folder that does not say which metadata file is the present one; `file` is one of the table's."""
+    found = [item.path for item in file.system.get_file_info(fs.FileSelector(f"{folder}/metadata")) if is_metadata(item.path)]
+    if file.system.get_file_info(f"{folder}/metadata/{HINT}").type == fs.FileType.NotFound:
+        newest = max(found).rpartition("/")[2]
+        raise DataError(
+            f"{location} is a table of Apache Iceberg without a {HINT}: only its catalog knows the present version. Name the "
+            f"metadata file that the catalog states. The last one by name is {location.rstrip('/')}/metadata/{newest}."
+        )
+
+
+def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, UnnamedFile | None]:
+    """Return the rows of a table's present snapshot, what they are read from, and the file that holds them if they are a copy.
+
+    Data files are read as they are if they hold these rows, and nothing else. If rows were deleted or columns changed since
+    they were written, the snapshot is copied into a temporary file.
+
+    Parameters
+    ----------
+    location : str
+        The metadata file, or the folder of a table with a version hint.
+
+    Raises
+    ------
+    DataError
+        If the reader is not installed, or cannot read the table, or the table is empty or larger than the settings allow.
+    """
+    try:
+        from pyiceberg.table import StaticTable
+    except ImportError:
+        raise DataError(
+            f"{location} is a table of Apache Iceberg, whose reader is not installed: pip install 'boostlab[iceberg]'."
+        ) from None
+    place = location if find_scheme(location) else str(Path(location).expanduser().resolve())
+    endpoint = {"s3.endpoint": find_endpoint()} if find_endpoint() else {}
+
+    def fail(error: Exception) -> NoReturn:
+        raise DataError(
+            f"{location} is a table of Apache Iceberg that cannot be read: {first_line(error)} "
+            "Write its present rows to a .parquet file, and name that."
+        ) from None
+
+    try:
+        table = StaticTable.from_metadata(place, {"py-io-impl": "pyiceberg.io.pyarrow.PyArrowFileIO", **endpoint})
+        snapshot, scan = table.current_snapshot(), table.scan()
+        files = list(scan.plan_files()) if snapshot else []
+        form = f"Apache Iceberg, snapshot {snapshot.snapshot_id if snapshot else 'none'}"
+        if not files:
+            raise DataError(f"{location} is a table of Apache Iceberg without rows.")
+        rows = _open_data_files(table, files)
+        if rows is not None:
+            return rows, form, None
+        reader = scan.to_arrow_batch_reader()
+    except DataError:
+        raise
+    except Exception as error:  # each file system has its own
+        fail(error)
+    copy, content = keep_answer(reader, read, f"The table {location}", fail=fail)
+    return copy, form, content
+
+
+def _open_data_files(table: Any, files: list[Any]) -> ds.Dataset | None:
+    """Return the rows of the data files, or None if the snapshot has other rows or columns than they."""
+    if any(file.delete_files or file.file.file_format.name != "PARQUET" for file in files):
+        return None
+    places = [table.io.parse_location(file.file.file_path) for file in files]
+    if len({place[:2] for place in places}) > 1:
+        return None
+    system = table.io.fs_by_scheme(*places[0][:2])
+    parts = [PARQUET.make_fragment(path, system) for _, _, path in places]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        schemas = list(pool.map(lambda part: part.physical_schema, parts))
+    columns = [(column.field_id, column.name) for column in table.schema().fields]
+    if any(_list_columns(schema) != columns or not schema.equals(schemas[0]) for schema in schemas):
+        return None
+    return ds.FileSystemDataset(parts, schemas[0].remove_metadata(), PARQUET, system)
+
+
+def _list_columns(schema: pa.Schema) -> list[tuple[int, str]]:
+    return [(int((field.metadata or {}).get(FIELD_ID, -1)), field.name) for field in schema]

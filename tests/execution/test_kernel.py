@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
+from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.support.executions import Papermill, Write
+from jupyter_client.connect import LocalPortCache
+from tests.support.executions import Papermill, Write, run_here
 
 pytestmark = pytest.mark.slow
 
@@ -26,3 +29,17 @@ def test_a_variable_set_in_a_cell_acts_on_a_package_imported_later(
     assert printed.startswith("loaded")
     assert "'num_threads': 1" in printed
     assert "'user_api': 'openmp', 'internal_api': 'openmp', 'num_threads': 2" not in printed
+
+
+@pytest.mark.parametrize("taken", range(1, 6))
+def test_a_port_that_another_process_takes_is_no_loss(
+    write_notebook: Write, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    """Jupyter chooses five ports before the kernel opens them: with a taken one it dies, or never answers."""
+    find, number = LocalPortCache.find_available_port, count(1)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda *given: port if next(number) == taken else find(*given))
+        done = run_here(write_notebook("print(x)"), tmp_path / "out.ipynb", "-k", "python3", "-p", "tracking_uri", store)
+    assert done.returncode == 0, done.stderr

@@ -14,11 +14,9 @@ from pathlib import Path
 
 from jupyter_client.manager import AsyncKernelManager
 
-from boostlab.execution.kernel import describe_status, find_spec
+from boostlab.execution.kernel import describe_sockets, describe_status, find_spec
 from boostlab.execution.provisioner import ForkedProvisioner, is_forkable
 from boostlab.execution.template import ForkedProcess, Template
-
-SOCKET_NAME = "k"  # Jupyter adds -1 to -5
 
 
 class ForkedKernel:
@@ -48,10 +46,7 @@ class ForkedKernel:
             manager = AsyncKernelManager(
                 kernel_name=self.name,
                 client_class="boostlab.execution.forked_client.ForkedClient",
-                transport="ipc",
-                ip=str(self._folder / SOCKET_NAME),
-                connection_file=str(self._folder / "connection.json"),
-                transport_encryption="disabled",  # the folder is closed to other users
+                **describe_sockets(self._folder),
             )
         self._provisioner = ForkedProvisioner(kernel_id="", kernel_spec=manager.kernel_spec, parent=manager)
         self._provisioner.template, self._provisioner.is_cancelled = self._template, self._is_killed

@@ -7,12 +7,14 @@ Importing XGBoost, scikit-learn and Matplotlib takes longer than a small trainin
 from __future__ import annotations
 
 import ast
+import asyncio
 import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,12 @@ from jupyter_client.provisioning import LocalProvisioner
 
 from boostlab.errors import LabError, suggest
 from boostlab.execution.kernel_process import Order
+from boostlab.execution.socket_folder import SocketFolder
 
 LAUNCHER = ["-m", "ipykernel_launcher"]
+SOCKET_NAME = "k"  # Jupyter adds -1 to -5
+SOCKETS_TIMEOUT_S = 10  # then its client waits
+POLL_S = 0.002
 WARM_PACKAGES = ("IPython", "boostlab", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "sklearn", "xgboost")
 CHANGES_IMPORTS = re.compile(r"environ|putenv|sys\.path|%env|%set_env")
 OWN_NAMES = ("python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}", sys.executable)
@@ -46,13 +52,15 @@ class WarmProvisioner(LocalProvisioner):
         process.stdin.close()
         self.process, self.pid, self.pgid = process, process.pid, os.getpgid(process.pid)
         self.cwd = order.cwd
+        await wait_for_sockets(self.connection_info, process)
         return self.connection_info
 
 
 class WarmKernel:
     """The kernel of one notebook, in preparation: the heavy packages that its cells import are imported ahead.
 
-    Only a Python kernel of this environment is warmed up; any other starts as usual.
+    Only a Python kernel of this environment is warmed up; any other starts as usual. The warmed one talks through sockets in a
+    folder of its own: a port could be taken by another process before the kernel opens it.
 
     Raises
     ------
@@ -63,16 +71,20 @@ class WarmKernel:
     def __init__(self, notebook: Mapping[str, Any], kernel_name: str) -> None:
         self.name = kernel_name
         self._process: subprocess.Popen[bytes] | None = None
+        self._folder: SocketFolder | None = None
         spec = find_spec(kernel_name)
         if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
             module = ["-m", "boostlab.execution.kernel_process"]
             command = [sys.executable, *spec.argv[1:-4], *module, *_modules_to_warm(notebook)]
             env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it at import
+            self._folder = SocketFolder()
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, start_new_session=True)
 
     def manager(self) -> AsyncKernelManager:
         """Return a kernel manager that will use the warm process for its kernel."""
-        manager = AsyncKernelManager(kernel_name=self.name, transport_encryption="auto")
+        if self._folder is None:
+            return AsyncKernelManager(kernel_name=self.name, transport_encryption="auto")
+        manager = AsyncKernelManager(kernel_name=self.name, **describe_sockets(self._folder.path))
         if self._process is not None:
             manager.provisioner = WarmProvisioner(kernel_id="", kernel_spec=manager.kernel_spec, parent=manager)
             manager.provisioner.warm = self._process
@@ -85,14 +97,34 @@ class WarmKernel:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def discard(self) -> None:
-        """Kill the process and its children, close the pipe to it, and wait for its end."""
+        """Kill the process and its children, close the pipe to it, wait for its end, and remove the sockets."""
         if self._process is not None:
             with contextlib.suppress(BrokenPipeError), self._process:
                 self.kill()
+        if self._folder is not None:
+            self._folder.remove()
 
     def describe_death(self) -> str:
         """Return how the kernel died, as far as the exit status tells."""
         return describe_status(None if self._process is None else self._process.poll())
+
+
+def describe_sockets(folder: Path) -> dict[str, str]:
+    """Return the settings of a kernel manager whose kernel has its sockets in a folder that is closed to other users."""
+    return {
+        "transport": "ipc",
+        "ip": str(folder / SOCKET_NAME),
+        "connection_file": str(folder / "connection.json"),
+        "transport_encryption": "disabled",
+    }
+
+
+async def wait_for_sockets(info: Mapping[str, Any], process: Any) -> None:
+    """Wait until a kernel's Unix sockets are there: a client that connects before tries again only after 100 ms."""
+    last = Path(f"{info['ip']}-{info['hb_port']}")  # ipykernel opens it last
+    deadline = time.monotonic() + SOCKETS_TIMEOUT_S
+    while info["transport"] == "ipc" and not last.exists() and process.poll() is None and time.monotonic() < deadline:
+        await asyncio.sleep(POLL_S)
 
 
 def make_order(command: list[str], *, env: Mapping[str, str], cwd: Any = None, **_: Any) -> Order:

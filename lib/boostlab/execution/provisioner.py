@@ -11,21 +11,17 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.provisioning import LocalProvisioner
 
 from boostlab.errors import LabError
-from boostlab.execution.kernel import LAUNCHER, OWN_NAMES, make_order
+from boostlab.execution.kernel import LAUNCHER, OWN_NAMES, POLL_S, make_order, wait_for_sockets
 from boostlab.execution.template import ForkedProcess, Template, share_template
 
 NAME = "boostlab-forked"  # as in the entry point
-POLL_S = 0.002
-SOCKETS_TIMEOUT_S = 10  # then its client waits
 CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
 _told: set[str] = set()  # reasons for ordinary kernels that the log has
 
@@ -53,7 +49,7 @@ class ForkedProvisioner(LocalProvisioner):
         self.cwd = order.cwd
         if self.is_cancelled:
             process.kill()
-        await self._wait_for_sockets(process)
+        await wait_for_sockets(self.connection_info, process)
         return self.connection_info
 
     async def wait(self) -> int | None:
@@ -62,14 +58,6 @@ class ForkedProvisioner(LocalProvisioner):
             await asyncio.sleep(POLL_S)
         code: int | None = await super().wait()
         return code
-
-    async def _wait_for_sockets(self, process: ForkedProcess) -> None:
-        """Wait until the kernel's Unix sockets are there: a client that connects before tries again only after 100 ms."""
-        info = self.connection_info
-        last = Path(f"{info['ip']}-{info['hb_port']}")  # ipykernel opens it last
-        deadline = time.monotonic() + SOCKETS_TIMEOUT_S
-        while info["transport"] == "ipc" and not last.exists() and process.poll() is None and time.monotonic() < deadline:
-            await asyncio.sleep(POLL_S)
 
     async def _launch_ordinary(self, cmd: list[str], reason: str, **kwargs: Any) -> Any:
         if reason not in _told:

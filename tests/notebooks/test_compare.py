@@ -27,7 +27,7 @@ from boostlab.comparison.selection import SPARE_RUNS
 from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.packaging import fetch_predictor
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("compare")]  # one store of trainings for all
 
 COMPARE = PROJECT / "notebooks" / "compare.ipynb"
 TRAIN = PROJECT / "notebooks" / "train.ipynb"

@@ -84,6 +84,11 @@ def test_the_folder_is_read_if_it_names_the_version(homes: Any) -> None:
         load(str(folder))
     (folder / "metadata" / "version-hint.text").write_text(newest)
     assert prices(str(folder)) == [1, 2, 3, 4]
+    (folder / "metadata" / "version-hint.text").write_text(newest.removesuffix(".metadata.json") + "\n")
+    assert prices(f"{folder}/") == [1, 2, 3, 4]
+    (folder / "metadata" / "version-hint.text").write_text("7\n")
+    with pytest.raises(DataError, match=rf"version-hint\.text states '7', and there is no v7\.metadata\.json .*/{newest}"):
+        load(str(folder))
     for part in ("data", "data/*.parquet"):
         with pytest.raises(DataError, match=r"homes is a table of Apache Iceberg: its files hold deleted .* Name that folder\."):
             load(str(folder / part))

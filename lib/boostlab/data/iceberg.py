@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from boostlab.data.answers import keep_answer
 from boostlab.data.files import PARQUET
-from boostlab.data.locations import find_scheme, is_metadata
+from boostlab.data.locations import METADATA, find_scheme, is_metadata
 from boostlab.data.settings import ReadSettings
 from boostlab.data.storage import AT_ONCE, File, UnnamedFile, find_endpoint
 from boostlab.errors import DataError
@@ -22,15 +22,29 @@ HINT = "version-hint.text"
 FIELD_ID = b"PARQUET:field_id"  # of a column, in the metadata of Arrow
 
 
-def check_folder(file: File, folder: str, location: str) -> None:
-    """Refuse a table's folder that does not say which metadata file is the present one; `file` is one of the table's."""
-    found = [item.path for item in file.system.get_file_info(fs.FileSelector(f"{folder}/metadata")) if is_metadata(item.path)]
-    if file.system.get_file_info(f"{folder}/metadata/{HINT}").type == fs.FileType.NotFound:
-        newest = max(found).rpartition("/")[2]
+def find_metadata(file: File, location: str) -> str:
+    """Return the present metadata file of a table's folder, as its version hint states it; `file` is one of the table's.
+
+    Raises
+    ------
+    DataError
+        If there is no version hint, or it names a file that is not there.
+    """
+    system, folder = file.system, f"{file.base}/metadata"
+    found = {item.base_name for item in system.get_file_info(fs.FileSelector(folder)) if is_metadata(item.path)}
+    shown = f"{location.rstrip('/')}/metadata"
+    advice = f"Name the metadata file that the catalog states. The last one by name is {shown}/{max(found)}."
+    try:
+        with system.open_input_stream(f"{folder}/{HINT}") as stream:
+            hint = stream.read().decode(errors="replace").strip()
+    except FileNotFoundError:
         raise DataError(
-            f"{location} is a table of Apache Iceberg without a {HINT}: only its catalog knows the present version. Name the "
-            f"metadata file that the catalog states. The last one by name is {location.rstrip('/')}/metadata/{newest}."
-        )
+            f"{location} is a table of Apache Iceberg without a {HINT}: only its catalog knows the present version. {advice}"
+        ) from None
+    name = hint if is_metadata(hint) else f"{'v' if hint.isdigit() else ''}{hint}{METADATA}"
+    if name not in found:
+        raise DataError(f"{shown}/{HINT} states {hint!r}, and there is no {name} beside it. {advice}")
+    return f"{shown}/{name}"
 
 
 def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, UnnamedFile | None]:
@@ -42,7 +56,7 @@ def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, Un
     Parameters
     ----------
     location : str
-        The metadata file, or the folder of a table with a version hint.
+        The metadata file.
 
     Raises
     ------
@@ -60,7 +74,7 @@ def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, Un
 
     def fail(error: Exception) -> NoReturn:
         raise DataError(
-            f"{location} is a table of Apache Iceberg that cannot be read: {first_line(error)} "
+            f"{location} is a table of Apache Iceberg that cannot be read: {first_line(error).rstrip('.')}. "
             "Write its present rows to a .parquet file, and name that."
         ) from None
 

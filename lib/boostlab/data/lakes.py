@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow.dataset as ds
 from pyarrow import fs
 
-from boostlab.data.iceberg import check_folder
 from boostlab.data.locations import find_scheme, is_metadata
 from boostlab.data.storage import File, explain_faults, find_endpoint
 from boostlab.errors import DataError
@@ -25,8 +24,7 @@ def find_format(files: Sequence[File], location: str) -> str:
     Raises
     ------
     DataError
-        If the files are a part of such a table, or belong to another such format: some of their rows do not count. Also if a
-        table of Iceberg does not say which of its versions is the present one.
+        If the files are a part of such a table, or belong to another such format: some of their rows do not count.
     """
     names = {file.path.rpartition("/")[0] or "." for file in files}
     places = [Path(name).resolve() if files[0].is_here else PurePosixPath(name) for name in names]
@@ -40,8 +38,6 @@ def find_format(files: Sequence[File], location: str) -> str:
     folder, name = logs[0]
     is_read = name in (DELTA, ICEBERG)
     if is_read and files[0].base and str(Path(files[0].base).resolve() if files[0].is_here else files[0].base) == folder:
-        if name == ICEBERG:
-            check_folder(files[0], folder, location)
         return name
     advice = "Name that folder." if is_read else "Write its present rows to a .parquet file, and name that."
     raise DataError(
@@ -72,7 +68,7 @@ def open_delta(location: str) -> tuple[ds.Dataset, str, None]:
         return table.to_pyarrow_dataset(), f"{DELTA}, version {table.version()}", None
     except (DeltaError, OSError) as error:
         raise DataError(
-            f"{location} is a table of Delta Lake that cannot be read: {first_line(error)} "
+            f"{location} is a table of Delta Lake that cannot be read: {first_line(error).rstrip('.')}. "
             "Write its present rows to a .parquet file, and name that."
         ) from None
 

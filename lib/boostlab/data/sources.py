@@ -7,7 +7,7 @@ import pyarrow.dataset as ds
 from boostlab.data.contents import copy_here
 from boostlab.data.dialect import find_dialect
 from boostlab.data.files import find_files, open_parquet
-from boostlab.data.iceberg import open_iceberg
+from boostlab.data.iceberg import find_metadata, open_iceberg
 from boostlab.data.lakes import ICEBERG, find_format, open_delta
 from boostlab.data.locations import is_metadata, is_query
 from boostlab.data.query import run_query
@@ -60,7 +60,10 @@ def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
     files = [] if is_metadata(dataset) else find_files(dataset)
     lake = find_format(files, dataset) if files else ICEBERG
     if lake:
-        rows, form, content = open_iceberg(dataset, read) if lake == ICEBERG else open_delta(dataset)
+        if lake == ICEBERG:
+            rows, form, content = open_iceberg(find_metadata(files[0], dataset) if files else dataset, read)
+        else:
+            rows, form, content = open_delta(dataset)
         names = _list_columns(rows)
         return Source((), names, read, dataset=rows, form=form, location=dataset, content=content, selection=where)
     if not files[0].is_text:

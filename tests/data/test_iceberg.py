@@ -21,6 +21,7 @@ from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
 from boostlab.data.table import Table, load_table
 from boostlab.errors import DataError
+from boostlab.scoring.output import check_output
 
 FIRST = pa.table({"year": [2023, 2023], "city": ["Porto", None], "price": [1.0, 2.0]})
 SECOND = pa.table({"year": [2024, 2024], "city": ["Faro", "Lisboa"], "price": [3.0, 4.0]})
@@ -177,6 +178,17 @@ def test_a_copy_is_not_larger_than_the_settings_allow(homes: Any) -> None:
     settings = make_settings(dataset=locate(homes), target="price", read={"max_gb": 1e-9})
     with pytest.raises(DataError, match=r"The table .*\.metadata\.json unpacks to .* or more"):
         load_table(settings)
+
+
+def test_scores_do_not_replace_a_part_of_the_table(homes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (data, *_) = folder_of(homes).rglob("*.parquet")
+    source = open_source(locate(homes), ReadSettings())
+    for output in (data, data.with_name("new.parquet")):
+        with pytest.raises(DataError, match=r"-p output FILE"):
+            check_output(output, locate(homes), source)
+    check_output(tmp_path / "scored.parquet", locate(homes), source)
+    monkeypatch.chdir(Path(locate(homes)).parent)
+    assert open_source(f"./{Path(locate(homes)).name}", ReadSettings()).name == "homes"
 
 
 def test_says_which_package_is_missing(homes: Any) -> None:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from boostlab.data.files import find_files
-from boostlab.data.locations import is_local, is_query
+from boostlab.data.locations import is_local, is_metadata, is_query
 from boostlab.data.reading import Source
 from boostlab.errors import DataError
 
@@ -51,9 +51,12 @@ def check_output(output: Path, rows: str, source: Source) -> None:
     DataError
         The message names both.
     """
-    if output in [file.local_path for file in source.files]:
+    read = [file.local_path for file in source.files] + [Path(path) for path in getattr(source.dataset, "files", ())]
+    if output in read:
         raise DataError(f"{output} is the input. Name another file to write: -p output FILE.")
-    if is_local(rows) and (folder := Path(rows).expanduser().resolve()).is_dir() and output.is_relative_to(folder):
+    place = Path(rows).expanduser().resolve()
+    folder = place.parent.parent if is_metadata(rows) else place
+    if is_local(rows) and folder.is_dir() and output.is_relative_to(folder):
         raise DataError(f"{output} is in the folder of the input, and would be a part of it. Name another file: -p output FILE.")
     if is_query(rows) and output.exists() and output.name in rows:
         raise DataError(f"{output} is there, and the query names it. Name another file to write: -p output FILE.")

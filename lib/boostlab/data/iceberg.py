@@ -31,9 +31,10 @@ def find_metadata(file: File, location: str) -> str:
         If there is no version hint, or it names a file that is not there.
     """
     system, folder = file.system, f"{file.base}/metadata"
-    found = {item.base_name for item in system.get_file_info(fs.FileSelector(folder)) if is_metadata(item.path)}
+    found = {item.base_name: item for item in system.get_file_info(fs.FileSelector(folder)) if is_metadata(item.path)}
+    newest = max(found, key=lambda name: found[name].mtime_ns or 0)
     shown = f"{location.rstrip('/')}/metadata"
-    advice = f"Name the metadata file that the catalog states. The last one by name is {shown}/{max(found)}."
+    advice = f"Name the metadata file that the catalog states. The newest one is {shown}/{newest}."
     try:
         with system.open_input_stream(f"{folder}/{HINT}") as stream:
             hint = stream.read().decode(errors="replace").strip()
@@ -108,11 +109,16 @@ def _open_data_files(table: Any, files: list[Any]) -> ds.Dataset | None:
     parts = [PARQUET.make_fragment(path, system) for _, _, path in places]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         schemas = list(pool.map(lambda part: part.physical_schema, parts))
-    columns = [(column.field_id, column.name) for column in table.schema().fields]
-    if any(_list_columns(schema) != columns or not schema.equals(schemas[0]) for schema in schemas):
+    if not all(schema.equals(schemas[0]) for schema in schemas) or not _has_columns(schemas[0], table.schema().fields):
         return None
     return ds.FileSystemDataset(parts, schemas[0].remove_metadata(), PARQUET, system)
 
 
-def _list_columns(schema: pa.Schema) -> list[tuple[int, str]]:
-    return [(int((field.metadata or {}).get(FIELD_ID, -1)), field.name) for field in schema]
+def _has_columns(schema: pa.Schema, columns: Any) -> bool:
+    """Tell whether files have a table's present columns: the numbers, names and types, also inside of structs and lists."""
+    from pyiceberg.io.pyarrow import pyarrow_to_schema
+
+    if any(FIELD_ID not in (field.metadata or {}) for field in schema):
+        return False
+    there = [(column.field_id, column.name, column.field_type) for column in pyarrow_to_schema(schema).fields]
+    return there == [(column.field_id, column.name, column.field_type) for column in columns]

@@ -36,18 +36,22 @@ def find_format(files: Sequence[File], location: str) -> str:
     if not logs:
         return ""
     folder, name = logs[0]
-    is_read = name in (DELTA, ICEBERG)
-    if is_read and files[0].base and str(Path(files[0].base).resolve() if files[0].is_here else files[0].base) == folder:
+    if (
+        name in (DELTA, ICEBERG)
+        and files[0].base
+        and str(Path(files[0].base).resolve() if files[0].is_here else files[0].base) == folder
+    ):
         return name
-    advice = "Name that folder." if is_read else "Write its present rows to a .parquet file, and name that."
+    named = {DELTA: "Name that folder.", ICEBERG: "Name that folder, or its metadata file."}
+    advice = named.get(name, "Write its present rows to a .parquet file, and name that.")
     raise DataError(
         f"{folder} is a table of {name}: its files hold deleted and replaced rows too, so {location} is not read as Parquet. "
         f"{advice}"
     )
 
 
-def open_delta(location: str) -> tuple[ds.Dataset, str, None]:
-    """Return the present rows of a table of Delta Lake, and what they are read from; they are no copy.
+def open_delta(location: str) -> tuple[ds.Dataset, str]:
+    """Return the present rows of a table of Delta Lake, and what they are read from.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def open_delta(location: str) -> tuple[ds.Dataset, str, None]:
     options = {"aws_allow_http": "true"} if find_endpoint().startswith("http://") else None
     try:
         table = DeltaTable(place, storage_options=options)
-        return table.to_pyarrow_dataset(), f"{DELTA}, version {table.version()}", None
+        return table.to_pyarrow_dataset(), f"{DELTA}, version {table.version()}"
     except (DeltaError, OSError) as error:
         raise DataError(
             f"{location} is a table of Delta Lake that cannot be read: {first_line(error).rstrip('.')}. "

@@ -63,7 +63,7 @@ def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
         if lake == ICEBERG:
             rows, form, content = open_iceberg(find_metadata(files[0], dataset) if files else dataset, read)
         else:
-            rows, form, content = open_delta(dataset)
+            (rows, form), content = open_delta(dataset), None
         names = _list_columns(rows)
         return Source((), names, read, dataset=rows, form=form, location=dataset, content=content, selection=where)
     if not files[0].is_text:

@@ -85,9 +85,8 @@ class WarmKernel:
         if self._folder is None:
             return AsyncKernelManager(kernel_name=self.name, transport_encryption="auto")
         manager = AsyncKernelManager(kernel_name=self.name, **describe_sockets(self._folder.path))
-        if self._process is not None:
-            manager.provisioner = WarmProvisioner(kernel_id="", kernel_spec=manager.kernel_spec, parent=manager)
-            manager.provisioner.warm = self._process
+        manager.provisioner = WarmProvisioner(kernel_id="", kernel_spec=manager.kernel_spec, parent=manager)
+        manager.provisioner.warm = self._process
         return manager
 
     def kill(self) -> None:

@@ -31,6 +31,7 @@ class SocketFolder:
     """
 
     def __init__(self) -> None:
+        self._owner = os.getpid()
         parent = _find_parent()
         _remove_abandoned(parent)
         while True:
@@ -44,7 +45,9 @@ class SocketFolder:
         return Path(tempfile.mkdtemp(prefix="", dir=self.path))
 
     def remove(self) -> None:
-        """Remove it with all that is in it, and release the lock."""
+        """Remove it with all that is in it, and release the lock; in a fork of the owner, leave it to the owner."""
+        if os.getpid() != self._owner:
+            return
         shutil.rmtree(self.path, ignore_errors=True)
         if self._lock is not None:
             os.close(self._lock)

@@ -216,7 +216,7 @@ class _Process:
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,  # an interrupt in the terminal is not for it
             )
-        self.close = weakref.finalize(self, _end, self._control, self.popen)
+        self.close = weakref.finalize(self, _end, self._control, self.popen, os.getpid())
         if not self._control.recv(16):
             status = self.popen.wait()
             raise LabError(f"The template process cannot be started: it ended with status {status}. Its error is above.")
@@ -252,8 +252,10 @@ def _read_line(channel: socket.socket) -> dict[str, Any]:
     return message
 
 
-def _end(control: socket.socket, popen: subprocess.Popen[bytes]) -> None:
-    """End a template process and its kernels."""
+def _end(control: socket.socket, popen: subprocess.Popen[bytes], owner: int) -> None:
+    """End a template process and its kernels; in a fork of the owner, leave them to the owner."""
+    if os.getpid() != owner:
+        return
     with contextlib.suppress(OSError):  # it has died
         control.send(END)
     control.close()

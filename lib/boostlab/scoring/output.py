@@ -33,6 +33,7 @@ def name_output(rows: str, output: str) -> Path:
     if output:
         return Path(output).expanduser().resolve()
     given = Path(rows).expanduser().resolve()
+    given = given.parent.parent if is_metadata(rows) else given  # the folder of the table
     if given.is_dir():
         return given.with_name(f"{given.name}-scored.parquet")
     first = find_files(rows)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,19 @@ DRAWS = (
 )
 FIGURE = "%matplotlib inline\nimport matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show(); print('shown')"
 CHILD = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid)"
+FORKED_OWNER = """
+import os, sys
+from boostlab.execution.template import Template
+template = Template()
+template.start()
+folder, pid = template.make_folder(), template.pid
+if not (child := os.fork()):
+    sys.exit()
+os.waitpid(child, 0)
+template.start()
+assert folder.is_dir() and template.pid == pid
+print("lives")
+"""
 THREADS = "print(open('/proc/self/status').read().split('Threads:')[1].split()[0])"
 
 
@@ -217,6 +231,29 @@ asyncio.run(main())
         assert all(runs(pid) for pid in pids)
         owner.kill()
         wait_for_end(*pids)
+
+
+def test_a_forked_owner_leaves_all_to_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED_OWNER], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "lives\n"), done.stderr
+
+
+def test_a_removed_folder_is_made_again(template: Template) -> None:
+    template.start()
+    shutil.rmtree(template.make_folder().parent)
+    assert run_forked(template, "print('runs')") == "runs\n"
+
+
+def test_a_replaced_template_ends_with_its_last_kernel() -> None:
+    template = Template()
+    process = template.fork(order())
+    replaced = template.pid
+    template.start(os.environ | {"FOO": "1"})
+    assert replaced is not None and template.pid != replaced and runs(replaced)
+    process.kill()
+    process.wait()
+    wait_for_end(replaced)
+    template.close()
 
 
 def test_many_threads_fork_at_the_same_time(template: Template) -> None:

@@ -39,8 +39,8 @@ def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
     finally:
         papermill.log.logger.removeHandler(handler)
         papermill.log.logger.setLevel(level)
-    is_exit = done.exc_info is None or isinstance(done.exception, SystemExit)
-    trace = "" if is_exit or done.exc_info is None else "".join(traceback.format_exception(*done.exc_info))
+    is_error = done.exception is not None and not isinstance(done.exception, SystemExit)
+    trace = "".join(traceback.format_exception(done.exception)) if is_error else ""
     return subprocess.CompletedProcess(command, done.exit_code, logged.getvalue() + done.stdout, done.stderr + trace)
 
 

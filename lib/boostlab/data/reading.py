@@ -61,8 +61,9 @@ class Source:
     @property
     def name(self) -> str:
         """The name of the table: the last part of its location, or the folder that holds its metadata."""
-        place = PurePosixPath(self.address if is_metadata(self.location) else self.location)
-        return "query" if is_query(self.location) else (place.parent.parent if is_metadata(self.location) else place).name
+        if is_metadata(self.location):
+            return PurePosixPath(self.address).parent.parent.name
+        return "query" if is_query(self.location) else PurePosixPath(self.location).name
 
     @property
     def address(self) -> str:

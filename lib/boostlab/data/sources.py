@@ -8,12 +8,13 @@ from boostlab.data.contents import copy_here
 from boostlab.data.dialect import find_dialect
 from boostlab.data.files import find_files, open_parquet
 from boostlab.data.iceberg import find_metadata, open_iceberg
-from boostlab.data.lakes import ICEBERG, find_format, open_delta
+from boostlab.data.lakes import DELTA, ICEBERG, find_format, open_delta
 from boostlab.data.locations import is_metadata, is_query
 from boostlab.data.query import run_query
 from boostlab.data.reading import EVERYTHING, Source
 from boostlab.data.selection import Selection
 from boostlab.data.settings import ReadSettings
+from boostlab.data.storage import File
 from boostlab.errors import DataError
 
 INDEX = "__index_level_"  # how pandas names a stored index that has no name
@@ -58,14 +59,9 @@ def _open_query(dataset: str, read: ReadSettings, where: Selection, connection: 
 
 def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
     files = [] if is_metadata(dataset) else find_files(dataset)
-    lake = find_format(files, dataset) if files else ICEBERG
-    if lake:
-        if lake == ICEBERG:
-            rows, form, content = open_iceberg(find_metadata(files[0], dataset) if files else dataset, read)
-        else:
-            (rows, form), content = open_delta(dataset), None
-        names = _list_columns(rows)
-        return Source((), names, read, dataset=rows, form=form, location=dataset, content=content, selection=where)
+    lake = _open_lake(dataset, files, read, where)
+    if lake is not None:
+        return lake
     if not files[0].is_text:
         found, partial = open_parquet(files)
         names = _list_columns(found)
@@ -81,6 +77,19 @@ def _open_files(dataset: str, read: ReadSettings, where: Selection) -> Source:
                 f"{files[0]} and {file} do not have the same columns: {', '.join(lacking[:5])} is in one of them only."
             )
     return Source(tuple(files), names, read, dialects, location=dataset, selection=where)
+
+
+def _open_lake(dataset: str, files: list[File], read: ReadSettings, where: Selection) -> Source | None:
+    """Return a table of Iceberg, which has no `files` if its metadata file is named, or of Delta Lake; None if it is neither."""
+    found = find_format(files, dataset) if files else ICEBERG
+    content = None
+    if found == ICEBERG:
+        rows, form, content = open_iceberg(find_metadata(files[0], dataset) if files else dataset, read)
+    elif found == DELTA:
+        rows, form = open_delta(dataset)
+    else:
+        return None
+    return Source((), _list_columns(rows), read, dataset=rows, form=form, location=dataset, content=content, selection=where)
 
 
 def _list_columns(rows: ds.Dataset) -> tuple[str, ...]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
@@ -41,8 +43,12 @@ class ForkedProvisioner(LocalProvisioner):
             return await self._launch_ordinary(cmd, "Its kernelspec names another Python, or options of Python.", **kwargs)
         order = make_order(cmd, **kwargs)
         try:
-            with _outputs(kwargs.get("stdout"), kwargs.get("stderr")) as outputs:
-                process = await asyncio.to_thread((self.template or share_template()).fork, order, outputs=outputs)
+            fork, loop = (self.template or share_template()).fork, asyncio.get_running_loop()
+            with (
+                _outputs(kwargs.get("stdout"), kwargs.get("stderr")) as outputs,
+                ThreadPoolExecutor(1) as thread,  # the loop's own has no threads in a forked process
+            ):
+                process = await loop.run_in_executor(thread, functools.partial(fork, order, outputs=outputs))
         except (LabError, OSError) as error:
             return await self._launch_ordinary(cmd, str(error), **kwargs)
         self.process, self.pid, self.pgid, self.launched = process, process.pid, process.pid, process
@@ -71,8 +77,9 @@ class ForkedProvisioner(LocalProvisioner):
 
 
 def is_forked(spec: KernelSpec) -> bool:
-    """Tell whether a kernelspec asks for this provisioner."""
-    return bool(spec.metadata.get("kernel_provisioner", {}).get("provisioner_name") == NAME)
+    """Tell whether the kernels of a kernelspec are forked: it asks for it, and it is possible here."""
+    name = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name")
+    return CAN_FORK and name == NAME and is_forkable(spec.argv)
 
 
 def is_forkable(command: list[str]) -> bool:

@@ -44,7 +44,7 @@ class ForkedProcess:
     def __init__(self, pid: int, channel: socket.socket, *, template: _Process) -> None:
         self.pid = pid
         self.returncode: int | None = None
-        self._template = template  # a template that is replaced lives as long as one of its kernels
+        self._template: _Process | None = template  # a template that is replaced lives as long as one of its kernels
         self._channel = channel
         self._lock = threading.Lock()
         self._received = b""
@@ -103,6 +103,8 @@ class ForkedProcess:
                 self._channel.shutdown(socket.SHUT_WR)  # the template may release the process id
         elif not received:
             self.returncode = -signal.SIGKILL
+        if self.returncode is not None:
+            self._template = None
 
 
 class Template:
@@ -185,7 +187,9 @@ class Template:
             self._process = None
 
     def _find_folder(self) -> SocketFolder:
-        if self._folder is None:
+        if self._folder is None or not self._folder.path.is_dir():  # such as one that was removed as an old temporary file
+            if self._removal is not None:
+                self._removal()
             self._folder = SocketFolder()
             self._removal = weakref.finalize(self, self._folder.remove)
         return self._folder

@@ -181,10 +181,12 @@ def test_a_table_in_object_storage_is_read(tmp_path: Path, monkeypatch: pytest.M
 def test_says_why_a_table_cannot_be_read(homes: Any) -> None:
     with pytest.raises(DataError, match=r"is a table of Apache Iceberg without rows"):
         load(str(sorted(Path(locate(homes)).parent.glob("00000-*"))[0]))
-    for path in Path(locate(homes)).parent.glob("snap-*"):
-        path.unlink()
-    with pytest.raises(DataError, match=r"is a table of Apache Iceberg that cannot be read: .* Write its present rows"):
-        load(locate(homes))
+    with pytest.raises(DataError, match=r"is a glob of metadata files, .* Name one of them\."):
+        load(str(Path(locate(homes)).with_name("*.metadata.json")))
+    moved = folder_of(homes).rename(folder_of(homes).with_name("moved"))
+    with pytest.raises(DataError, match=r"that lacks a file: .* read only where it was written\. Move it back"):
+        load(str(moved / "metadata" / Path(locate(homes)).name))
+    moved.rename(folder_of(homes))
     Path(locate(homes)).write_text("{}")
     with pytest.raises(DataError, match=r"is a table of Apache Iceberg that cannot be read: "):
         load(locate(homes))

@@ -36,6 +36,7 @@ def test_takes_addresses_and_queries_without_opening_them(name: str) -> None:
     ("name", "message"),
     [
         ("s4://lake/t.csv", "no table can be read from s4://. It takes the path"),
+        ("file:///data/my%20homes.parquet", "a file of this machine is named by its path: /data/my homes.parquet"),
         ("s3a://lake/t.csv", "Did you mean 's3'?"),
         ("s3://", "names no bucket"),
         ("s3:///t.csv", "names no bucket"),

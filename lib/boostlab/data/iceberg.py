@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,6 +20,7 @@ from boostlab.errors import DataError
 from boostlab.redaction import first_line
 
 HINT = "version-hint.text"
+GLOB = re.compile(r"[*?\[]")
 FIELD_ID = b"PARQUET:field_id"  # of a column, in the metadata of Arrow
 
 
@@ -71,6 +73,8 @@ def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, Un
             f"{location} is a table of Apache Iceberg, whose reader is not installed: pip install 'boostlab[iceberg]'."
         ) from None
     place = location if find_scheme(location) else str(Path(location).expanduser().resolve())
+    if GLOB.search(place) and not Path(place).exists():
+        raise DataError(f"{location} is a glob of metadata files, and each is another version of a table. Name one of them.")
     endpoint = {"s3.endpoint": find_endpoint()} if find_endpoint() else {}
 
     def fail(error: Exception) -> NoReturn:
@@ -92,6 +96,11 @@ def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, Un
         reader = scan.to_arrow_batch_reader()
     except DataError:
         raise
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{location} is a table of Apache Iceberg that lacks a file: {first_line(error).rstrip('.')}. Its metadata names all "
+            "files by whole paths, so it is read only where it was written. Move it back, or let its catalog rewrite the paths."
+        ) from None
     except Exception as error:  # each file system has its own
         fail(error)
     copy, content = keep_answer(reader, read, f"The table {location}", fail=fail)

@@ -9,7 +9,7 @@ import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from boostlab.errors import locate, suggest
 from boostlab.redaction import SecretError, redact
@@ -110,6 +110,8 @@ def check_connection(text: str) -> str:
 
 def _check_address(name: str) -> None:
     scheme = find_scheme(name)
+    if scheme == "file":
+        raise ValueError(f"a file of this machine is named by its path: {unquote(urlsplit(name).path)}")
     if scheme not in STORAGE:
         raise ValueError(f"no table can be read from {scheme}://.{suggest(scheme, STORAGE)} It takes {FILES}.")
     if redact(name, ()) != name or OPTION.search(name):

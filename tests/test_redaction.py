@@ -25,6 +25,9 @@ ADDRESS = "postgresql://me:s3cr%40t!@db.example.com/runs"
         ("https://h/api?access_token=abc", "https://h/api?access_token=***"),
         ("https://h/api?api_key=abc", "https://h/api?api_key=***"),
         ("see http://a:b@c and http://d:e@f", "see http://a:***@c and http://d:***@f"),
+        ("AccountName=lake;AccountKey=ab/c+d==;BlobEndpoint=x", "AccountName=lake;AccountKey=***;BlobEndpoint=x"),
+        ("BlobEndpoint=https://h;SharedAccessSignature=sv=1&sig=ab", "BlobEndpoint=https://h;SharedAccessSignature=***"),
+        ("Driver=x;Server=h;Uid=me;Pwd=abc;", "Driver=x;Server=h;Uid=me;Pwd=***;"),
     ],
 )
 def test_masks_the_password_of_an_address_that_it_was_not_told_of(address: str, shown: str) -> None:
@@ -32,7 +35,16 @@ def test_masks_the_password_of_an_address_that_it_was_not_told_of(address: str, 
 
 
 @pytest.mark.parametrize(
-    "text", ["http://h:5000/a@b", "sqlite:////tmp/x.db", "http://me@h", "a = 1 if key == 2 else 3", "a: b@c"]
+    "text",
+    [
+        "http://h:5000/a@b",
+        "sqlite:////tmp/x.db",
+        "http://me@h",
+        "a = 1 if key == 2 else 3",
+        "a: b@c",
+        "f(x); monkey=1",
+        "key=x;y",
+    ],
 )
 def test_leaves_text_without_a_password_alone(text: str) -> None:
     assert redact(text, ()) == text
@@ -142,9 +154,12 @@ def test_finds_the_credentials_of_the_environment(monkeypatch: pytest.MonkeyPatc
         "OPENAI_API_KEY": "sk-abcdef",
         "GH_TOKEN": "ghp_123456",
         "DATABASE_URL": "postgresql://me:inside99@host/runs",
+        "AZURE_STORAGE_KEY": "azure-key",
+        "AZURE_STORAGE_CONNECTION_STRING": "AccountName=lake;AccountKey=another-key;EndpointSuffix=core.windows.net",
     }
     paths = {"PWD": str(tmp_path), "MY_TOKEN": str(tmp_path)}
     ordinary = {"TOKENIZERS_PARALLELISM": "false", "KEY_FILE": "abcdefgh", "A": "b", **paths}
     for name, value in {**given, **ordinary}.items():
         monkeypatch.setenv(name, value)
-    assert environment_secrets() == {"hunter22", "wJalrXUtnFEMI", "sk-abcdef", "ghp_123456", "inside99"}
+    keys = {"azure-key", "another-key"}
+    assert environment_secrets() == {"hunter22", "wJalrXUtnFEMI", "sk-abcdef", "ghp_123456", "inside99", *keys}

@@ -15,12 +15,16 @@ from urllib.parse import quote, quote_plus, unquote
 MASK = "***"
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")  # of a name: `dbPassword` and `DB_PASSWORD` have two
 SECRET_WORDS = re.compile(r"\w*(passw(or)?d|passphrase|pwd)|secrets?|tokens?|credentials?|apikeys?", re.IGNORECASE)
-KEY_KINDS = ("api", "access", "account", "private", "secret", "auth", "signing", "encryption")
+KEY_KINDS = ("api", "access", "account", "private", "secret", "auth", "signing", "encryption", "storage")
 AMOUNTS = ("max", "min", "n", "num", "count", "number", "limit", "tokens")  # `max_tokens` is a number that is no secret
 WORKING_FOLDERS = ("PWD", "OLDPWD")
 # A password ends at the last @ before a slash. Without such an @ it may hold slashes, as SQLAlchemy allows; a port is none.
 ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):(?:([^/\s]+)|(?!\d{1,5}/)([^\s@\"'<>]+))@")
 QUERY_PASSWORD = re.compile(r"(?<=[?&])([\w-]*(?:password|token|secret|key|signature|sig)=)([^&\s#]+)", re.IGNORECASE)
+# As in `AccountName=lake;AccountKey=abcd==;EndpointSuffix=core.windows.net`, which Azure's tools and ODBC read.
+CONNECTION_PASSWORD = re.compile(
+    r"((?:^|(?<=;))\s*(?:\w*AccessKey|AccountKey|SharedAccessSignature|Password|Pwd)=)([^;\s]+)", re.IGNORECASE
+)
 SHORTEST = 4  # characters; a shorter secret is masked in addresses only, because its text occurs everywhere
 DISTINCT = 8  # characters; a shorter secret is masked only where it is a word of its own
 
@@ -33,7 +37,8 @@ def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
     """Return the secret texts among parameter values.
 
     These are the values of parameters with a name like ``db_password`` or ``api_key``, and passwords in addresses
-    (``postgresql://user:password@host``), each also as it stands in JSON, HTML, an address and Python code.
+    (``postgresql://user:password@host``) and connection strings (``AccountKey=…;``), each also as it stands in JSON, HTML, an
+    address and Python code.
     """
     found: set[str] = set()
     for name, value in _leaves(values):
@@ -41,7 +46,7 @@ def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
         if is_secret(name, value):
             found.add(text)
         found.update(match[2] or match[3] for match in ADDRESS_PASSWORD.finditer(text))
-        found.update(match[2] for match in QUERY_PASSWORD.finditer(text))
+        found.update(match[2] for pattern in (QUERY_PASSWORD, CONNECTION_PASSWORD) for match in pattern.finditer(text))
     return frozenset(form for text in found for form in _forms(text) if len(form) >= SHORTEST)
 
 
@@ -56,7 +61,7 @@ def environment_secrets() -> frozenset[str]:
 
     The name of a variable has to end in the word of a secret. The path of a file is no secret.
     """
-    addresses = [value for value in os.environ.values() if "://" in value]
+    addresses = [value for value in os.environ.values() if "://" in value or CONNECTION_PASSWORD.search(value)]
     return find_secrets({**{name: value for name, value in os.environ.items() if _is_credential(name, value)}, "": addresses})
 
 
@@ -78,7 +83,7 @@ def is_secret(name: str, value: Any) -> bool:
 
 
 def redact(value: Any, secrets: Iterable[str]) -> Any:
-    """Return a copy of a text, list or mapping with every secret, and every password in an address, masked.
+    """Return a copy of a text, list or mapping with every secret, and each password in an address or connection string, masked.
 
     Examples
     --------
@@ -109,7 +114,9 @@ def _redact(value: Any, pattern: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
         value = pattern.sub(MASK, value) if pattern else value
         value = ADDRESS_PASSWORD.sub(rf"\1:{MASK}@", value) if "://" in value else value
-        return QUERY_PASSWORD.sub(rf"\1{MASK}", value) if "=" in value else value
+        if "=" not in value:
+            return value
+        return CONNECTION_PASSWORD.sub(rf"\1{MASK}", QUERY_PASSWORD.sub(rf"\1{MASK}", value))
     if isinstance(value, Mapping):
         return type(value)({_redact(key, pattern): _redact(item, pattern) for key, item in value.items()})  # type: ignore[call-arg]
     if isinstance(value, list):

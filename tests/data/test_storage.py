@@ -177,7 +177,7 @@ def test_a_copy_has_no_name_and_the_content(bucket: fs.S3FileSystem) -> None:
         ("gs://b/t.csv", "google::cloud::Status(UNAVAILABLE: Retry policy exhausted)", "does not answer"),
         ("gs://b/t.csv", "UNAVAILABLE: Retry policy exhausted: Could not create a OAuth2 access token", "refuses access"),
         ("gs://b/t.csv", "PERMISSION_DENIED: Permanent error", "Set GOOGLE_APPLICATION_CREDENTIALS"),
-        ("abfs://c@a.dfs.core.windows.net/t.csv", "AuthenticationFailed", "Set AZURE_CLIENT_ID"),
+        ("abfs://c@a.dfs.core.windows.net/t.csv", "AuthenticationFailed", "Set AZURE_STORAGE_KEY"),
         ("abfs://c@a.dfs.core.windows.net/t.csv", "Fail to get a new connection for: https://a", "does not answer"),
     ],
 )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 from fsspec.utils import glob_translate
@@ -31,7 +32,7 @@ MAGIC = re.compile(r"[*?[]")
 ACCESS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile of ~/.aws",
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "abfs": "AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_CLIENT_SECRET, or az login",
+    "abfs": "AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or sign in, such as by az login",
 }
 NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist|ContainerNotFound", re.IGNORECASE)
 NO_ACCESS = re.compile(
@@ -181,8 +182,9 @@ def describe_fault(shown: str, error: Exception) -> DataError:
 
 
 def _describe_no_bucket(bucket: str, shown: str) -> DataError:
+    kind = "container" if shown.lower().startswith("abfs") else "bucket"
     advice = ", or AWS_ENDPOINT_URL if it is of another server" if shown.lower().startswith("s3:") else ""
-    return DataError(f"There is no bucket {bucket!r} for {shown}. Correct the address{advice}.")
+    return DataError(f"There is no {kind} {bucket!r} for {shown}. Correct the address{advice}.")
 
 
 def _connect(scheme: str, place: str) -> tuple[Any, str]:
@@ -193,8 +195,8 @@ def _connect(scheme: str, place: str) -> tuple[Any, str]:
             return _connect_s3(bucket), bucket
         if scheme in ("gs", "gcs"):
             return _connect_gcs(), bucket
-        system, path = fs.FileSystem.from_uri(f"{scheme}://{bucket}/")
-        return system, path.rstrip("/")
+        container, _, host = bucket.partition("@")
+        return connect_azure(host), container
     except ImportError:  # some builds of Arrow lack a file system
         raise DataError(f"This build of pyarrow cannot read {scheme}://. Install the one of PyPI: pip install pyarrow.") from None
 
@@ -218,6 +220,33 @@ def _connect_gcs() -> Any:
         return fs.GcsFileSystem(**limit)
     scheme, _, host = emulator.rpartition("://")
     return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, **limit)
+
+
+def connect_azure(host: str) -> Any:
+    """Return the file system of an account, such as ``lake.dfs.core.windows.net``.
+
+    The variables are those of Azure's command and of its clients. Without a key or signature, the sign-in counts.
+    """
+    account, _, domain = host.partition(".")
+    stated = {}
+    for part in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"):
+        name, _, value = part.partition("=")
+        stated[name.strip()] = value.strip()
+    if stated.get("AccountName", account) != account:
+        raise DataError(
+            f"AZURE_STORAGE_CONNECTION_STRING is of the account {stated['AccountName']!r}, and the address names {account!r}. "
+            "Correct one of them, or unset the variable."
+        )
+    key = stated.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
+    signature = stated.get("SharedAccessSignature") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
+    options = {"account_key": key} if key else {"sas_token": f"?{signature.removeprefix('?')}"} if signature else {}
+    service = domain.removeprefix("dfs.").removeprefix("blob.")
+    options |= {f"{kind}_storage_authority": f".{kind}.{service}" for kind in ("blob", "dfs")}
+    endpoint = urlsplit(stated.get("BlobEndpoint", ""))
+    if endpoint.path.strip("/") == account:  # an emulator: it has one host for all accounts
+        for kind in ("blob", "dfs"):
+            options |= {f"{kind}_storage_authority": endpoint.netloc, f"{kind}_storage_scheme": endpoint.scheme}
+    return fs.AzureFileSystem(account, **options)
 
 
 def find_endpoint() -> str:

@@ -14,6 +14,7 @@ from papermill.iorw import papermill_io
 
 from boostlab.errors import LabError
 from boostlab.execution.client import Record
+from boostlab.execution.courier_template import share_courier_template
 from boostlab.execution.ending import CellError, RefusedError
 from boostlab.execution.execution import Execution
 from boostlab.execution.forked_kernel import ForkedKernel
@@ -61,9 +62,13 @@ def execute(
             values = check_parameters(nb, inject_plain_values(nb, kernel_name)).model_dump()
             store = find_store(values.get("tracking_uri", ""), project=find_project(notebook), folder=folder)
             configure_mlflow(store)
-            courier = Courier(store)  # it opens the store, and the kernel loads the notebook's packages, side by side
+            forks = is_forked(find_spec(kernel_name))
+            start = share_courier_template().start_courier if forks else None
+            courier = Courier(
+                store, start=start
+            )  # it opens the store, and the kernel loads the notebook's packages, side by side
             env = environment.outside()
-            kernel = _prepare_kernel(nb, kernel_name, env)
+            kernel = _prepare_kernel(nb, kernel_name, env, forks=forks)
             output = nb.metadata.papermill.get("output_path")
             target = folder / output if _is_local(output) else None
             if target is not None:
@@ -89,9 +94,9 @@ def execute(
                 courier.dismiss()
 
 
-def _prepare_kernel(notebook: Any, kernel_name: str, env: dict[str, str]) -> WarmKernel | ForkedKernel:
+def _prepare_kernel(notebook: Any, kernel_name: str, env: dict[str, str], *, forks: bool) -> WarmKernel | ForkedKernel:
     """Return the kernel, whose packages are loaded from now on; those of a forked kernel are loaded once in this process."""
-    if not is_forked(find_spec(kernel_name)):
+    if not forks:
         return WarmKernel(notebook, kernel_name)
     share_template().start_ahead(env)
     return ForkedKernel(share_template(), kernel_name)

@@ -12,10 +12,6 @@ from typing import Any
 
 from boostlab.execution.kernel_process import load
 
-ONE_THREAD = {
-    "OPENBLAS_NUM_THREADS": "1",  # OpenBLAS starts its threads at import; the kernel gets them after the fork
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",  # of Arrow's jemalloc, which is not its default
-}
 AS_TEMPLATE = {
     "JPY_PARENT_PID": "1",  # ipykernel reads it at import: no thread that polls for the death of the parent
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning on frozen modules

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import gc
 import json
 import os
@@ -26,8 +25,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from boostlab.execution.forking import ONE_THREAD, fork_alone
 from boostlab.execution.kernel_process import Order, obey, prepare_path, quietly
-from boostlab.execution.preloading import AS_TEMPLATE, ONE_THREAD, Loaded, count_blas_threads, keep_memory, load_all, start_anew
+from boostlab.execution.preloading import AS_TEMPLATE, Loaded, count_blas_threads, keep_memory, load_all, start_anew
 from boostlab.execution.socket_folder import remove_after_owner
 from boostlab.notebook.session import TRIAL_VARIABLE
 
@@ -80,7 +80,7 @@ class Template:
     def _fork(self, channel: int, outputs: list[int]) -> bool:
         """Fork, and tell whether this is the forked process."""
         try:
-            pid = _fork_alone()
+            pid = fork_alone()
         except OSError as error:
             _send(channel, {"error": error.strerror})
             _close(channel, *outputs)
@@ -155,16 +155,6 @@ def _become_kernel(channel: socket.socket, *, template: int, loaded: Loaded) -> 
     LabKernel.own_modules = loaded.own_modules
     obey(replace(order, env={**order.env, **loaded.env}))
     LabKernelApp.launch_instance()
-
-
-def _fork_alone() -> int:
-    """Fork; OSError if this process has a second thread, or the system refuses a new process."""
-    threads = sum(1 for _ in Path("/proc/self/task").iterdir())
-    if threads != 1:
-        raise OSError(
-            errno.EDEADLK, f"The template process has {threads} threads, and only a process of one thread can be forked."
-        )
-    return os.fork()
 
 
 def _take_outputs(outputs: list[int]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -99,7 +98,7 @@ def _save_model(parts: Path, folder: Path, contract: Contract, **more: Any) -> N
     for name in (BOOSTER_FILE, CONTRACT_FILE):
         shutil.copy(parts / name, data / name)
     loader = _copy_loader(folder.parent)
-    with _quiet_about_requirements():
+    with _unchecked_requirements():
         mlflow.pyfunc.save_model(
             path=str(folder),
             loader_module=loader.name,
@@ -158,23 +157,25 @@ def list_requirements(contract: Contract) -> list[str]:
 
 
 @contextmanager
-def _quiet_about_requirements() -> Iterator[None]:
-    """Suppress MLflow's warning that this environment has ``xgboost`` instead of ``xgboost-cpu``."""
-    logger = logging.getLogger("mlflow.utils.requirements_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _unchecked_requirements() -> Iterator[None]:
+    """Keep MLflow from comparing a model's requirements with this environment, which has ``xgboost`` instead of ``xgboost-cpu``.
+
+    It would read the files of all installed packages: half a second.
+    """
+    from mlflow.utils import environment
+
+    name = "warn_dependency_requirement_mismatches"
+    check = getattr(environment, name)
+    setattr(environment, name, lambda _requirements: None)
     try:
         yield
     finally:
-        logger.setLevel(level)
+        setattr(environment, name, check)
 
 
 def preload() -> None:
     """Import what :func:`package_model` needs while the process is idle."""
     import mlflow.pyfunc  # noqa: F401
-    from mlflow.utils.requirements_utils import warn_dependency_requirement_mismatches
-
-    warn_dependency_requirement_mismatches(["xgboost"])  # reads the installed packages once: half a second
 
 
 def _read_example(parts: Path, contract: Contract) -> pd.DataFrame:

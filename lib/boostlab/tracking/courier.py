@@ -13,7 +13,8 @@ import logging
 import subprocess
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import IO, Any, Protocol
 
 from boostlab.errors import StoreError
 from boostlab.tracking import environment
@@ -25,6 +26,43 @@ RESTARTS = 3  # in a row, without an entry sent in between
 WAKE_S = 1.0  # a thread that waits without end cannot be interrupted on every platform
 
 
+class CourierProcess(Protocol):
+    """The process of a courier, as far as its owner uses it; :class:`subprocess.Popen` is one."""
+
+    @property
+    def stdin(self) -> IO[str] | None:
+        """Takes the orders."""
+
+    @property
+    def stdout(self) -> IO[str] | None:
+        """Gives the reports."""
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit status, if it is known."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+    def __enter__(self) -> Any:
+        """Leaving the context closes the pipes."""
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None: ...
+
+
+def start_process() -> CourierProcess:
+    """Start a courier process."""
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "boostlab.tracking.courier_process"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment.outside(),
+        start_new_session=True,  # a signal to the owner's process group must not reach it
+        text=True,
+    )
+
+
 class Courier:
     """A courier process and the shipments that it carries; it starts at once.
 
@@ -32,15 +70,17 @@ class Courier:
     ----------
     is_only : bool
         Whether it carries one journal and then ends. Otherwise it carries one after the other, until it is dismissed.
+    start : callable, optional
+        Starts the process. One that takes the place of a process that has died is started by :func:`start_process`.
     """
 
-    def __init__(self, store: Store, *, is_only: bool = True) -> None:
+    def __init__(self, store: Store, *, is_only: bool = True, start: Callable[[], CourierProcess] | None = None) -> None:
         self.store = store
         self._is_only = is_only
         self._shipments: dict[str, Shipment] = {}  # those that are not delivered, by journal
         self._has_listener = self._has_ended = self._has_made_runs = self._is_dismissed = False
         self._lock = threading.Lock()
-        self._process = self._start()
+        self._process = self._name_store((start or start_process)())
 
     def carry(self, journal: Journal, *, secrets: frozenset[str]) -> Shipment:
         """Make the run of a journal in the store, and from now on send the journal's entries.
@@ -55,7 +95,7 @@ class Courier:
         with self._lock:
             self._shipments[str(journal.path)] = shipment
             if self._has_ended:  # it has died while it had nothing to carry
-                self._process, self._has_ended, self._has_listener = self._start(), False, False
+                self._process, self._has_ended, self._has_listener = self._name_store(start_process()), False, False
             self._give_order(shipment)
             if not self._has_listener:
                 self._has_listener = True
@@ -72,17 +112,8 @@ class Courier:
             elif not self._is_only:
                 self._close_orders()
 
-    def _start(self) -> subprocess.Popen[str]:
-        """Start a courier process, and name the store to it: through a pipe, because the address may hold a password."""
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "boostlab.tracking.courier_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment.outside(),
-            start_new_session=True,  # a signal to the owner's process group must not reach it
-            text=True,
-        )
+    def _name_store(self, process: CourierProcess) -> CourierProcess:
+        """Name the store to a new process: through a pipe, because the address may hold a password."""
         assert process.stdin is not None
         is_new = not self._has_made_runs  # a local store that is gone must not be made again for a run that it had
         order = {"store": self.store.uri, "artifact_root": str(self.store.artifact_root or "")}
@@ -118,7 +149,7 @@ class Courier:
                 if not left:
                     self._has_ended = True
                     return
-                self._process = self._start()
+                self._process = self._name_store(start_process())
                 for shipment in left:
                     self._give_order(shipment)
                 if self._is_dismissed and not self._is_only:

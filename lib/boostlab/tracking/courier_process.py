@@ -230,5 +230,17 @@ def _preload() -> None:
         packaging.preload()
 
 
+def load_all() -> None:
+    """Load what a courier needs for stores of every kind, so that processes that are forked from this one have it."""
+    import mlflow.store.artifact.http_artifact_repo
+    import mlflow.store.model_registry.sqlalchemy_store
+    import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+
+    import boostlab.tracking.delivery
+    import boostlab.tracking.recovery  # noqa: F401
+
+    _preload()
+
+
 if __name__ == "__main__":
     main()

@@ -30,7 +30,10 @@ from boostlab.data.splits import split_table
 from boostlab.data.table import load_table
 from boostlab.errors import LabError, ParameterError, TrainingError
 from boostlab.evaluation.metrics import answer_part, score_metric
+from boostlab.training.cross_validation import cross_validate
+from boostlab.training.final_model import make_final_model
 from boostlab.training.fit import Fit, fit_booster
+from boostlab.training.learning_curve import learn_sizes
 
 pytestmark = pytest.mark.slow
 ROWS = 4_000
@@ -107,6 +110,44 @@ def test_learns_what_one_process_learns(cluster: Cluster, homes: Path, values: d
         assert score_metric(here.metric, split.valid.target.to_numpy(float), answers, split.valid.weight) == pytest.approx(
             theirs, rel=1e-4
         )
+
+
+@pytest.mark.parametrize("values", [{"target": "price"}, {"target": "sold", "threshold": "f1"}], ids=["quantity", "classes"])
+def test_folds_sizes_and_the_final_model_are_those_of_one_process(
+    cluster: Cluster, homes: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boostlab.training.learning_curve.DRAWS", 1)  # of each size: a training of them all takes a minute
+    found = []
+    for scheduler in ("", cluster.address):
+        given: dict[str, Any] = {"folds": 3, "learning_curve": True, "num_boost_round": 20, "early_stopping_rounds": 3}
+        given |= {"dataset": str(homes), "features": ["size", "rooms", "street"], "nthread": 2, "scheduler": scheduler}
+        settings = make_settings(**given | values, final_model="all_rows")
+        table = load_table(settings)
+        split = split_table(table, settings)
+        main = fit_booster(split, profile_columns(split), settings)
+        folds = cross_validate(table, settings)
+        sizes = learn_sizes(split, profile_columns(split), settings).sizes
+        final = make_final_model(main, folds, table, settings)
+        average = make_final_model(main, folds, table, settings.model_copy(update={"final_model": "folds"}))
+        found.append((main, folds, sizes, final, average, split))
+    (main, here, own_sizes, final, average, split), (_, there, their_sizes, their_final, their_average, _) = found
+    assert [list(fold.split.test.rows) for fold in there.folds] == [list(fold.split.test.rows) for fold in here.folds]
+    assert there.scores[main.metric].mean == pytest.approx(here.scores[main.metric].mean, rel=CLOSE)
+    assert [size.rows for size in their_sizes] == [size.rows for size in own_sizes]
+    assert [np.mean(size.values) for size in their_sizes] == pytest.approx([np.mean(size.values) for size in own_sizes], rel=0.1)
+    assert their_final.ending.partition(" for ")[0] == final.ending.partition(" for ")[0]
+    for ours, theirs in ((final, their_final), (average, their_average)):
+        answers = [answer_part(one.predictor, split.test) for one in (ours, theirs)]
+        assert np.corrcoef(*answers)[0, 1] > 0.99
+        assert theirs.predictor.contract.features == ours.predictor.contract.features
+
+
+def test_an_interrupt_ends_the_folds(cluster: Cluster, homes: Path) -> None:
+    given: dict[str, Any] = {"folds": 3, "num_boost_round": 100_000, "early_stopping_rounds": 0, "scheduler": cluster.address}
+    settings = make_settings(dataset=str(homes), target="price", **given)
+    threading.Timer(3, os.kill, [os.getpid(), signal.SIGINT]).start()  # to the thread that waits
+    with pytest.raises(KeyboardInterrupt):
+        cross_validate(load_table(settings), settings)
 
 
 def test_quantiles_do_not_depend_on_the_order_of_the_rows(cluster: Cluster, homes: Path, tmp_path: Path) -> None:
@@ -214,6 +255,30 @@ def test_goes_on_without_a_worker_that_was_killed(homes: Path, tmp_path: Path) -
     assert kept == pytest.approx(done.curves["valid_rmse"][-1], rel=1e-4)
 
 
+def test_the_folds_go_on_without_a_worker_that_was_killed(
+    homes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = Cluster(tmp_path, dict(os.environ))
+    try:
+        own.start_worker(nthreads=1)
+        victim = own.start_worker(nthreads=1)
+        own.wait_for_workers(2)
+        given: dict[str, Any] = {"folds": 2, "num_boost_round": 200, "early_stopping_rounds": 0, "nthread": 1}
+        settings = make_settings(dataset=str(homes), target="price", scheduler=own.address, **given)
+
+        def kill() -> None:
+            own.wait_for_task("fn-")  # of XGBoost
+            time.sleep(1)  # a worker that is lost in the beginning takes half a minute
+            os.killpg(victim.pid, signal.SIGKILL)
+
+        threading.Thread(target=kill).start()
+        folds = cross_validate(load_table(settings), settings).folds
+    finally:
+        own.end()
+    assert [fold.fit.predictor.booster.num_boosted_rounds() for fold in folds] == [200, 200]
+    assert "was lost after round" in capsys.readouterr().err
+
+
 def test_says_that_the_scheduler_was_lost(homes: Path, tmp_path: Path) -> None:
     class Kill(xgb.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
@@ -236,6 +301,7 @@ def test_a_notebook_trains_on_workers_of_this_machine(
     papermill: Papermill, store: str, look: Look, homes: Path, tmp_path: Path
 ) -> None:
     values = {"dataset": homes, "target": "sold", "num_boost_round": 5, "workers": 2, "tracking_uri": store}
+    values |= {"folds": 2, "final_model": "all_rows"}
     options = [word for name, value in values.items() for word in ("-p", name, value)]
     done = papermill(PROJECT / "notebooks" / "train.ipynb", "out.ipynb", *options)
     assert done.returncode == 0, done.stderr
@@ -288,8 +354,6 @@ def test_a_notebook_ends_as_it_should_when_a_process_is_killed(
             {"workers": 2, "scheduler": "tcp://host:8786"},
             "workers = 2 starts workers here, and tcp://host:8786 has",
         ),
-        ({"workers": 2, "folds": 5}, "folds = 5 trains in this process only: set it to 0, or leave workers out"),
-        ({"scheduler": "tcp://host:8786", "learning_curve": True}, "learning_curve = True trains in this process only"),
         (
             {"workers": 2, "tree_method": "exact"},
             "tree_method exact does not work on shares of the rows: set auto, hist or approx",

@@ -29,7 +29,7 @@ class BoostingInputs:
     """What the boosting rounds need, wherever they run."""
 
     train: Part
-    valid: Part
+    valid: Part | None  #: None: nothing is watched
     contract: Contract
     params: Mapping[str, Any]  #: of XGBoost
     settings: Train
@@ -53,6 +53,7 @@ def boost_here(inputs: BoostingInputs, *, is_checked: bool) -> Boosting:
     matrix = make_matrix(inputs.train, contract, params)
     if not is_checked:
         _configure(params, matrix)
+    assert inputs.valid is not None
     matrices = {"train": matrix, "valid": make_matrix(inputs.valid, contract, params, like=matrix)}
     scorer = Scorer(matrices, contract, params.get("eval_metric"))
     patience, higher = settings.early_stopping_rounds, is_higher_better(contract.metric)

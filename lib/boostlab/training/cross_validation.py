@@ -21,11 +21,13 @@ from boostlab.evaluation.metric_names import UNITS, find_range
 from boostlab.evaluation.metrics import Evaluation, answer_part, evaluate_test
 from boostlab.models.answers import choose_classes
 from boostlab.training.callbacks import Watch
-from boostlab.training.fit import Fit, fit_booster
+from boostlab.training.fit import Fit, fit_booster, open_workers
 from boostlab.training.settings import Train
 from boostlab.training.side_by_side import train_side_by_side
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from boostlab.tracking.run import Run
 
 ALPHA = 0.025  # on each side of an interval
@@ -160,8 +162,8 @@ def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = (), 
 
     Each model decides about columns on its own training rows. Its own validation rows stop it, and choose its calibration and its
     threshold. It is evaluated on rows that had no part in either. If the models of the folds become one model, their columns are
-    decided on all rows, as one model has one contract. Folds are trained side by side, each with its share of the cores. The
-    result does not depend on their order.
+    decided on all rows, as one model has one contract. Folds are trained side by side, each with its share of the cores, or one
+    after the other on workers. The result does not depend on their order.
 
     Parameters
     ----------
@@ -185,14 +187,15 @@ def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = (), 
     columns = profile_columns(use_all_rows(table)) if settings.final_model == "folds" else None
 
     def train(job: tuple[int, Split], own: Train, watch: Watch) -> Fold:
-        return _train_fold(*job, settings=own, columns=columns, watch=watch)
+        return _train_fold(*job, settings=own, columns=columns, watch=watch, workers=workers)
 
     def report(number: int, fold: Fold) -> None:
         metric = fold.fit.metric
         if run is not None and metric in fold.evaluation.scores:
             run.report(f"cv_{metric}", fold.evaluation.scores[metric], step=number + 1)
 
-    folds = train_side_by_side(train, list(enumerate(splits)), settings, name="cross-validation", unit="folds", use=report)
+    with open_workers(settings, run) as workers:
+        folds = train_side_by_side(train, list(enumerate(splits)), settings, name="cross-validation", unit="folds", use=report)
     return CrossValidation(tuple(folds), settings.repeats)
 
 
@@ -219,9 +222,11 @@ def summarise(values: Array, *, ratio: float, within: tuple[float, float] = (-np
     return Score(mean, deviation, max(within[0], mean - error), min(within[1], mean + error))
 
 
-def _train_fold(number: int, split: Split, *, settings: Train, columns: Columns | None, watch: Watch) -> Fold:
+def _train_fold(
+    number: int, split: Split, *, settings: Train, columns: Columns | None, watch: Watch, workers: Client | None
+) -> Fold:
     try:
-        fit = fit_booster(split, columns or profile_columns(split), settings, watch=watch)
+        fit = fit_booster(split, columns or profile_columns(split), settings, watch=watch, workers=workers)
         decided = fit.decide(split, settings)
     except (DataError, TrainingError) as error:
         raise type(error)(f"Fold {number % settings.folds + 1} of {settings.folds}: {error}") from None

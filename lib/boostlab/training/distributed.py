@@ -9,12 +9,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import queue
+import sys
 import tempfile
 import threading
 import time
 import traceback
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,8 @@ from boostlab.training.boosting import Boosting, BoostingInputs
 from boostlab.training.callbacks import Refuser, refuse_undefined
 from boostlab.training.choice import NATIVE_METRICS
 from boostlab.training.objectives import OBJECTIVES
-from boostlab.training.on_worker import Channel, Follower, MeanLoss
+from boostlab.training.on_worker import Channel, Follower, MeanLoss, count_rounds
+from boostlab.training.settings import Train
 from boostlab.training.shares import make_sample, share_part
 from boostlab.training.worker_progress import WorkerProgress
 
@@ -48,13 +50,41 @@ Result = concurrent.futures.Future[Any]
 REMEDY = "Start the cluster again, and run the same command."
 
 
-def boost_on_workers(inputs: BoostingInputs, *, run: Run | None) -> Boosting:
-    """Train on the workers that the settings name; the callbacks see the rounds without the model.
+@contextlib.contextmanager
+def connect_workers(settings: Train, run: Run | None) -> Iterator[Client]:
+    """Yield a connection to the workers that the settings name.
 
     Parameters
     ----------
     run : Run or None
-        It gets what the workers use, and workers of this machine keep their files in its folder.
+        Workers of this machine keep their files in its folder.
+
+    Raises
+    ------
+    LabError
+        If the scheduler cannot be reached, or has no worker, or the workers of this machine do not start.
+    """
+    threads = settings.nthread or max(1, count_cores() // max(1, settings.workers))
+    with (
+        tempfile.TemporaryDirectory(prefix=".", dir=run.folder if run else None) as own,
+        connect(settings.scheduler, n_workers=settings.workers, threads=threads, folder=Path(own)) as client,
+    ):
+        yield client
+
+
+def boost_on_workers(
+    inputs: BoostingInputs, *, is_checked: bool = False, client: Client | None = None, run: Run | None = None
+) -> Boosting:
+    """Train on the workers that the settings name; the callbacks see the rounds without the model.
+
+    Parameters
+    ----------
+    is_checked : bool
+        Whether an earlier training has checked the parameters.
+    client : distributed.Client, optional
+        A connection that several trainings share, one after the other; by default this training has its own.
+    run : Run, optional
+        It gets what the workers use.
 
     Raises
     ------
@@ -63,17 +93,14 @@ def boost_on_workers(inputs: BoostingInputs, *, run: Run | None) -> Boosting:
     LabError
         If the scheduler cannot be reached, or its workers have other versions.
     """
-    settings = inputs.settings
-    _check_metric(inputs.contract, inputs.params)
-    _try_round(inputs)
-    threads = settings.nthread or max(1, count_cores() // max(1, settings.workers))
-    with (
-        tempfile.TemporaryDirectory(prefix=".", dir=run.folder if run else None) as own,
-        connect(settings.scheduler, n_workers=settings.workers, threads=threads, folder=Path(own)) as client,
-    ):
-        progress = WorkerProgress(client, run, rows=len(inputs.train) + len(inputs.valid))
-        guarded = replace(inputs, callbacks=[_Guard(inputs.contract.metric), *inputs.callbacks])
-        return _Training(client, guarded, progress).run()
+    if inputs.valid is not None:
+        _check_metric(inputs.contract, inputs.params)
+        inputs = replace(inputs, callbacks=[_Guard(inputs.contract.metric), *inputs.callbacks])
+    if not is_checked:
+        _try_round(inputs)
+    with contextlib.nullcontext(client) if client else connect_workers(inputs.settings, run) as connected:
+        progress = WorkerProgress(connected, run, rows=len(inputs.train) + len(inputs.valid or ())) if client is None else None
+        return _Training(connected, inputs, progress).run()
 
 
 def _check_metric(contract: Contract, params: Mapping[str, Any]) -> None:
@@ -128,7 +155,7 @@ class _Training:
 
     client: Client
     inputs: BoostingInputs
-    progress: WorkerProgress
+    progress: WorkerProgress | None  #: None: one of several trainings, which are shown together
     name: str = field(default_factory=lambda: f"boostlab-{uuid.uuid4().hex}")
     history: dict[str, dict[str, list[float]]] = field(default_factory=dict)  #: of all rounds so far
     losses: list[str] = field(default_factory=list)  #: in sentences
@@ -141,7 +168,8 @@ class _Training:
         try:
             return self._run()
         finally:
-            self.progress.end()
+            if self.progress:
+                self.progress.end()
             with contextlib.suppress(Exception):  # such as a lost scheduler
                 self.client.unsubscribe_topic(self.name)
                 self.channel.clear()
@@ -158,7 +186,8 @@ class _Training:
             model, values = self.channel.read()
             self.history = {part: {self.inputs.contract.metric: line} for part, line in values.items()}
             self.attempt += 1
-            self.progress.begin()
+            if self.progress:
+                self.progress.begin()
             try:
                 booster = self._attempt(workers, model, events)
                 break
@@ -221,7 +250,8 @@ class _Training:
         while not result.done() or not events.empty():
             with contextlib.suppress(queue.Empty):
                 rounds += self._follow(events.get(timeout=POLL_S))
-            self.progress.look()
+            if self.progress:
+                self.progress.look()
             now = time.monotonic()
             if now - checked < CHECK_S:
                 continue
@@ -251,21 +281,29 @@ class _Training:
 
     def _train(self, workers: Sequence[str], model: bytes) -> dict[str, Any]:
         with self.client.as_current():  # XGBoost asks for it
-            sent, few = self.progress.add_rows, workers[: min(len(self.inputs.train), len(self.inputs.valid))]
-            train = share_part(self.client, self.inputs.train, self.inputs.contract, self.inputs.params, workers=few, sent=sent)
-            like = train if isinstance(train, xgboost.dask.DaskQuantileDMatrix) else None
-            valid = share_part(
-                self.client, self.inputs.valid, self.inputs.contract, self.inputs.params, workers=few, like=like, sent=sent
-            )
+            parts = {"train": self.inputs.train} | ({"valid": self.inputs.valid} if self.inputs.valid is not None else {})
+            few = workers[: min(map(len, parts.values()))]
+            shared: dict[str, Any] = {}
+            for name, part in parts.items():
+                like = shared.get("train")
+                shared[name] = share_part(
+                    self.client,
+                    part,
+                    self.inputs.contract,
+                    self.inputs.params,
+                    workers=few,
+                    like=like if isinstance(like, xgboost.dask.DaskQuantileDMatrix) else None,
+                    sent=self.progress.add_rows if self.progress else lambda _rows: None,
+                )
             metric, patience = self.inputs.contract.metric, self.inputs.settings.early_stopping_rounds
             earlier = {part: lines[metric] for part, lines in self.history.items()}
             follower = Follower(self.name, self.attempt, metric, earlier, patience=patience)
             trained: dict[str, Any] = xgboost.dask.train(
                 self.client,
                 {**self.inputs.params, "nthread": self.inputs.settings.nthread},
-                train,
-                num_boost_round=self.inputs.settings.num_boost_round - len(earlier.get("valid", ())),
-                evals=[(train, "train"), (valid, "valid")],
+                shared["train"],
+                num_boost_round=self.inputs.settings.num_boost_round - count_rounds(earlier),
+                evals=[(matrix, name) for name, matrix in shared.items()],
                 xgb_model=xgb.Booster(model_file=bytearray(model)) if model else None,
                 verbose_eval=False,
                 coll_cfg=xgb.collective.Config(tracker_timeout=MEET_S),
@@ -285,11 +323,12 @@ class _Training:
         return True
 
     def _note(self, loss: _LossError) -> None:
-        rounds = len(next(iter(self.history.get("valid", {}).values()), []))
-        kept = len(self.channel.read()[1].get("valid", []))
+        rounds = count_rounds(next(iter(self.history.values()), {}))
         self.losses.append(
             f"The worker {' and '.join(sorted(loss.workers))} was lost after round {rounds}: the training went on from round "
-            f"{kept}."
+            f"{count_rounds(self.channel.read()[1])}."
         )
+        if self.progress is None:  # nobody reads the note of one of several trainings
+            sys.stderr.write(f"{self.losses[-1]}\n")
         if len(self.losses) > MOST_LOSSES:
             raise TrainingError(f"Workers were lost {len(self.losses)} times. {self.losses[-1]} {REMEDY}") from loss

@@ -5,8 +5,8 @@ This module writes no files and shows nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,7 @@ from boostlab.training.settings import Train
 
 if TYPE_CHECKING:
     import pandas as pd
+    from distributed import Client
 
     from boostlab.tracking.run import Run
 
@@ -124,6 +125,7 @@ def fit_booster(
     callbacks: Sequence[xgb.callback.TrainingCallback] = (),
     watch: Watch | None = None,
     run: Run | None = None,
+    workers: Client | None = None,
 ) -> Fit:
     """Train on the training part and watch the validation part; the test part is not used.
 
@@ -140,6 +142,8 @@ def fit_booster(
         Given where several trainings run at once, after one with the same parameters.
     run : Run, optional
         If it is a trial of a sweep that prunes, it reports the best validation metric so far, with the round as the step.
+    workers : distributed.Client, optional
+        The connection of :func:`open_workers`, if several trainings share it; by default a distributed training has its own.
 
     Raises
     ------
@@ -158,7 +162,7 @@ def fit_booster(
         if settings.is_distributed:
             from boostlab.training.distributed import boost_on_workers  # loads Dask
 
-            boost = partial(boost_on_workers, run=run)
+            boost = partial(boost_on_workers, is_checked=watch is not None, client=workers, run=run)
         train = weigh_classes(split.train, contract.labels, settings)
         boosting = boost(BoostingInputs(train, split.valid, contract, params, settings, noted, [*callbacks, *reports]))
     done, is_dart = boosting.booster.num_boosted_rounds(), params.get("booster") == "dart"
@@ -173,6 +177,24 @@ def fit_booster(
     return Fit(
         Predictor(boosting.booster[: best + 1], contract), curves, contract.metric, best, boosting.duration_s, ending, objective
     )
+
+
+@contextmanager
+def open_workers(settings: Train, run: Run | None) -> Iterator[Client | None]:
+    """Yield the connection that several distributed trainings share; None if they run in this process.
+
+    Raises
+    ------
+    LabError
+        If the scheduler cannot be reached, or has no worker.
+    """
+    if not settings.is_distributed:
+        yield None
+        return
+    from boostlab.training.distributed import connect_workers  # loads Dask
+
+    with connect_workers(settings, run) as client:
+        yield client
 
 
 def make_contract(train: Part, columns: Columns, settings: Train) -> tuple[ObjectiveName, Contract]:

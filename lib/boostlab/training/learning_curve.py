@@ -21,13 +21,15 @@ from boostlab.evaluation.metrics import answer_part, find_true, score_metric
 from boostlab.evaluation.slices import choose_loss
 from boostlab.models.contract import Contract
 from boostlab.training.callbacks import Watch
-from boostlab.training.fit import Fit, fit_booster
+from boostlab.training.fit import Fit, fit_booster, open_workers
 from boostlab.training.row_order import RowOrder, order_rows
 from boostlab.training.settings import Train
 from boostlab.training.side_by_side import train_side_by_side
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from boostlab.tracking.run import Run
 
 SHARES = 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0  # of the training rows: each size is twice the one before
 DRAWS = 5  # of each size but the last
@@ -107,7 +109,7 @@ class LearningCurve:
         return {"learning_curve_size": plot_sizes(self)}
 
 
-def learn_sizes(split: Split, columns: Columns, settings: Train) -> LearningCurve:
+def learn_sizes(split: Split, columns: Columns, settings: Train, *, run: Run | None = None) -> LearningCurve:
     """Train models on a sixteenth to all of the training rows, and return their metric on the validation rows.
 
     Each draw of rows contains the smaller ones. It keeps groups and equal rows together, as the split does, and the shares of the
@@ -139,11 +141,13 @@ def learn_sizes(split: Split, columns: Columns, settings: Train) -> LearningCurv
         share, draw = job
         part = split.train.take(orders[draw].take(share))
         try:
-            return len(part), fit_booster(replace(split, train=part), columns, own, watch=watch)
+            return len(part), fit_booster(replace(split, train=part), columns, own, watch=watch, workers=workers)
         except (DataError, TrainingError) as error:
             raise type(error)(f"Learning curve, {len(part):,} training rows: {error}") from None
 
-    trained = dict(zip(jobs, train_side_by_side(train, jobs, settings, name="learning curve", unit="models"), strict=True))
+    with open_workers(settings, run) as workers:
+        done = train_side_by_side(train, jobs, settings, name="learning curve", unit="models")
+    trained = dict(zip(jobs, done, strict=True))
     fits = [[trained[share, draw] for draw in range(len(orders)) if (share, draw) in trained] for share in shares]
     return _judge(fits, split)
 

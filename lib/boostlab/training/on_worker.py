@@ -65,6 +65,11 @@ class Channel:
         self._stop.clear()
 
 
+def count_rounds(values: Mapping[str, Sequence[float]]) -> int:
+    """Return the number of rounds of which there are metrics of each part."""
+    return len(next(iter(values.values()), ()))
+
+
 def _to_lists(values: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     """Return lists: on their way, they have become tuples."""
     return {part: list(line) for part, line in values.items()}
@@ -123,7 +128,7 @@ class Follower(xgb.callback.TrainingCallback):
         _exact.values = []
         for part, value in last.items():
             self._values.setdefault(part, []).append(value)
-        done, stop = len(self._values["valid"]), False
+        done, stop = count_rounds(self._values), False
         if self._channel:
             get_worker().log_event(self._name, {"attempt": self._attempt, "round": done - 1, "values": last})
             if done % CHECKPOINT_ROUNDS == 0:
@@ -131,8 +136,9 @@ class Follower(xgb.callback.TrainingCallback):
             if time.monotonic() - self._asked > ASK_S:
                 stop, self._asked = self._channel.is_stop_requested(), time.monotonic()
         requested = xgb.collective.broadcast(stop, 0)  # all workers end with the same round
-        waited = done - 1 - find_best_round(self._metric, self._values["valid"])
-        return bool(requested) or (self._patience > 0 and waited >= self._patience)
+        if not self._patience:
+            return bool(requested)
+        return bool(requested) or done - 1 - find_best_round(self._metric, self._values["valid"]) >= self._patience
 
     def after_training(self, model: xgb.Booster) -> xgb.Booster:
         if self._channel:

@@ -134,19 +134,10 @@ class Train(Tracked, TableSettings, FoldSettings, Hyperparameters, DecisionSetti
 
     @model_validator(mode="after")
     def _workers_can_share_the_training(self) -> Self:
-        if not self.is_distributed:
-            return self
-        name = self.cluster_parameter
-        for other, value, usual in (
-            ("folds", self.folds, 0),
-            ("learning_curve", self.learning_curve, False),
-            ("final_model", self.final_model, "best"),
-        ):
-            if value != usual:
-                raise ValueError(f"{other} = {value} trains in this process only: set it to {usual}, or leave {name} out.")
-        if self.tree_method == "exact":
+        if self.is_distributed and self.tree_method == "exact":
             raise ValueError(
-                f"tree_method exact does not work on shares of the rows: set auto, hist or approx, or leave {name} out."
+                "tree_method exact does not work on shares of the rows: set auto, hist or approx, or leave "
+                f"{self.cluster_parameter} out."
             )
         return self
 

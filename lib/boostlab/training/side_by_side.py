@@ -52,9 +52,12 @@ def train_side_by_side(
 
 
 def share_cores(count: int, settings: Train) -> tuple[int, int]:
-    """Return how many trainings run side by side, and the threads of each: together at most the cores that this process has."""
+    """Return how many trainings run side by side, and the threads of each: together at most the cores that this process has.
+
+    On workers, and on a GPU, they run one after the other: each uses all of it.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not settings.device.startswith("cpu"):
+    if settings.is_distributed or not settings.device.startswith("cpu"):
         return 1, settings.nthread
     side_by_side = max(1, min(count, cores // settings.nthread if settings.nthread else cores))
     return side_by_side, settings.nthread or max(1, cores // side_by_side)

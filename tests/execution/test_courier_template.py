@@ -40,6 +40,44 @@ def begin():
     return journal
 """
 KILLED_OWNER = f"{OWNER}\nopen_runs = [begin() for _ in range(3)]\nos.kill(os.getpid(), signal.SIGKILL)"
+KILLED_WHILE_LOADING = f"""{OWNER}
+first = begin()
+journal = Journal.create(make_facts(store=store.shown))
+courier = Courier(store, start=template.start_courier)
+assert type(courier._process).__name__ == "ForkedCourier"
+courier.carry(journal, secrets=frozenset())
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+LOCKED_OWNER = """
+import os, sys, threading
+from boostlab.execution.courier_template import share_courier_template
+with share_courier_template()._lock:
+    child = os.fork()
+if not child:
+    with share_courier_template().start_courier() as courier:
+        courier.kill()
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+print("lives")
+"""
+FULL_OWNER = """
+import os, resource
+from boostlab.execution.courier_template import CourierTemplate
+template = CourierTemplate()
+for _ in range(2):
+    with template.start_courier() as courier:
+        courier.kill()
+before = os.listdir("/proc/self/fd")
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+for more in (0, 1, 2, 3):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(before) - 1 + more, hard))
+    try:
+        template.start_courier()
+    except OSError as error:
+        print(error.strerror)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+assert set(os.listdir("/proc/self/fd")) <= set(before)
+"""
 FORKED_OWNER = f"""{OWNER}
 def find_parent():
     (pid,) = [pid for pid in os.listdir("/proc") if pid.isdigit() and "courier_template_process" in read(pid, "cmdline")
@@ -63,13 +101,21 @@ print("lives")
 """
 
 
+@pytest.fixture(scope="module")
+def shared() -> CourierTemplate:
+    return CourierTemplate()
+
+
 @pytest.fixture
-def template() -> CourierTemplate:
+def template(shared: CourierTemplate) -> CourierTemplate:
     """Return a template whose next courier is a forked one."""
-    made = CourierTemplate()
-    with made.start_courier() as first:
-        first.kill()
-    return made
+    for _ in range(2):
+        with shared.start_courier() as courier:
+            if isinstance(courier, ForkedCourier):
+                courier.stdout.readline()  # it has begun
+            courier.kill()
+    wait_until(lambda: not find_forked())
+    return shared
 
 
 @pytest.fixture
@@ -192,20 +238,54 @@ def test_a_template_that_was_killed_takes_no_courier_with_it(begin: Begin, look:
     assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 3
 
 
-def test_goes_if_there_is_nothing_to_carry(own: Store, template: CourierTemplate) -> None:
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_goes_if_there_is_nothing_to_carry(own: Store, template: CourierTemplate, *, is_loaded: bool) -> None:
+    own.path.unlink()
+    if is_loaded:
+        with template.start_courier() as courier:
+            courier.stdout.readline()
+            courier.kill()
     Courier(own, start=template.start_courier).dismiss()
-    assert not find_forked()
+    with template.start_courier() as later:
+        later.stdout.readline()
+        later.kill()
+    wait_until(lambda: not find_forked())
+    assert not own.path.exists()
 
 
-def test_ends_the_runs_of_an_owner_that_was_killed(store: str, look: Callable[..., Any]) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED_OWNER, store], capture_output=True, text=True, check=False)
+def run_owner(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(("code", "runs"), [(KILLED_OWNER, 3), (KILLED_WHILE_LOADING, 2)], ids=["later", "while it loads"])
+def test_ends_the_runs_of_an_owner_that_was_killed(code: str, runs: int, store: str, look: Callable[..., Any]) -> None:
+    done = run_owner(code, store)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    wait_until(lambda: [run.info.status for run in all_runs(look())] == ["KILLED"] * 3)
+    wait_until(lambda: [run.info.status for run in all_runs(look())] == ["KILLED"] * runs)
 
 
 def test_a_fork_of_the_owner_leaves_the_template_to_the_owner(store: str) -> None:
-    done = subprocess.run([sys.executable, "-c", FORKED_OWNER, store], capture_output=True, text=True, check=False)
+    done = run_owner(FORKED_OWNER, store)
     assert done.stdout == "lives\n", done.stderr
+
+
+def test_a_fork_of_the_owner_does_not_wait_for_a_lock_of_the_owner() -> None:
+    done = run_owner(LOCKED_OWNER)
+    assert done.stdout == "lives\n", done.stderr
+
+
+def test_leaves_no_descriptor_open_where_there_are_not_enough() -> None:
+    done = run_owner(FULL_OWNER)
+    assert (done.returncode, done.stdout) == (0, "Too many open files\n" * 4), done.stderr
+
+
+def test_an_environment_that_changes_each_time_loads_no_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    template = CourierTemplate()
+    for number in range(3):
+        monkeypatch.setenv("NUMBER", str(number))
+        with template.start_courier() as courier:
+            assert not isinstance(courier, ForkedCourier)
+            courier.kill()
 
 
 def test_couriers_are_ordinary_where_the_template_does_not_start(
@@ -215,9 +295,9 @@ def test_couriers_are_ordinary_where_the_template_does_not_start(
         "import sys\nif 'boostlab.execution.courier_template_process' in sys.orig_argv: sys.exit(3)\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    for _ in range(2):
+    for _ in range(3):
         journal, shipment = begin()
         add_end(journal, "FINISHED", {})
         shipment.wait_for_end()
     assert not find_forked()
-    assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 2
+    assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -89,6 +90,24 @@ def test_goes_on_where_a_killed_courier_has_stopped(own: OpenStore, begin: Begin
     run = only_run(own.client)
     assert run.info.status == "FINISHED"
     assert [point.value for point in own.client.get_metric_history(run.info.run_id, "loss")] == [*map(float, range(times))]
+
+
+def test_says_that_no_other_courier_can_be_started(own: OpenStore, begin: Begin) -> None:
+    journal = begin(own)
+    shipment = carry(journal, own)
+    (process,) = find_couriers()
+    process.send_signal(signal.SIGSTOP)
+    add_end(journal, "FINISHED", {})
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))  # nothing more can be opened
+    try:
+        os.kill(process.pid, signal.SIGKILL)
+        wait_until(lambda: shipment.is_over)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with pytest.raises(StoreError, match="The courier of the run died, and no other can be started: Too many open files"):
+        shipment.wait_for_end()
+    assert journal.path.exists()
 
 
 def test_waits_for_a_store_that_is_lost_for_a_while(own: OpenStore, begin: Begin, tmp_path: Path) -> None:

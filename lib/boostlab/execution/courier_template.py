@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -18,12 +19,13 @@ import threading
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
 from boostlab.execution.fingerprint import take_fingerprint, without_names
 from boostlab.tracking import environment
 from boostlab.tracking.courier import CourierProcess, start_process
 
+END_TIMEOUT_S = 10
 UMASK = re.compile(r"^Umask:\s*([0-7]+)$", re.MULTILINE)
 
 
@@ -33,18 +35,11 @@ class ForkedCourier:
     returncode = None
 
     def __init__(self, control: socket.socket, env: Mapping[str, str]) -> None:
-        theirs_in, ours_in = os.pipe()
-        ours_out, theirs_out = os.pipe()
-        self.stdin: IO[str] = os.fdopen(ours_in, "w")
-        self.stdout: IO[str] = os.fdopen(ours_out)
-        try:
-            socket.send_fds(control, [b"fork"], [theirs_in, theirs_out])
-        except OSError:
-            self.__exit__()
-            raise
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            orders, self.stdin = _make_pipe("w", theirs, ours)
+            reports, self.stdout = _make_pipe("r", theirs, ours)
+            socket.send_fds(control, [b"fork"], [orders.fileno(), reports.fileno()])
+            ours.pop_all()  # they stay open: all went well
         umask = UMASK.search(Path("/proc/self/status").read_text())
         assert umask is not None
         with contextlib.suppress(BrokenPipeError):  # the template has died: so does the courier
@@ -52,11 +47,14 @@ class ForkedCourier:
             self.stdin.flush()
 
     def kill(self) -> None:
-        """Send SIGKILL once it has begun, and wait for its end; nobody may have read its reports."""
-        if line := self.stdout.readline():
+        """Send SIGKILL, or see to it that the process ends as soon as it begins; nobody may have read its reports."""
+        poller = select.poll()
+        poller.register(self.stdout, select.POLLIN)
+        if poller.poll(0) and (line := self.stdout.readline()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(json.loads(line)["pid"], signal.SIGKILL)
             self.stdout.read()
+        self.__exit__()
 
     def __enter__(self) -> ForkedCourier:
         return self
@@ -67,39 +65,49 @@ class ForkedCourier:
                 file.close()
 
 
-class CourierTemplate:
-    """Starts the couriers of a process, and from the second one on forks them; many threads may share one.
+def _make_pipe(mode: Literal["r", "w"], theirs: contextlib.ExitStack, ours: contextlib.ExitStack) -> tuple[IO[bytes], IO[str]]:
+    """Return the end of a courier and our end, which is opened in `mode`; the contexts close them."""
+    reading, writing = os.pipe()
+    if mode == "w":
+        return theirs.enter_context(os.fdopen(reading, "rb", 0)), ours.enter_context(os.fdopen(writing, "w"))
+    return theirs.enter_context(os.fdopen(writing, "wb", 0)), ours.enter_context(os.fdopen(reading))
 
-    The template process starts anew if it has died, or if the environment or an installed package has changed.
+
+class CourierTemplate:
+    """Starts the couriers of a process, and forks them where that pays; many threads may share one.
+
+    Couriers are forked from the second one with the same environment and the same packages on: many programs have no second one,
+    and an environment that changes each time would need a new template each time.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._is_first = True
-        self._fingerprint: object = None
+        self._last: object = None  # the fingerprint of the last courier
+        self._loaded: object = None  # that of the template
         self._control: socket.socket | None = None
         self._end: weakref.finalize[..., object] | None = None
 
     def start_courier(self) -> CourierProcess:
         """Start a courier's process."""
         with self._lock:
-            if self._is_first:  # many programs have no second one
-                self._is_first = False
+            env = environment.outside()
+            fingerprint = take_fingerprint(env), os.getresuid(), os.getresgid(), os.getgroups()
+            is_new, self._last = fingerprint not in (self._last, self._loaded), fingerprint
+            if is_new:
                 return start_process()
             try:
-                return self._fork(environment.outside())
+                return self._fork(env, fingerprint)
             except OSError:  # the template has died since the last courier, or there is no space for a process
-                self._fingerprint = None
+                self._loaded = None
                 return start_process()
 
-    def _fork(self, env: dict[str, str]) -> ForkedCourier:
-        fingerprint = take_fingerprint(env)
-        if fingerprint != self._fingerprint or self._control is None:
+    def _fork(self, env: dict[str, str], fingerprint: object) -> ForkedCourier:
+        if self._control is None or fingerprint != self._loaded:
             if self._end is not None:
                 self._end()
             self._control, popen = _start(without_names(env))
             self._end = weakref.finalize(self, _end, self._control, popen, os.getpid())
-            self._fingerprint = fingerprint
+            self._loaded = fingerprint
         return ForkedCourier(self._control, env)
 
 
@@ -119,9 +127,13 @@ def _start(env: Mapping[str, str]) -> tuple[socket.socket, subprocess.Popen[byte
 
 
 def _end(control: socket.socket, popen: subprocess.Popen[bytes], owner: int) -> None:
-    """End a template process, but not its couriers; in a fork of the owner, leave it to the owner."""
+    """End a template process after the couriers that were ordered; in a fork of the owner, leave it to the owner."""
     control.close()
-    if os.getpid() == owner:
+    if os.getpid() != owner:
+        return
+    try:
+        popen.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:  # such as a stopped one
         popen.kill()
         popen.wait()
 
@@ -130,3 +142,7 @@ def _end(control: socket.socket, popen: subprocess.Popen[bytes], owner: int) -> 
 def share_courier_template() -> CourierTemplate:
     """Return this process's template of couriers."""
     return CourierTemplate()
+
+
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock at that moment
+    os.register_at_fork(after_in_child=share_courier_template.cache_clear)

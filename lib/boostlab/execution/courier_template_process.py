@@ -7,9 +7,12 @@ and its standard output. The process ends when the owner closes its end. The cou
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import io
 import json
 import os
+import select
 import signal
 import socket
 import sys
@@ -17,6 +20,8 @@ import sys
 from boostlab.execution.forking import ONE_THREAD, fork_alone
 from boostlab.gc_pause import uncollected
 from boostlab.tracking import courier_process
+
+LINES_WITHOUT_JOURNAL = 2  # of an owner's orders: the environment, and the store
 
 
 def main(descriptor: int) -> None:
@@ -31,7 +36,7 @@ def main(descriptor: int) -> None:
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 16, 2)
         if not descriptors:
-            return
+            os._exit(0)  # there is nothing to finish
         try:
             is_courier = fork_alone() == 0
         except OSError:  # the owner sees that its courier has died, and starts an ordinary one
@@ -45,6 +50,13 @@ def main(descriptor: int) -> None:
             os.close(each)
 
 
+def _has_owner(reports: int) -> bool:
+    """Tell whether somebody can read the reports."""
+    poller = select.poll()
+    poller.register(reports, 0)  # an end without a reader is told in any case
+    return not poller.poll(0)
+
+
 def _become_courier(orders: int, reports: int) -> None:
     """Turn this forked process into a courier, with the environment and the working directory of the order."""
     os.setsid()
@@ -52,10 +64,14 @@ def _become_courier(orders: int, reports: int) -> None:
     for source, target in ((orders, 0), (reports, 1), (nowhere, 2)):
         os.dup2(source, target)
         os.close(source)
-    os.write(1, json.dumps({"event": "started", "journal": "", "pid": os.getpid()}).encode() + b"\n")
-    order = json.loads(sys.stdin.readline() or "null")
-    if order is None:
-        return
+    with contextlib.suppress(BrokenPipeError):  # the owner is gone: what it has ordered is in the pipe
+        os.write(1, json.dumps({"event": "started", "journal": "", "pid": os.getpid()}).encode() + b"\n")
+    if not _has_owner(1):
+        given = sys.stdin.read()
+        if given.count("\n") <= LINES_WITHOUT_JOURNAL:
+            return
+        sys.stdin = io.StringIO(given)
+    order = json.loads(sys.stdin.readline())
     os.environ.clear()
     os.environ.update(order["env"])
     os.umask(order["umask"])

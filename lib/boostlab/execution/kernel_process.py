@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass
 
 from boostlab.gc_pause import uncollected
 
+INTERRUPTED = "KeyboardInterrupt caught in kernel"  # as ipykernel logs it between cells
+
 
 @dataclass(frozen=True)
 class Order:
@@ -85,13 +87,17 @@ def obey(order: Order) -> None:
     os.environ.update(order.env)
     os.chdir(order.cwd)
     sys.argv = ["ipykernel_launcher", *order.arguments]
-    logging.getLogger("tornado.general").addFilter(is_news)
+    for name in ("tornado.general", "IPKernelApp", "LabKernelApp"):
+        logging.getLogger(name).addFilter(is_news)
 
 
 def is_news(record: logging.LogRecord) -> bool:
-    """Return False for an error that a kernel may log when it ends: it writes to a socket that is closed already."""
+    """Return False for an error that a kernel may log when it ends.
+
+    It writes to a socket that is closed already, or gets the interrupt that Jupyter sends before it asks a kernel to end.
+    """
     error = record.exc_info[1] if record.exc_info else None
-    return getattr(error, "errno", None) != errno.ENOTSOCK
+    return getattr(error, "errno", None) != errno.ENOTSOCK and not record.getMessage().startswith(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -274,3 +274,7 @@ def _end(control: socket.socket, popen: subprocess.Popen[bytes], owner: int) -> 
 def share_template() -> Template:
     """Return this process's template, which all its kernels of the kernelspec ``boostlab`` share."""
     return Template()
+
+
+if hasattr(os, "register_at_fork"):  # another thread may hold the lock at that moment
+    os.register_at_fork(after_in_child=share_template.cache_clear)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -32,6 +33,7 @@ PREDICTOR_FILES = tuple(  # a model's own code
 )
 EXAMPLE_ROWS = 5
 EXAMPLE_FILE = "example.json"
+_patching = threading.Lock()  # of MLflow
 
 
 def write_model(predictor: Predictor, example: pd.DataFrame, folder: Path) -> None:
@@ -165,12 +167,13 @@ def _unchecked_requirements() -> Iterator[None]:
     from mlflow.utils import environment
 
     name = "warn_dependency_requirement_mismatches"
-    check = getattr(environment, name)
-    setattr(environment, name, lambda _requirements: None)
-    try:
-        yield
-    finally:
-        setattr(environment, name, check)
+    with _patching:
+        check = getattr(environment, name)
+        setattr(environment, name, lambda _requirements: None)
+        try:
+            yield
+        finally:
+            setattr(environment, name, check)
 
 
 def preload() -> None:

@@ -149,7 +149,13 @@ class Courier:
                 if not left:
                     self._has_ended = True
                     return
-                self._process = self._name_store(start_process())
+                try:
+                    self._process = self._name_store(start_process())
+                except OSError as error:
+                    for shipment in left:
+                        shipment.fail(f"The courier of the run died, and no other can be started: {error.strerror}.")
+                    self._has_ended = True
+                    return
                 for shipment in left:
                     self._give_order(shipment)
                 if self._is_dismissed and not self._is_only:
@@ -171,8 +177,7 @@ class Courier:
         """Tell whether to give a shipment to the courier again, after the courier of it has died."""
         if shipment.note_death() <= RESTARTS:
             return True
-        message = f"The courier of the run died (exit status {code})." if code else "The courier of the run died."
-        shipment.take({"event": "failed", "message": message, "kind": "lost"})
+        shipment.fail(f"The courier of the run died (exit status {code})." if code else "The courier of the run died.")
         return False
 
 
@@ -235,6 +240,10 @@ class Shipment:
         sent = self._journal.cursor.sent
         self._deaths, self._sent = (1, sent) if sent > self._sent else (self._deaths + 1, self._sent)
         return self._deaths
+
+    def fail(self, message: str) -> None:
+        """Give the run up: nobody carries it; the journal keeps it."""
+        self.take({"event": "failed", "message": message, "kind": "lost"})
 
     def take(self, report: dict[str, Any]) -> None:
         """Take a report of the courier."""

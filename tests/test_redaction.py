@@ -10,6 +10,7 @@ import pytest
 
 from boostlab.redaction import environment_secrets, find_secrets, redact, redact_parameters
 
+KEY = "Zm9yIHRoZSB0ZXN0cyBvbmx5LCBub3Qgb2YgYW4gYWNjb3VudA+/=="
 ADDRESS = "postgresql://me:s3cr%40t!@db.example.com/runs"
 
 
@@ -25,9 +26,9 @@ ADDRESS = "postgresql://me:s3cr%40t!@db.example.com/runs"
         ("https://h/api?access_token=abc", "https://h/api?access_token=***"),
         ("https://h/api?api_key=abc", "https://h/api?api_key=***"),
         ("see http://a:b@c and http://d:e@f", "see http://a:***@c and http://d:***@f"),
-        ("AccountName=lake;AccountKey=ab/c+d==;BlobEndpoint=x", "AccountName=lake;AccountKey=***;BlobEndpoint=x"),
+        (f"AccountName=lake;AccountKey={KEY};BlobEndpoint=x", "AccountName=lake;AccountKey=***;BlobEndpoint=x"),
+        (f"read\n{{'to': 'accountkey = {KEY};AccountName=a'}}", "read\n{'to': 'accountkey = ***;AccountName=a'}"),
         ("BlobEndpoint=https://h;SharedAccessSignature=sv=1&sig=ab", "BlobEndpoint=https://h;SharedAccessSignature=***"),
-        ("Driver=x;Server=h;Uid=me;Pwd=abc;", "Driver=x;Server=h;Uid=me;Pwd=***;"),
     ],
 )
 def test_masks_the_password_of_an_address_that_it_was_not_told_of(address: str, shown: str) -> None:
@@ -143,6 +144,27 @@ def test_masks_a_secret_that_is_a_key() -> None:
 
 def test_masks_a_password_with_slashes_of_a_database() -> None:
     assert redact("postgresql://me:a/b/c@host/runs", ()) == "postgresql://me:***@host/runs"
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("Driver=x;Server=h;Uid=me;Pwd=abcd;", {"abcd"}),
+        ("Server=h;Uid=me;Pwd={pa;ss wd};", {"pa;ss wd"}),
+        ("Server = h ; User Id = me ; Password = my pass", {"my pass"}),
+        ('Server=h;Password="a;bcdef";', {"a;bcdef"}),
+        ("url=h;AccountKey = abcd==", {"abcd=="}),
+        ("url=h;Client Secret=abcd;AccessToken=efgh", {"abcd", "efgh"}),
+        ("a = 1; b = 2", set()),
+        ("f(x); password=getpass()", set()),
+        ("password=True", set()),
+        ("Pwd=;Server=h", set()),
+    ],
+)
+def test_finds_the_secrets_of_a_connection_string(text: str, secrets: set[str]) -> None:
+    assert find_secrets({"connection": text}) >= secrets
+    assert bool(find_secrets({"connection": text})) == bool(secrets)
+    assert not any(secret in redact(text, find_secrets({"connection": text})) for secret in secrets)
 
 
 def test_finds_the_credentials_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -19,12 +19,15 @@ KEY_KINDS = ("api", "access", "account", "private", "secret", "auth", "signing",
 AMOUNTS = ("max", "min", "n", "num", "count", "number", "limit", "tokens")  # `max_tokens` is a number that is no secret
 WORKING_FOLDERS = ("PWD", "OLDPWD")
 # A password ends at the last @ before a slash. Without such an @ it may hold slashes, as SQLAlchemy allows; a port is none.
-ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):(?:([^/\s]+)|(?!\d{1,5}/)([^\s@\"'<>]+))@")
+ADDRESS_PASSWORD = re.compile(r"(?<=://)([^/\s:@]{0,256}):(?:([^/\s]{1,4096})|(?!\d{1,5}/)([^\s@\"'<>]{1,4096}))@")
 QUERY_PASSWORD = re.compile(r"(?<=[?&])([\w-]*(?:password|token|secret|key|signature|sig)=)([^&\s#]+)", re.IGNORECASE)
-# As in `AccountName=lake;AccountKey=abcd==;EndpointSuffix=core.windows.net`, which Azure's tools and ODBC read.
-CONNECTION_PASSWORD = re.compile(
-    r"((?:^|(?<=;))\s*(?:\w*AccessKey|AccountKey|SharedAccessSignature|Password|Pwd)=)([^;\s]+)", re.IGNORECASE
+# Keys in a connection string of Azure, in any text. The forms are narrow: `AccountKey = read_key()` is code.
+CONNECTION_KEY = re.compile(
+    r"((?:AccountKey|SharedAccessKey)\s*=\s*)([A-Za-z0-9+/]{20,}={0,2})|(SharedAccessSignature\s*=\s*)(\??[\w-]+=[^;\s\"'<>]+)",
+    re.IGNORECASE,
 )
+CONNECTION_PART = re.compile(r"\s*([\w .-]+?)\s*=\s*(\{[^}]*\}|\"[^\"]*\"|'[^']*'|[^;]*?)\s*(?:;|$)")  # of any connection string
+CONNECTION_NAMES = ("accountkey", "sharedaccesskey", "sharedaccesssignature", "pwd")
 SHORTEST = 4  # characters; a shorter secret is masked in addresses only, because its text occurs everywhere
 DISTINCT = 8  # characters; a shorter secret is masked only where it is a word of its own
 
@@ -45,8 +48,9 @@ def find_secrets(values: Mapping[str, Any]) -> frozenset[str]:
         text = str(value)
         if is_secret(name, value):
             found.add(text)
-        found.update(match[2] or match[3] for match in ADDRESS_PASSWORD.finditer(text))
-        found.update(match[2] for pattern in (QUERY_PASSWORD, CONNECTION_PASSWORD) for match in pattern.finditer(text))
+        found.update(match[2] or match[3] for match in ADDRESS_PASSWORD.finditer(text if "@" in text else ""))
+        found.update(match[2] for match in QUERY_PASSWORD.finditer(text))
+        found.update(_find_connection_secrets(text))
     return frozenset(form for text in found for form in _forms(text) if len(form) >= SHORTEST)
 
 
@@ -61,7 +65,7 @@ def environment_secrets() -> frozenset[str]:
 
     The name of a variable has to end in the word of a secret. The path of a file is no secret.
     """
-    addresses = [value for value in os.environ.values() if "://" in value or CONNECTION_PASSWORD.search(value)]
+    addresses = [value for value in os.environ.values() if "://" in value or ";" in value]
     return find_secrets({**{name: value for name, value in os.environ.items() if _is_credential(name, value)}, "": addresses})
 
 
@@ -99,6 +103,24 @@ def redact_parameters(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _redact_named(name, value, secrets) for name, value in values.items()}
 
 
+def _find_connection_secrets(text: str) -> Iterator[str]:
+    """Yield the secrets of a text that is a connection string, as ``Server=db;Uid=me;Pwd={abcd}``; none of any other text."""
+    parts, end = [], 0
+    while end < len(text) and (part := CONNECTION_PART.match(text, end)):
+        parts.append(part)
+        end = part.end()
+    if ";" not in text or text[end:].strip():
+        return
+    for part in parts:
+        name, value = part[1].replace(" ", ""), part[2].strip("{}\"'")
+        if value and (name.lower() in CONNECTION_NAMES or is_secret(name, value)):
+            yield value
+
+
+def _mask_connection_key(found: re.Match[str]) -> str:
+    return f"{found[1] or found[3]}{MASK}"
+
+
 def _is_credential(name: str, value: str) -> bool:
     end = "_".join(WORD.findall(name)[-2:])
     return is_secret(end, value) and name not in WORKING_FOLDERS and not (os.sep in value and Path(value).exists())
@@ -113,10 +135,10 @@ def _redact_named(name: str, value: Any, secrets: frozenset[str]) -> Any:
 def _redact(value: Any, pattern: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
         value = pattern.sub(MASK, value) if pattern else value
-        value = ADDRESS_PASSWORD.sub(rf"\1:{MASK}@", value) if "://" in value else value
+        value = ADDRESS_PASSWORD.sub(rf"\1:{MASK}@", value) if "://" in value and "@" in value else value
         if "=" not in value:
             return value
-        return CONNECTION_PASSWORD.sub(rf"\1{MASK}", QUERY_PASSWORD.sub(rf"\1{MASK}", value))
+        return CONNECTION_KEY.sub(_mask_connection_key, QUERY_PASSWORD.sub(rf"\1{MASK}", value))
     if isinstance(value, Mapping):
         return type(value)({_redact(key, pattern): _redact(item, pattern) for key, item in value.items()})  # type: ignore[call-arg]
     if isinstance(value, list):

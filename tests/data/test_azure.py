@@ -12,9 +12,10 @@ from tests.support.azure import ACCOUNT, KEY, serve_azure, sign_access
 from tests.support.servers import free_port
 from tests.support.settings import make_settings
 
+from boostlab.data.azure import connect_azure
 from boostlab.data.contents import identify_files
 from boostlab.data.files import find_files
-from boostlab.data.storage import connect_azure, find_stored
+from boostlab.data.storage import find_stored
 from boostlab.data.table import load_table
 from boostlab.errors import DataError
 
@@ -111,7 +112,7 @@ def test_keys_and_signatures_have_variables_of_their_own(
     variable: str, value: str, lake: str, emulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", emulator.replace(f"AccountKey={KEY};", ""))
-    with pytest.raises(DataError, match="Set AZURE_STORAGE_KEY"):
+    with pytest.raises(DataError, match="gives no access: it has neither AccountKey=… nor SharedAccessSignature=…"):
         find_files(f"{lake}/t.csv")
     monkeypatch.setenv(f"AZURE_STORAGE_{variable}", value)
     assert len(load(f"{lake}/t.csv")) == 3
@@ -120,6 +121,50 @@ def test_keys_and_signatures_have_variables_of_their_own(
 def test_a_signature_may_stand_in_the_connection_string(lake: str, emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     signed = emulator.replace(f"AccountKey={KEY}", f"SharedAccessSignature={SIGNATURE}")
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", signed)
+    assert len(load(f"{lake}/t.csv")) == 3
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("KEY", "not-base64!s3cret", "The key in AZURE_STORAGE_KEY cannot be one: .* in base64"),
+        ("SAS_TOKEN", "s3cret", "The signature in AZURE_STORAGE_SAS_TOKEN cannot be one: it has no sig="),
+        ("SAS_TOKEN", "sv=2022-11-02&se=2020-01-01&sig=s3cret", "has expired: it was valid until 2020-01-01"),
+        (
+            "CONNECTION_STRING",
+            f"AccountName={ACCOUNT};AccountKey=not base64 s3cret",
+            "The key in AZURE_STORAGE_CONNECTION_STRING",
+        ),
+        ("CONNECTION_STRING", "s3cret", "gives no access"),
+        ("CONNECTION_STRING", "UseDevelopmentStorage=true", "does not say where the emulator is"),
+        *(
+            ("CONNECTION_STRING", f"AccountKey={KEY};BlobEndpoint={endpoint}", "The BlobEndpoint in .* It takes https://lab.blob")
+            for endpoint in (
+                "http://[::1/lab",
+                "http://127.0.0.1:99999999/lab",
+                "127.0.0.1/lab",
+                "ftp://127.0.0.1/lab",
+                "https://h",
+            )
+        ),
+    ],
+)
+def test_says_which_variable_is_wrong_and_does_not_show_it(
+    variable: str, value: str, message: str, lake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_CONNECTION_STRING")
+    monkeypatch.setenv(f"AZURE_STORAGE_{variable}", value)
+    with pytest.raises(DataError, match=message) as caught:
+        find_files(f"{lake}/t.csv")
+    assert "s3cret" not in str(caught.value) and KEY not in str(caught.value)
+
+
+def test_variables_are_read_as_people_paste_them(lake: str, emulator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in (emulator.lower().replace(KEY.lower(), KEY), f'"{emulator.replace(";", " ; ")}"\n', f"{emulator}\n"):
+        monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", text)
+        assert len(load(f"{lake}/t.csv")) == 3
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", emulator.replace(f"AccountKey={KEY};", ""))
+    monkeypatch.setenv("AZURE_STORAGE_KEY", f" {KEY}\n")
     assert len(load(f"{lake}/t.csv")) == 3
 
 

@@ -36,7 +36,12 @@ def test_takes_addresses_and_queries_without_opening_them(name: str) -> None:
     ("name", "message"),
     [
         ("s4://lake/t.csv", "no table can be read from s4://. It takes the path"),
-        ("file:///data/my%20homes.parquet", "a file of this machine is named by its path: /data/my homes.parquet"),
+        ("file:///data/my%20homes.parquet", "a file of this machine is named by its path /data/my homes.parquet. It takes"),
+        ("file://homes#1.parquet", "a file of this machine is named by its path. It takes"),
+        ("wasbs://lake@account.blob.core.windows.net/t.csv", "has addresses of the form abfs://CONTAINER@ACCOUNT"),
+        ("abfs://Lake@account.dfs.core.windows.net/t.csv", "with small letters"),
+        ("abfs://@account.dfs.core.windows.net/t.csv", "takes abfs://CONTAINER@ACCOUNT"),
+        (f"abfs://lake@account.dfs.core.windows.net/t.csv?sig={SECRET}", "such as AZURE_STORAGE_KEY"),
         ("s3a://lake/t.csv", "Did you mean 's3'?"),
         ("s3://", "names no bucket"),
         ("s3:///t.csv", "names no bucket"),

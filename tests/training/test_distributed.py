@@ -138,7 +138,7 @@ def test_folds_sizes_and_the_final_model_are_those_of_one_process(
     assert their_final.ending.partition(" for ")[0] == final.ending.partition(" for ")[0]
     for ours, theirs in ((final, their_final), (average, their_average)):
         answers = [answer_part(one.predictor, split.test) for one in (ours, theirs)]
-        assert np.corrcoef(*answers)[0, 1] > 0.99
+        assert np.corrcoef(answers[0], answers[1])[0, 1] > 0.99
         assert theirs.predictor.contract.features == ours.predictor.contract.features
 
 

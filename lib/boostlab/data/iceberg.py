@@ -78,8 +78,11 @@ def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, Un
     endpoint = {"s3.endpoint": find_endpoint()} if find_endpoint() else {}
 
     def fail(error: Exception) -> NoReturn:
+        reason = first_line(error).rstrip(".")
+        if type(error).__name__ == "ValidationError":  # of pydantic, about a class of the reader
+            reason = "its metadata file is damaged, or is none"
         raise DataError(
-            f"{location} is a table of Apache Iceberg that cannot be read: {first_line(error).rstrip('.')}. "
+            f"{location} is a table of Apache Iceberg that cannot be read: {reason}. "
             "Write its present rows to a .parquet file, and name that."
         ) from None
 
@@ -98,8 +101,9 @@ def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, Un
         raise
     except FileNotFoundError as error:
         raise DataError(
-            f"{location} is a table of Apache Iceberg that lacks a file: {first_line(error).rstrip('.')}. Its metadata names all "
-            "files by whole paths, so it is read only where it was written. Move it back, or let its catalog rewrite the paths."
+            f"{location} is a table of Apache Iceberg that lacks a file: {first_line(error).rstrip('.')}. If the table was "
+            "moved, move it back, or let its catalog rewrite the paths: metadata names files by whole paths. If old files were "
+            "deleted, name a newer metadata file."
         ) from None
     except Exception as error:  # each file system has its own
         fail(error)

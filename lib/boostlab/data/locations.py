@@ -9,7 +9,7 @@ import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from boostlab.errors import locate, suggest
 from boostlab.redaction import SecretError, redact
@@ -22,6 +22,14 @@ CONNECTION_PASSWORD = re.compile(r"\b(ssl)?password\s*=", re.IGNORECASE)  # in a
 QUERY = "sql:"
 METADATA = ".metadata.json"
 FILES = "the path of a .csv, .csv.gz or .parquet file, a folder or a glob, the same in object storage (s3://…), or sql:SELECT …"
+AZURE = "abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH"
+CONTAINER = re.compile(r"[a-z0-9$-]{3,63}@[a-zA-Z0-9]{3,24}(\.[\w-]+)+")
+VARIABLES = {  # of keys, by the beginning of the scheme
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "gc": "GOOGLE_APPLICATION_CREDENTIALS",
+    "ab": "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN",
+}
 POSTGRESQL = ("postgresql", "postgres")
 
 
@@ -111,22 +119,26 @@ def check_connection(text: str) -> str:
 def _check_address(name: str) -> None:
     scheme = find_scheme(name)
     if scheme == "file":
-        raise ValueError(f"a file of this machine is named by its path: {unquote(urlsplit(name).path)}")
+        path = unquote(name[len("file://") :])
+        raise ValueError(
+            f"a file of this machine is named by its path{f' {path}' if path.startswith('/') else ''}. It takes {FILES}."
+        )
+    if scheme in ("az", "adl", "wasb", "wasbs"):
+        raise ValueError(f"Azure's storage has addresses of the form {AZURE}.")
     if scheme not in STORAGE:
         raise ValueError(f"no table can be read from {scheme}://.{suggest(scheme, STORAGE)} It takes {FILES}.")
+    form = AZURE if scheme.startswith("abfs") else f"{scheme}://BUCKET/KEY"
     if redact(name, ()) != name or OPTION.search(name):
         raise SecretError(
             "an address takes no keys and no options, because the run records it. Set them in the environment, such as "
-            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, and name s3://BUCKET/KEY alone."
+            f"{VARIABLES[scheme[:2]]}, and name {form} alone."
         )
     place = name.partition("://")[2]
     if not place.split("/")[0] or "//" in place:
-        raise ValueError(f"it names no bucket, or has an empty part. It takes {scheme}://BUCKET/KEY.")
-    if scheme.startswith("abfs") != ("@" in place.split("/")[0]):
-        form = (
-            f"{scheme}://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH" if scheme.startswith("abfs") else f"{scheme}://BUCKET/KEY"
-        )
-        raise ValueError(f"the address has another form. It takes {form}.")
+        raise ValueError(f"it names no bucket, or has an empty part. It takes {form}.")
+    bucket = place.split("/")[0]
+    if "@" in bucket if form != AZURE else not CONTAINER.fullmatch(bucket):
+        raise ValueError(f"the address has another form. It takes {form}{', with small letters' if form == AZURE else ''}.")
 
 
 def _check_query(name: str) -> None:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 from fsspec.utils import glob_translate
 from pyarrow import fs
 
+from boostlab.data.azure import connect_azure
 from boostlab.data.locations import find_scheme
 from boostlab.errors import DataError
 from boostlab.redaction import first_line
@@ -220,33 +220,6 @@ def _connect_gcs() -> Any:
         return fs.GcsFileSystem(**limit)
     scheme, _, host = emulator.rpartition("://")
     return fs.GcsFileSystem(anonymous=True, scheme=scheme or "http", endpoint_override=host, **limit)
-
-
-def connect_azure(host: str) -> Any:
-    """Return the file system of an account, such as ``lake.dfs.core.windows.net``.
-
-    The variables are those of Azure's command and of its clients. Without a key or signature, the sign-in counts.
-    """
-    account, _, domain = host.partition(".")
-    stated = {}
-    for part in os.environ.get("AZURE_STORAGE_CONNECTION_STRING", "").split(";"):
-        name, _, value = part.partition("=")
-        stated[name.strip()] = value.strip()
-    if stated.get("AccountName", account) != account:
-        raise DataError(
-            f"AZURE_STORAGE_CONNECTION_STRING is of the account {stated['AccountName']!r}, and the address names {account!r}. "
-            "Correct one of them, or unset the variable."
-        )
-    key = stated.get("AccountKey") or os.environ.get("AZURE_STORAGE_KEY") or os.environ.get("AZURE_STORAGE_ACCOUNT_KEY")
-    signature = stated.get("SharedAccessSignature") or os.environ.get("AZURE_STORAGE_SAS_TOKEN")
-    options = {"account_key": key} if key else {"sas_token": f"?{signature.removeprefix('?')}"} if signature else {}
-    service = domain.removeprefix("dfs.").removeprefix("blob.")
-    options |= {f"{kind}_storage_authority": f".{kind}.{service}" for kind in ("blob", "dfs")}
-    endpoint = urlsplit(stated.get("BlobEndpoint", ""))
-    if endpoint.path.strip("/") == account:  # an emulator: it has one host for all accounts
-        for kind in ("blob", "dfs"):
-            options |= {f"{kind}_storage_authority": endpoint.netloc, f"{kind}_storage_scheme": endpoint.scheme}
-    return fs.AzureFileSystem(account, **options)
 
 
 def find_endpoint() -> str:

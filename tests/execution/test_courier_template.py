@@ -107,27 +107,22 @@ def shared() -> CourierTemplate:
 
 
 @pytest.fixture
-def template(shared: CourierTemplate) -> CourierTemplate:
+def template(shared: CourierTemplate) -> Iterator[CourierTemplate]:
     """Return a template whose next courier is a forked one."""
     for _ in range(2):
         with shared.start_courier() as courier:
             if isinstance(courier, ForkedCourier):
                 courier.stdout.readline()  # it has begun
             courier.kill()
-    wait_until(lambda: not find_forked())
-    return shared
+    wait_until(lambda: not find_forked(shared))
+    yield shared
+    for courier in find_forked(shared):
+        courier.kill()
 
 
 @pytest.fixture
 def own(store: str, tmp_path: Path) -> Store:
     return find_store(store, project=tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def _end_all() -> Iterator[None]:
-    yield
-    for courier in find_forked():
-        courier.kill()
 
 
 @pytest.fixture
@@ -143,17 +138,10 @@ def begin(own: Store, template: CourierTemplate) -> Begin:
     return make
 
 
-def find_forked() -> list[psutil.Process]:
-    """Return the forked couriers of this process's templates."""
-    templates = [one for one in psutil.Process().children() if is_template(one)]
-    return [child for one in templates for child in one.children() if child.status() != psutil.STATUS_ZOMBIE]
-
-
-def is_template(process: psutil.Process) -> bool:
-    try:
-        return "boostlab.execution.courier_template_process" in process.cmdline()
-    except psutil.Error:
-        return False
+def find_forked(template: CourierTemplate) -> list[psutil.Process]:
+    """Return the couriers that a template has forked and that run."""
+    children = psutil.Process(template.pid).children() if template.pid else []
+    return [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_the_first_courier_is_an_ordinary_process_and_the_others_are_forked() -> None:
@@ -161,31 +149,33 @@ def test_the_first_courier_is_an_ordinary_process_and_the_others_are_forked() ->
     started = [template.start_courier() for _ in range(3)]
     try:
         assert [isinstance(courier, ForkedCourier) for courier in started] == [False, True, True]
-        wait_until(lambda: len(find_forked()) == 2)
-        assert len({os.getsid(courier.pid) for courier in find_forked()} - {os.getsid(0)}) == 2
+        wait_until(lambda: len(find_forked(template)) == 2)
+        assert len({os.getsid(courier.pid) for courier in find_forked(template)} - {os.getsid(0)}) == 2
     finally:
         for courier in started:
             with courier:
                 courier.kill()
 
 
-def test_a_forked_courier_delivers_a_run(begin: Begin, look: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_forked_courier_delivers_a_run(
+    begin: Begin, template: CourierTemplate, look: Callable[..., Any], tmp_path: Path
+) -> None:
     journal, shipment = begin()
     (tmp_path / "files" / "notes").mkdir(parents=True)
     (tmp_path / "files" / "notes" / "note.txt").write_text("kept")
     journal.add("files", {}, tmp_path / "files")
     journal.add("metrics", {"points": [["loss", 0.5, 1, 0]], "final": True})
-    assert len(find_forked()) == 1
+    assert len(find_forked(template)) == 1
     add_end(journal, "FINISHED", {})
     shipment.wait_for_end()
     run = only_run(look())
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"loss": 0.5})
     assert read_artifact(look(), run.info.run_id, "notes/note.txt") == "kept"
-    wait_until(lambda: not find_forked())
+    wait_until(lambda: not find_forked(template))
 
 
 def test_it_has_the_environment_the_folder_and_the_umask_of_now(
-    begin: Begin, own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[..., Any]
+    begin: Begin, template: CourierTemplate, own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[..., Any]
 ) -> None:
     journal, shipment = begin()
     add_end(journal, "FINISHED", {})
@@ -199,7 +189,7 @@ def test_it_has_the_environment_the_folder_and_the_umask_of_now(
         journal, shipment = begin(run_name="private")
     finally:
         os.umask(before)
-    (courier,) = find_forked()
+    (courier,) = find_forked(template)
     assert courier.cwd() == str(tmp_path)
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "n.txt").write_text("kept")
@@ -211,9 +201,11 @@ def test_it_has_the_environment_the_folder_and_the_umask_of_now(
     assert Path(private.info.artifact_uri.removeprefix("file://")).stat().st_mode & 0o077 == 0
 
 
-def test_an_ordinary_courier_takes_the_place_of_one_that_was_killed(begin: Begin, look: Callable[..., Any]) -> None:
+def test_an_ordinary_courier_takes_the_place_of_one_that_was_killed(
+    begin: Begin, template: CourierTemplate, look: Callable[..., Any]
+) -> None:
     journal, shipment = begin()
-    (process,) = find_forked()
+    (process,) = find_forked(template)
     process.kill()
     journal.add("metrics", {"points": [["loss", 0.5, 1, 0]], "final": True})
     add_end(journal, "FINISHED", {})
@@ -221,9 +213,11 @@ def test_an_ordinary_courier_takes_the_place_of_one_that_was_killed(begin: Begin
     assert [(run.info.status, run.data.metrics) for run in all_runs(look())] == [("FINISHED", {"loss": 0.5})]
 
 
-def test_a_template_that_was_killed_takes_no_courier_with_it(begin: Begin, look: Callable[..., Any]) -> None:
+def test_a_template_that_was_killed_takes_no_courier_with_it(
+    begin: Begin, template: CourierTemplate, look: Callable[..., Any]
+) -> None:
     first, shipment = begin()
-    (killed,) = [one for one in psutil.Process().children() if is_template(one)]
+    killed = psutil.Process(template.pid)
     killed.kill()
     killed.wait()
     second, other = begin()
@@ -232,7 +226,7 @@ def test_a_template_that_was_killed_takes_no_courier_with_it(begin: Begin, look:
     shipment.wait_for_end()
     other.wait_for_end()
     third, last = begin()
-    assert len(find_forked()) == 1, "there is another template"
+    assert len(find_forked(template)) == 1, "there is another template"
     add_end(third, "FINISHED", {})
     last.wait_for_end()
     assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 3
@@ -249,7 +243,7 @@ def test_goes_if_there_is_nothing_to_carry(own: Store, template: CourierTemplate
     with template.start_courier() as later:
         later.stdout.readline()
         later.kill()
-    wait_until(lambda: not find_forked())
+    wait_until(lambda: not find_forked(template))
     assert not own.path.exists()
 
 
@@ -289,7 +283,7 @@ def test_an_environment_that_changes_each_time_loads_no_template(monkeypatch: py
 
 
 def test_couriers_are_ordinary_where_the_template_does_not_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: Begin, look: Callable[..., Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begin: Begin, template: CourierTemplate, look: Callable[..., Any]
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\nif 'boostlab.execution.courier_template_process' in sys.orig_argv: sys.exit(3)\n"
@@ -299,5 +293,5 @@ def test_couriers_are_ordinary_where_the_template_does_not_start(
         journal, shipment = begin()
         add_end(journal, "FINISHED", {})
         shipment.wait_for_end()
-    assert not find_forked()
+    assert not find_forked(template)
     assert [run.info.status for run in all_runs(look())] == ["FINISHED"] * 3

@@ -85,7 +85,13 @@ class CourierTemplate:
         self._last: object = None  # the fingerprint of the last courier
         self._loaded: object = None  # that of the template
         self._control: socket.socket | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
         self._end: weakref.finalize[..., object] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the template, or None if none runs."""
+        return None if self._popen is None or self._popen.poll() is not None else self._popen.pid
 
     def start_courier(self) -> CourierProcess:
         """Start a courier's process."""
@@ -105,8 +111,8 @@ class CourierTemplate:
         if self._control is None or fingerprint != self._loaded:
             if self._end is not None:
                 self._end()
-            self._control, popen = _start(without_names(env))
-            self._end = weakref.finalize(self, _end, self._control, popen, os.getpid())
+            self._control, self._popen = _start(without_names(env))
+            self._end = weakref.finalize(self, _end, self._control, self._popen, os.getpid())
             self._loaded = fingerprint
         return ForkedCourier(self._control, env)
 

@@ -112,7 +112,7 @@ class Journal:
             if not (self.path / "run.json").exists():
                 return False
             lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):
+        except (Timeout, FileNotFoundError, FileExistsError):  # the last one: its folder went while the lock looked for it
             return False
         except OSError as error:
             raise LabError(f"The journal {self.path} cannot be locked: {error.strerror}.") from None

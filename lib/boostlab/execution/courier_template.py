@@ -48,6 +48,8 @@ class ForkedCourier:
 
     def kill(self) -> None:
         """Send SIGKILL, or see to it that the process ends as soon as it begins; nobody may have read its reports."""
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.close()
         poller = select.poll()
         poller.register(self.stdout, select.POLLIN)
         if poller.poll(0) and (line := self.stdout.readline()):

@@ -45,6 +45,8 @@ def test_masks_the_password_of_an_address_that_it_was_not_told_of(address: str, 
         "a: b@c",
         "f(x); monkey=1",
         "key=x;y",
+        "AccountKey = read_key()",
+        "a; pwd=os.getcwd()",
     ],
 )
 def test_leaves_text_without_a_password_alone(text: str) -> None:

@@ -41,7 +41,7 @@ def test_takes_addresses_and_queries_without_opening_them(name: str) -> None:
         ("wasbs://lake@account.blob.core.windows.net/t.csv", "has addresses of the form abfs://CONTAINER@ACCOUNT"),
         ("abfs://Lake@account.dfs.core.windows.net/t.csv", "with small letters"),
         ("abfs://@account.dfs.core.windows.net/t.csv", "takes abfs://CONTAINER@ACCOUNT"),
-        (f"abfs://lake@account.dfs.core.windows.net/t.csv?sig={SECRET}", "such as AZURE_STORAGE_KEY"),
+        (f"abfs://lake@account.dfs.core.windows.net/t.csv?sig={SECRET}", "Keys come from the environment: set AZURE_STORAGE_KEY"),
         ("s3a://lake/t.csv", "Did you mean 's3'?"),
         ("s3://", "names no bucket"),
         ("s3:///t.csv", "names no bucket"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,12 +14,11 @@ from boostlab.data.answers import keep_answer
 from boostlab.data.files import PARQUET
 from boostlab.data.locations import METADATA, find_scheme, is_metadata
 from boostlab.data.settings import ReadSettings
-from boostlab.data.storage import AT_ONCE, File, UnnamedFile, find_endpoint
+from boostlab.data.storage import AT_ONCE, MAGIC, File, UnnamedFile, find_endpoint
 from boostlab.errors import DataError
 from boostlab.redaction import first_line
 
 HINT = "version-hint.text"
-GLOB = re.compile(r"[*?\[]")
 FIELD_ID = b"PARQUET:field_id"  # of a column, in the metadata of Arrow
 
 
@@ -73,7 +71,7 @@ def open_iceberg(location: str, read: ReadSettings) -> tuple[ds.Dataset, str, Un
             f"{location} is a table of Apache Iceberg, whose reader is not installed: pip install 'boostlab[iceberg]'."
         ) from None
     place = location if find_scheme(location) else str(Path(location).expanduser().resolve())
-    if GLOB.search(place) and not Path(place).exists():
+    if MAGIC.search(place) and not Path(place).exists():
         raise DataError(f"{location} is a glob of metadata files, and each is another version of a table. Name one of them.")
     endpoint = {"s3.endpoint": find_endpoint()} if find_endpoint() else {}
 

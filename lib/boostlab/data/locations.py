@@ -24,11 +24,10 @@ METADATA = ".metadata.json"
 FILES = "the path of a .csv, .csv.gz or .parquet file, a folder or a glob, the same in object storage (s3://…), or sql:SELECT …"
 AZURE = "abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PATH"
 CONTAINER = re.compile(r"[a-z0-9$-]{3,63}@[a-zA-Z0-9]{3,24}(\.[\w-]+)+")
-VARIABLES = {  # of keys, by the beginning of the scheme
-    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "gc": "GOOGLE_APPLICATION_CREDENTIALS",
-    "ab": "AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN",
+ACCESS = {  # what gives access, by the beginning of the scheme
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, with AWS_REGION and AWS_ENDPOINT_URL, or a profile of ~/.aws",
+    "g": "GOOGLE_APPLICATION_CREDENTIALS",
+    "abfs": "AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or sign in, such as by az login",
 }
 POSTGRESQL = ("postgresql", "postgres")
 
@@ -43,6 +42,11 @@ def find_scheme(name: str) -> str:
     """
     found = SCHEME.match(name)
     return found[1].lower() if found else ""
+
+
+def find_access(scheme: str) -> str:
+    """Return the variables of the environment that give access to object storage."""
+    return next(text for start, text in ACCESS.items() if scheme.startswith(start))
 
 
 def is_query(name: str) -> bool:
@@ -130,8 +134,8 @@ def _check_address(name: str) -> None:
     form = AZURE if scheme.startswith("abfs") else f"{scheme}://BUCKET/KEY"
     if redact(name, ()) != name or OPTION.search(name):
         raise SecretError(
-            "an address takes no keys and no options, because the run records it. Set them in the environment, such as "
-            f"{VARIABLES[scheme[:2]]}, and name {form} alone."
+            f"an address takes no keys and no options, because the run records it. Name {form} alone. Keys come from the "
+            f"environment: set {find_access(scheme)}."
         )
     place = name.partition("://")[2]
     if not place.split("/")[0] or "//" in place:

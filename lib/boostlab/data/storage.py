@@ -21,7 +21,7 @@ from fsspec.utils import glob_translate
 from pyarrow import fs
 
 from boostlab.data.azure import connect_azure
-from boostlab.data.locations import find_scheme
+from boostlab.data.locations import find_access, find_scheme
 from boostlab.errors import DataError
 from boostlab.redaction import first_line
 
@@ -29,11 +29,6 @@ TEXT = (".csv", ".csv.gz")
 AT_ONCE = 16  # files that are asked for or opened
 CONNECT_S, ANSWER_S, ATTEMPTS = 10, 60, 3  # of a request to object storage
 MAGIC = re.compile(r"[*?[]")
-ACCESS = {
-    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile of ~/.aws",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-    "abfs": "AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN or AZURE_STORAGE_CONNECTION_STRING, or sign in, such as by az login",
-}
 NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist|ContainerNotFound", re.IGNORECASE)
 NO_ACCESS = re.compile(
     r"ACCESS_DENIED|INVALID_ACCESS_KEY|InvalidAccessKeyId|SIGNATURE|UNRECOGNIZED_CLIENT|INVALID_CLIENT_TOKEN|EXPIRED|ExpiredToken"
@@ -164,7 +159,7 @@ def explain_faults(shown: str) -> Iterator[None]:
 def describe_fault(shown: str, error: Exception) -> DataError:
     """Return the error of an address that cannot be read, in words."""
     scheme, _, place = shown.partition("://")
-    bucket, kind = place.split("/")[0], {"gcs": "gs", "abfss": "abfs"}.get(scheme.lower(), scheme.lower())
+    bucket, kind = place.split("/")[0], scheme.lower()
     text = first_line(error)
     if NO_BUCKET.search(text):
         return _describe_no_bucket(bucket, shown)
@@ -175,9 +170,7 @@ def describe_fault(shown: str, error: Exception) -> DataError:
             f"The storage of {shown} does not answer{where}. Check the network, the region and the endpoint. ({text})"
         )
     if NO_ACCESS.search(text) or NO_KEYS.search(text):
-        return DataError(
-            f"The storage refuses access to {shown}. Set {ACCESS.get(kind, 'the keys')}, with the right to read and list it."
-        )
+        return DataError(f"The storage refuses access to {shown}. Set {find_access(kind)}, with the right to read and list it.")
     return DataError(f"{shown} cannot be read: {text}")
 
 

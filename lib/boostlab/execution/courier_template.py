@@ -14,7 +14,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import weakref
 from collections.abc import Mapping
@@ -22,10 +21,10 @@ from pathlib import Path
 from typing import IO, Literal
 
 from boostlab.execution.fingerprint import take_fingerprint, without_names
+from boostlab.execution.forking import end_template, start_template
 from boostlab.tracking import environment
 from boostlab.tracking.courier import CourierProcess, start_process
 
-END_TIMEOUT_S = 10
 UMASK = re.compile(r"^Umask:\s*([0-7]+)$", re.MULTILINE)
 
 
@@ -113,37 +112,11 @@ class CourierTemplate:
         if self._control is None or fingerprint != self._loaded:
             if self._end is not None:
                 self._end()
-            self._control, self._popen = _start(without_names(env))
-            self._end = weakref.finalize(self, _end, self._control, self._popen, os.getpid())
+            module = "boostlab.execution.courier_template_process"
+            self._control, self._popen = start_template(module, env=without_names(env), options=["-P"])
+            self._end = weakref.finalize(self, end_template, self._control, self._popen, os.getpid())
             self._loaded = fingerprint
         return ForkedCourier(self._control, env)
-
-
-def _start(env: Mapping[str, str]) -> tuple[socket.socket, subprocess.Popen[bytes]]:
-    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        popen = subprocess.Popen(
-            [sys.executable, "-P", "-m", "boostlab.execution.courier_template_process", str(theirs.fileno())],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=env,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # an interrupt in the terminal is not for it
-        )
-    return control, popen
-
-
-def _end(control: socket.socket, popen: subprocess.Popen[bytes], owner: int) -> None:
-    """End a template process after the couriers that were ordered; in a fork of the owner, leave it to the owner."""
-    control.close()
-    if os.getpid() != owner:
-        return
-    try:
-        popen.wait(END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:  # such as a stopped one
-        popen.kill()
-        popen.wait()
 
 
 @functools.cache

@@ -10,7 +10,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import weakref
@@ -20,11 +19,9 @@ from typing import Any
 
 from boostlab.errors import LabError
 from boostlab.execution.fingerprint import take_fingerprint, without_names
+from boostlab.execution.forking import END_TIMEOUT_S, end_template, start_template
 from boostlab.execution.kernel_process import Order
 from boostlab.execution.socket_folder import SocketFolder
-
-END = b"end"  # the message of an owner that lives on
-END_TIMEOUT_S = 10  # for a template whose owner has closed the connection: it ends at once
 
 
 class ForkedProcess:
@@ -209,18 +206,9 @@ class _Process:
     """One template process."""
 
     def __init__(self, env: Mapping[str, str], modules: Sequence[str], *, folder: Path) -> None:
-        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            module = "boostlab.execution.template_process"
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno()), str(folder), *modules],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=dict(env),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # an interrupt in the terminal is not for it
-            )
-        self.close = weakref.finalize(self, _end, self._control, self.popen, os.getpid())
+        module = "boostlab.execution.template_process"
+        self._control, self.popen = start_template(module, str(folder), *modules, env=env)
+        self.close = weakref.finalize(self, end_template, self._control, self.popen, os.getpid())
         if not self._control.recv(16):
             status = self.popen.wait()
             raise LabError(f"The template process cannot be started: it ended with status {status}. Its error is above.")
@@ -254,20 +242,6 @@ def _read_line(channel: socket.socket) -> dict[str, Any]:
         line += received
     message: dict[str, Any] = json.loads(line)
     return message
-
-
-def _end(control: socket.socket, popen: subprocess.Popen[bytes], owner: int) -> None:
-    """End a template process and its kernels; in a fork of the owner, leave them to the owner."""
-    if os.getpid() != owner:
-        return
-    with contextlib.suppress(OSError):  # it has died
-        control.send(END)
-    control.close()
-    try:
-        popen.wait(END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:  # such as a stopped one
-        popen.kill()
-        popen.wait()
 
 
 @functools.cache

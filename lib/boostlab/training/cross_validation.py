@@ -171,6 +171,7 @@ def cross_validate(table: Table, settings: Train, splits: Sequence[Split] = (), 
         The folds, if they are drawn already: see :func:`boostlab.data.folds.split_folds`.
     run : Run, optional
         If it is a trial of a sweep that prunes, it reports the metric of each fold, with the number of the fold as the step.
+        Workers of this machine keep their files in its folder.
 
     Raises
     ------

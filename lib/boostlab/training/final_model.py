@@ -41,6 +41,11 @@ def make_final_model(
     unknown to each. The latter two choose calibration and threshold on the rows of the cross-validation, as answered by models
     that do not know them.
 
+    Parameters
+    ----------
+    run : Run, optional
+        Workers of this machine keep their files in its folder.
+
     Raises
     ------
     TrainingError

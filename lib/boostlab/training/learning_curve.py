@@ -114,7 +114,12 @@ def learn_sizes(split: Split, columns: Columns, settings: Train, *, run: Run | N
 
     Each draw of rows contains the smaller ones. It keeps groups and equal rows together, as the split does, and the shares of the
     classes. Of a split by time there is one draw: the latest rows. The columns are those of the whole training part. Models are
-    trained side by side; the result does not depend on their order.
+    trained side by side, or one after the other on workers; the result does not depend on their order.
+
+    Parameters
+    ----------
+    run : Run, optional
+        Workers of this machine keep their files in its folder.
 
     Raises
     ------

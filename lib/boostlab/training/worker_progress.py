@@ -23,14 +23,17 @@ class WorkerProgress:
     ----------
     rows : int
         Number of rows that are sent to the workers in one attempt.
+    shown : bool
+        Whether there is a line; one of several trainings, which are shown together, has none.
     """
 
-    def __init__(self, client: Client, run: Run | None, *, rows: int) -> None:
+    def __init__(self, client: Client, run: Run | None, *, rows: int, shown: bool) -> None:
+        self.shown = shown
         self._run, self._rows, self._sent = run, rows, 0
         self._usage, self._looked = Usage(client), 0.0
         dashboard = find_dashboard(client)
         self._link = f" · dashboard: {dashboard}" if dashboard else ""
-        self._line = TextProgress(f"workers: connected{self._link}")
+        self._line = TextProgress(f"workers: connected{self._link}") if shown else None
 
     def begin(self) -> None:
         """Count the rows anew: an attempt begins."""
@@ -52,6 +55,8 @@ class WorkerProgress:
             self._run.log_curves(self._usage.curves())
 
     def _update(self) -> None:
+        if self._line is None:
+            return
         self._usage.look()
         self._looked = time.monotonic()
         parts = [self._usage.describe() or "no worker"]

@@ -26,7 +26,7 @@ CONNECTION_KEY = re.compile(
     r"((?:AccountKey|SharedAccessKey)\s*=\s*)([A-Za-z0-9+/]{20,}={0,2})|(SharedAccessSignature\s*=\s*)(\??[\w-]+=[^;\s\"'<>]+)",
     re.IGNORECASE,
 )
-CONNECTION_PART = re.compile(r"\s*([\w .-]+?)\s*=\s*(\{[^}]*\}|\"[^\"]*\"|'[^']*'|[^;]*?)\s*(?:;|$)")  # of any connection string
+CONNECTION_PART = re.compile(r"\s*([\w .-]+?)\s*=\s*(\{[^}]{0,4096}\}|\"[^\"]{0,4096}\"|'[^']{0,4096}'|[^;]*?)\s*(?:;|$)")
 CONNECTION_NAMES = ("accountkey", "sharedaccesskey", "sharedaccesssignature", "pwd")
 SHORTEST = 4  # characters; a shorter secret is masked in addresses only, because its text occurs everywhere
 DISTINCT = 8  # characters; a shorter secret is masked only where it is a word of its own

@@ -64,9 +64,8 @@ def execute(
             configure_mlflow(store)
             forks = is_forked(find_spec(kernel_name))
             start = share_courier_template().start_courier if forks else None
-            courier = Courier(
-                store, start=start
-            )  # it opens the store, and the kernel loads the notebook's packages, side by side
+            # the courier opens the store, and the kernel loads the notebook's packages, side by side
+            courier = Courier(store, start=start)
             env = environment.outside()
             kernel = _prepare_kernel(nb, kernel_name, env, forks=forks)
             output = nb.metadata.papermill.get("output_path")

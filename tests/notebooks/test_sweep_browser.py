@@ -81,5 +81,5 @@ def test_the_form_shows_each_parameter_and_fits(lab: Any, notebook: Path, width:
     form.get_by_label("metric", exact=True).fill("[test_rmse]")
     form.get_by_label("metric", exact=True).press("Tab")
     form.get_by_text("Name a metric of the validation rows").first.wait_for()
-    assert form.get_by_role("button", name="Start a headless run").is_disabled()
+    wait_until(form.get_by_role("button", name="Start a headless run").is_disabled)
     assert form.evaluate("node => node.scrollWidth <= node.clientWidth")

@@ -87,7 +87,7 @@ def test_a_finished_run_holds_the_notebook_as_on_the_screen(train: Callable[...,
     assert seen[0] == "Opening the store"
     for step in ("Libraries", "Data", "Training · round ", "Result"):
         assert any(text.startswith(f"{run.info.run_name} · {step}") for text in seen), (step, seen)
-    assert page.page.locator(STATUS).inner_text() == ""
+    wait_until(lambda: page.page.locator(STATUS).inner_text() == "")
     assert (run.info.status, run.data.tags["boostlab.origin"]) == ("FINISHED", "jupyter")
     assert run.data.tags["boostlab.notebook_state"] == "as on the screen"
     code = [cell for cell in kept(look, run, "train").cells if cell.cell_type == "code"]
@@ -169,7 +169,7 @@ def test_a_run_whose_kernel_ends_is_killed(open_notebook: Callable[..., Page], l
         page.page.wait_for_selector(STATUS)
         page.page.click(".jp-Dialog .jp-mod-accept")
         page.wait_idle()
-        assert not page.page.locator(STATUS).count()
+        wait_until(lambda: not page.page.locator(STATUS).count())
     elif how == "shut down":
         page.command("kernelmenu:shutdown", wait=False)
     elif how == "killed":

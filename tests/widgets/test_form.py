@@ -215,7 +215,8 @@ def test_starts_two_runs_from_jupyterlab(lab: Lab, look: Look) -> None:
     depth_box.fill("-1")
     depth_box.press("Tab")
     browser_page.wait_for_selector("text=max_depth = -1 is out of range")
-    assert start.is_disabled() and depth_box.input_value() == "-1"
+    wait_until(start.is_disabled)
+    assert depth_box.input_value() == "-1"
     slider, eta = browser_page.get_by_role("slider", name="eta slider"), browser_page.get_by_role("textbox", name="eta")
     slider.press("ArrowRight")  # by keyboard: one stop further
     wait_until(lambda: eta.input_value() == "0.15", 60)

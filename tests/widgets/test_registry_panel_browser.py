@@ -94,11 +94,11 @@ def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Lo
     choose(panel, "Stage", "production")
     wait_for_text(panel, "none to production is not allowed")
     button = panel.page.locator(".boostlab-panel").get_by_role("button", name="Promote", exact=True)
-    assert button.is_disabled()
+    wait_until(button.is_disabled)
     wait_for_text(panel, "Promote is off: the gate's rules do not allow it (allowed transitions")
     panel.page.locator(".boostlab-panel").get_by_role("checkbox").check()
     wait_for_text(panel, "Write a reason.")
-    assert button.is_disabled()
+    wait_until(button.is_disabled)
     reason = panel.page.locator(".boostlab-panel").get_by_role("textbox", name="Reason")
     reason.fill(EVIL)
     wait_until(button.is_enabled)
@@ -113,11 +113,11 @@ def test_is_blocked_by_the_gate_until_a_reason_overrides_it(panel: Any, look: Lo
     assert transition["why"] == EVIL
     assert transition["gate"]["verdict"] == "overridden" and transition["gate"]["rules"]["allowed_transitions"] == "fail"
     history = panel.page.locator(".boostlab-panel table", has_text="history")
-    assert EVIL in history.inner_text()
+    wait_until(lambda: EVIL in history.inner_text())
     gate = history.locator("details")
     assert gate.inner_text() == "overridden"
     gate.locator("summary").press("Enter")
-    assert "none to production is not allowed" in gate.inner_text()
+    wait_until(lambda: "none to production is not allowed" in gate.inner_text())
     check_everywhere(panel, ".boostlab-panel")
     assert history.locator("img, mjx-container, .MathJax").count() == 0
     assert panel.page.evaluate("window.hurt") is None

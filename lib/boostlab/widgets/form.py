@@ -176,8 +176,8 @@ class Form:
             error = ""
         except LabError as refusal:
             error = str(refusal)
+        self.start_button.disabled = bool(error)  # before the error is seen
         self._show_errors(error)
-        self.start_button.disabled = bool(error)
         changed = [name for name, field in self.fields.items() if field.changed]
         said = f"differs from the defaults: {', '.join(changed)}" if changed else "the notebook's defaults"
         self._say(error or said, is_error=bool(error))

@@ -170,9 +170,9 @@ class Panel(widgets.VBox):
         """Enable the button unless something is in the way, and close the confirmation: it was for another request."""
         self.confirmation.layout.display = "none"
         obstacle = self._find_obstacle()
-        self.obstacle.value = render_status(f"{self.promote.description} is off: {obstacle}" if obstacle else "")
+        self.promote.disabled = bool(obstacle)  # before the obstacle is seen
         self.promote.tooltip = obstacle
-        self.promote.disabled = bool(obstacle)
+        self.obstacle.value = render_status(f"{self.promote.description} is off: {obstacle}" if obstacle else "")
         self.rollback.disabled = self._job is not None
 
     def _find_obstacle(self) -> str:

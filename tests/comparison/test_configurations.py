@@ -30,3 +30,14 @@ def test_groups_configurations_that_differ_in_quotation_marks(client_of_each_sto
     groups = group_seeds(client_of_each_store, select_runs(client_of_each_store, compare_settings()))
 
     assert [(name, len(values)) for name, values in groups.items()] == [(f"xgb_params {text}", 2) for text in texts]
+
+
+def test_configurations_that_differ_in_late_digits_or_at_the_end_of_a_text_stay_apart(client: Any) -> None:
+    late, words = (0.06873160873590572, 0.06873160873599999), [f"{'long ' * 100}{end}" for end in "ab"]
+    for number, (eta, note) in enumerate(zip(late, words, strict=True)):
+        record_run(client, str(number), metrics=scores(1 + number), eta=eta, note=note)
+
+    groups = group_seeds(client, select_runs(client, compare_settings()))
+
+    shown = ("0.0687316087359", "0.068731608736")
+    assert list(groups) == [f"eta {eta} · note {note}" for eta, note in zip(shown, words, strict=True)]

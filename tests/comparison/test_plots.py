@@ -38,6 +38,9 @@ def test_spread_shows_each_run_and_the_mean_over_seeds() -> None:
         and "test_rmse (unit of the target)" in words
         and "mean ± standard deviation" in words
     )
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["one run", "mean ± standard deviation over seeds"]
 
 
 def test_parallel_coordinates_take_numbers_gaps_and_words() -> None:

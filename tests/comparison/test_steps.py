@@ -59,7 +59,7 @@ def test_shows_what_differs_between_runs_and_their_metrics(client: Any) -> None:
     link = Link("a", f"http://127.0.0.1:5000/#/experiments/{comparison.selection.runs[0].info.experiment_id}/runs/{best}")
     assert table.rows[0] == [1, link, f"eta 0.3 · note {long[:120]}…", 2.0, 7, 0.5, "1"]
     differing = {row[0]: row[1:] for row in comparison.tabulate_parameters(comparison.selection.runs).rows}
-    assert differing["eta"] == [0.3, 0.1] and differing["run"][0] == link
+    assert differing["eta"] == ["0.3", "0.1"] and differing["run"][0] == link
 
 
 def test_runs_of_one_configuration_are_one_row_with_a_count_and_links(client: Any) -> None:

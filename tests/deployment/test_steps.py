@@ -38,19 +38,19 @@ def test_without_a_model_it_shows_the_registered_models_and_does_nothing(deploy:
 
     assert NAME in deployment.show_target()._repr_html_()
     assert deployment.build() == "No image is built."
-    assert deployment.verify().empty and deployment.plot_latency() is None
+    assert not deployment.verify().rows and deployment.plot_latency() is None
     assert deployment.release() == "Nothing is released."
-    assert deployment.tabulate().empty
+    assert not deployment.tabulate().rows
     assert "-p model NAME" in deployment.summarize()
 
 
 def test_a_context_is_written_and_not_verified(deploy: Any, tmp_path: Path) -> None:
     deployment = deploy(output="context", builder="lean", folder=str(tmp_path / "out"))
 
-    assert deployment.show_target()[""]["version"] == 2
+    assert dict(deployment.show_target().rows)["version"] == 2
     assert f"docker build {tmp_path}/out/context" in deployment.build()
     assert (tmp_path / "out" / "context" / "Dockerfile").is_file()
-    assert deployment.verify().empty and deployment.plot_latency() is None
+    assert not deployment.verify().rows and deployment.plot_latency() is None
     assert deployment.release() == "Nothing is released."
     assert "is written as a build context" in deployment.summarize()
 
@@ -63,11 +63,11 @@ def test_tables_show_the_target_the_checks_and_the_figures(deploy: Any) -> None:
     deployment = deploy()
     deployment.report, deployment.image = REPORT, Image("homes:v3", "sha256:0", 432.1, 5.0)
 
-    assert deployment.show_target()[""].to_dict() == {
+    assert dict(deployment.show_target().rows) == {
         "model": NAME, "version": 2, "stage": "production", "run": deployment.target.run_id, "image": f"{NAME}:v2",
     }  # fmt: skip
-    assert tabulate_checks(REPORT)[""].to_dict() == {"a": "passed", "b": "FAILED"}
-    assert deployment.tabulate()[""].to_dict() == {
+    assert [row[:2] for row in tabulate_checks(REPORT).rows] == [("a", "passed"), ("b", "FAILED")]
+    assert dict(deployment.tabulate().rows) == {
         "checks passed": "1 of 2", "start (s)": "1.2", "size (MB)": "432",
         "p50, p99 for 1 client (ms)": "3.0, 3.0", "throughput for 1 client (requests/s)": "2",
         "p50, p99 for 8 clients (ms)": "2.0, 2.0", "throughput for 8 clients (requests/s)": "4,000",

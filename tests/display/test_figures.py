@@ -84,3 +84,15 @@ def test_a_legend_shows_a_label_that_starts_with_an_underscore() -> None:
 def test_breaks_a_label_only_where_no_formula_begins() -> None:
     label = shorten_label("$" * 60, 60, line=48)
     assert label == r"\$" * 48 + "\n" + r"\$" * 12
+
+
+def test_a_title_is_broken_by_its_measured_width_into_even_lines() -> None:
+    narrow, wide = "i" * 30, "W" * 30
+    titles = [" ".join([part] * 4) for part in (narrow, wide)]
+    lines = [finish_axes(make_axes(2.0), title).axes[0].get_title(loc="left").splitlines() for title in titles]
+
+    assert list(map(len, lines)) == [1, 4] and all(len(set(map(len, part))) == 1 for part in lines)
+
+
+def test_a_title_of_one_long_word_stays_whole() -> None:
+    assert finish_axes(make_axes(2.0), "W" * 500).axes[0].get_title(loc="left") == "W" * 500

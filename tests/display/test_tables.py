@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -86,3 +87,13 @@ def test_fits_a_narrow_window_and_keeps_words_whole_in_a_wide_one(browser: Any) 
             assert (title, width, page.evaluate(CUT, ".boostlab-table")) == (title, width, [])
     assert page.get_by_role("link").first.bounding_box()["height"] < 30  # one line
     assert find_violations(page, ".boostlab-table") == []
+
+
+def test_texts_are_on_the_left_without_the_style_sheet_too() -> None:
+    html = re.sub(r"(?s)<style>.*?</style>", "", Table("t", ["name", "count"], [["a", 1]])._repr_html_())
+
+    assert re.findall(r"<(caption|th|td)\b([^>]*)>", html) == [
+        ("caption", ' style="text-align: left; font-weight: bold"'),
+        ("th", ' scope="col" style="text-align: left"'), ("th", ' scope="col" class="number"'),
+        ("td", ' class="short" style="text-align: left"'), ("td", ' class="number"'),
+    ]  # fmt: skip

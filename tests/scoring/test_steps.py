@@ -42,11 +42,13 @@ def test_scores_the_rows_and_sums_up(prepare: Any, tmp_path: Path) -> None:
     scoring = prepare(stage="produção")
 
     assert scoring.show_version().data == f"Version 2 of `{NAME}`, in stage production."
-    assert scoring.score()["prediction"].tolist() == pd.read_csv(tmp_path / "rows-scored.csv")["prediction"].head(5).tolist()
+    shown, written = scoring.score(), pd.read_csv(tmp_path / "rows-scored.csv").head(5)
+    assert (shown.columns[0], written.columns[-1]) == ("prediction", "prediction")
+    assert shown["prediction"].tolist() == written["prediction"].tolist()
     table, figure = scoring.log_drift()
-    assert figure.png.startswith(b"\x89PNG") and set(table.index) == set(pd.read_csv(tmp_path / "rows.csv").columns)
+    assert figure.png.startswith(b"\x89PNG") and {row[0] for row in table.rows} == set(pd.read_csv(tmp_path / "rows.csv").columns)
     counts, sentence = scoring.summarize()
-    assert counts["columns"].sum() == len(table)
+    assert sum(count for _, count in counts.rows) == len(table.rows)
     assert "Version 2 scored 40 rows" in sentence.data and "with the new columns `prediction`." in sentence.data
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from boostlab.comparison.search import find_siblings
 from boostlab.comparison.selection import Selection
+from boostlab.display.numbers import shorten_apart
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 BOOKKEEPING = ("experiment", "run_name", "tracking_uri", "register_as", "nthread")  # parameters that change no model
 MOST_CONFIGURATIONS = 8
+MOST_CHARACTERS = 120  # of a parameter's text in a cell
 MOST_CONDITIONS = 12  # parameters by which the store is asked for runs of one configuration
 
 
@@ -37,16 +39,39 @@ def group_seeds(client: MlflowClient, selection: Selection) -> dict[str, list[fl
     seeds looks better than the configuration is.
     """
     varying = [name for name in find_differing(selection.runs) if name != "seed"]
-    found: dict[tuple[tuple[str, str], ...], tuple[str, list[float]]] = {}
+    bests: dict[tuple[tuple[str, str], ...], Run] = {}
     for run in selection.runs:
-        key = configure(run)
-        if key in found or len(found) >= MOST_CONFIGURATIONS:
-            continue
+        if len(bests) < MOST_CONFIGURATIONS:
+            bests.setdefault(configure(run), run)
+    found = []
+    for (key, run), label in zip(bests.items(), describe_configurations(list(bests.values()), varying), strict=True):
         siblings = find_siblings(client, run, metric=selection.metric, params=varying[:MOST_CONDITIONS])
         runs = {one.info.run_id: one for one in (run, *siblings) if configure(one) == key}
-        label = " · ".join(f"{name} {run.data.params[name]}" for name in varying if name in run.data.params)
-        found[key] = label or "one configuration", [one.data.metrics[selection.metric] for one in runs.values()]
-    return dict(sorted(found.values(), key=lambda item: fmean(item[1]), reverse=selection.higher_is_better))
+        found.append((label, [one.data.metrics[selection.metric] for one in runs.values()]))
+    return dict(sorted(found, key=lambda item: fmean(item[1]), reverse=selection.higher_is_better))
+
+
+def describe_configurations(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
+    """Return the parameters of these names in each run, with the digits that tell the runs apart."""
+    shown = {name: shorten_values([run.data.params.get(name) for run in runs]) for name in names}
+    lines = [[f"{name} {shown[name][row]}" for name in names if name in run.data.params] for row, run in enumerate(runs)]
+    return [" · ".join(line) or "one configuration" for line in lines]
+
+
+def shorten_values(texts: Sequence[str | None]) -> list[str]:
+    """Return the values of a parameter as a cell shows them: numbers with few digits, the start of a long text, "–" for None.
+
+    Examples
+    --------
+    >>> shorten_values(["0.06873160873590572", "4", "hist", None])
+    ['0.06873', '4', 'hist', '–']
+    """
+    values = {at: to_value(text) for at, text in enumerate(texts) if text is not None}
+    floats = {at: value for at, value in values.items() if isinstance(value, float)}
+    shown = dict(zip(floats, shorten_apart(list(floats.values())), strict=True))
+    whole = [shown.get(at, "–" if text is None else text) for at, text in enumerate(texts)]
+    cut = [f"{text[:MOST_CHARACTERS]}…" if len(text) > MOST_CHARACTERS else text for text in whole]
+    return cut if len(set(cut)) == len(set(whole)) else whole
 
 
 def configure(run: Run) -> tuple[tuple[str, str], ...]:

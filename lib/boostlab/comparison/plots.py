@@ -58,8 +58,9 @@ def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, a
     axes = axes or make_axes(1.4 + sum(0.18 + 0.18 * (1 + label.count("\n")) for label in labels))
     runs = [(value, place) for place, values in enumerate(configurations.values()) for value in values]
     every, places = zip(*runs, strict=True)
-    points: dict[str, Any] = {"color": BLUE, "alpha": 0.8, "size": 6, "label": "one run"}
+    points: dict[str, Any] = {"color": BLUE, "alpha": 0.8, "size": 6}
     sns.stripplot(x=every, y=places, orient="h", native_scale=True, jitter=False, ax=axes, **points)
+    axes.collections[0].set_label("one run")  # seaborn would label each configuration
     drawn = enumerate(configurations.values())
     seeds = [(np.mean(values), place, np.std(values, ddof=1)) for place, values in drawn if len(values) > 1]
     if seeds:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from boostlab.comparison import plots
 from boostlab.comparison.candidates import compare_runs
-from boostlab.comparison.configurations import configure, find_differing, group_seeds, list_varying, to_value
+from boostlab.comparison.configurations import (
+    configure,
+    describe_configurations,
+    find_differing,
+    group_seeds,
+    list_varying,
+    shorten_values,
+)
 from boostlab.comparison.paired import Difference
 from boostlab.comparison.search import find_named
 from boostlab.comparison.selection import select_runs
@@ -34,7 +41,6 @@ if TYPE_CHECKING:
     from boostlab import tracking
     from boostlab.display.pictures import Picture
 
-MOST_CHARACTERS = 120  # of a parameter's text in a cell
 MORE = '`make train ARGS="-p eta 0.3"`'
 NO_RUNS = f"No finished run matches, so there is nothing to compare. Train two first: `make train` and {MORE}."
 
@@ -106,14 +112,14 @@ class Comparison:
         groups: dict[tuple[tuple[str, str], ...], list[Run]] = {}
         for run in runs:
             groups.setdefault(configure(run), []).append(run)
+        labels = describe_configurations([best for best, *_ in groups.values()], params)
         rows = []
-        for rank, (best, *others) in enumerate(groups.values(), 1):
-            values = [f"{name} {_shorten(best.data.params[name])}" for name in params if name in best.data.params]
+        for rank, ((best, *others), label) in enumerate(zip(groups.values(), labels, strict=True), 1):
             figures = [_read_metric(best, name) for name in metrics]
             more = [self._link(run, f" {run.data.metrics[self.selection.metric]:.5g}") for run in others]
             count = Details(str(1 + len(more)), more) if more else "1"
             study = [best.data.tags.get(STUDY_TAG, "–")] if has_studies else []
-            rows.append([rank, self._link(best), *study, " · ".join(values) or "one configuration", *figures, count])
+            rows.append([rank, self._link(best), *study, label, *figures, count])
         columns = ["rank", "best run", *(["study"] if has_studies else []), "configuration", *metrics, "runs"]
         return Table("Configurations, the best first", columns, rows, marked=[0] if rows else [])
 
@@ -177,9 +183,9 @@ class Comparison:
 
     def tabulate_parameters(self, pair: Sequence[Run]) -> Table:
         """Return the parameters in which champion and challenger differ."""
-        rows = [[name, *(_shorten(run.data.params.get(name, "–")) for run in pair)] for name in find_differing(pair)]
-        rows = [["run", *map(self._link, pair)], *rows] if pair else []
-        return Table("Parameters that differ", ["parameter", "champion", "challenger"], rows)
+        rows = [[name, *shorten_values([run.data.params.get(name) for run in pair])] for name in find_differing(pair)]
+        links = [["run", *map(self._link, pair)]] if pair else []
+        return Table("Parameters that differ", ["parameter", "champion", "challenger"], [*links, *rows])
 
     def compare(self, pair: Sequence[Run]) -> PairSummary:
         """Compare the models of champion and challenger on rows that neither has learned from."""
@@ -280,11 +286,6 @@ class Comparison:
 def _read_metric(run: Run, name: str) -> float | int | None:
     value: float | None = run.data.metrics.get(name)
     return int(value) if name == "best_iteration" and value is not None else value
-
-
-def _shorten(text: str | None) -> Any:
-    value = to_value(text)
-    return f"{value[:MOST_CHARACTERS]}…" if isinstance(value, str) and len(value) > MOST_CHARACTERS else value
 
 
 def _label(runs: Sequence[Run]) -> dict[str, Run]:

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from boostlab.deployment.kept_service import HOLDER_SUFFIX
 from boostlab.deployment.parity import make_example_case, make_parity_case
@@ -20,6 +19,7 @@ from boostlab.deployment.target import Target, choose_target, write_output
 from boostlab.deployment.verification import VerificationReport, verify
 from boostlab.display.figures import COLOURS, finish_axes, make_axes, scale_log
 from boostlab.display.markdown import format_code
+from boostlab.display.tables import Table
 from boostlab.evaluation.holdout import fetch_holdout
 from boostlab.models.loading import describe_code, is_ours, load_version
 from boostlab.models.registration import fetch_card
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from boostlab.display.pictures import Picture
-    from boostlab.display.tables import Table
 
 NOTHING_RELEASED = "Nothing is released."
 
@@ -60,13 +59,13 @@ class Deployment:
             self.target = choose_target(self.client, settings, commit=commit)
             run.log_tags({"boostlab.model": self.target.model, "boostlab.version": str(self.target.version)})
 
-    def show_target(self) -> pd.DataFrame | Table:
+    def show_target(self) -> Table:
         """Return the target version as a table; without a model, the registered models."""
         if not (target := self.target):
             return tabulate_models(self.client)
         facts = {"model": target.model, "version": target.version, "stage": target.stage, "run": target.run_id}
         facts |= {"its code": describe_code(target.folder)} if self.settings.trust_code else {}
-        return pd.DataFrame({"": facts | {"image": target.reference}})
+        return Table("Target", ["fact", "value"], list((facts | {"image": target.reference}).items()))
 
     def show_card(self) -> str:
         """Return the model card of the target version in Markdown, below the headings of the notebook."""
@@ -86,7 +85,7 @@ class Deployment:
             return f"`{self.image.reference}`, {self.image.size_mb:,.0f} MB, ready after {self.image.build_s:.0f} s."
         return "No image is built."
 
-    def verify(self) -> pd.DataFrame:
+    def verify(self) -> Table:
         """Start a server, check its answers, measure its speed and stop it; record and return the checks."""
         target = self.target
         if target and self.settings.output != "context":
@@ -123,9 +122,9 @@ class Deployment:
         service = keep_running(self.target, self.settings) if self.settings.keep else None
         return describe_release(self.released, service, self.target)
 
-    def tabulate(self) -> pd.DataFrame:
+    def tabulate(self) -> Table:
         """Return the figures of the deployment."""
-        rows = {}
+        rows: dict[str, str] = {}
         if self.report:
             rows = {"checks passed": self.report.passed, "start (s)": f"{self.report.start_s:.1f}"}
         if self.image:
@@ -134,7 +133,7 @@ class Deployment:
             who = _name_clients(clients)
             rows[f"p50, p99 for {who} (ms)"] = f"{load.percentile_ms(0.5):.1f}, {load.percentile_ms(0.99):.1f}"
             rows[f"throughput for {who} (requests/s)"] = f"{load.per_second:,.0f}"
-        return pd.DataFrame(rows.items(), columns=["figure", ""]).set_index("figure")
+        return Table("Figures of the deployment", ["figure", "value"], list(rows.items()))
 
     def summarize(self) -> str:
         """Sum up the deployment in one or two sentences."""
@@ -153,11 +152,11 @@ class Deployment:
         )
 
 
-def tabulate_checks(report: VerificationReport | None) -> pd.DataFrame:
+def tabulate_checks(report: VerificationReport | None) -> Table:
     """Return the checks as a table."""
     checks = report.checks if report else []
     rows = [(check.name, "skipped" if check.skipped else "passed" if check.passed else "FAILED", check.found) for check in checks]
-    return pd.DataFrame(rows, columns=["check", "", "found"]).set_index("check")
+    return Table("Checks of the answers", ["check", "result", "found"], rows)
 
 
 def plot_latency(report: VerificationReport, *, axes: Axes | None = None) -> Figure:

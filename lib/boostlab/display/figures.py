@@ -15,6 +15,7 @@ from typing import Any, cast
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import LogLocator, NullLocator
 
 from boostlab.display.numbers import format_number
@@ -30,6 +31,8 @@ WIDTH_IN = 8.0  # 768 pixels in a page
 TYPE_PT = 10.0
 CHARACTER_PT = 6.2  # mean width
 LINE_PT = 14.5
+MOST_TITLE_LINES = 6
+LONG_WORD = 8  # characters
 MOST_POINTS = 500  # a figure in a notebook holds more points as one image, which is smaller
 
 
@@ -80,7 +83,7 @@ def finish_axes(axes: Axes, title: str, *, x: str = "", y: str = "", labels: tup
         rows = ceil(len(texts) / columns)
         above: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.3, "borderpad": 0}
         axes.legend(handles, texts, ncols=columns, frameon=False, fontsize=TYPE_PT, columnspacing=1.5, labelspacing=0.3, **above)
-    lines = textwrap.fill(title, int(0.85 * room), break_long_words=False)
+    lines = _wrap_title(title, 0.95 * room * CHARACTER_PT)
     axes.set_title(lines, loc="left", fontsize=TYPE_PT, fontweight="bold", pad=6 + rows * LINE_PT)
     axes.set_xlabel(textwrap.fill(x, room, break_long_words=False), fontsize=TYPE_PT)
     axes.set_ylabel(textwrap.fill(y, max(height, 16), break_long_words=False), fontsize=TYPE_PT)
@@ -147,6 +150,23 @@ def choose_line(position: int) -> dict[str, Any]:
     """Return the colour and the line style of the line at a position; 20 lines differ."""
     style = LINE_STYLES[position // len(COLOURS) % len(LINE_STYLES)]
     return {"color": COLOURS[position % len(COLOURS)], "linestyle": style}
+
+
+def _wrap_title(title: str, room_pt: float) -> str:
+    """Break a title into the fewest lines that fit the room, as long as each other: no word stays alone on the last one."""
+    lines = [title]
+    for count in range(2, MOST_TITLE_LINES + 1):
+        if all(_measure_title(line) <= room_pt for line in lines):
+            break
+        lines = textwrap.wrap(title, ceil(len(title) / count) + LONG_WORD, break_long_words=False)
+    return "\n".join(lines)
+
+
+def _measure_title(text: str) -> float:
+    """Return the width of a line of a title, in points."""
+    font = FontProperties(size=TYPE_PT, weight="bold")
+    width: float = text_to_path.get_text_width_height_descent(text.replace(r"\$", "$"), font, ismath=False)[0]
+    return width
 
 
 def _find_room(axes: Axes) -> tuple[int, int]:

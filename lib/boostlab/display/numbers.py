@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, isfinite, log10
 
 DIGITS = 4
@@ -29,6 +30,22 @@ def shorten_float(value: float) -> str:
     ['0.03808', '20230101.0', '0.5']
     """
     return text if len(text := str(value)) <= 10 else f"{value:.{DIGITS}g}"
+
+
+def shorten_apart(values: Sequence[float]) -> list[str]:
+    """Return values with four significant digits where they are long, and with more where these do not tell them apart.
+
+    Examples
+    --------
+    >>> shorten_apart([0.06873160873590572, 0.1, 4]), shorten_apart([0.06873160873590572, 0.06873160873591])
+    (['0.06873', '0.1', '4'], ['0.068731608735906', '0.06873160873591'])
+    """
+    texts = [str(value) for value in values]
+    for digits in range(DIGITS, 17):
+        shown = [text if len(text) <= 10 else f"{value:.{digits}g}" for text, value in zip(texts, values, strict=True)]
+        if len(set(shown)) == len(set(texts)):
+            return shown
+    return texts
 
 
 def format_spread(mean: float, deviation: float) -> str:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MAX_SHOWN_COLUMNS = 4
+MOST_DRIFTS = 50  # shown; the run's file has all
 NO_HOLDOUT = Markdown("The drift is not measured: boostlab did not train this model, so there are no test rows of it.")
 NOTHING = Markdown("Nothing to do: no model is named.")
 HINT = Markdown("No rows were scored, because no model is named. Name one of these models: `-p model NAME -p rows FILE`.")
@@ -102,7 +103,7 @@ class Scoring:
         return Markdown(f"Version {version.number} of {format_code(self._settings.model)}, in stage {version.stage}.{trusted}")
 
     def score(self) -> pd.DataFrame | Markdown:
-        """Score the file, display the progress and return the first rows of the output."""
+        """Score the file, display the progress and return the first rows of the output, the new columns first."""
         if not self._loaded:
             return NOTHING
         progress = RowProgress()
@@ -124,7 +125,8 @@ class Scoring:
                 watch=progress.add,
             )
         progress.show()
-        return self._scored.head
+        added = list(self._scored.columns)  # the answers first: a table may have more columns than fit
+        return self._scored.head[added + [name for name in self._scored.head if name not in added]]
 
     def _load(self) -> Any:
         """Return what predicts: the installed predictor, or the model with its own code if that is trusted."""
@@ -156,7 +158,9 @@ class Scoring:
         figure = self._run.log_figure(plot_drift(table), "drift")
         self._run.log_text(table.to_json(orient="index", indent=1), "drift/columns.json")
         self._run.log_metrics({"columns_drifted": int((table["verdict"] == "drifted").sum())})
-        return [table, figure]
+        rows = [[name, *row] for name, *row in table.head(MOST_DRIFTS).itertuples()]
+        which = f"the {MOST_DRIFTS} largest of {len(table):,}" if len(table) > MOST_DRIFTS else "the largest first"
+        return [Table(f"Drift against the holdout, {which}", ["column", *table.columns], rows), figure]
 
     def summarize(self) -> list[Any]:
         """Return the number of columns with each verdict, and a sentence about the output."""
@@ -176,5 +180,7 @@ class Scoring:
             unit = escape(open_predictor(self._loaded.folder).margin_unit)
             sentence += f" Contributions are in the unit of the booster's margin: {unit}."
         drift = self._loaded.drift
-        verdicts = [drift.tabulate()["verdict"].value_counts().to_frame("columns")] if drift else [NO_HOLDOUT]
-        return [*verdicts, Markdown(sentence)]
+        if not drift:
+            return [NO_HOLDOUT, Markdown(sentence)]
+        verdicts = drift.tabulate()["verdict"].value_counts()
+        return [Table("Verdicts on the columns", ["verdict", "columns"], list(verdicts.items())), Markdown(sentence)]

@@ -28,6 +28,11 @@ os.environ["MLFLOW_LOGGING_LEVEL"] = "WARNING"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # its workers take a server's start ten times over
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option for pictures that are meant to change."""
+    parser.addoption("--write-screenshots", action="store_true", help="keep the pictures of test_screenshots.py as they are now")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where a test was skipped although CI has what the tests need."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -46,10 +47,13 @@ class Lab:
     ----------
     folder : pathlib.Path
         The server's root: what lies in it can be opened.
+    settings : mapping of str to str, optional
+        Further settings of the user: the JSON text of each file.
     """
 
-    def __init__(self, folder: Path, browser: Any, store: str) -> None:
+    def __init__(self, folder: Path, browser: Any, store: str, *, settings: Mapping[str, str] = MappingProxyType({})) -> None:
         self.folder, self._browser, self._store = folder, browser, store
+        self._settings = {**SETTINGS, **settings}
         self._state = folder.parent / f"{folder.name}-state"
         self.token = secrets.token_hex(16)
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -99,7 +103,7 @@ class Lab:
 
     def open(self, name: str, *, dark: bool = False, width: int = 1280, height: int = 900) -> Page:
         """Open a notebook of the folder in a new browser window, and wait until its kernel is there."""
-        for path, text in SETTINGS.items():
+        for path, text in self._settings.items():
             target = self._state / "settings" / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text % ("Dark" if dark else "Light") if "%s" in text else text)

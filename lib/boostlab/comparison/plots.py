@@ -34,6 +34,7 @@ from boostlab.display.figures import (
     shorten_names,
 )
 from boostlab.display.numbers import format_number
+from boostlab.display.tips import add_tips
 from boostlab.errors import LabError
 from boostlab.evaluation.metric_names import is_higher_better, label_metric
 
@@ -61,6 +62,8 @@ def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, a
     points: dict[str, Any] = {"color": BLUE, "alpha": 0.8, "size": 6}
     sns.stripplot(x=every, y=places, orient="h", native_scale=True, jitter=False, ax=axes, **points)
     axes.collections[0].set_label("one run")  # seaborn would label each configuration
+    names = [name for name, values in configurations.items() for _ in values]
+    add_tips(axes, every, places, [f"{name}: {metric} {format_number(value)}" for name, value in zip(names, every, strict=True)])
     drawn = enumerate(configurations.values())
     seeds = [(np.mean(values), place, np.std(values, ddof=1)) for place, values in drawn if len(values) > 1]
     if seeds:
@@ -75,12 +78,17 @@ def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, a
 
 
 def plot_parallel(
-    varying: Mapping[str, Sequence[Any]], values: Sequence[float], *, metric: str, axes: Axes | None = None
+    varying: Mapping[str, Sequence[Any]],
+    values: Sequence[float],
+    *,
+    metric: str,
+    tips: Sequence[str] = (),
+    axes: Axes | None = None,
 ) -> Figure:
     """Draw each run as a line across the first seven hyperparameters that differ and its metric, each a row of its own.
 
     The runs are ordered, the best first. The best run has a thick line. A run that lacks a parameter has None for it.
-    Of more than 150 runs, 150 are drawn, at even distances of rank.
+    Of more than 150 runs, 150 are drawn, at even distances of rank. `tips` say what each run is.
     """
     names = list(varying)[:MOST_PARAMETERS]
     if len(values) < 2 or not names:
@@ -94,6 +102,9 @@ def plot_parallel(
     look: dict[str, Any] = {"linewidths": [0.9 if many else 1.5] * (len(drawn) - 1) + [4.0], "antialiased": not many}
     colours = WORST_TO_BEST(np.round(ranks * SHADES) / SHADES if many else ranks)
     axes.add_collection(LineCollection(lines, colors=colours, alpha=1.0 if many else 0.9, **look))
+    if tips and not many:
+        for run, line in zip(drawn[::-1], places[::-1], strict=True):  # the best first
+            add_tips(axes, line, range(len(rows)), [tips[run]] * len(rows))
     for row, (_, ticks) in enumerate(rows):
         for place, text in ticks:
             side = "left" if place < 0.02 else "right" if place > 0.98 else "center"

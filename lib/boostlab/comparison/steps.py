@@ -134,7 +134,11 @@ class Comparison:
 
     def plot_parallel(self) -> Figure:
         """Draw each run as a line across the parameters that differ."""
-        return plots.plot_parallel(list_varying(self.selection), self.selection.values, metric=self.selection.metric)
+        runs, metric, values = self.selection.runs, self.selection.metric, self.selection.values
+        names = [name for name in find_differing(runs) if name != "seed"]
+        shown = zip(runs, values, describe_configurations(runs, names), strict=True)
+        tips = [f"{run.info.run_name}: {metric} {format_number(value)} · {label}" for run, value, label in shown]
+        return plots.plot_parallel(list_varying(self.selection), values, metric=metric, tips=tips)
 
     def plot_parameters(self) -> Figure:
         """Draw the metric against each parameter that differs."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from boostlab.display.html import render_html
+from boostlab.display.tips import Tip, place_tips
 from boostlab.notebook.session import is_trial
 
 DPI = 144  # of the PNG
@@ -44,12 +46,14 @@ class Picture:
     png: bytes
     alt: str
     width: int  #: pixels in a page
+    tips: Sequence[Tip] = ()  #: over the marks
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         metadata = {"image/png": {"width": self.width, "alt": self.alt}}
         if not self.svg:
             return {"image/png": self.png, "text/plain": self.alt}, metadata
-        page = render_html("picture.html.j2", svg=quote(self.svg, safe=" =:/;,()'+!*@?&<>"), alt=self.alt, width=self.width)
+        svg = quote(self.svg, safe=" =:/;,()'+!*@?&<>")
+        page = render_html("picture.html.j2", svg=svg, alt=self.alt, width=self.width, tips=self.tips)
         return {"text/html": page, "image/png": self.png, "text/plain": self.alt}, metadata
 
 
@@ -62,10 +66,11 @@ def draw_picture(figure: Figure) -> Picture:
     if is_trial():
         return Picture("", png, alt, width)
     figure.set_layout_engine("none")  # the layout is done
+    tips = place_tips(figure)
     file, canvas = io.StringIO(), FigureCanvasSVG(figure)
     with matplotlib.rc_context(FONTS):
         canvas.print_svg(file, metadata=NO_METADATA)  # type: ignore[no-untyped-call]
-    return Picture(_adapt(file.getvalue(), themed=themed), png, alt, width)
+    return Picture(_adapt(file.getvalue(), themed=themed), png, alt, width, tips)
 
 
 def describe_figure(figure: Figure) -> str:

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from boostlab.display.figures import BLUE, GREY, TYPE_PT, finish_axes, make_axes, make_message, make_mosaic
+from boostlab.display.tips import add_tips
 from boostlab.sweep.ranking import Array, describe_lack, find_front, list_complete, to_costs
 from boostlab.sweep.scales import join_notes, point_look, scale_values, show_metric
-from boostlab.sweep.trial import Objective, Trial
+from boostlab.sweep.trial import Objective, Trial, describe_trial
 
 MOST_METRICS = 3
 
@@ -53,6 +54,8 @@ def _draw_pair(
     steps: Any = "steps-post" if objectives[pair[0]].direction == "minimize" else "steps-pre"
     line: dict[str, Any] = {"linestyle": "-" if len(objectives) == 2 else "", "drawstyle": steps, "marker": "o", "markersize": 7}
     axes.plot(drawn[0][order], drawn[1][order], color=BLUE, label="Pareto front", **line)
+    ordered = [*order, *np.flatnonzero(~front)]
+    add_tips(axes, drawn[0][ordered], drawn[1][ordered], [describe_trial(complete[place], objectives) for place in ordered])
     drop = -14 if objectives[pair[1]].direction == "maximize" else 5  # on the side of the line where the others are
     apart = abs(drawn[0][order[-1]] - drawn[0][order[0]]) > 0.15 * np.ptp(drawn[0])  # else one label would be over the other
     for place in {order[0], order[-1]} if apart else {order[0]}:

@@ -33,6 +33,7 @@ from boostlab.display.figures import (
     shorten_names,
 )
 from boostlab.display.numbers import format_number
+from boostlab.display.tips import add_tips
 from boostlab.sweep.ranking import (
     Array,
     describe_lack,
@@ -41,7 +42,7 @@ from boostlab.sweep.ranking import (
     trace_best,
 )
 from boostlab.sweep.scales import Scale, join_notes, point_look, scale_values, show_metric
-from boostlab.sweep.trial import Objective, Trial, TrialState
+from boostlab.sweep.trial import Objective, Trial, TrialState, describe_trial
 
 COLOURS: dict[TrialState, str] = {"complete": BLUE, "pruned": GREY, "failed": PURPLE, "running": GREEN}
 MOST_PANELS = 3
@@ -134,6 +135,9 @@ def _draw_history(axes: Axes, trials: Sequence[Trial], objectives: Sequence[Obje
         axes, pruned, scale, label="pruned", **look | {"marker": "x", "markersize": 5, "markeredgewidth": 1.0, "color": GREY}
     )
     _draw_points(axes, values, scale, label="complete", color=BLUE, **look)
+    ranked = sorted(complete, key=lambda trial: trial.values[position], reverse=objective.direction == "maximize")
+    shown = scale.clip([trial.values[position] for trial in ranked])
+    add_tips(axes, [trial.number for trial in ranked], shown, [describe_trial(trial, objectives) for trial in ranked])
     last = max(trial.number for trial in trials)
     if best is not None:
         line = [*trace_best(trials, objectives, position=position).items(), (last, best.values[position])]

@@ -34,7 +34,7 @@ from boostlab.sweep.ranking import (
     rank_trials,
 )
 from boostlab.sweep.scales import point_look, scale_column, scale_values, show_metric
-from boostlab.sweep.trial import Objective, Trial
+from boostlab.sweep.trial import Objective, Trial, describe_trial
 
 MOST_BARS = 20
 MOST_SLICES = 8
@@ -117,7 +117,8 @@ def plot_parallel(
     for column in columns:
         shown = iter(column.values if column.is_number else map(str, column.values))
         varying[column.name] = [next(shown) if given else None for given in column.given]
-    return plots.plot_parallel(varying, [trial.values[0] for trial in complete], metric=objectives[0].metric, axes=axes)
+    values, tips = [trial.values[0] for trial in complete], [describe_trial(trial, objectives) for trial in complete]
+    return plots.plot_parallel(varying, values, metric=objectives[0].metric, tips=tips, axes=axes)
 
 
 def explain_lack(trials: Sequence[Trial], complete: Sequence[Trial], *, least: int = 1) -> str:

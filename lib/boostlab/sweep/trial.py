@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from boostlab.display.numbers import format_number, shorten_float
 
 TrialState = Literal["running", "complete", "pruned", "failed"]
 
@@ -37,3 +39,17 @@ class Objective:
 
 
 UNKNOWN = (Objective("metric", "minimize"),)  # stands for the objectives until a first trial tells the metric
+
+
+def describe_trial(trial: Trial, objectives: Sequence[Objective]) -> str:
+    """Return in one line what a trial is: its number, its values of the metrics, and its point.
+
+    Examples
+    --------
+    >>> trial = Trial(3, {"eta": 0.06873160873, "max_depth": 4}, values=(61.2831,))
+    >>> describe_trial(trial, [Objective("best_valid_rmse", "minimize")])
+    'trial 3: best_valid_rmse 61.28 · eta 0.06873 · max_depth 4'
+    """
+    values = [f"{each.metric} {format_number(value)}" for each, value in zip(objectives, trial.values, strict=False)]
+    point = [f"{name} {shorten_float(value) if isinstance(value, float) else value}" for name, value in trial.point.items()]
+    return f"trial {trial.number:,}: {' · '.join([*values, *point])}"

@@ -1,11 +1,13 @@
-"""Time the reading of one table in 10, 100 and 1,000 Parquet files of one total size, against pyarrow. Print CPU time.
+"""Time the reading of one table in 10, 100 and 1,000 Parquet files of one total size, against pyarrow, and a training on them.
 
-Usage: ``python -m benchmarks.scale.files [--rows N] [--repeat N] [--readme]``. The files are in the cache of the disk.
+Usage: ``python -m benchmarks.scale.files [--rows N] [--repeat N] [--readme]``. The files are in the cache of the disk. Reading is
+measured in CPU time. A training is all work of ``train.ipynb``, with the rows in memory and on disk, from 10 and 1,000 files.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -18,16 +20,19 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from benchmarks.report import print_table
+from benchmarks.scale.training import PARAMS, run
 from boostlab.data.settings import ReadSettings
 from boostlab.data.sources import open_source
 
 COLUMNS, COUNTS, TARGET = 28, (10, 100, 1_000), 1.15
+ROUNDS = 100
 
 
 def write_files(folder: Path, rows: int) -> dict[int, Path]:
     """Write the same rows as so many files; return the folder of each number of files."""
     draw = np.random.default_rng(0)
-    table = pa.table({f"x{number}": draw.normal(size=rows).astype(np.float32) for number in range(COLUMNS)})
+    names = ["y", *(f"x{number}" for number in range(1, COLUMNS))]
+    table = pa.table({name: draw.normal(size=rows).astype(np.float32) for name in names})
     folders = {count: folder / str(count) for count in COUNTS}
     for count, place in folders.items():
         place.mkdir()
@@ -55,11 +60,19 @@ def measure(work: Callable[[Path], None], folder: Path) -> float:
     return time.process_time() - started
 
 
+def train(folders: dict[int, Path], memory: str) -> dict[int, float]:
+    """Return the seconds that a whole training takes, for the fewest and the most files."""
+    params = json.dumps({**PARAMS, "num_boost_round": ROUNDS})
+    counts = (COUNTS[0], COUNTS[-1])
+    return {count: run("ours", folders[count].parent, folders[count], memory, 0, params)["whole_s"] for count in counts}
+
+
 def main() -> None:
     """Measure and print; with ``--readme``, update the README."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000)
     parser.add_argument("--repeat", type=int, default=7, help="counted rounds")
+    parser.add_argument("--trainings", type=int, default=3, help="trainings of each kind")
     parser.add_argument("--readme", action="store_true", help="put the table into the README")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -68,6 +81,7 @@ def main() -> None:
             {(work, count): measure(work, folder) for count, folder in folders.items() for work in (read, read_bare)}
             for _ in range(options.repeat + 1)
         ][1:]
+        trainings = {way: [train(folders, way) for _ in range(options.trainings)] for way in ("internal", "external")}
     middle = {key: statistics.median(turn[key] for turn in rounds) for key in rounds[0]}
     lines = [
         f"| {options.rows:,} rows, {COLUMNS} numbers | boostlab, CPU time | bare pyarrow | ratio | target |",
@@ -76,6 +90,15 @@ def main() -> None:
     for count in COUNTS:
         ours, bare = middle[read, count], middle[read_bare, count]
         lines.append(f"| {count:,} files | {ours:.2f} s | {bare:.2f} s | {ours / bare:.2f} | at most {TARGET} |")
+    few, many = COUNTS[0], COUNTS[-1]
+    lines += [
+        "",
+        f"| whole training, {ROUNDS} rounds | {few:,} files | {many:,} files | ratio | target |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for way, times in trainings.items():
+        first, last = (statistics.median(turn[count] for turn in times) for count in (few, many))
+        lines.append(f"| `memory: {way}` | {first:.1f} s | {last:.1f} s | {last / first:.2f} | at most {TARGET} |")
     print_table("scale.files", lines, rounds=options.repeat, readme=options.readme)
 
 

@@ -39,10 +39,10 @@ def join_small(batches: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 
 def _join_waiting(waiting: list[pa.Table]) -> Iterator[pa.Table]:
-    """Yield the tables in the list as one, if there are any, and do not hold them meanwhile."""
+    """Yield the tables in the list as one without their chunks, if there are any, and do not hold them meanwhile."""
     parts = waiting[:]
     waiting.clear()
     if parts:
-        joined = pa.concat_tables(parts)
+        joined = pa.concat_tables(parts).combine_chunks() if len(parts) > 1 else parts[0]
         parts.clear()
         yield joined

@@ -246,6 +246,9 @@ class Source:
         if self.dataset is not None:
             yield from self._scan(columns, rows)
             return
+        yield from join_small(self._read_texts(columns, rows), rows)
+
+    def _read_texts(self, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
         for file, dialect in zip(self.files, self.dialects, strict=True):
             for batch in read_text(file, dialect, columns, in_pieces=self.in_pieces):
                 for start in range(0, batch.num_rows, rows):

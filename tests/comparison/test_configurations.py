@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from tests.support.comparison import compare_settings, record_run, scores
 
-from boostlab.comparison.configurations import group_seeds
+from boostlab.comparison.configurations import group_seeds, shorten_values
 from boostlab.comparison.selection import select_runs
 
 
@@ -41,3 +42,32 @@ def test_configurations_that_differ_in_late_digits_or_at_the_end_of_a_text_stay_
 
     shown = ("0.0687316087359", "0.068731608736")
     assert list(groups) == [f"eta {eta} · note {note}" for eta, note in zip(shown, words, strict=True)]
+
+
+def test_equal_numbers_that_are_written_in_two_ways_are_two_configurations(client: Any) -> None:
+    for number, (eta, depth) in enumerate((("0.10", "4"), ("0.1", "4.00000000001"), ("0.100", "4.0"))):
+        record_run(client, str(number), metrics=scores(1 + number), eta=eta, max_depth=depth)
+
+    groups = group_seeds(client, select_runs(client, compare_settings()))
+
+    assert list(groups.values()) == [[1.0], [2.0], [3.0]]
+
+
+def test_each_run_has_a_label_of_its_own(client: Any) -> None:
+    record_run(client, "a", metrics=scores(1), note="1 · other 2")
+    record_run(client, "b", metrics=scores(2), note="1", other="2")
+
+    assert list(group_seeds(client, select_runs(client, compare_settings()))) == ["note 1 · other 2", "note 1 · other 2 (2)"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [
+        (["0.1", "1e-1"], ["0.1", "1e-1"]),
+        (["4", "4.00000000001"], ["4", "4.00000000001"]),
+        ([None, "–"], ["(not set)", "–"]),
+        (["0.12345678901", "7"], ["0.1235", "7"]),
+    ],
+)
+def test_values_that_differ_are_shown_apart(texts: list[str | None], shown: list[str]) -> None:
+    assert shorten_values(texts) == shown

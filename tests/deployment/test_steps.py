@@ -47,7 +47,7 @@ def test_without_a_model_it_shows_the_registered_models_and_does_nothing(deploy:
 def test_a_context_is_written_and_not_verified(deploy: Any, tmp_path: Path) -> None:
     deployment = deploy(output="context", builder="lean", folder=str(tmp_path / "out"))
 
-    assert dict(deployment.show_target().rows)["version"] == 2
+    assert dict(deployment.show_target().rows)["version"] == "2"
     assert f"docker build {tmp_path}/out/context" in deployment.build()
     assert (tmp_path / "out" / "context" / "Dockerfile").is_file()
     assert not deployment.verify().rows and deployment.plot_latency() is None
@@ -64,7 +64,7 @@ def test_tables_show_the_target_the_checks_and_the_figures(deploy: Any) -> None:
     deployment.report, deployment.image = REPORT, Image("homes:v3", "sha256:0", 432.1, 5.0)
 
     assert dict(deployment.show_target().rows) == {
-        "model": NAME, "version": 2, "stage": "production", "run": deployment.target.run_id, "image": f"{NAME}:v2",
+        "model": NAME, "version": "2", "stage": "production", "run": deployment.target.run_id, "image": f"{NAME}:v2",
     }  # fmt: skip
     assert [row[:2] for row in tabulate_checks(REPORT).rows] == [("a", "passed"), ("b", "FAILED")]
     assert dict(deployment.tabulate().rows) == {

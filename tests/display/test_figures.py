@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from tests.support.colours import contrast, luminance
 
 from boostlab.display.figures import (
@@ -87,11 +89,24 @@ def test_breaks_a_label_only_where_no_formula_begins() -> None:
 
 
 def test_a_title_is_broken_by_its_measured_width_into_even_lines() -> None:
-    narrow, wide = "i" * 30, "W" * 30
+    narrow, wide = "i" * 20, "W" * 30
     titles = [" ".join([part] * 4) for part in (narrow, wide)]
     lines = [finish_axes(make_axes(2.0), title).axes[0].get_title(loc="left").splitlines() for title in titles]
 
     assert list(map(len, lines)) == [1, 4] and all(len(set(map(len, part))) == 1 for part in lines)
+
+
+@pytest.mark.parametrize("columns", [1, 2, 4])
+@pytest.mark.parametrize("title", ["word " * 60, "WWWWWWWW " * 22, "two\nlines of a title"])
+def test_a_title_stays_over_its_axes(columns: int, title: str) -> None:
+    figure, panels = make_mosaic([[str(number) for number in range(columns)]], height_in=12.0)
+    finish_axes(panels["0"], title)
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    end = panels["0"]._left_title.get_window_extent().x1  # type: ignore[attr-defined]
+
+    assert end <= (panels["1"].bbox.x0 if columns > 1 else figure.bbox.x1)
+    assert panels["0"].get_title(loc="left").split() == title.split()
 
 
 def test_a_title_of_one_long_word_stays_whole() -> None:

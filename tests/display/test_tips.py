@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from typing import Any
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
@@ -16,7 +18,7 @@ from tests.support.executions import Write
 from boostlab.comparison.plots import plot_parallel, plot_spread
 from boostlab.display.figures import BLUE, finish_axes, make_axes, make_mosaic
 from boostlab.display.pictures import draw_picture
-from boostlab.display.tips import MOST_LINES, MOST_TIPS, add_tips
+from boostlab.display.tips import MOST_CHARACTERS, MOST_LINES, MOST_TIPS, add_tips
 from boostlab.notebook.page import to_html
 from boostlab.sweep.pareto import plot_pareto
 from boostlab.sweep.plots import plot_history
@@ -70,6 +72,56 @@ def test_marks_outside_the_axes_or_without_a_place_have_none() -> None:
     figure = draw_points([1.0, float("nan"), 2.0, 3.0], [1.0, 1.0, float("inf"), 9.0], ["a", "b", "c", "d"])
     figure.axes[0].set_ylim(0, 5)
     assert read_tips(figure) == ["a"]
+
+
+def test_marks_of_a_part_that_was_cleared_or_removed_have_none() -> None:
+    ends: list[Callable[[Figure], object]] = [
+        lambda figure: figure.axes[0].clear(),
+        lambda figure: figure.axes[0].remove(),
+        Figure.clear,
+    ]
+    for end in ends:
+        figure = draw_points([1.0], [1.0], ["a"])
+        end(figure)
+        assert read_tips(figure) == []
+
+
+def test_dates_categories_masks_and_subfigures_have_tips() -> None:
+    for days in (pd.date_range("2026-01-01", periods=2), [date(2026, 1, 1), date(2026, 1, 2)]):
+        axes: Any = make_axes(3.0)
+        axes.plot(days, [1.0, 2.0], "o")
+        add_tips(axes, days, [1.0, 2.0], ["a", "b"])
+        assert read_tips(axes.figure) == ["a", "b"]
+    axes = make_axes(3.0)
+    axes.plot(["10", "20"], [1.0, 2.0], "o")
+    add_tips(axes, ["10", "20"], np.ma.masked_less([1.0, 2.0], 1.5), ["a", "b"])
+    assert read_tips(axes.figure) == ["b"]
+    figure = Figure()
+    halves: Any = figure.subfigures(1, 2)
+    axes = halves[1].subplots()
+    axes.plot([1.0], [1.0], "o")
+    add_tips(axes, [1.0], [1.0], ["a"])
+    (tip,) = draw_picture(figure).tips
+    assert tip.left > 50 and tip.text == "a"
+
+
+def test_a_tip_is_short_and_steers_no_display() -> None:
+    evil, long = "a\x00b\x1b[31m\u202e\ud800\nc", "x" * 10_000
+    first, second = read_tips(draw_points([1.0, 2.0], [1.0, 2.0], [evil, long]))
+    assert first.isprintable() and first.startswith("a") and first.endswith("c")
+    assert len(second) == MOST_CHARACTERS
+
+
+def test_refuses_marks_without_a_text() -> None:
+    with pytest.raises(ValueError, match="2 x, 2 y and 1 texts: each mark takes one of each"):
+        add_tips(make_axes(3.0), [1.0, 2.0], [1.0, 2.0], ["a"])
+
+
+def test_the_best_of_many_runs_have_tips() -> None:
+    draw = np.random.default_rng(0)
+    figure = plot_parallel({"eta": list(draw.random(100))}, list(range(100)), metric="rmse", tips=list(map(str, range(100))))
+    shown = {line for tip in read_tips(figure) for line in tip.splitlines()}
+    assert {str(run) for run in range(10)} <= shown and "60" not in shown
 
 
 def test_each_panel_gets_its_share_of_the_tips() -> None:

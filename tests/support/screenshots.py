@@ -15,10 +15,10 @@ from PIL import Image
 
 KEPT = Path(__file__).parents[2] / "docs" / "screenshots"
 SCALE = 4  # of the comparison
-BLOCK = 60  # points: each block of so many by so many is compared for itself
-MOST_CHANGED = 0.015  # of the points of a block; two runs differ in 0.001
+BLOCK = 20  # points: each block of so many by so many is compared for itself
+MOST_CHANGED = 8  # points of a block; without the text of a button, 15 change, and a line of text has 30 or more
 MOST_LEVELS = 64  # of 255 by which a point may differ: letters that are moved by one pixel stay below it
-MOST_HEIGHT = 0.03  # by which the height may differ
+MOST_HEIGHT_PX = 8  # by which the height may differ
 QUALITY = 40
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 WIDTHS = (1300, 900)
@@ -43,7 +43,8 @@ STEADY = r"""folder => {
         [/127\.0\.0\.1:\d+/g, '127.0.0.1:8000'],
         [/\b(?=\w*[a-f])(?=\w*\d)[0-9a-f]{7,64}\b/g, '0123abcd'],
         [/(\w+)-\d{8}-\d{6}\S*/g, '$1-20260101'],
-        [/\b\d[\d.,]*\s?(ms|s|min|kB|MB|GB|MiB|GiB)\b/g, '1.0 $1'],
+        [/(?<![\w.-])\d[\d.,]*\s?(ms|s|min|kB|MB|GB|MiB|GiB)\b/g, '1.0 $1'],
+        [/\b\d[\d.,]*(?= (rows|requests)\/s)/g, '1,000'],
         [/\b[a-z]+-[a-z]+-\d{1,4}\b/g, 'quiet-fox-100'],
     ];
     const walker = document.createTreeWalker(document.querySelector('.jp-Notebook'), NodeFilter.SHOW_TEXT);
@@ -110,15 +111,21 @@ def compare(taken: Image.Image, kept: Path) -> str:
     if not kept.exists():
         return "is not kept yet"
     old = Image.open(kept).convert("RGB")
-    if taken.width != old.width or abs(taken.height - old.height) > MOST_HEIGHT * old.height:
+    if taken.width != old.width or abs(taken.height - old.height) > MOST_HEIGHT_PX:
         return f"has {taken.width} x {taken.height} pixels instead of {old.width} x {old.height}"
     size = taken.width // SCALE, min(taken.height, old.height) // SCALE
     box = (0, 0, size[0] * SCALE, size[1] * SCALE)
     one, other = (np.asarray(image.crop(box).resize(size, Image.Resampling.BOX), np.int16) for image in (taken, old))
     changed = np.abs(one - other).max(axis=2) > MOST_LEVELS
-    places = [(row, column) for row in range(0, size[1], BLOCK) for column in range(0, size[0], BLOCK)]
-    shares = {(row, column): float(changed[row : row + BLOCK, column : column + BLOCK].mean()) for row, column in places}
-    row, column = max(shares, key=lambda place: shares[place])
-    if shares[row, column] <= MOST_CHANGED:
+    places = [(row, column) for row in _start_blocks(size[1]) for column in _start_blocks(size[0])]
+    counts = {(row, column): int(changed[row : row + BLOCK, column : column + BLOCK].sum()) for row, column in places}
+    row, column = max(counts, key=lambda place: counts[place])
+    if counts[row, column] <= MOST_CHANGED:
         return ""
-    return f"differs most at x = {column * SCALE}, y = {row * SCALE}: in {shares[row, column]:.1%} of {BLOCK * SCALE}² pixels"
+    return f"differs most at x = {column * SCALE}, y = {row * SCALE}: in {counts[row, column]} of {BLOCK**2} points"
+
+
+def _start_blocks(length: int) -> list[int]:
+    """Return where blocks begin; the last one ends at the edge."""
+    last = max(length - BLOCK, 0)
+    return sorted({*range(0, last, BLOCK), last})

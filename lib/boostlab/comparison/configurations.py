@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -48,18 +49,25 @@ def group_seeds(client: MlflowClient, selection: Selection) -> dict[str, list[fl
         siblings = find_siblings(client, run, metric=selection.metric, params=varying[:MOST_CONDITIONS])
         runs = {one.info.run_id: one for one in (run, *siblings) if configure(one) == key}
         found.append((label, [one.data.metrics[selection.metric] for one in runs.values()]))
-    return dict(sorted(found, key=lambda item: fmean(item[1]), reverse=selection.higher_is_better))
+    return dict(sorted(found, key=lambda item: fmean(item[1]), reverse=selection.higher_is_better))  # the labels differ
 
 
 def describe_configurations(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
-    """Return the parameters of these names in each run, with the digits that tell the runs apart."""
+    """Return the parameters of these names in each run, with the digits that tell the runs apart; no two are equal."""
     shown = {name: shorten_values([run.data.params.get(name) for run in runs]) for name in names}
     lines = [[f"{name} {shown[name][row]}" for name in names if name in run.data.params] for row, run in enumerate(runs)]
-    return [" · ".join(line) or "one configuration" for line in lines]
+    labels = [" · ".join(line) or "one configuration" for line in lines]
+    counts: Counter[str] = Counter()
+    for row, label in enumerate(labels):
+        counts[label] += 1
+        labels[row] = f"{label} ({counts[label]})" if counts[label] > 1 else label
+    return labels
 
 
 def shorten_values(texts: Sequence[str | None]) -> list[str]:
     """Return the values of a parameter as a cell shows them: numbers with few digits, the start of a long text, "–" for None.
+
+    Where that would show two texts alike, such as "0.1" and "0.10", all are shown as they are.
 
     Examples
     --------
@@ -71,7 +79,8 @@ def shorten_values(texts: Sequence[str | None]) -> list[str]:
     shown = dict(zip(floats, shorten_apart(list(floats.values())), strict=True))
     whole = [shown.get(at, "–" if text is None else text) for at, text in enumerate(texts)]
     cut = [f"{text[:MOST_CHARACTERS]}…" if len(text) > MOST_CHARACTERS else text for text in whole]
-    return cut if len(set(cut)) == len(set(whole)) else whole
+    given = ["(not set)" if text is None else text for text in texts]
+    return next((way for way in (cut, whole) if len(set(way)) == len(set(texts))), given)
 
 
 def configure(run: Run) -> tuple[tuple[str, str], ...]:

@@ -88,7 +88,7 @@ def plot_parallel(
     """Draw each run as a line across the first seven hyperparameters that differ and its metric, each a row of its own.
 
     The runs are ordered, the best first. The best run has a thick line. A run that lacks a parameter has None for it.
-    Of more than 150 runs, 150 are drawn, at even distances of rank. `tips` say what each run is.
+    Of more than 150 runs, 150 are drawn, at even distances of rank. `tips` say what each run is; the best 30 are shown.
     """
     names = list(varying)[:MOST_PARAMETERS]
     if len(values) < 2 or not names:
@@ -102,8 +102,8 @@ def plot_parallel(
     look: dict[str, Any] = {"linewidths": [0.9 if many else 1.5] * (len(drawn) - 1) + [4.0], "antialiased": not many}
     colours = WORST_TO_BEST(np.round(ranks * SHADES) / SHADES if many else ranks)
     axes.add_collection(LineCollection(lines, colors=colours, alpha=1.0 if many else 0.9, **look))
-    if tips and not many:
-        for run, line in zip(drawn[::-1], places[::-1], strict=True):  # the best first
+    if tips:
+        for run, line in list(zip(drawn[::-1], places[::-1], strict=True))[:FEW_LINES]:  # the best first
             add_tips(axes, line, range(len(rows)), [tips[run]] * len(rows))
     for row, (_, ticks) in enumerate(rows):
         for place, text in ticks:

@@ -63,7 +63,7 @@ class Deployment:
         """Return the target version as a table; without a model, the registered models."""
         if not (target := self.target):
             return tabulate_models(self.client)
-        facts = {"model": target.model, "version": target.version, "stage": target.stage, "run": target.run_id}
+        facts = {"model": target.model, "version": str(target.version), "stage": target.stage, "run": target.run_id}
         facts |= {"its code": describe_code(target.folder)} if self.settings.trust_code else {}
         return Table("Target", ["fact", "value"], list((facts | {"image": target.reference}).items()))
 

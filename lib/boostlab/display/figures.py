@@ -31,8 +31,8 @@ WIDTH_IN = 8.0  # 768 pixels in a page
 TYPE_PT = 10.0
 CHARACTER_PT = 6.2  # mean width
 LINE_PT = 14.5
-MOST_TITLE_LINES = 6
-LONG_WORD = 8  # characters
+NARROWER = (0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)  # shares of the room that may give as many lines
+SPACE_PT = 3.5  # between words of a title
 MOST_POINTS = 500  # a figure in a notebook holds more points as one image, which is smaller
 
 
@@ -153,13 +153,23 @@ def choose_line(position: int) -> dict[str, Any]:
 
 
 def _wrap_title(title: str, room_pt: float) -> str:
-    """Break a title into the fewest lines that fit the room, as long as each other: no word stays alone on the last one."""
-    lines = [title]
-    for count in range(2, MOST_TITLE_LINES + 1):
-        if all(_measure_title(line) <= room_pt for line in lines):
-            break
-        lines = textwrap.wrap(title, ceil(len(title) / count) + LONG_WORD, break_long_words=False)
-    return "\n".join(lines)
+    """Break a title into the fewest lines that fit the room, then as even as possible; a longer word has a line of its own."""
+    words = [(word, _measure_title(word)) for word in title.split()]
+    lines = _fill_lines(words, room_pt)
+    ways = [_fill_lines(words, share * room_pt) for share in NARROWER] if len(lines) > 1 else []
+    return "\n".join(next((way for way in ways if len(way) == len(lines)), lines))
+
+
+def _fill_lines(words: Sequence[tuple[str, float]], room_pt: float) -> list[str]:
+    """Return lines of words, each with its width in points, as full as the room allows."""
+    lines, left_pt = [""], room_pt
+    for word, width_pt in words:
+        if lines[-1] and width_pt + SPACE_PT > left_pt:
+            lines.append("")
+            left_pt = room_pt
+        lines[-1] += f" {word}" if lines[-1] else word
+        left_pt -= width_pt + SPACE_PT
+    return lines
 
 
 def _measure_title(text: str) -> float:

@@ -126,7 +126,7 @@ class Scoring:
             )
         progress.show()
         added = list(self._scored.columns)  # the answers first: a table may have more columns than fit
-        return self._scored.head[added + [name for name in self._scored.head if name not in added]]
+        return self._scored.head[[*added, *self._scored.head.columns.difference(added, sort=False)]]
 
     def _load(self) -> Any:
         """Return what predicts: the installed predictor, or the model with its own code if that is trusted."""

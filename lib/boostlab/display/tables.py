@@ -11,6 +11,7 @@ from boostlab.display.markdown import escape
 from boostlab.display.numbers import format_number
 from boostlab.errors import show_controls
 
+NARROW_COLUMNS = 6  # fit into a narrow place
 SHORT, LONG = 24, 40  # characters: a shorter word stays whole, a longer text gets a wider column
 
 
@@ -52,7 +53,7 @@ class Table:
         figures = [all(isinstance(item, int | float | None) for item in column) for column in columns]
         cells = [[_Cell.of(item) for item in row] for row in self.rows]
         heads = list(zip(self.columns, figures, strict=True))
-        return render_html("table.html.j2", table=self, heads=heads, cells=cells)
+        return render_html("table.html.j2", table=self, heads=heads, cells=cells, is_wide=len(self.columns) > NARROW_COLUMNS)
 
     def to_markdown(self) -> str:
         """Return the table in Markdown, without its title; every cell is shown as plain text."""

@@ -69,11 +69,15 @@ def test_does_not_steer_a_terminal() -> None:
 # Words of cells and headings that are seen on more than one line.
 BROKEN = """() => [...document.querySelectorAll('.boostlab-table td, .boostlab-table th')].flatMap(cell => {
     const found = [], walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
-    while (walker.nextNode()) if (!walker.currentNode.parentElement.closest('details > div')) for (const word of walker.currentNode.data.matchAll(/[^\\s_-]+/g)) {
-        const range = document.createRange();
-        range.setStart(walker.currentNode, word.index);
-        range.setEnd(walker.currentNode, word.index + word[0].length);
-        if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) found.push(word[0]);
+    while (walker.nextNode()) {
+        const node = walker.currentNode;
+        if (node.parentElement.closest('details > div')) continue;
+        for (const word of node.data.matchAll(/[^\\s_-]+/g)) {
+            const range = document.createRange();
+            range.setStart(node, word.index);
+            range.setEnd(node, word.index + word[0].length);
+            if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) found.push(word[0]);
+        }
     }
     return found; })"""
 

@@ -93,7 +93,7 @@ def main() -> None:
     few, many = COUNTS[0], COUNTS[-1]
     lines += [
         "",
-        f"| whole training, {ROUNDS} rounds | {few:,} files | {many:,} files | ratio | target |",
+        f"| whole training, {ROUNDS} rounds, median of {options.trainings} | {few:,} files | {many:,} files | ratio | target |",
         "| --- | --- | --- | --- | --- |",
     ]
     for way, times in trainings.items():

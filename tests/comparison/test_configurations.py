@@ -16,7 +16,7 @@ def test_groups_all_seeds_of_a_configuration(client: Any) -> None:
 
     groups = group_seeds(client, select_runs(client, compare_settings(how_many=2)))
 
-    assert [(name, sorted(values)) for name, values in groups.items()] == [
+    assert [(name, sorted(values)) for name, values in groups] == [
         ("eta 0.1", [3.0, 3.1, 3.2]),
         ("eta 0.3", [2.0, 5.0, 5.0]),
     ]
@@ -30,7 +30,7 @@ def test_groups_configurations_that_differ_in_quotation_marks(client_of_each_sto
 
     groups = group_seeds(client_of_each_store, select_runs(client_of_each_store, compare_settings()))
 
-    assert [(name, len(values)) for name, values in groups.items()] == [(f"xgb_params {text}", 2) for text in texts]
+    assert [(name, len(values)) for name, values in groups] == [(f"xgb_params {text}", 2) for text in texts]
 
 
 def test_configurations_that_differ_in_late_digits_or_at_the_end_of_a_text_stay_apart(client: Any) -> None:
@@ -41,7 +41,7 @@ def test_configurations_that_differ_in_late_digits_or_at_the_end_of_a_text_stay_
     groups = group_seeds(client, select_runs(client, compare_settings()))
 
     shown = ("0.0687316087359", "0.068731608736")
-    assert list(groups) == [f"eta {eta} · note {note}" for eta, note in zip(shown, words, strict=True)]
+    assert [name for name, _ in groups] == [f"eta {eta} · note {note}" for eta, note in zip(shown, words, strict=True)]
 
 
 def test_equal_numbers_that_are_written_in_two_ways_are_two_configurations(client: Any) -> None:
@@ -50,14 +50,16 @@ def test_equal_numbers_that_are_written_in_two_ways_are_two_configurations(clien
 
     groups = group_seeds(client, select_runs(client, compare_settings()))
 
-    assert list(groups.values()) == [[1.0], [2.0], [3.0]]
+    assert [values for _, values in groups] == [[1.0], [2.0], [3.0]]
 
 
-def test_each_run_has_a_label_of_its_own(client: Any) -> None:
+def test_configurations_that_are_described_alike_stay_apart(client: Any) -> None:
     record_run(client, "a", metrics=scores(1), note="1 · other 2")
     record_run(client, "b", metrics=scores(2), note="1", other="2")
 
-    assert list(group_seeds(client, select_runs(client, compare_settings()))) == ["note 1 · other 2", "note 1 · other 2 (2)"]
+    groups = group_seeds(client, select_runs(client, compare_settings()))
+
+    assert groups == [("note 1 · other 2", [1.0]), ("note 1 · other 2", [2.0])]
 
 
 @pytest.mark.parametrize(

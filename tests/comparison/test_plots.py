@@ -29,7 +29,7 @@ def drawn(figure: Figure) -> str:
 
 
 def test_spread_shows_each_run_and_the_mean_over_seeds() -> None:
-    figure = plot_spread({"eta 0.1": [1.0, 3.0], "$": [2.0]}, metric="test_rmse")
+    figure = plot_spread([("eta 0.1", [1.0, 3.0]), ("$", [2.0])], metric="test_rmse")
 
     words = drawn(figure)
     assert (
@@ -82,7 +82,7 @@ def test_difference_says_which_side_is_better() -> None:
 @pytest.mark.parametrize(
     "figure",
     [
-        plot_spread({}, metric="m"),
+        plot_spread([], metric="m"),
         plot_parallel({}, [1.0], metric="m"),
         plot_parallel({}, [1.0, 2.0], metric="m"),
         plot_parameters({}, [1.0], metric="m"),

@@ -136,7 +136,7 @@ def test_each_panel_gets_its_share_of_the_tips() -> None:
 
 
 def test_ranking_parallel_coordinates_history_and_pareto_front_have_tips() -> None:
-    assert read_tips(plot_spread({"eta 0.1": [1.0, 3.0], "eta 0.2": [2.0]}, metric="test_rmse")) == [
+    assert read_tips(plot_spread([("eta 0.1", [1.0, 3.0]), ("eta 0.2", [2.0])], metric="test_rmse")) == [
         "eta 0.1: test_rmse 1", "eta 0.1: test_rmse 3", "eta 0.2: test_rmse 2",
     ]  # fmt: skip
     assert set(read_tips(plot_parallel({"eta": [0.1, 0.2]}, [1.0, 2.0], metric="rmse", tips=["first", "second"]))) == {
@@ -160,7 +160,7 @@ def test_a_notebooks_page_has_them_too(browser: Any) -> None:
 @pytest.mark.slow
 def test_jupyterlab_shows_them_in_a_trusted_notebook_and_no_trace_of_them_elsewhere(lab: Any, write_notebook: Write) -> None:
     code = "from boostlab.comparison.plots import plot_spread\nfrom boostlab.display.pictures import draw_picture\n"
-    code += "draw_picture(plot_spread({'eta 0.1': [1.0], 'eta 0.2': [2.0]}, metric='rmse'))"
+    code += "draw_picture(plot_spread([('eta 0.1', [1.0]), ('eta 0.2', [2.0])], metric='rmse'))"
     path = write_notebook(code)
     shown = lab.folder / path.name
     path.rename(shown)

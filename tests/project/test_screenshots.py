@@ -6,6 +6,7 @@ at them before you commit them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -15,8 +16,10 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageChops, ImageFilter
+from playwright.sync_api import sync_playwright
 from sklearn.datasets import load_breast_cancer
 from tests.support.executions import run_here
+from tests.support.jupyterlab import CHROMIUM, CHROMIUM_OPTIONS, Lab, Page
 from tests.support.paths import PROJECT
 from tests.support.screenshots import KEPT, compare, compare_everywhere
 from tests.support.stores import NewStore
@@ -51,7 +54,18 @@ def _execute(notebook: str, output: Path, values: dict[str, Any], store: str) ->
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Path:
+def _can_compare() -> None:
+    """Skip where no browser can draw the pictures with the font that they were taken with."""
+    if not CHROMIUM:
+        pytest.skip("no Chromium here: install the system's package `chromium` to run the tests in a browser")
+    matcher = shutil.which("fc-match")
+    command = [str(matcher), "Helvetica"]  # JupyterLab's first choice
+    if not matcher or "DejaVu" not in subprocess.run(command, capture_output=True, text=True, check=False).stdout:
+        pytest.skip("the pictures were taken with the font DejaVu Sans: install the system's package `fonts-dejavu-core`")
+
+
+@pytest.fixture(scope="module")
+def work(_can_compare: None, tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Path:
     """Return a folder with a store and ``lab``, which holds the executed notebooks."""
     folder = tmp_path_factory.mktemp("screenshots")
     store = new_store(folder / "store")
@@ -73,24 +87,22 @@ def work(tmp_path_factory: pytest.TempPathFactory, new_store: NewStore) -> Path:
 
 
 @pytest.fixture(scope="module")
-def open_page(work: Path) -> Iterator[Any]:
-    """Return a function that opens a notebook of the folder in JupyterLab, with all cells drawn."""
-    from playwright.sync_api import sync_playwright
-    from tests.support.jupyterlab import CHROMIUM, CHROMIUM_OPTIONS, Lab
-
-    if not CHROMIUM:
-        pytest.skip("no Chromium here: install the system's package `chromium` to run the tests in a browser")
-    matcher = shutil.which("fc-match")
-    command = [str(matcher), "Helvetica"]  # JupyterLab's first choice
-    if not matcher or "DejaVu" not in subprocess.run(command, capture_output=True, text=True, check=False).stdout:
-        pytest.skip("the pictures were taken with the font DejaVu Sans: install the system's package `fonts-dejavu-core`")
+def lab(work: Path) -> Iterator[Lab]:
+    """Return a JupyterLab on the folder, with all cells drawn."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_OPTIONS)
-        lab = Lab(work / "lab", browser, f"sqlite:///{work}/store/mlflow.db", settings=ALL_CELLS)
-        lab.start()
-        yield lab.open
-        lab.stop()
+        server = Lab(work / "lab", browser, f"sqlite:///{work}/store/mlflow.db", settings=ALL_CELLS)
+        server.start()
+        yield server
+        server.stop()
         browser.close()
+
+
+@pytest.fixture
+def open_page(lab: Lab) -> Iterator[Callable[[str], Page]]:
+    """Return a function that opens a notebook; its window and its kernel end with the test."""
+    with contextlib.ExitStack() as pages:
+        yield lambda name: pages.enter_context(contextlib.closing(lab.open(name)))
 
 
 @pytest.fixture

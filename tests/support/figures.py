@@ -201,7 +201,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "rare_class": plot_rare_class,
     "threshold": lambda: plot_rare_threshold("recall >= 0.8"),
     "threshold_by_cost": lambda: plot_rare_threshold("cost", LONG),
-    "spread": lambda: comparison.plot_spread({"eta 0.1": [1.0, 3.0], LONG * 3: [2.0], "$": [2.5]}, metric="test_rmse"),
+    "spread": lambda: comparison.plot_spread([("eta 0.1", [1.0, 3.0]), (LONG * 3, [2.0]), ("$", [2.5])], metric="test_rmse"),
     "parallel_coordinates": lambda: comparison.plot_parallel(VARYING, VALUES, metric="test_rmse"),
     "hyperparameters": lambda: comparison.plot_parameters(VARYING, VALUES, metric="test_rmse"),
     "curves_of_runs": lambda: comparison.plot_curves({"valid_rmse": {f"{LONG}{n}": [3.0, 1.0 + n, 2.0] for n in range(4)}}),

@@ -219,6 +219,11 @@ class Page:
         )
         return found
 
+    def close(self) -> None:
+        """End the notebook's kernel and close the window."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        self.page.context.close()
+
     def screenshot(self, path: Path) -> None:
         """Take a picture of the window."""
         self.page.screenshot(path=str(path))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -33,7 +32,7 @@ def list_varying(selection: Selection) -> dict[str, list[Any]]:
     return {name: [to_value(run.data.params.get(name)) for run in selection.runs] for name in find_differing(selection.runs)}
 
 
-def group_seeds(client: MlflowClient, selection: Selection) -> dict[str, list[float]]:
+def group_seeds(client: MlflowClient, selection: Selection) -> list[tuple[str, list[float]]]:
     """Return the metric of all finished runs of the best configurations, at most eight, the best mean first.
 
     Each is named after the parameters by which it differs from the others. Runs outside the selection count too: the best of many
@@ -49,19 +48,14 @@ def group_seeds(client: MlflowClient, selection: Selection) -> dict[str, list[fl
         siblings = find_siblings(client, run, metric=selection.metric, params=varying[:MOST_CONDITIONS])
         runs = {one.info.run_id: one for one in (run, *siblings) if configure(one) == key}
         found.append((label, [one.data.metrics[selection.metric] for one in runs.values()]))
-    return dict(sorted(found, key=lambda item: fmean(item[1]), reverse=selection.higher_is_better))  # the labels differ
+    return sorted(found, key=lambda item: fmean(item[1]), reverse=selection.higher_is_better)
 
 
 def describe_configurations(runs: Sequence[Run], names: Sequence[str]) -> list[str]:
-    """Return the parameters of these names in each run, with the digits that tell the runs apart; no two are equal."""
+    """Return the parameters of these names in each run, with the digits that tell the values apart."""
     shown = {name: shorten_values([run.data.params.get(name) for run in runs]) for name in names}
     lines = [[f"{name} {shown[name][row]}" for name in names if name in run.data.params] for row, run in enumerate(runs)]
-    labels = [" · ".join(line) or "one configuration" for line in lines]
-    counts: Counter[str] = Counter()
-    for row, label in enumerate(labels):
-        counts[label] += 1
-        labels[row] = f"{label} ({counts[label]})" if counts[label] > 1 else label
-    return labels
+    return [" · ".join(line) or "one configuration" for line in lines]
 
 
 def shorten_values(texts: Sequence[str | None]) -> list[str]:

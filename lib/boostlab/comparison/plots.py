@@ -51,26 +51,27 @@ SPACING = 1.5  # between labels, in lengths of a label: the first starts at its 
 WORST_TO_BEST = LinearSegmentedColormap.from_list("worst_to_best", [BLUE, ORANGE])
 
 
-def plot_spread(configurations: Mapping[str, Sequence[float]], *, metric: str, axes: Axes | None = None) -> Figure:
+def plot_spread(configurations: Sequence[tuple[str, Sequence[float]]], *, metric: str, axes: Axes | None = None) -> Figure:
     """Draw the metric of each configuration: its runs, and mean ± standard deviation if there are several."""
     if not configurations:
         return make_message("No runs to draw.")
-    labels = [shorten_label(name, 80, line=40) for name in configurations]
+    labels = [shorten_label(name, 80, line=40) for name, _ in configurations]
     axes = axes or make_axes(1.4 + sum(0.18 + 0.18 * (1 + label.count("\n")) for label in labels))
-    runs = [(value, place) for place, values in enumerate(configurations.values()) for value in values]
+    every_values = [values for _, values in configurations]
+    runs = [(value, place) for place, values in enumerate(every_values) for value in values]
     every, places = zip(*runs, strict=True)
     points: dict[str, Any] = {"color": BLUE, "alpha": 0.8, "size": 6}
     sns.stripplot(x=every, y=places, orient="h", native_scale=True, jitter=False, ax=axes, **points)
     axes.collections[0].set_label("one run")  # seaborn would label each configuration
-    names = [name for name, values in configurations.items() for _ in values]
+    names = [name for name, values in configurations for _ in values]
     add_tips(axes, every, places, [f"{name}: {metric} {format_number(value)}" for name, value in zip(names, every, strict=True)])
-    drawn = enumerate(configurations.values())
+    drawn = enumerate(every_values)
     seeds = [(np.mean(values), place, np.std(values, ddof=1)) for place, values in drawn if len(values) > 1]
     if seeds:
         means, at, deviations = zip(*seeds, strict=True)
         options: dict[str, Any] = {"fmt": "D", "color": ORANGE, "markersize": 6, "capsize": 4}
         axes.errorbar(means, at, xerr=deviations, label="mean ± standard deviation over seeds", **options)
-    for place, values in enumerate(configurations.values()):
+    for place, values in enumerate(every_values):
         axes.text(1.01, place, f"n = {len(values)}", transform=axes.get_yaxis_transform(), va="center", fontsize=TYPE_PT)
     axes.set_yticks(range(len(labels)), labels)
     axes.set(ylim=(len(labels) - 0.5, -0.5))

@@ -47,7 +47,8 @@ def _read_fragments(dataset: ds.Dataset, schema: pa.Schema, wanted: ds.Expressio
         keys = ds.get_partition_keys(fragment.partition_expression)
         with fragment.filesystem.open_input_file(fragment.path) as file:
             parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
-            own = [name for name in schema.names if name not in keys and name in parquet.schema_arrow.names]
+            held = set(parquet.schema_arrow.names)  # made anew at each access
+            own = [name for name in schema.names if name not in keys and name in held]
             for batch in parquet.iter_batches(batch_size=rows, row_groups=groups, columns=own):
                 yield pa.table([_make_column(batch, field, own, keys) for field in schema], schema=schema)
 

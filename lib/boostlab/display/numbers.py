@@ -21,15 +21,15 @@ def format_number(value: float) -> str:
     return f"{value:.{DIGITS}g}"
 
 
-def shorten_float(value: float) -> str:
-    """Return a value of a table as it is, or with four significant digits if it is long.
+def shorten_float(value: float, digits: int = DIGITS) -> str:
+    """Return a value of a table as it is, or with so many significant digits if it is long.
 
     Examples
     --------
     >>> [shorten_float(value) for value in (0.0380759064334241, 20230101.0, 0.5)]
     ['0.03808', '20230101.0', '0.5']
     """
-    return text if len(text := str(value)) <= 10 else f"{value:.{DIGITS}g}"
+    return text if len(text := str(value)) <= 10 else f"{value:.{digits}g}"
 
 
 def shorten_apart(values: Sequence[float]) -> list[str]:
@@ -40,12 +40,8 @@ def shorten_apart(values: Sequence[float]) -> list[str]:
     >>> shorten_apart([0.06873160873590572, 0.1, 4]), shorten_apart([0.06873160873590572, 0.06873160873591])
     (['0.06873', '0.1', '4'], ['0.068731608735906', '0.06873160873591'])
     """
-    texts = [str(value) for value in values]
-    for digits in range(DIGITS, 17):
-        shown = [text if len(text) <= 10 else f"{value:.{digits}g}" for text, value in zip(texts, values, strict=True)]
-        if len(set(shown)) == len(set(texts)):
-            return shown
-    return texts
+    ways = ([shorten_float(value, digits) for value in values] for digits in range(DIGITS, 17))
+    return next((way for way in ways if len(set(way)) == len(set(values))), [str(value) for value in values])
 
 
 def format_spread(mean: float, deviation: float) -> str:

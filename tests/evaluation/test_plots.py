@@ -159,7 +159,7 @@ def test_of_many_classes_the_curves_of_the_lowest_are_drawn_and_as_many_labels_a
     ).axes
 
     assert len(legend(roc)) == len(legend(recall)) + 1 == 11
-    assert title(shared) == "The 10 lowest of\n200 classes"
+    assert title(shared) == "The 10 lowest\nof 200 classes"
     assert len(confusion.get_xticklabels()) < 60
 
 

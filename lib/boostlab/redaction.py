@@ -136,15 +136,20 @@ def _redact(value: Any, pattern: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
         value = pattern.sub(MASK, value) if pattern else value
         value = ADDRESS_PASSWORD.sub(rf"\1:{MASK}@", value) if "://" in value and "@" in value else value
-        if "=" not in value:
-            return value
-        return CONNECTION_KEY.sub(_mask_connection_key, QUERY_PASSWORD.sub(rf"\1{MASK}", value))
+        value = QUERY_PASSWORD.sub(rf"\1{MASK}", value) if "=" in value and ("?" in value or "&" in value) else value
+        return CONNECTION_KEY.sub(_mask_connection_key, value) if _may_hold_key(value) else value
     if isinstance(value, Mapping):
         return type(value)({_redact(key, pattern): _redact(item, pattern) for key, item in value.items()})  # type: ignore[call-arg]
     if isinstance(value, list):
         return [_redact(item, pattern) for item in value]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return MASK if is_number and pattern and pattern.fullmatch(str(value)) else value
+
+
+def _may_hold_key(text: str) -> bool:
+    """Tell whether a text has the start of a name in `CONNECTION_KEY`: the expression alone takes long for a long text."""
+    small = text.lower() if "=" in text else ""
+    return "accountkey" in small or "sharedaccess" in small
 
 
 @lru_cache(maxsize=16)

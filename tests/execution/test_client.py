@@ -24,6 +24,11 @@ def make_record(folder: Path, **options: Any) -> Record:
     return record
 
 
+def read_states(folder: Path) -> list[str]:
+    written = json.loads((folder / "out.ipynb").read_text())
+    return [cell["metadata"]["papermill"].get("status", "pending") for cell in written["cells"]]
+
+
 def test_saves_no_secret_and_keeps_the_notebook_that_runs(tmp_path: Path) -> None:
     record = make_record(tmp_path)
     record.save()
@@ -40,6 +45,20 @@ def test_marks_the_running_cell_as_failed(tmp_path: Path) -> None:
     record.mark_stopped()
     first, second = (cell.metadata.papermill for cell in record.nb.cells)
     assert (first.status, second.status) == ("completed", "failed")
+
+
+def test_the_output_has_all_cells_before_the_one_that_runs(tmp_path: Path) -> None:
+    record = make_record(tmp_path)
+    record.nb.cells.insert(1, nbformat.v4.new_markdown_cell("text", metadata={"papermill": {}}))
+    written = []
+    for number, cell in enumerate(record.nb.cells):
+        record.cell_start(cell, number)
+        written.append(read_states(tmp_path))
+        record.cell_complete(cell, number)
+    record.notebook_complete()
+    assert written[0] == ["running", "pending", "pending"]
+    assert written[2] == ["completed", "completed", "running"]
+    assert read_states(tmp_path) == ["completed"] * 3
 
 
 def test_goes_on_when_the_output_cannot_be_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -27,8 +27,10 @@ class Record(NotebookExecutionManager):
         self.secrets = secrets
         self.unsaved: OSError | None = None
         self.status = Status()
+        self._is_between = False  # two code cells
 
     def notebook_complete(self, **kwargs: Any) -> None:
+        self._is_between = False
         if self.nb.metadata.papermill.get("start_time"):
             super().notebook_complete(**kwargs)
         else:  # it was stopped before the first cell: there is no output to save
@@ -37,15 +39,17 @@ class Record(NotebookExecutionManager):
     def cell_start(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
         if is_scratch(cell):
             cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=SKIPPED)]
+        self._is_between = cell.cell_type != "code"
         super().cell_start(cell, cell_index, **kwargs)
         self.report(cells=len(self.nb.cells), step=find_step(self.nb.cells, cell_index or 0))
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
+        self._is_between = True  # the next code cell saves what this one has left, and the end does after the last one
         super().cell_complete(cell, cell_index, **kwargs)
         self.report(cell=(cell_index or 0) + 1, cells=len(self.nb.cells), note="")
 
     def save(self, **kwargs: Any) -> None:
-        if not self.output_path:
+        if not self.output_path or self._is_between:
             return
         executed = self.nb
         self.nb = self.shareable()

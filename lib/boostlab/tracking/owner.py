@@ -96,10 +96,10 @@ class Owner:
         StoreError
             If the store cannot be opened or refuses the run.
         """
-        threading.Thread(target=_preload, name="boostlab-preload", daemon=True).start()
         self._shipment = self._courier.carry(self.journal, secrets=self.secrets)
         try:
             self._shipment.wait_for_run()
+            threading.Thread(target=_preload, name="boostlab-preload", daemon=True).start()
         except StoreError:
             if (self.journal.path / "creating").exists():  # the store may have the run, though its answer was lost
                 add_end(self.journal, "FAILED", {"boostlab.reason": "The store was lost while the run was being made."})
@@ -133,7 +133,7 @@ class Owner:
 
 
 def _preload() -> None:
-    """Load what the end of the run needs, while the kernel starts."""
+    """Load what the end of the run needs, while the cells run."""
     with uncollected():
         from boostlab.notebook import page
 

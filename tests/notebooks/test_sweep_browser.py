@@ -1,4 +1,4 @@
-"""``sweep.ipynb`` in a real JupyterLab: live progress, the interrupt button, and the form."""
+"""``sweep.ipynb`` in a real JupyterLab: live progress, the two buttons that stop it, and the form."""
 
 from __future__ import annotations
 
@@ -64,6 +64,23 @@ def test_shows_progress_while_it_runs_and_the_interrupt_button_ends_the_trials(l
     page.run_all()
     assert f"{ended.count('FINISHED')} of {ended.count('FINISHED') + 1} have ended in earlier sweeps" in show_texts(page)
     assert "trials of the study have ended" in show_texts(page)
+
+
+def test_the_button_in_the_status_bar_ends_the_trials_and_the_notebook_goes_on(lab: Any, notebook: Path, look: Look) -> None:
+    page = lab.open(notebook.name)
+    page.run_all(wait=False)
+    stop = page.page.locator("#jp-main-statusbar").get_by_role("button", name="Stop the sweep")
+    page.page.locator("#jp-main-statusbar").get_by_text(re.compile(r"\b[2-9] of 1,000 trials · .*best score")).wait_for()
+    stop.click()
+    wait_until(lambda: "Interrupted" in show_texts(page))
+    page.wait_idle()
+    stop.wait_for(state="hidden")
+
+    runs = all_runs(look())
+    (sweep,) = [run for run in runs if "boostlab.sweep" in run.data.tags]
+    wait_until(lambda: look().get_run(sweep.info.run_id).info.status == "FINISHED")
+    trials = [look().get_run(run.info.run_id) for run in runs if "boostlab.trial" in run.data.tags]
+    assert {run.info.status for run in trials} <= {"FINISHED", "KILLED"}
 
 
 @pytest.mark.parametrize("width", [1280, 760])

@@ -1,12 +1,15 @@
 """What the kernel is doing, as a line in JupyterLab's status bar: it is on the screen whatever cell is.
 
-Each part is set where it is known: the run's name, the step, and the detail of a long step. In another front end, and in a
-headless execution, there is no such line.
+Each part is set where it is known: the run's name, the step, and the detail of a long step. A button beside the line can
+interrupt that step. In another front end, and in a headless execution, there is no such line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,20 @@ class StatusLine:
         if self._widget:
             self._widget.text = self.text
 
+    @contextlib.contextmanager
+    def interruptible(self, label: str) -> Iterator[None]:
+        """Show a button that interrupts the kernel, in a block that ends well when it is interrupted.
+
+        The button asks JupyterLab's server: a message to the kernel would wait for the end of the cell.
+        """
+        if self._widget:
+            self._widget.stop = label
+        try:
+            yield
+        finally:
+            if self._widget:
+                self._widget.stop = ""
+
 
 status_line = StatusLine()
 
@@ -53,5 +70,15 @@ def _make_widget(text: str) -> Any:
     class Line(anywidget.AnyWidget):
         _esm = Path(__file__).with_name("status_line.js")
         text = traitlets.Unicode().tag(sync=True)
+        kernel = traitlets.Unicode().tag(sync=True)  # its id
+        stop = traitlets.Unicode().tag(sync=True)  # the button's label; empty: no button
 
-    return Line(text=text)
+    return Line(text=text, kernel=_find_kernel_id())
+
+
+def _find_kernel_id() -> str:
+    """Return the id that a Jupyter server has given to this kernel: the name of the connection file has it."""
+    from ipykernel.connect import get_connection_file
+
+    found = re.fullmatch(r"kernel-([\w-]+)\.json", Path(get_connection_file()).name)
+    return found[1] if found else ""

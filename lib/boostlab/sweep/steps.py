@@ -18,6 +18,7 @@ from boostlab.display.numbers import format_number
 from boostlab.errors import LabError
 from boostlab.notebook.parameters import read_parameters
 from boostlab.notebook.settings import Tracked
+from boostlab.notebook.status_line import status_line
 from boostlab.sweep import cluster, final_training, records
 from boostlab.sweep.champion import read_champion
 from boostlab.sweep.coordinator import Coordinator, Limits, Plan
@@ -116,7 +117,7 @@ class Sweeper:
     def search(self) -> str:
         """Run the trials with live progress, and return in Markdown how the sweep ended.
 
-        An interrupt ends the running trials, and keeps those that have ended.
+        An interrupt, or the button in JupyterLab's status bar, ends the running trials, and keeps those that have ended.
         """
         from boostlab.sweep.progress import SweepProgress
 
@@ -148,7 +149,8 @@ class Sweeper:
                 progress.show(self._counted, workers=state.slots)
 
             try:
-                coordinator.run(show)
+                with status_line.interruptible("Stop the sweep"):
+                    coordinator.run(show)
             finally:
                 progress.close()
                 self.ending, self.trials, self._search = coordinator.ending, coordinator.search.trials, coordinator.search

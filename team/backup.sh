@@ -1,11 +1,13 @@
 #!/bin/sh
 # Write a dump of the database, then a copy of the objects, and keep the 14 newest of each. With `nightly`: now and each 24 hours.
-# The order matters: each run in the dump has its artifacts in the copy.
+# The order matters: each run in the dump has its artifacts in the copy. If one of both fails, neither is kept and the script ends
+# with an error: Docker starts it again.
 set -eu
 umask 077
 while :; do
   name=$(date +%Y-%m-%d-%H%M%S)
-  pg_dump "$DATABASE" | gzip >"$BACKUPS/.$name.sql.gz"
+  rm -f "$BACKUPS"/.*.gz # of a backup that failed
+  pg_dump --compress=6 --file="$BACKUPS/.$name.sql.gz" "$DATABASE" # a pipe to gzip would hide an error
   tar --xattrs --xattrs-include='user.*' -czf "$BACKUPS/.$name.objects.tar.gz" -C "$OBJECTS" . # the server's facts are attributes
   for kind in sql objects.tar; do
     mv "$BACKUPS/.$name.$kind.gz" "$BACKUPS/$name.$kind.gz"

@@ -69,13 +69,16 @@ def test_the_server_starts_and_backs_up(
     database = new_database(made=True)
     with serve_s3("other") as access:
         env = {**access, **secrets, "DATABASE": database, "BUCKET": "artifacts"}
-        with serve_command([str(TEAM / "serve.sh")], "/health", **env) as address:
+        log = tmp_path / "server.log"
+        with serve_command([str(TEAM / "serve.sh")], "/health", log=str(log), **env) as address:
             monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
             monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", secrets["MLFLOW_AUTH_ADMIN_PASSWORD"])
             client = open_store(find_store(address, project=tmp_path)).client
             run_id = client.create_run(client.create_experiment("team")).info.run_id
             client.log_text(run_id, "text", "note.txt")
             assert Path(client.download_artifacts(run_id, "note.txt")).read_text() == "text"
+            assert "/note.txt" in log.read_text()
+            assert "presigned" not in log.read_text()  # that is an address of the object store, which only containers reach
             get_app_client("basic-auth", address).create_user("ana", "a long password")
             monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ana")
             monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a long password")
@@ -108,6 +111,10 @@ def _check_backup(database: str, folder: Path) -> None:
     refused = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert refused.returncode == 1 and "objects is not empty. Restore into a new stack" in refused.stderr
     (folder / "restored").mkdir()
+    missing = subprocess.run([*command[:1], "nothing"], env=copy, capture_output=True, text=True, check=False)
+    assert missing.returncode == 1 and f"Nothing was restored. Backups in {folder / 'backups'}: 2026-" in missing.stderr
+    lost = subprocess.run([TEAM / "backup.sh"], env=env | {"DATABASE": f"{database}-gone"}, capture_output=True, check=False)
+    assert lost.returncode != 0 and sorted(path.name for path in (folder / "backups").glob("*.sql.gz")) == dumps
     subprocess.run(command, env=copy, check=True)
     assert (folder / "restored" / "one").read_text() == "1"
     with psycopg.connect(copy["DATABASE"]) as connection:

@@ -46,16 +46,19 @@ def serve_model(model: str, store: str) -> Iterator[str]:
 
 
 @contextmanager
-def serve_command(command: list[str], health: str, *, authority: str = "", host: str = "127.0.0.1", **env: str) -> Iterator[str]:
-    """Run a server's command with options for a free port, and yield the address once it answers."""
+def serve_command(
+    command: list[str], health: str, *, authority: str = "", host: str = "127.0.0.1", log: str = os.devnull, **env: str
+) -> Iterator[str]:
+    """Run a server's command with options for a free port, and yield the address once it answers; `log` gets its output."""
     port = free_port()
-    process = subprocess.Popen(
-        [*command, "--host", host, "--port", str(port), "--workers", "1"],
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    with Path(log).open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--host", host, "--port", str(port), "--workers", "1"],
+            env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"} | env,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     address = f"{'https' if authority else 'http'}://{host}:{port}"
     try:
         wait_until(lambda: process.poll() is not None or _answers(f"{address}{health}", authority), TIMEOUT_S)

@@ -40,7 +40,7 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a UI needs no workers; they take most of its start
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A server that stores artifacts itself may do so where its clients cannot read: they would wait minutes for an address of its.
+    # The object store of a server may be out of reach for its clients: given an address of it, they would wait for minutes.
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # MLflow's 7 take minutes; an unsent entry stays in the journal

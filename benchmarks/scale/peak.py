@@ -33,9 +33,9 @@ class Peak:
             time.sleep(EVERY_S)
 
 
-def read_status(name: str, process: int | str = "self") -> int:
+def read_status(name: str, process: int | str = "self", *, file: str = "status") -> int:
     """Return a figure of a process's status in bytes; 0 of one that has ended and is not waited for yet."""
-    figure = Path(f"/proc/{process}/status").read_text().partition(f"{name}:")[2].split()
+    figure = Path(f"/proc/{process}/{file}").read_text().partition(f"{name}:")[2].split()
     return int(figure[0]) * 1024 if figure else 0
 
 

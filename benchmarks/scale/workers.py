@@ -71,7 +71,10 @@ def train(path: str, rounds: int, way: str) -> None:
 
 
 class Memory:
-    """The largest memory of this process and its children together that belongs to no file, looked at ten times a second."""
+    """The largest memory of this process and its children together that belongs to no file, looked at ten times a second.
+
+    A page that several processes share since a fork counts once.
+    """
 
     def __enter__(self) -> Memory:
         self.most_mb, self._done = 0.0, threading.Event()
@@ -89,7 +92,7 @@ class Memory:
             total = 0
             for process in [own, *own.children(recursive=True)]:
                 with contextlib.suppress(OSError):  # it has ended
-                    total += read_status("RssAnon", process.pid)
+                    total += read_status("Pss_Anon", process.pid, file="smaps_rollup")
             self.most_mb = max(self.most_mb, total / 1e6)
 
 

@@ -148,7 +148,7 @@ def _redact(value: Any, pattern: re.Pattern[str] | None) -> Any:
 
 def _may_hold_key(text: str) -> bool:
     """Tell whether a text has the start of a name in `CONNECTION_KEY`: the expression alone takes long for a long text."""
-    small = text.lower() if "=" in text else ""
+    small = text.casefold() if "=" in text else ""
     return "accountkey" in small or "sharedaccess" in small
 
 

@@ -55,10 +55,13 @@ def test_the_output_has_all_cells_before_the_one_that_runs(tmp_path: Path) -> No
         record.cell_start(cell, number)
         written.append(read_states(tmp_path))
         record.cell_complete(cell, number)
-    record.notebook_complete()
+    assert read_states(tmp_path) == ["completed"] * 3
+    record.nb.cells.append(nbformat.v4.new_markdown_cell("the end", metadata={"papermill": {}}))
+    record.cell_start(record.nb.cells[3], 3)
+    record.cell_complete(record.nb.cells[3], 3)
     assert written[0] == ["running", "pending", "pending"]
     assert written[2] == ["completed", "completed", "running"]
-    assert read_states(tmp_path) == ["completed"] * 3
+    assert read_states(tmp_path) == ["completed"] * 4
 
 
 def test_goes_on_when_the_output_cannot_be_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,10 +34,12 @@ MEMORY = Path("/dev/shm")  # a disk would make each commit wait
 @click.option("--store", "stores", multiple=True, type=click.Choice(["sqlite", "server"]), help="Default: both.")
 @click.option("--sample", "count", type=int, default=0, help="Number of points of each store; default: all.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the sample.")
+@click.option("--share", default="1/1", show_default=True, help="Only a share of the points: 2/4 is the second of four.")
 @click.option("--jobs", type=int, default=os.cpu_count() or 1, show_default=True, help="Replays side by side.")
 @click.option("--write", is_flag=True, help="Write the table into docs/faults.md.")
-def main(stores: tuple[str, ...], count: int, seed: int, jobs: int, write: bool) -> None:
+def main(stores: tuple[str, ...], count: int, seed: int, share: str, jobs: int, write: bool) -> None:
     """Replay the scenario with faults, and report what is violated."""
+    part, parts = map(int, share.split("/"))
     os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_LOGGING_LEVEL": "ERROR"}
     tables, violated = [], 0
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None, prefix="faults-") as folder:
@@ -49,7 +51,7 @@ def main(stores: tuple[str, ...], count: int, seed: int, jobs: int, write: bool)
                 replays = Replays(own, empty, address=address)
                 operations = [point for point in replays.trace() if not address or point.kind != "sql"]
                 points = list(all_faults(operations))
-                chosen = sample(points, count, seed) if count else points
+                chosen = (sample(points, count, seed) if count else points)[part - 1 :: parts]
                 click.echo(f"{store}: {len(operations)} operations, {len(points)} points, {len(chosen)} replays")
                 problems = _replay_all(replays, chosen, jobs, own)
             for point, found in problems:

@@ -44,7 +44,8 @@ class Record(NotebookExecutionManager):
         self.report(cells=len(self.nb.cells), step=find_step(self.nb.cells, cell_index or 0))
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        self._is_between = True  # the next code cell saves what this one has left, and the end does after the last one
+        # The next code cell saves what this one has left.
+        self._is_between = any(later.cell_type == "code" for later in self.nb.cells[(cell_index or 0) + 1 :])
         super().cell_complete(cell, cell_index, **kwargs)
         self.report(cell=(cell_index or 0) + 1, cells=len(self.nb.cells), note="")
 

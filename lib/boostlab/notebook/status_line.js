@@ -5,7 +5,7 @@ const interrupt = async (kernel) => {
   const headers = { "X-XSRFToken": document.cookie.match(/\b_xsrf=([^;]*)/)?.[1] ?? "" };
   if (token) headers.Authorization = `token ${token}`;
   const answer = await fetch(`${baseUrl}api/kernels/${kernel}/interrupt`, { method: "POST", headers });
-  if (!answer.ok) throw new Error(answer.statusText);
+  if (!answer.ok) throw new Error(answer.statusText || `status ${answer.status}`);
 };
 
 export default {

@@ -47,7 +47,7 @@ class StatusLine:
 
         The button asks JupyterLab's server: a message to the kernel would wait for the end of the cell.
         """
-        if self._widget:
+        if self._widget and self._widget.kernel:
             self._widget.stop = label
         try:
             yield
@@ -77,8 +77,12 @@ def _make_widget(text: str) -> Any:
 
 
 def _find_kernel_id() -> str:
-    """Return the id that a Jupyter server has given to this kernel: the name of the connection file has it."""
+    """Return the id that a Jupyter server has given to this kernel, as the name of the connection file has it; empty without."""
     from ipykernel.connect import get_connection_file
 
-    found = re.fullmatch(r"kernel-([\w-]+)\.json", Path(get_connection_file()).name)
+    try:
+        name = Path(get_connection_file()).name
+    except (OSError, RuntimeError):  # the file is gone, or it is a kernel of another kind
+        return ""
+    found = re.fullmatch(r"kernel-([\w-]+)\.json", name)
     return found[1] if found else ""

@@ -95,9 +95,27 @@ def test_a_finished_run_holds_the_notebook_as_on_the_screen(train: Callable[...,
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert [[output.output_type for output in cell.outputs] for cell in code] == [[o["output_type"] for o in c] for c in shown]
     assert code[-1].outputs[0].data["text/markdown"] == "".join(shown[-1][0]["data"]["text/markdown"])
+    assert [output.data["text/markdown"] for output in code[1].outputs] == [f"Run `{run.info.run_name}` in experiment `train`"]
     (progress, *_) = code[6].outputs
     assert progress.data["text/plain"].startswith("round ") and progress.data["text/plain"] in progress.data["text/html"]
     assert "plots/learning_curves.png" in artifacts(look(), run.info.run_id)
+
+
+def test_a_run_is_shown_once_in_the_cell_that_begins_it(open_notebook: Callable[..., Page], look: Look) -> None:
+    page = open_notebook("run", END)
+    page.run_all()
+    (run,) = ended(look)
+    (begun,), (again,) = page.outputs()[1:3]
+    assert (begun["output_type"], again["output_type"]) == ("display_data", "execute_result")
+    assert begun["data"]["text/markdown"] == again["data"]["text/markdown"] and run.info.run_name in str(begun["data"])
+
+
+def test_a_cell_that_begins_no_run_says_so(open_notebook: Callable[..., Page]) -> None:
+    page = open_notebook()
+    page.edit_cell(1, START.replace("globals()", "globals() | {'tracking_uri': 'nonsense://'}"))
+    page.run_cells(0, 1)
+    first, error = page.outputs()[1]
+    assert "".join(first["data"]["text/plain"]) == "No run has begun." and error["output_type"] == "error"
 
 
 def test_a_cell_that_fails_is_mended_and_the_run_goes_on(open_notebook: Callable[..., Page], look: Look) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ from boostlab.tracking.owner import Owner, open_run
 from boostlab.tracking.store import find_project, find_store
 from boostlab.tracking.summary import describe_loss
 
+OPENING = "Opening the store"
+
 
 class InteractiveRun:
     """The run that this kernel owns; its `owner` has begun it."""
@@ -35,6 +37,7 @@ class InteractiveRun:
         self.owner = owner
         self.ended = self._finishing = False
         self._failures = 0
+        self._shown_in: int | None = None  # the number of the cell's execution
         self._counts: dict[str, int] = {}  # by cell: the number of its last execution
         self._failing: set[str] = set()  # cells whose last execution failed
         self._shell = find_shell()
@@ -45,6 +48,15 @@ class InteractiveRun:
         status_line.show(run=owner.facts.run_name)
         environment.begin(owner.facts, owner.store)
         type(self).current = self
+
+    def note_shown(self) -> None:
+        """Note that the current cell shows the run."""
+        self._shown_in = self._shell.execution_count if self._shell is not None else None
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the current cell shows the run already."""
+        return self._shell is not None and self._shell.execution_count == self._shown_in
 
     def finish(self) -> None:
         """End the run FINISHED once the current cell has ended, so that the record has the cell's output."""
@@ -122,6 +134,22 @@ class InteractiveRun:
         return sum("raises-exception" not in cells[name].metadata.get("tags", []) for name in self._failing if name in cells)
 
 
+@contextlib.contextmanager
+def announced() -> Iterator[Callable[[Any], object]]:
+    """Show in a notebook that the store is being opened, which takes seconds; yield a function that shows the run instead."""
+    if find_shell() is None:
+        yield lambda _run: None
+        return
+    from IPython.display import display
+
+    handle = display({"text/plain": OPENING}, raw=True, display_id=True)
+    try:
+        yield handle.update
+    except BaseException:
+        handle.update({"text/plain": "No run has begun."}, raw=True)
+        raise
+
+
 def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
     """Begin a run that this kernel owns, after ending the run that is still open.
 
@@ -132,7 +160,7 @@ def begin_interactive(values: Mapping[str, Any]) -> InteractiveRun:
     """
     if InteractiveRun.current is not None:
         InteractiveRun.current.leave()
-    status_line.show(run="Opening the store")
+    status_line.show(run=OPENING)
     environment.restore()  # an empty tracking_uri means the user's default, not the store of the run before
     notebook = find_session().notebook
     store = find_store(values.get("tracking_uri", ""), project=find_project(notebook))

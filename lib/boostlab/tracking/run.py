@@ -45,7 +45,7 @@ METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}")
 
 
 def start_run(settings: Settings) -> Run:
-    """Attach to the run that papermill's engine made for this notebook; without an engine, begin an interactive run.
+    """Attach to the run that papermill's engine made for this notebook; without an engine, begin an interactive run, and show it.
 
     The notebook's checked parameters become the run's parameters. From here on, pandas shows numbers with four significant digits
     (``pandas.reset_option("display.float_format")`` shows more).
@@ -59,10 +59,13 @@ def start_run(settings: Settings) -> Run:
     if given := os.environ.get(JOURNAL_VARIABLE):
         run = Run(Journal(Path(given)), secrets=find_secrets(values))
     else:
-        from boostlab.tracking.interactive import begin_interactive  # a headless kernel does not need it
+        from boostlab.tracking.interactive import announced, begin_interactive  # a headless kernel does not need it
 
-        interactive = begin_interactive(values)
-        run = Run(interactive.owner.journal, interactive=interactive, secrets=interactive.owner.secrets)
+        with announced() as show:
+            interactive = begin_interactive(values)
+            run = Run(interactive.owner.journal, interactive=interactive, secrets=interactive.owner.secrets)
+            show(run)
+            interactive.note_shown()
     import pandas as pd  # it takes a while to load: not before the run is open and the status line tells so
 
     pd.set_option("display.float_format", format_number)  # in the tables that the notebook shows
@@ -238,6 +241,11 @@ class Run:
     def list_next_steps(self, register_as: str, suggestion: str = "") -> str:
         """Return as a Markdown list what the run's user may do next; `suggestion` is the values to try, in Markdown."""
         return list_next_steps(self.facts, register_as, suggestion)
+
+    def _ipython_display_(self) -> None:
+        """Show nothing in the cell that began the run: it has shown the run. Elsewhere, IPython shows it as usual."""
+        if self._interactive is None or not self._interactive.is_shown:
+            raise NotImplementedError
 
     def _repr_markdown_(self) -> str:
         return f"Run {format_code(self.facts.run_name)} in experiment {format_code(self.facts.experiment)}"

@@ -136,7 +136,9 @@ def _redact(value: Any, pattern: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
         value = pattern.sub(MASK, value) if pattern else value
         value = ADDRESS_PASSWORD.sub(rf"\1:{MASK}@", value) if "://" in value and "@" in value else value
-        value = QUERY_PASSWORD.sub(rf"\1{MASK}", value) if "=" in value and ("?" in value or "&" in value) else value
+        if "=" not in value:
+            return value
+        value = QUERY_PASSWORD.sub(rf"\1{MASK}", value)
         return CONNECTION_KEY.sub(_mask_connection_key, value) if _may_hold_key(value) else value
     if isinstance(value, Mapping):
         return type(value)({_redact(key, pattern): _redact(item, pattern) for key, item in value.items()})  # type: ignore[call-arg]
@@ -148,7 +150,7 @@ def _redact(value: Any, pattern: re.Pattern[str] | None) -> Any:
 
 def _may_hold_key(text: str) -> bool:
     """Tell whether a text has the start of a name in `CONNECTION_KEY`: the expression alone takes long for a long text."""
-    small = text.casefold() if "=" in text else ""
+    small = text.casefold()
     return "accountkey" in small or "sharedaccess" in small
 
 

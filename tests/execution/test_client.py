@@ -64,6 +64,15 @@ def test_the_output_has_all_cells_before_the_one_that_runs(tmp_path: Path) -> No
     assert read_states(tmp_path) == ["completed"] * 4
 
 
+def test_saves_a_cell_that_fails_before_the_kernel_has_ended(tmp_path: Path) -> None:
+    record = make_record(tmp_path)
+    first = record.nb.cells[0]
+    record.cell_start(first, 0)
+    record.cell_exception(first, 0)
+    record.cell_complete(first, 0)
+    assert read_states(tmp_path) == ["failed", "pending"]
+
+
 def test_goes_on_when_the_output_cannot_be_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     record = make_record(tmp_path / "gone")
     for _ in range(2):

@@ -72,12 +72,14 @@ def _start_local(n_workers: int, threads: int, folder: Path, *, in_process: bool
     """Yield a local cluster."""
     had_tracker = resource_tracker._resource_tracker._pid is not None  # type: ignore[attr-defined]
     had_server = forkserver._forkserver._forkserver_pid is not None  # type: ignore[attr-defined]
+    preload = forkserver._forkserver._preload_modules  # type: ignore[attr-defined]
     try:
         with _make_cluster(n_workers, threads, folder, in_process=in_process) as cluster:
             yield cluster
     finally:
-        if not had_server:  # the next cluster may have another environment
+        if not had_server:  # the next one may have another environment, and load what its user wants
             forkserver._forkserver._stop()  # type: ignore[attr-defined]
+            forkserver.set_forkserver_preload(preload)
         if not had_tracker:  # Dask's processes have started one, which ignores SIGTERM: the kernel would wait 2 s for its end
             resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 

@@ -44,8 +44,9 @@ class Record(NotebookExecutionManager):
         self.report(cells=len(self.nb.cells), step=find_step(self.nb.cells, cell_index or 0))
 
     def cell_complete(self, cell: Any, cell_index: int | None = None, **kwargs: Any) -> None:
-        # The next code cell saves what this one has left.
-        self._is_between = any(later.cell_type == "code" for later in self.nb.cells[(cell_index or 0) + 1 :])
+        # The next code cell saves what this one has left; none follows a cell that has failed.
+        later = [] if cell.metadata.papermill.get("exception") else self.nb.cells[(cell_index or 0) + 1 :]
+        self._is_between = any(each.cell_type == "code" for each in later)
         super().cell_complete(cell, cell_index, **kwargs)
         self.report(cell=(cell_index or 0) + 1, cells=len(self.nb.cells), note="")
 

@@ -37,10 +37,10 @@ class InteractiveRun:
         self.owner = owner
         self.ended = self._finishing = False
         self._failures = 0
-        self._shown_in: int | None = None  # the number of the cell's execution
         self._counts: dict[str, int] = {}  # by cell: the number of its last execution
         self._failing: set[str] = set()  # cells whose last execution failed
         self._shell = find_shell()
+        self._begun_in = self._shell.execution_count if self._shell is not None else None
         self._steps = map_steps(Path(owner.facts.output_path)) if owner.facts.output_path else {}
         if self._shell is not None:
             self._shell.events.register("pre_run_cell", self._show_step)
@@ -49,14 +49,10 @@ class InteractiveRun:
         environment.begin(owner.facts, owner.store)
         type(self).current = self
 
-    def note_shown(self) -> None:
-        """Note that the current cell shows the run."""
-        self._shown_in = self._shell.execution_count if self._shell is not None else None
-
     @property
-    def is_shown(self) -> bool:
-        """Whether the current cell shows the run already."""
-        return self._shell is not None and self._shell.execution_count == self._shown_in
+    def is_beginning(self) -> bool:
+        """Whether the cell that began the run is still being executed."""
+        return self._shell is not None and self._shell.execution_count == self._begun_in
 
     def finish(self) -> None:
         """End the run FINISHED once the current cell has ended, so that the record has the cell's output."""
@@ -135,16 +131,19 @@ class InteractiveRun:
 
 
 @contextlib.contextmanager
-def announced() -> Iterator[Callable[[Any], object]]:
-    """Show in a notebook that the store is being opened, which takes seconds; yield a function that shows the run instead."""
+def announced() -> Iterator[Callable[[str], object]]:
+    """Show in a notebook that the store is being opened, which takes seconds.
+
+    Yields a function that shows another text instead, in Markdown. After an error, the output says that no run has begun.
+    """
     if find_shell() is None:
-        yield lambda _run: None
+        yield lambda _text: None
         return
-    from IPython.display import display
+    from IPython.display import Markdown, display
 
     handle = display({"text/plain": OPENING}, raw=True, display_id=True)
     try:
-        yield handle.update
+        yield lambda text: handle.update(Markdown(text))
     except BaseException:
         handle.update({"text/plain": "No run has begun."}, raw=True)
         raise

@@ -99,13 +99,13 @@ class Owner:
         self._shipment = self._courier.carry(self.journal, secrets=self.secrets)
         try:
             self._shipment.wait_for_run()
-            threading.Thread(target=_preload, name="boostlab-preload", daemon=True).start()
         except StoreError:
             if (self.journal.path / "creating").exists():  # the store may have the run, though its answer was lost
                 add_end(self.journal, "FAILED", {"boostlab.reason": "The store was lost while the run was being made."})
             else:
                 self.journal.remove()
             raise
+        threading.Thread(target=_preload, name="boostlab-preload", daemon=True).start()
 
     def note_end(self, notebook: Any, status: str, tags: Mapping[str, str]) -> None:
         """Write the notebook, without secrets, and the final status into the journal."""

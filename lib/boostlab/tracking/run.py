@@ -64,8 +64,7 @@ def start_run(settings: Settings) -> Run:
         with announced() as show:
             interactive = begin_interactive(values)
             run = Run(interactive.owner.journal, interactive=interactive, secrets=interactive.owner.secrets)
-            show(run)
-            interactive.note_shown()
+        show(run._repr_markdown_())
     import pandas as pd  # it takes a while to load: not before the run is open and the status line tells so
 
     pd.set_option("display.float_format", format_number)  # in the tables that the notebook shows
@@ -244,8 +243,8 @@ class Run:
 
     def _ipython_display_(self) -> None:
         """Show nothing in the cell that began the run: it has shown the run. Elsewhere, IPython shows it as usual."""
-        if self._interactive is None or not self._interactive.is_shown:
-            raise NotImplementedError
+        if self._interactive is None or not self._interactive.is_beginning:
+            raise NotImplementedError  # to IPython: use the other forms
 
     def _repr_markdown_(self) -> str:
         return f"Run {format_code(self.facts.run_name)} in experiment {format_code(self.facts.experiment)}"

@@ -18,14 +18,15 @@ from boostlab.scoring.output import write_chunks
 
 CHUNK = pa.table({"a": [1.5, 2.5]})
 WRITE_AND_DIE = """
-import os, sys
+import signal, sys
 from pathlib import Path
 import pyarrow as pa
 from boostlab.scoring.output import write_chunks
 with write_chunks(Path(sys.argv[1])) as write:
     for _ in range(3):
         write(pa.table({"a": [1.5, 2.5]}))
-    os.kill(os.getpid(), int(sys.argv[2]))
+    signal.raise_signal(int(sys.argv[2]))
+    print("alive after the signal:", signal.pthread_sigmask(signal.SIG_BLOCK, []))
 """
 
 
@@ -43,7 +44,7 @@ def test_leaves_no_partial_output_when_the_process_is_stopped(tmp_path: Path, nu
     command = [sys.executable, "-c", WRITE_AND_DIE, str(output), str(int(number))]
     done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
 
-    assert done.returncode != 0
+    assert done.returncode != 0, done.stdout
     assert output.read_text() == "old content"
     assert len([*tmp_path.glob(".out.csv.*.part")]) == (number == signal.SIGKILL)
 

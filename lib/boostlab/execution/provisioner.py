@@ -24,6 +24,7 @@ from boostlab.execution.kernel import LAUNCHER, OWN_NAMES, POLL_S, make_order, w
 from boostlab.execution.template import ForkedProcess, Template, share_template
 
 NAME = "boostlab-forked"  # as in the entry point
+KILL_TIMEOUT_S = 1.0
 CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
 _told: set[str] = set()  # reasons for ordinary kernels that the log has
 
@@ -57,6 +58,12 @@ class ForkedProvisioner(LocalProvisioner):
             process.kill()
         await wait_for_sockets(self.connection_info, process)
         return self.connection_info
+
+    async def kill(self, restart: bool = False) -> None:
+        """Kill the kernel; Jupyter would look only after 100 ms whether it has ended."""
+        await super().kill(restart)
+        with contextlib.suppress(TimeoutError):  # then Jupyter goes on waiting
+            await asyncio.wait_for(self.wait(), KILL_TIMEOUT_S)
 
     async def wait(self) -> int | None:
         """Wait for the end of a kernel, without the 100 ms after which Jupyter looks again."""

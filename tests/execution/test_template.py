@@ -18,8 +18,10 @@ from tests.support.kernels import forked, parent, run, run_forked, run_once, run
 from tests.support.waiting import wait_until
 
 from boostlab.errors import LabError
+from boostlab.execution.courier_template import CourierTemplate
 from boostlab.execution.forked_kernel import ForkedKernel
 from boostlab.execution.kernel_process import Order
+from boostlab.execution.socket_folder import make_folder
 from boostlab.execution.template import ForkedProcess, Template
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("template")]
@@ -43,16 +45,35 @@ FIGURE = "%matplotlib inline\nimport matplotlib.pyplot as plt; plt.plot([1, 2]);
 CHILD = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid)"
 FORKED_OWNER = """
 import os, sys
+from boostlab.execution.socket_folder import make_folder
 from boostlab.execution.template import Template
 template = Template()
 template.start()
-folder, pid = template.make_folder(), template.pid
+folder, pid = make_folder(), template.pid
 if not (child := os.fork()):
     sys.exit()
 os.waitpid(child, 0)
 template.start()
 assert folder.is_dir() and template.pid == pid
 print("lives")
+"""
+ORDERS_MORE = """
+import os, psutil
+from boostlab.execution.courier_template import CourierTemplate
+from boostlab.execution.kernel_process import Order
+from boostlab.execution.template import Template
+from boostlab.tracking import environment
+template, couriers = Template(), CourierTemplate()
+process = template.fork(Order(("-f", "/tmp/none.json"), environment.outside() | {"OMP_NUM_THREADS": "2"}, "/tmp"))
+print(template.pid, psutil.Process(process.pid).ppid(), len([child for child in psutil.Process().children()]))
+process.close()
+with couriers.start_courier() as courier:
+    print(type(courier).__name__, couriers.pid)
+    courier.kill()
+found = template.pid
+template.start(environment.outside() | {"FOO": "1"})  # what it has loaded may differ
+print(template.pid not in (None, found))
+template.close()
 """
 THREADS = "print(open('/proc/self/status').read().split('Threads:')[1].split()[0])"
 
@@ -80,6 +101,24 @@ def test_a_forked_kernel_computes_what_an_ordinary_one_computes_with_as_many_thr
     ordinary = run_once(AsyncKernelManager(kernel_name="python3", transport_encryption="auto"), TRAINING + THREADS)
     assert printed.splitlines()[:3] == ordinary.splitlines()[:3]
     assert int(printed.splitlines()[3]) > 1
+
+
+def test_a_forked_kernel_has_the_threads_that_its_environment_asks_for(template: Template) -> None:
+    code = "import threadpoolctl; print({pool['user_api']: pool['num_threads'] for pool in threadpoolctl.threadpool_info()})"
+    for threads in ("1", "3"):
+        printed = run_forked(template, code, env=os.environ | {"OMP_NUM_THREADS": threads})
+        assert printed.strip() in (f"{{'blas': {threads}, 'openmp': {threads}}}", f"{{'openmp': {threads}, 'blas': {threads}}}")
+
+
+def test_a_forked_kernel_orders_kernels_and_couriers_from_the_processes_that_forked_its_own(template: Template) -> None:
+    couriers = CourierTemplate()
+    with couriers.start_courier(is_forked=True) as courier:
+        assert courier.stdout is not None and "started" in courier.stdout.readline()
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    printed = run_forked(template, ORDERS_MORE, env=env).split()
+    assert printed == [str(template.pid), str(template.pid), "0", "ForkedCourier", str(couriers.pid), "True"]
+    template.start()  # what the kernel did with its end of the connection was of no concern to the process
+    assert run_forked(template, "print('lives')") == "lives\n"
 
 
 def test_forked_kernels_draw_different_random_numbers(template: Template) -> None:
@@ -138,7 +177,9 @@ def test_another_environment_starts_another_template_and_running_kernels_go_on()
     assert first is not None
     template.fork(order(os.environ | {"MLFLOW_RUN_ID": "a", "JPY_SESSION_NAME": "b", "OLDPWD": "c"})).close()
     assert template.pid == first
-    template.fork(order(os.environ | {"OMP_NUM_THREADS": "1"})).close()
+    template.fork(order(os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb"})).close()
+    assert template.pid == first
+    template.fork(order(os.environ | {"FOO": "1"})).close()
     assert template.pid != first
     assert before.poll() is None
     assert runs(first)
@@ -240,7 +281,7 @@ def test_a_forked_owner_leaves_all_to_its_parent() -> None:
 
 def test_a_removed_folder_is_made_again(template: Template) -> None:
     template.start()
-    shutil.rmtree(template.make_folder().parent)
+    shutil.rmtree(make_folder().parent)
     assert run_forked(template, "print('runs')") == "runs\n"
 
 

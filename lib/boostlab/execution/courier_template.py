@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from boostlab.execution.fingerprint import take_fingerprint, without_names
-from boostlab.execution.forking import end_template, start_template
+from boostlab.execution.forking import end_template, find_peer, find_template, start_template
+from boostlab.execution.socket_folder import share_folder
 from boostlab.tracking import environment
 from boostlab.tracking.courier import CourierProcess, start_process
 
@@ -78,7 +79,8 @@ class CourierTemplate:
     """Starts the couriers of a process, and forks them where that pays; many threads may share one.
 
     Couriers are forked from the second one with the same environment and the same packages on: many programs have no second one,
-    and an environment that changes each time would need a new template each time.
+    and an environment that changes each time would need a new template each time. In a forked kernel, the process that serves its
+    owner forks them, if it fits.
     """
 
     def __init__(self) -> None:
@@ -92,31 +94,47 @@ class CourierTemplate:
     @property
     def pid(self) -> int | None:
         """Process id of the template, or None if none runs."""
-        return None if self._popen is None or self._popen.poll() is not None else self._popen.pid
+        if self._popen is None:
+            return None if self._loaded is None or self._control is None else find_peer(self._control)
+        return None if self._popen.poll() is not None else self._popen.pid
 
-    def start_courier(self) -> CourierProcess:
-        """Start a courier's process."""
+    def start_courier(self, *, is_forked: bool = False) -> CourierProcess:
+        """Start a courier's process.
+
+        Parameters
+        ----------
+        is_forked : bool
+            Whether the first one is forked too, as the kernel that this process starts will order others.
+        """
         with self._lock:
             env = environment.outside()
-            fingerprint = take_fingerprint(env), os.getresuid(), os.getresgid(), os.getgroups()
-            is_new, self._last = fingerprint not in (self._last, self._loaded), fingerprint
-            if is_new:
-                return start_process()
+            packages = take_fingerprint(env)
+            fingerprint = os.getpid(), packages, os.getresuid(), os.getresgid(), os.getgroups()
+            is_new = fingerprint not in (self._last, self._loaded) and not is_forked
+            self._last = fingerprint
             try:
-                return self._fork(env, fingerprint)
+                if fingerprint != self._loaded and not self._find_process(packages, fingerprint, env, may_start=not is_new):
+                    return start_process()
+                assert self._control is not None
+                return ForkedCourier(self._control, env)
             except OSError:  # the template has died since the last courier, or there is no space for a process
                 self._loaded = None
                 return start_process()
 
-    def _fork(self, env: dict[str, str], fingerprint: object) -> ForkedCourier:
-        if self._control is None or fingerprint != self._loaded:
-            if self._end is not None:
-                self._end()
-            module = "boostlab.execution.courier_template_process"
-            self._control, self._popen = start_template(module, env=without_names(env), options=["-P"])
-            self._end = weakref.finalize(self, end_template, self._control, self._popen, os.getpid())
-            self._loaded = fingerprint
-        return ForkedCourier(self._control, env)
+    def _find_process(self, packages: str, fingerprint: object, env: dict[str, str], *, may_start: bool) -> bool:
+        """Find a process that fits, or start one, and tell whether there is one."""
+        name = f"couriers-{packages}"
+        control, popen = find_template(name), None
+        if control is None:
+            if not may_start:
+                return False
+            module, place = "boostlab.execution.courier_template_process", share_folder() / name
+            control, popen = start_template(module, str(place), env=without_names(env), options=["-P"])
+        if self._end is not None:
+            self._end()
+        self._control, self._popen, self._loaded = control, popen, fingerprint
+        self._end = weakref.finalize(self, end_template, control, popen, os.getpid())
+        return True
 
 
 @functools.cache

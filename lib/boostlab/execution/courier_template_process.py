@@ -1,8 +1,9 @@
 """The template process of couriers: it imports what couriers need once, and forks a courier for each order.
 
-Run as ``python -P -m boostlab.execution.courier_template_process FD`` by :mod:`boostlab.execution.courier_template`. FD is its
-end of a pair of sockets. A message on it brings two descriptors: the courier's standard input, whose first line is the order,
-and its standard output. The process ends when the owner closes its end. The couriers live on: each ends when its work is done.
+Run as ``python -P -m boostlab.execution.courier_template_process FD SOCKET`` by :mod:`boostlab.execution.courier_template`. FD is
+its end of a pair of sockets, and SOCKET the path of a socket where the owner's kernels may order couriers too. A message brings
+two descriptors: the courier's standard input, whose first line is the order, and its standard output. The process ends when the
+owner closes its end. The couriers live on: each ends when its work is done.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
+from pathlib import Path
 
-from boostlab.execution.forking import ONE_THREAD, fork_alone
+from boostlab.execution.forking import ONE_THREAD, Orderers, fork_alone
+from boostlab.execution.socket_folder import remove_after_owner
 from boostlab.gc_pause import uncollected
 from boostlab.tracking import courier_process
 
 LINES_WITHOUT_JOURNAL = 2  # of an owner's orders: the environment, and the store
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, place: Path) -> None:
     """Load everything, and fork couriers; a forked process becomes a courier."""
     os.environ.update(ONE_THREAD)
     with uncollected():
@@ -32,10 +34,15 @@ def main(descriptor: int) -> None:
     gc.collect()
     gc.freeze()
     ignored = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps the couriers
-    control = socket.socket(fileno=descriptor)
+    orderers = Orderers(descriptor, place)
     while True:
-        _, descriptors, _, _ = socket.recv_fds(control, 16, 2)
+        received = orderers.receive()
+        if received is None:
+            continue
+        message, descriptors = received
         if not descriptors:
+            if not message:  # the owner was killed
+                remove_after_owner(place.parent)
             os._exit(0)  # there is nothing to finish
         try:
             is_courier = fork_alone() == 0
@@ -43,7 +50,7 @@ def main(descriptor: int) -> None:
             is_courier = False
         if is_courier:
             signal.signal(signal.SIGCHLD, ignored)
-            control.close()
+            orderers.close()
             _become_courier(*descriptors)
             return
         for each in descriptors:
@@ -80,4 +87,4 @@ def _become_courier(orders: int, reports: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), Path(sys.argv[2]))

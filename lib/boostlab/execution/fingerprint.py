@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import site
 import sys
@@ -17,7 +18,14 @@ NAMES = (*OF_THE_RUN, *OF_THE_KERNEL, STATUS_VARIABLE, TRIAL_VARIABLE, "MLFLOW_T
 OF_THE_CALLER = (  # no package reads them at import
     *("PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES"),
     *("PYTEST_CURRENT_TEST", "XDG_STATE_HOME", "BOOSTLAB_CACHE"),
+    *("TERM", "PAGER", "GIT_PAGER", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR"),  # ipykernel sets them
 )
+OF_ONE_PROCESS = ("_MLFLOW_TELEMETRY_SESSION_ID",)
+OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS")  # a forked kernel obeys them
+OF_PACKAGES = {  # what packages set when they are loaded: a process that a kernel starts inherits it
+    *("MPLBACKEND=module://matplotlib_inline.backend_inline", "PYDEVD_USE_FRAME_EVAL=NO", "PYDEVD_DISABLE_FILE_VALIDATION=1"),
+    *("KMP_DUPLICATE_LIB_OK=True", "KMP_INIT_AT_FORK=FALSE"),
+}
 
 
 def without_names(env: Mapping[str, str]) -> dict[str, str]:
@@ -25,15 +33,16 @@ def without_names(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name not in (*NAMES, *OF_THE_CALLER)}
 
 
-def take_fingerprint(env: Mapping[str, str]) -> object:
-    """Return a value that differs if a kernel with this environment would load other packages, or load them in another way.
+def take_fingerprint(env: Mapping[str, str]) -> str:
+    """Return a text that differs if a kernel with this environment would load other packages, or load them in another way.
 
-    It covers the environment, the folders of installed packages, boostlab's own files, and this process: a process that was
-    forked must not use the template of its parent.
+    It covers the environment, the folders of installed packages, and boostlab's own files.
     """
     folders = {*site.getsitepackages(), site.getusersitepackages(), *env.get("PYTHONPATH", "").split(os.pathsep)} - {""}
-    places = [*map(Path, sorted(folders)), *sorted(_own_files())]
-    return os.getpid(), sys.executable, sorted(without_names(env).items()), [_describe(place) for place in places]
+    places = [_describe(place) for place in [*map(Path, sorted(folders)), *sorted(_own_files())]]
+    own = {name: value for name, value in without_names(env).items() if name not in OF_THREADS and name not in OF_ONE_PROCESS}
+    variables = sorted(item for item in (f"{name}={value}" for name, value in own.items()) if item not in OF_PACKAGES)
+    return hashlib.sha256(repr((sys.executable, variables, places)).encode()).hexdigest()[:12]
 
 
 def _own_files() -> Iterator[Path]:

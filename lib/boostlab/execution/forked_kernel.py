@@ -16,6 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 
 from boostlab.execution.kernel import describe_sockets, describe_status, find_spec
 from boostlab.execution.provisioner import ForkedProvisioner, is_forkable
+from boostlab.execution.socket_folder import make_folder
 from boostlab.execution.template import ForkedProcess, Template
 
 
@@ -42,7 +43,7 @@ class ForkedKernel:
         """Return a kernel manager that will fork its kernel; they talk through sockets in a folder of their own."""
         manager = AsyncKernelManager(kernel_name=self.name, transport_encryption="auto")
         if is_forkable(self._spec.argv):
-            self._folder = self._template.make_folder()
+            self._folder = make_folder()
             manager = AsyncKernelManager(
                 kernel_name=self.name,
                 client_class="boostlab.execution.forked_client.ForkedClient",

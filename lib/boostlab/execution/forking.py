@@ -1,4 +1,4 @@
-"""Template processes: how their owner starts and ends them, and how they fork.
+"""Template processes: how their owner starts and ends them, how others find them, and how they fork.
 
 A fork is safe only in a process of one thread, because the others do not live on in the new process.
 """
@@ -8,14 +8,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from boostlab.notebook.session import TEMPLATES_VARIABLE
+
 END = b"end"  # the message of an owner that lives on
 END_TIMEOUT_S = 10  # for a template whose owner has closed the connection: it ends at once
+MOST_BYTES, MOST_DESCRIPTORS = 16, 3  # of a message
 
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",  # OpenBLAS starts its threads at import; a process that needs them gets them after the fork
@@ -59,9 +64,95 @@ def start_template(
     return control, popen
 
 
-def end_template(control: socket.socket, popen: subprocess.Popen[bytes], owner: int) -> None:
-    """End a template process after what was ordered of it; in a fork of the process `owner`, leave it to the owner."""
+class Orderers:
+    """Those who order from a template process: its owner, and processes that find its socket, such as its own kernels.
+
+    Parameters
+    ----------
+    owner : int
+        The descriptor of this process's end of the owner's pair of sockets.
+    place : pathlib.Path
+        Where the socket for others is made.
+    """
+
+    def __init__(self, owner: int, place: Path) -> None:
+        self._owner = socket.socket(fileno=owner)
+        self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._others: dict[int, socket.socket] = {}
+        self._events = select.epoll()
+        place.unlink(missing_ok=True)  # of a process that has died
+        self._door.bind(str(place))
+        self._door.listen()
+        for each in (self._owner, self._door):
+            self._events.register(each, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when :meth:`receive` does not wait."""
+        return self._events.fileno()
+
+    def tell_ready(self) -> None:
+        """Tell the owner that this process takes orders."""
+        self._owner.send(b"ready")
+
+    def receive(self) -> tuple[bytes, list[int]] | None:
+        """Wait for a message, and return it with its descriptors; None: another process came or went.
+
+        The end of the owner is a message without descriptors.
+        """
+        ((descriptor, _),) = self._events.poll(maxevents=1)
+        if descriptor == self._door.fileno():
+            other, _ = self._door.accept()
+            self._others[other.fileno()] = other
+            self._events.register(other, select.EPOLLIN)
+            return None
+        sender = self._others.get(descriptor, self._owner)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(sender, MOST_BYTES, MOST_DESCRIPTORS)
+        except ConnectionResetError:
+            message, descriptors = b"", []
+        if descriptors or sender is self._owner:
+            return message, descriptors
+        self._events.unregister(descriptor)
+        self._others.pop(descriptor).close()
+        return None
+
+    def close(self) -> None:
+        """Close all in a forked process."""
+        self._events.close()
+        for each in (self._owner, self._door, *self._others.values()):
+            each.close()
+
+
+def find_template(name: str) -> socket.socket | None:
+    """Connect to the template process whose socket has this name, in the folder that a forked kernel knows; None if none does."""
+    folder = os.environ.get(TEMPLATES_VARIABLE)
+    if folder is None:
+        return None
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        control.connect(str(Path(folder) / name))
+    except OSError:  # such as another environment, or one that has ended
+        control.close()
+        return None
+    return control
+
+
+def find_peer(control: socket.socket) -> int:
+    """Return the process id of the process that has made the other end of a connection."""
+    credentials = struct.Struct("3i")  # process, user, group
+    pid: int = credentials.unpack(control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size))[0]
+    return pid
+
+
+def end_template(control: socket.socket, popen: subprocess.Popen[bytes] | None, owner: int) -> None:
+    """End a template process after what was ordered of it, or only the connection to one that is no child (None).
+
+    In a fork of the process `owner`, leave it to the owner.
+    """
     if os.getpid() != owner:
+        return
+    if popen is None:
+        control.close()
         return
     with contextlib.suppress(OSError):  # it has died
         control.send(END)

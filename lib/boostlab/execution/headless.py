@@ -7,6 +7,7 @@ cells, and puts the executed notebook into the run, whatever the final status.
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from boostlab.execution.ending import CellError, RefusedError
 from boostlab.execution.execution import Execution
 from boostlab.execution.forked_kernel import ForkedKernel
 from boostlab.execution.injection import inject_plain_values
-from boostlab.execution.kernel import WarmKernel, find_spec
-from boostlab.execution.provisioner import is_forked
-from boostlab.execution.template import share_template
+from boostlab.execution.kernel import WarmKernel, find_modules, find_spec
+from boostlab.execution.provisioner import can_fork, is_forked
+from boostlab.execution.template import Template, share_template
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
 from boostlab.signals import signals_raised
@@ -29,6 +30,10 @@ from boostlab.tracking import environment
 from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store
+
+SWEEP = (
+    "boostlab.sweep"  # a notebook that imports it executes others: the processes that fork its own kernel and courier fork theirs
+)
 
 
 def execute(
@@ -62,12 +67,14 @@ def execute(
             values = check_parameters(nb, inject_plain_values(nb, kernel_name)).model_dump()
             store = find_store(values.get("tracking_uri", ""), project=find_project(notebook), folder=folder)
             configure_mlflow(store)
-            forks = is_forked(find_spec(kernel_name))
-            start = share_courier_template().start_courier if forks else None
+            spec, modules = find_spec(kernel_name), find_modules(nb)
+            is_sweep = SWEEP in modules and can_fork(spec)
+            template = share_template(*modules) if is_sweep else share_template() if is_forked(spec) else None
+            start = partial(share_courier_template().start_courier, is_forked=is_sweep) if template else None
             # the courier opens the store, and the kernel loads the notebook's packages, side by side
             courier = Courier(store, start=start)
             env = environment.outside()
-            kernel = _prepare_kernel(nb, kernel_name, env, forks=forks)
+            kernel = _prepare_kernel(kernel_name, modules, template, env)
             output = nb.metadata.papermill.get("output_path")
             target = folder / output if _is_local(output) else None
             if target is not None:
@@ -93,12 +100,14 @@ def execute(
                 courier.dismiss()
 
 
-def _prepare_kernel(notebook: Any, kernel_name: str, env: dict[str, str], *, forks: bool) -> WarmKernel | ForkedKernel:
+def _prepare_kernel(
+    kernel_name: str, modules: list[str], template: Template | None, env: dict[str, str]
+) -> WarmKernel | ForkedKernel:
     """Return the kernel, whose packages are loaded from now on; those of a forked kernel are loaded once in this process."""
-    if not forks:
-        return WarmKernel(notebook, kernel_name)
-    share_template().start_ahead(env)
-    return ForkedKernel(share_template(), kernel_name)
+    if template is None:
+        return WarmKernel(modules, kernel_name)
+    template.start_ahead(env)
+    return ForkedKernel(template, kernel_name)
 
 
 def _command_folder() -> Path:

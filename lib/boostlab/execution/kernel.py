@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class WarmProvisioner(LocalProvisioner):
 
 
 class WarmKernel:
-    """The kernel of one notebook, in preparation: the heavy packages that its cells import are imported ahead.
+    """The kernel of one notebook, in preparation: the modules that its cells import are imported ahead.
 
     Only a Python kernel of this environment is warmed up; any other starts as usual. The warmed one talks through sockets in a
     folder of its own: a port could be taken by another process before the kernel opens it.
@@ -68,14 +68,14 @@ class WarmKernel:
         If the kernelspec does not exist.
     """
 
-    def __init__(self, notebook: Mapping[str, Any], kernel_name: str) -> None:
+    def __init__(self, modules: Iterable[str], kernel_name: str) -> None:
         self.name = kernel_name
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: SocketFolder | None = None
         spec = find_spec(kernel_name)
         if spec.argv[0] in OWN_NAMES and spec.argv[-4:-2] == LAUNCHER:
             module = ["-m", "boostlab.execution.kernel_process"]
-            command = [sys.executable, *spec.argv[1:-4], *module, *_modules_to_warm(notebook)]
+            command = [sys.executable, *spec.argv[1:-4], *module, *modules]
             env = os.environ | {"JPY_PARENT_PID": str(os.getpid())}  # ipykernel reads it at import
             self._folder = SocketFolder()
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=env, start_new_session=True)
@@ -141,7 +141,7 @@ def describe_status(code: int | None) -> str:
     return "The kernel died." if code is None else f"The kernel died: it exited with status {code}."
 
 
-def _modules_to_warm(notebook: Mapping[str, Any]) -> list[str]:
+def find_modules(notebook: Mapping[str, Any]) -> list[str]:
     """Return the modules that a notebook imports and that can be imported ahead, each once."""
     sources = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     if any(CHANGES_IMPORTS.search(source) for source in sources):

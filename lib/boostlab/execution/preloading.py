@@ -16,7 +16,10 @@ AS_TEMPLATE = {
     "JPY_PARENT_PID": "1",  # ipykernel reads it at import: no thread that polls for the death of the parent
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning on frozen modules
 }
-BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")  # in the order in which OpenBLAS reads them
+THREAD_VARIABLES = {  # of each kind of library, in the order in which it reads them
+    "blas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
+    "openmp": ("OMP_NUM_THREADS",),
+}
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
 KERNEL_MODULES = (
     "ipykernel.debugger",
@@ -52,16 +55,17 @@ class Loaded:
     """What a forked process has to know about what was loaded."""
 
     own_modules: frozenset[str]  #: names of the modules that ipykernel needs
-    blas: tuple[Any, ...]  #: threadpoolctl's controllers of linear algebra
-    threads: int  #: that each of these has in an ordinary process
+    pools: tuple[Any, ...]  #: threadpoolctl's controllers of OpenMP and of linear algebra
     env: Mapping[str, str] = field(default_factory=dict)  #: variables that packages have set
 
 
-def load_all(modules: Iterable[str], *, threads: int) -> Loaded:
+def load_all(modules: Iterable[str]) -> Loaded:
     """Import everything that a kernel of the lab needs, `modules` besides, and do what libraries leave for their first use.
 
-    The variables of ONE_THREAD must be set. `threads` are those of linear algebra that the kernels should have.
+    The variables of ONE_THREAD must be set.
     """
+    from threadpoolctl import ThreadpoolController
+
     before = dict(os.environ)
     import boostlab.execution.lab_kernel  # noqa: F401  # its error is shown: there is no kernel without it
 
@@ -76,24 +80,24 @@ def load_all(modules: Iterable[str], *, threads: int) -> Loaded:
     _make_once()
     _touch_modules()
     env = {name: value for name, value in os.environ.items() if before.get(name) != value}
-    return Loaded(own_modules, _find_blas() if threads > 1 else (), threads, env)
+    return Loaded(own_modules, tuple(ThreadpoolController().lib_controllers), env)
 
 
-def count_blas_threads(env: Mapping[str, str]) -> int:
-    """Return the number of threads that OpenBLAS takes in this environment."""
-    for name in BLAS_VARIABLES:
+def count_threads(env: Mapping[str, str], names: Iterable[str]) -> int:
+    """Return the number of threads that a library takes in this environment, which reads the variables of these names."""
+    for name in names:
         if env.get(name, "").isdigit() and int(env[name]):
             return int(env[name])
     return len(os.sched_getaffinity(0))
 
 
-def start_anew(loaded: Loaded) -> None:
-    """Give a forked process its own random numbers, and linear algebra the threads that it has in an ordinary process."""
+def start_anew(loaded: Loaded, env: Mapping[str, str]) -> None:
+    """Give a forked process its own random numbers, and libraries the threads that they have in an ordinary process."""
     import numpy as np
 
     np.random.seed()  # Python seeds its own generator at each fork
-    for library in loaded.blas:
-        library.set_num_threads(loaded.threads)
+    for library in loaded.pools:
+        library.set_num_threads(count_threads(env, THREAD_VARIABLES.get(library.user_api, ())))
 
 
 def _draw_once() -> None:
@@ -141,9 +145,3 @@ def keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(M_MMAP_THRESHOLD, 32 * 1024**2)
         mallopt(M_TRIM_THRESHOLD, 128 * 1024**2)
-
-
-def _find_blas() -> tuple[Any, ...]:
-    from threadpoolctl import ThreadpoolController
-
-    return tuple(library for library in ThreadpoolController().lib_controllers if library.user_api == "blas")

@@ -86,7 +86,12 @@ class ForkedProvisioner(LocalProvisioner):
 def is_forked(spec: KernelSpec) -> bool:
     """Tell whether the kernels of a kernelspec are forked: it asks for it, and it is possible here."""
     name = spec.metadata.get("kernel_provisioner", {}).get("provisioner_name")
-    return CAN_FORK and name == NAME and is_forkable(spec.argv)
+    return name == NAME and can_fork(spec)
+
+
+def can_fork(spec: KernelSpec) -> bool:
+    """Tell whether the kernels of a kernelspec can be forked here."""
+    return CAN_FORK and is_forkable(spec.argv)
 
 
 def is_forkable(command: list[str]) -> bool:

@@ -6,11 +6,13 @@ owner on this machine does.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import os
 import shutil
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +22,8 @@ PART_LENGTH = 24  # of it, for what lies in the folder
 SHORT_FOLDER = "/tmp"  # noqa: S108  # what is made in it has a new name, and is closed to others
 OWNER_END_S = 10.0  # a process that was killed releases its locks at once
 POLL_S = 0.02
+_shared: list[SocketFolder] = []  # one at most
+_lock_of_shared = threading.Lock()
 
 
 class SocketFolder:
@@ -32,17 +36,12 @@ class SocketFolder:
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        parent = _find_parent()
-        _remove_abandoned(parent)
+        remove_abandoned()
         while True:
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_find_parent()))
             self._lock = _lock(self.path)
             if self._lock is not None:
                 return  # else another owner has taken it for an abandoned one
-
-    def make(self) -> Path:
-        """Make a folder in it, for the sockets of one kernel."""
-        return Path(tempfile.mkdtemp(prefix="", dir=self.path))
 
     def remove(self) -> None:
         """Remove it with all that is in it, and release the lock; in a fork of the owner, leave it to the owner."""
@@ -52,6 +51,38 @@ class SocketFolder:
         if self._lock is not None:
             os.close(self._lock)
         self._lock = None
+
+
+def share_folder() -> Path:
+    """Return the folder of this process; it goes at the latest with the process."""
+    with _lock_of_shared:
+        if not (_shared and _shared[0].path.is_dir()):  # such as one that was removed as an old temporary file
+            while _shared:
+                _shared.pop().remove()
+            _shared.append(SocketFolder())
+        return _shared[0].path
+
+
+def make_folder() -> Path:
+    """Make a folder in that of this process, for the sockets of one kernel."""
+    return Path(tempfile.mkdtemp(prefix="", dir=share_folder()))
+
+
+def _remove_shared() -> None:
+    while _shared:
+        _shared.pop().remove()
+
+
+def _forget_shared() -> None:
+    """Leave the folder to the process that this one was forked from; another thread may have held the lock at that moment."""
+    global _lock_of_shared
+    _lock_of_shared = threading.Lock()
+    _shared.clear()
+
+
+atexit.register(_remove_shared)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_shared)
 
 
 def remove_after_owner(path: Path) -> None:
@@ -67,8 +98,9 @@ def _find_parent() -> Path:
     return usual if len(os.fsencode(usual / f"{PREFIX}12345678")) + PART_LENGTH <= PATH_LIMIT else Path(SHORT_FOLDER)
 
 
-def _remove_abandoned(parent: Path) -> None:
-    for path in parent.glob(f"{PREFIX}*"):
+def remove_abandoned() -> None:
+    """Remove the folders of owners that were killed with all their processes."""
+    for path in _find_parent().glob(f"{PREFIX}*"):
         _remove_if_abandoned(path)
 
 

@@ -14,14 +14,13 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from boostlab.errors import LabError
 from boostlab.execution.fingerprint import take_fingerprint, without_names
-from boostlab.execution.forking import END_TIMEOUT_S, end_template, start_template
+from boostlab.execution.forking import END_TIMEOUT_S, end_template, find_peer, find_template, start_template
 from boostlab.execution.kernel_process import Order
-from boostlab.execution.socket_folder import SocketFolder
+from boostlab.execution.socket_folder import share_folder
 
 
 class ForkedProcess:
@@ -109,7 +108,7 @@ class Template:
 
     The process starts at the first order. It starts anew if it has died, or if the environment or an installed package has
     changed; kernels that run go on. It ends with this object or this process, and ends its kernels. After :meth:`close`, the
-    next order starts another one.
+    next order starts another one. In a forked kernel, it is the process that has forked the kernel, as long as that fits.
 
     Parameters
     ----------
@@ -122,13 +121,6 @@ class Template:
         self._lock = threading.Lock()
         self._process: _Process | None = None
         self._fingerprint: object = None
-        self._folder: SocketFolder | None = None
-        self._removal: weakref.finalize[..., Any] | None = None
-
-    def make_folder(self) -> Path:
-        """Make a folder for the sockets of one kernel; it goes at the latest with this object or this process."""
-        with self._lock:
-            return self._find_folder().make()
 
     def fork(self, order: Order, *, outputs: Sequence[int] = ()) -> ForkedProcess:
         """Fork a kernel.
@@ -149,14 +141,14 @@ class Template:
             try:
                 return process.fork(order, outputs)
             except ConnectionError:  # it has died since the last order
-                process.popen.wait(END_TIMEOUT_S)
+                process.note_death()
         raise LabError("The template process died twice before it could fork a kernel. Is there enough memory?")
 
     @property
     def pid(self) -> int | None:
         """Process id of the template, or None if none runs."""
         process = self._process
-        return None if process is None or process.popen.poll() is not None else process.popen.pid
+        return process.pid if process is not None and process.runs() else None
 
     def start(self, env: Mapping[str, str] | None = None) -> None:
         """Start the process for kernels with this environment, by default this process's own, if it does not run yet."""
@@ -176,42 +168,49 @@ class Template:
     def close(self) -> None:
         """End the process and its kernels."""
         with self._lock:
-            if self._removal is not None:
-                self._removal()
-            self._folder = None
             if self._process is not None:
                 self._process.close()
             self._process = None
-
-    def _find_folder(self) -> SocketFolder:
-        if self._folder is None or not self._folder.path.is_dir():  # such as one that was removed as an old temporary file
-            if self._removal is not None:
-                self._removal()
-            self._folder = SocketFolder()
-            self._removal = weakref.finalize(self, self._folder.remove)
-        return self._folder
 
     def _find(self, env: Mapping[str, str]) -> _Process:
         """Return the process that fits the environment and the packages of now."""
         fingerprint = take_fingerprint(env)
         with self._lock:
             process = self._process
-            if process is None or process.popen.poll() is not None or fingerprint != self._fingerprint:
-                self._process = process = _Process(without_names(env), self._modules, folder=self._find_folder().path)
-                self._fingerprint = fingerprint
+            if process is None or not process.runs() or (os.getpid(), fingerprint) != self._fingerprint:
+                name = f"template-{fingerprint}"
+                self._process = process = _find_process(name) or self._start_process(name, env)
+                self._fingerprint = os.getpid(), fingerprint  # a process that was forked must not order as its parent
             return process
+
+    def _start_process(self, name: str, env: Mapping[str, str]) -> _Process:
+        place = share_folder() / name
+        control, popen = start_template("boostlab.execution.template_process", str(place), *self._modules, env=without_names(env))
+        process = _Process(control, popen)
+        if not control.recv(16):
+            status = popen.wait()
+            raise LabError(f"The template process cannot be started: it ended with status {status}. Its error is above.")
+        return process
 
 
 class _Process:
-    """One template process."""
+    """One template process: the child `popen`, or one that belongs to another process."""
 
-    def __init__(self, env: Mapping[str, str], modules: Sequence[str], *, folder: Path) -> None:
-        module = "boostlab.execution.template_process"
-        self._control, self.popen = start_template(module, str(folder), *modules, env=env)
-        self.close = weakref.finalize(self, end_template, self._control, self.popen, os.getpid())
-        if not self._control.recv(16):
-            status = self.popen.wait()
-            raise LabError(f"The template process cannot be started: it ended with status {status}. Its error is above.")
+    def __init__(self, control: socket.socket, popen: subprocess.Popen[bytes] | None = None) -> None:
+        self._control, self._popen = control, popen
+        self._is_dead = False
+        self.close = weakref.finalize(self, end_template, control, popen, os.getpid())
+        self.pid = popen.pid if popen is not None else find_peer(control)
+
+    def runs(self) -> bool:
+        """Tell whether it is not known to have ended."""
+        return not self._is_dead and (self._popen is None or self._popen.poll() is None)
+
+    def note_death(self) -> None:
+        """Note that it does not answer any more."""
+        self._is_dead = True
+        if self._popen is not None:
+            self._popen.wait(END_TIMEOUT_S)
 
     def fork(self, order: Order, outputs: Sequence[int]) -> ForkedProcess:
         """Fork a kernel; ConnectionError if the process has died."""
@@ -232,6 +231,11 @@ class _Process:
             raise
 
 
+def _find_process(name: str) -> _Process | None:
+    control = find_template(name)
+    return None if control is None else _Process(control)
+
+
 def _read_line(channel: socket.socket) -> dict[str, Any]:
     """Read one message and no more."""
     line = b""
@@ -245,9 +249,9 @@ def _read_line(channel: socket.socket) -> dict[str, Any]:
 
 
 @functools.cache
-def share_template() -> Template:
-    """Return this process's template, which all its kernels of the kernelspec ``boostlab`` share."""
-    return Template()
+def share_template(*modules: str) -> Template:
+    """Return this process's template that has loaded these modules; without any, it is that of the kernelspec ``boostlab``."""
+    return Template(modules)
 
 
 if hasattr(os, "register_at_fork"):  # another thread may hold the lock at that moment

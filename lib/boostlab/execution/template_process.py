@@ -3,11 +3,12 @@
 A fork copies only the thread that forks. So no other thread, no ZeroMQ context and no team of OpenMP may exist when it forks: the
 thread pools of the libraries start none at import, and the process counts its threads before each fork.
 
-Run as ``python -m boostlab.execution.template_process FD FOLDER [MODULE…]`` by :mod:`boostlab.execution.template`. FD is its
-end of a pair of sockets, and FOLDER that of the kernels' sockets, which it removes if its owner was killed. A message on it
-brings a descriptor for each kernel, the *channel*, and up to two more for its output. The forked process reads its order from
-the channel, and answers with its process id; the template adds the exit status. The process id stays taken until the owner
-closes its end of the channel, which also kills a kernel that still runs. When the owner ends, so do all.
+Run as ``python -m boostlab.execution.template_process FD SOCKET [MODULE…]`` by :mod:`boostlab.execution.template`. FD is its
+end of a pair of sockets. SOCKET is the path of a socket where its kernels may order further ones; it lies in the folder of the
+owner's sockets, which the process removes if its owner was killed. A message brings a descriptor for each kernel, the *channel*,
+and up to two more for its output. The forked process reads its order from the channel, and answers with its process id; the
+template adds the exit status. The process id stays taken until the one who ordered the kernel closes the other end of the
+channel, which also kills a kernel that still runs. When the owner ends, so do all.
 """
 
 from __future__ import annotations
@@ -25,13 +26,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from boostlab.execution.forking import ONE_THREAD, fork_alone
+from boostlab.execution.forking import ONE_THREAD, Orderers, fork_alone
 from boostlab.execution.kernel_process import Order, obey, prepare_path, quietly
-from boostlab.execution.preloading import AS_TEMPLATE, Loaded, count_blas_threads, keep_memory, load_all, start_anew
-from boostlab.execution.socket_folder import remove_after_owner
-from boostlab.notebook.session import TRIAL_VARIABLE
+from boostlab.execution.preloading import AS_TEMPLATE, Loaded, keep_memory, load_all, start_anew
+from boostlab.execution.socket_folder import remove_abandoned, remove_after_owner
+from boostlab.notebook.session import TEMPLATES_VARIABLE, TRIAL_VARIABLE
 
-MOST_DESCRIPTORS = 3  # of one message: the channel, stdout, stderr
 PR_SET_PDEATHSIG = 1
 
 
@@ -54,21 +54,24 @@ class _Kernel:
 class Template:
     """The loop that forks; :meth:`serve` returns twice, as a fork does."""
 
-    def __init__(self, control: socket.socket) -> None:
-        self._control = control
+    def __init__(self, orderers: Orderers) -> None:
+        self._orderers = orderers
         self.was_told = False  #: whether the owner has said that this is the end: it was not killed
         self._kernels: dict[int, _Kernel] = {}  # by each descriptor that is watched
         self._poller = select.poll()
-        self._poller.register(control, select.POLLIN)
+        self._poller.register(orderers, select.POLLIN)
 
     def serve(self) -> socket.socket | None:
         """Fork kernels until the owner ends. Return the channel in a forked process, and None at the end in the template."""
         while True:
             for descriptor, _event in self._poller.poll():
-                if descriptor != self._control.fileno():
+                if descriptor != self._orderers.fileno():
                     self._attend(descriptor)
                     continue
-                message, descriptors, _, _ = socket.recv_fds(self._control, 16, MOST_DESCRIPTORS)
+                received = self._orderers.receive()
+                if received is None:
+                    continue
+                message, descriptors = received
                 if not descriptors:
                     self.was_told = bool(message)
                     self._kill_all()
@@ -86,7 +89,8 @@ class Template:
             _close(channel, *outputs)
             return False
         if pid == 0:
-            _close(self._control.detach(), *self._kernels)
+            self._orderers.close()
+            _close(*self._kernels)
             _take_outputs(outputs)
             return True
         _close(*outputs)
@@ -119,26 +123,27 @@ class Template:
             kernel.kill()
 
 
-def main(descriptor: int, folder: Path, modules: list[str]) -> None:
+def main(descriptor: int, place: Path, modules: list[str]) -> None:
     """Load everything, say so, and fork kernels; a forked process becomes a kernel."""
-    threads = count_blas_threads(os.environ)
     os.environ.update(ONE_THREAD | AS_TEMPLATE)
     prepare_path()
-    control = socket.socket(fileno=descriptor)
     with quietly():
-        loaded = load_all(modules, threads=threads)
+        loaded = load_all(modules)
     gc.collect()
     gc.freeze()
-    control.send(b"ready")
-    process, template = os.getpid(), Template(control)
+    orderers = Orderers(descriptor, place)
+    orderers.tell_ready()
+    process, template = os.getpid(), Template(orderers)
     channel = template.serve()
     if channel is not None:
-        _become_kernel(channel, template=process, loaded=loaded)
-    elif not template.was_told:
-        remove_after_owner(folder)
+        _become_kernel(channel, place, template=process, loaded=loaded)
+    else:
+        if not template.was_told:
+            remove_after_owner(place.parent)
+        remove_abandoned()  # such as those of kernels that have started kernels
 
 
-def _become_kernel(channel: socket.socket, *, template: int, loaded: Loaded) -> None:
+def _become_kernel(channel: socket.socket, place: Path, *, template: int, loaded: Loaded) -> None:
     """Turn this forked process into the kernel of the order in the channel."""
     from boostlab.execution.lab_kernel import LabKernel, LabKernelApp
 
@@ -149,11 +154,11 @@ def _become_kernel(channel: socket.socket, *, template: int, loaded: Loaded) -> 
     with channel, channel.makefile() as lines:
         order = Order.from_json(lines.readline())
         _send(channel.fileno(), {"pid": os.getpid()})
-    start_anew(loaded)
+    start_anew(loaded, order.env)
     if TRIAL_VARIABLE in order.env:
         keep_memory()
     LabKernel.own_modules = loaded.own_modules
-    obey(replace(order, env={**order.env, **loaded.env}))
+    obey(replace(order, env={**order.env, **loaded.env, TEMPLATES_VARIABLE: str(place.parent)}))
     LabKernelApp.launch_instance()
 
 

@@ -16,6 +16,7 @@ from papermill.parameterize import parameterize_notebook
 
 from boostlab.errors import LabError
 from boostlab.execution.client import Record
+from boostlab.execution.courier_template import share_courier_template
 from boostlab.execution.execution import Execution
 from boostlab.execution.forked_kernel import ForkedKernel
 from boostlab.execution.injection import inject_plain_values
@@ -103,17 +104,13 @@ class Workshop:
         self._env = environment.outside() | dict(env or {})  # once: packages that this process loads later add variables
         self._template = Template()
         self._starting = self._template.start_ahead(self._env)  # while the first run is being made
-        self._courier = Courier(store, is_only=False)
+        self._courier = Courier(store, is_only=False, start=share_courier_template().start_courier)
 
     def close(self) -> None:
         """End the processes that the executions share, after what is still to be delivered."""
         self._starting.join()
         self._template.close()
         self._courier.dismiss()
-
-    def make_folder(self) -> Path:
-        """Make a folder for sockets, with a short path; it goes at the latest with this process."""
-        return self._template.make_folder()
 
     def execute(self, order: Order, *, stop: Stop | None = None) -> Outcome:
         """Execute a notebook as a run of its own, and return how it ended once the store has the whole run."""

@@ -53,7 +53,7 @@ def run_trial(order: TrialOrder) -> TrialEnd:
         _stoppable(order.place.sweep) as stop,
         _watching_task(worker, stop),
         _using_workshop(order.place) as workshop,
-        _hearing(order, workshop, stop) as reporting,
+        _hearing(order, stop) as reporting,
     ):
         outcome = workshop.execute(
             Order(
@@ -178,9 +178,11 @@ def _watching_task(worker: Any, stop: Stop) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _hearing(order: TrialOrder, workshop: Workshop, stop: Stop) -> Iterator[dict[str, str]]:
+def _hearing(order: TrialOrder, stop: Stop) -> Iterator[dict[str, str]]:
     """Pass the reports of a trial on to its sweep if that asks for them; yield variables for the trial's kernel."""
     from distributed import Queue, get_client, get_worker
+
+    from boostlab.execution.socket_folder import make_folder
 
     if not order.reported:
         yield {TRIAL_VARIABLE: "{}"}
@@ -196,7 +198,7 @@ def _hearing(order: TrialOrder, workshop: Workshop, stop: Stop) -> Iterator[dict
         return False
 
     try:
-        with listening(order.reported, ask, folder=workshop.make_folder()) as listener:
+        with listening(order.reported, ask, folder=make_folder()) as listener:
             yield listener.variable()
     finally:
         answers.close()

@@ -24,8 +24,8 @@ from boostlab.display.html import render_html
 from boostlab.display.tips import Tip, place_tips
 from boostlab.notebook.session import is_trial
 
-DPI = 144  # of the PNG
 PX_PER_IN = 96  # of a page
+DPI = 144  # of the PNG, for screens that show a page with more pixels; that of a trial has those of the page
 STYLE = """<style>
 :root { color: #222; fill: currentColor; background: #fff }
 @media (prefers-color-scheme: dark) { :root { color: #ddd; background: #111 } }
@@ -42,7 +42,7 @@ NUMBERS = re.compile(r' (?:d|x|y|transform)="[^"]*"')
 class Picture:
     """A drawn figure; `alt` describes it to those who cannot see it."""
 
-    svg: str  #: empty in a trial of a sweep: hundreds of notebooks that few people open need no second form
+    svg: str  #: empty in a trial of a sweep: hundreds of notebooks that few people open need no second form, and no fine one
     png: bytes
     alt: str
     width: int  #: pixels in a page
@@ -61,7 +61,7 @@ def draw_picture(figure: Figure) -> Picture:
     """Draw a figure; one with a transparent ground takes the colours of the page."""
     alt = describe_figure(figure)
     themed = to_rgba(figure.get_facecolor())[3] == 0
-    png = _draw_png(figure)
+    png = _draw_png(figure, dpi=PX_PER_IN if is_trial() else DPI)
     width = round(figure.get_figwidth() * PX_PER_IN)
     if is_trial():
         return Picture("", png, alt, width)
@@ -85,15 +85,15 @@ def describe_figure(figure: Figure) -> str:
     return " ".join("; ".join(texts).replace(r"\$", "$").split())
 
 
-def _draw_png(figure: Figure) -> bytes:
+def _draw_png(figure: Figure, *, dpi: int) -> bytes:
     """Return a PNG of 256 colours on white: a third of the size, and of the time, of one of all colours."""
-    figure.set_dpi(DPI)
+    figure.set_dpi(dpi)
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()  # not savefig, which draws twice
     drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
     on_white = Image.alpha_composite(Image.new("RGBA", drawn.size, "white"), drawn).convert("RGB")
     file = io.BytesIO()
-    on_white.quantize(method=Image.Quantize.FASTOCTREE).save(file, "PNG", dpi=(DPI, DPI))
+    on_white.quantize(method=Image.Quantize.FASTOCTREE).save(file, "PNG", dpi=(dpi, dpi))
     return file.getvalue()
 
 

@@ -57,4 +57,5 @@ def _make_exporter() -> PageExporter:
         return str(highlight(source, language=(metadata or {}).get("magics_language", language)))
 
     filters = {"highlight_code": highlight_code, "clean_html": lru_cache(MOST_CELLS)(clean_html)}
-    return PageExporter(extra_loaders=[FileSystemLoader(TEMPLATES)], template_file="page.html.j2", filters=filters)
+    loaders = [FileSystemLoader(TEMPLATES)]
+    return PageExporter(extra_loaders=loaders, template_file="page.html.j2", filters=filters, optimistic_validation=True)

@@ -27,6 +27,8 @@ def main(tracking_uri: str, trials: int, processes: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=0))
     running: dict[Future[float], optuna.Trial] = {}
+    mlflow.set_tracking_uri(tracking_uri)
+    mlflow.set_experiment("script")  # MLflow fails if two processes make it at the same time
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         for number in range(trials + processes):
             while len(running) >= processes or (running and number >= trials):
@@ -37,8 +39,6 @@ def main(tracking_uri: str, trials: int, processes: int) -> None:
                 trial = study.ask()
                 eta, depth = trial.suggest_float("eta", 0.02, 0.3, log=True), trial.suggest_int("max_depth", 2, 8)
                 running[pool.submit(run, tracking_uri, eta, depth)] = trial
-    mlflow.set_tracking_uri(tracking_uri)
-    mlflow.set_experiment("script")
     with mlflow.start_run():
         for draw in (
             pictures.plot_optimization_history,

@@ -22,7 +22,7 @@ from tests.support.waiting import TIMEOUT_S, wait_until
 Look = Callable[..., Any]
 START = """\
 from boostlab.notebook.settings import Settings
-from boostlab.tracking.run import start_run
+from boostlab.tracking.start import start_run
 class Tiny(Settings):
     experiment: str = "tiny"
     run_name: str = ""

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 Look = Callable[..., Any]
 START = """\
 from boostlab.notebook.settings import Settings
-from boostlab.tracking.run import start_run
+from boostlab.tracking.start import start_run
 class Tiny(Settings):
     x: int
     experiment: str

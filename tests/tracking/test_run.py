@@ -23,7 +23,8 @@ from boostlab.notebook.settings import Tracked
 from boostlab.tracking.facts import REPORTS_TAG, TAG_LENGTH
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.reports import listening
-from boostlab.tracking.run import Run, start_run
+from boostlab.tracking.run import Run
+from boostlab.tracking.start import start_run
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A run as a notebook sees it: attach to it, record into it, finish it.
+"""A run as a notebook sees it: record into it, finish it.
 
 Each record goes into the run's journal, without secrets. The run's courier sends it to the store. The run's owner ends it:
 papermill's process in a headless execution (:mod:`boostlab.execution.headless`), the kernel in JupyterLab
@@ -8,7 +8,6 @@ papermill's process in a headless execution (:mod:`boostlab.execution.headless`)
 from __future__ import annotations
 
 import json
-import os
 import re
 import tempfile
 import time
@@ -20,9 +19,7 @@ from typing import TYPE_CHECKING, Any, overload
 from boostlab.display.markdown import format_code
 from boostlab.display.numbers import format_number
 from boostlab.errors import LabError, StoreError, TrialPruned
-from boostlab.notebook.session import JOURNAL_VARIABLE
-from boostlab.notebook.settings import Settings
-from boostlab.redaction import environment_secrets, find_secrets, redact
+from boostlab.redaction import environment_secrets, redact
 from boostlab.tracking import reports
 from boostlab.tracking.entries import Entry
 from boostlab.tracking.evidence import Evidence, read_evidence
@@ -44,35 +41,8 @@ if TYPE_CHECKING:
 METRIC_NAME = re.compile(r"[\w\-. :/]{1,250}")
 
 
-def start_run(settings: Settings) -> Run:
-    """Attach to the run that papermill's engine made for this notebook; without an engine, begin an interactive run, and show it.
-
-    The notebook's checked parameters become the run's parameters. From here on, pandas shows numbers with four significant digits
-    (``pandas.reset_option("display.float_format")`` shows more).
-
-    Raises
-    ------
-    StoreError
-        If a new run is needed and the tracking store cannot be opened.
-    """
-    values = settings.model_dump()
-    if given := os.environ.get(JOURNAL_VARIABLE):
-        run = Run(Journal(Path(given)), secrets=find_secrets(values))
-    else:
-        from boostlab.tracking.interactive import announced, begin_interactive  # a headless kernel does not need it
-
-        with announced() as show:
-            interactive = begin_interactive(values)
-            run = Run(interactive.owner.journal, interactive=interactive, secrets=interactive.owner.secrets)
-        show(run._repr_markdown_())
-    import pandas as pd  # it takes a while to load: not before the run is open and the status line tells so
-
-    pd.set_option("display.float_format", format_number)  # in the tables that the notebook shows
-    return run
-
-
 class Run:
-    """A run in progress; :func:`start_run` returns it.
+    """A run in progress; :func:`boostlab.start_run` returns it.
 
     Each ``log_`` method writes into the run's journal, so that a lost store loses no record.
 

@@ -57,6 +57,17 @@ def test_marks_trials_that_had_other_values_of_what_is_not_searched(look: Look) 
     assert [trial.differing for trial in trials] == [(), ()], "what the run has masked cannot be compared"
 
 
+def test_marks_trials_of_other_code(look: Look) -> None:
+    client = look()
+    for number in range(2):
+        add(client, number, "FINISHED", x=0.1 * number, loss=1.0)
+    runs = records.fetch_runs(client, "mine")
+    client.set_tag(runs[0].info.run_id, records.CODE_TAG, "old")
+    runs = records.fetch_runs(client, "mine")
+    assert [trial.is_comparable for trial in records.read_trials(runs, LOSS, code="new")] == [False, True], "one does not tell it"
+    assert [trial.is_comparable for trial in records.read_trials(runs, LOSS, code="old")] == [True, True]
+
+
 def test_a_finished_trial_without_the_metric_is_failed(look: Look) -> None:
     client = look()
     add(client, 0, "FINISHED", x=0.1)

@@ -191,7 +191,7 @@ def test_tries_a_point_again_if_other_parameters_have_changed_since() -> None:
     assert search.suggest(3) == old[0].point and search.best() == []
     listed = Search(make_space(whole("a", 0, 2)), [LOSS], sampler="grid", trials=[measure(n, {"a": n}) for n in range(3)])
     assert listed.is_exhausted
-    changed = [replace(trial, differing=("rounds",)) for trial in listed.trials]
+    changed = [replace(trial, has_other_code=True) for trial in listed.trials]
     assert not Search(make_space(whole("a", 0, 2)), [LOSS], sampler="grid", trials=changed).is_exhausted
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.executions import Look
 from tests.support.servers import Relay, serve_mlflow
 from tests.support.stores import NewStore, all_runs, artifacts
-from tests.support.sweeps import Sweeps, finished, is_whole_training, number_of, point_of, statuses, trial_runs
+from tests.support.sweeps import MEASURE, START, Sweeps, finished, is_whole_training, number_of, point_of, statuses, trial_runs
 
 from boostlab.sweep import records
 from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
@@ -32,6 +32,9 @@ def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: 
     assert "For more of them, raise -p n_trials." in sweeps.output() and "left out" not in sweeps.output()
     sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.7})
     assert "6 earlier trials are left out" in sweeps.output() and "had other values of `fails_above`" in sweeps.output()
+    sweeps.write_tiny(START, MEASURE.replace("0.3", "0.4"))
+    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.6})
+    assert "6 earlier trials are left out" in sweeps.output() and "the code of `tiny.ipynb` has changed since" in sweeps.output()
     sweeps.wait_for_nothing()
     client = look()
     runs = trial_runs(client)
@@ -39,7 +42,7 @@ def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: 
     assert all(run.info.status == ("FAILED" if float(run.data.params["x"]) > 0.6 else "FINISHED") for run in runs)
     assert {run.info.status for run in runs} == {"FAILED", "FINISHED"}
     parents = {run.info.run_id for run in all_runs(client) if SWEEP_TAG in run.data.tags}
-    assert len(parents) == 4 and {run.data.tags[records.PARENT_TAG] for run in runs} < parents
+    assert len(parents) == 5 and {run.data.tags[records.PARENT_TAG] for run in runs} < parents
     assert {"notebook/tiny.html", "notebook/tiny.ipynb"} <= artifacts(client, runs[0].info.run_id)
 
 

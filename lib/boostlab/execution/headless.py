@@ -31,9 +31,7 @@ from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store
 
-SWEEP = (
-    "boostlab.sweep"  # a notebook that imports it executes others: the processes that fork its own kernel and courier fork theirs
-)
+SWEEP = "boostlab.sweep"  # a notebook that imports it executes others, in kernels that are forked as its own is
 
 
 def execute(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 NUMBER_TAG, POINT_TAG, WORKER_TAG = "boostlab.trial", "boostlab.point", "boostlab.worker"
+CODE_TAG = "boostlab.trial_code"  # a digest of the code of the trial's notebook
 SOURCE_TAG = "boostlab.point_source"  # where a point comes from, if the sampler did not suggest it
 PARENT_TAG = "mlflow.parentRunId"
 COUNTED = ("FINISHED", "FAILED")  # statuses of a run whose trial counts
@@ -29,10 +30,10 @@ PATIENCE_S = 60.0  # for the couriers of runs whose owners were killed
 POLL_S = 0.2
 
 
-def describe_trial(study: str, parent: str, trial: Trial) -> dict[str, str]:
-    """Return the tags that file a run as a trial of a study."""
+def describe_trial(study: str, parent: str, trial: Trial, *, code: str) -> dict[str, str]:
+    """Return the tags that file a run as a trial of a study; `code` is the digest of its notebook's code."""
     source = {SOURCE_TAG: trial.reason} if trial.reason else {}
-    tags = {STUDY_TAG: study, PARENT_TAG: parent, NUMBER_TAG: str(trial.number), WORKER_TAG: trial.worker}
+    tags = {STUDY_TAG: study, PARENT_TAG: parent, NUMBER_TAG: str(trial.number), WORKER_TAG: trial.worker, CODE_TAG: code}
     return tags | {POINT_TAG: json.dumps(dict(trial.point))} | source
 
 
@@ -56,7 +57,9 @@ def find_attempts(client: MlflowClient, tags: Mapping[str, str]) -> list[Run]:
         time.sleep(POLL_S)
 
 
-def read_trials(runs: Sequence[Run], objectives: Sequence[Objective], *, given: Mapping[str, str] | None = None) -> list[Trial]:
+def read_trials(
+    runs: Sequence[Run], objectives: Sequence[Objective], *, given: Mapping[str, str] | None = None, code: str = ""
+) -> list[Trial]:
     """Return the finished trials among the runs of a study, each number once; interrupted ones are left out.
 
     A run that was killed or is not over is no finished trial. If a trial has several finished runs, the first one counts.
@@ -65,12 +68,15 @@ def read_trials(runs: Sequence[Run], objectives: Sequence[Objective], *, given: 
     ----------
     given : mapping of str to str, optional
         The values of parameters in the present sweep, as a run records them: trials that had others are marked.
+    code : str
+        The digest of the notebook's present code: trials of other code are marked. Empty: it does not count.
     """
     trials: dict[int, Trial] = {}
     for run in runs:
         if run.info.status in COUNTED:
             trial = read_trial(run, objectives)
-            trial = replace(trial, differing=_find_differing(run, trial, given or {}))
+            has_other_code = bool(code) and run.data.tags.get(CODE_TAG, code) != code
+            trial = replace(trial, differing=_find_differing(run, trial, given or {}), has_other_code=has_other_code)
             trials.setdefault(trial.number, trial)
     return [trials[number] for number in sorted(trials)]
 

@@ -167,9 +167,9 @@ class Search:
         return choose_best([trial for trial in self.trials if self.counts(trial)], self.objectives)
 
     def counts(self, trial: Trial) -> bool:
-        """Tell whether a trial is of this search: its point is in the space or was given, and other parameters are the same."""
+        """Tell whether a trial is of this search: its point is in the space or was given, and all else is the same."""
         is_known = any(_key(point) == _key(trial.point) for point in self._first)
-        return not trial.differing and (is_known or self.space.contains(trial.point))
+        return trial.is_comparable and (is_known or self.space.contains(trial.point))
 
     def importances(self) -> dict[str, float]:
         """Return the share of each parameter in the variance of the first metric, the largest first, by fANOVA.
@@ -218,10 +218,10 @@ class Search:
 
     def _restore(self, trial: Trial) -> Trial:
         self._skip_to(trial.number)
-        if not trial.differing:  # with the present values of the other parameters, its point is new
+        if trial.is_comparable:  # else its point is new with the present code and values of the other parameters
             self._mark(trial.point)
         trial = self._keep(trial)
-        if self.space.contains(trial.point) and not trial.differing:
+        if self.space.contains(trial.point) and trial.is_comparable:
             self._study.restore(trial)
         else:
             self._study.skip()

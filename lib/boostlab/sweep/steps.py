@@ -29,7 +29,7 @@ from boostlab.sweep.search import Search
 from boostlab.sweep.settings import Sweep
 from boostlab.sweep.space import Space
 from boostlab.sweep.tables import describe
-from boostlab.sweep.target import find_notebook, read_notebook, validate
+from boostlab.sweep.target import digest_code, find_notebook, read_notebook, validate
 from boostlab.sweep.trial import UNKNOWN, Objective, Trial
 from boostlab.tracking.facts import PRUNED_TAG, SWEEP_TAG, record_params
 from boostlab.tracking.store import OpenStore, find_project, find_store, open_current
@@ -56,6 +56,7 @@ class Sweeper:
         self._run, self._settings = run, settings
         self._path = find_notebook(settings.notebook, run.facts.source)
         self._notebook = read_notebook(self._path)
+        self._code = digest_code(self._notebook)
         self._declared = {parameter.name: parameter for parameter in read_parameters(self._notebook)}
         self.study = settings.study_name()
         self.space = Space.read(settings.space, notebook=self._notebook, fixed=settings.fixed, folder=find_project(self._path))
@@ -208,7 +209,7 @@ class Sweeper:
         """Return the finished trials of earlier sweeps."""
         taken = {dimension.name for dimension in self.space.dimensions} | OF_EACH_RUN
         values = {name: value for name, value in validate(self._notebook, self.space.base).items() if name not in taken}
-        return records.read_trials(self._runs, objectives, given=record_params(values))
+        return records.read_trials(self._runs, objectives, given=record_params(values), code=self._code)
 
     @property
     def _counted(self) -> list[Trial]:
@@ -219,8 +220,11 @@ class Sweeper:
         """Return in Markdown which earlier trials are not compared with those of this sweep; empty if all are."""
         if not self._left_out:
             return ""
-        names = sorted({name for trial in self._earlier if trial.number in self._left_out for name in trial.differing})
+        left_out = [trial for trial in self._earlier if trial.number in self._left_out]
+        names = sorted({name for trial in left_out for name in trial.differing})
         differing = f", or they had other values of {', '.join(map(format_code, names))}" if names else ""
+        if any(trial.has_other_code for trial in left_out):
+            differing += f", or the code of {format_code(self._path.name)} has changed since"
         trials = f"{len(self._left_out):,} earlier trial{'s are' if len(self._left_out) > 1 else ' is'}"
         return f"{trials} left out: their points are outside of the space{differing}."
 
@@ -273,7 +277,7 @@ class Sweeper:
             values,
             facts.experiment,
             f"{self.study}-{trial.number:04d}",
-            records.describe_trial(self.study, facts.run_id, trial),
+            records.describe_trial(self.study, facts.run_id, trial, code=self._code),
             str(Path.cwd()),
             "" if settings.pruner == "none" or not self.objectives else self.objectives[0].metric,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, Union, get_args, get_origin
 import pydantic
 
 from boostlab.errors import LabError, ParameterError, locate
-from boostlab.notebook.document import is_lab_notebook, name_notebook
+from boostlab.notebook.document import is_lab_notebook, is_scratch, name_notebook
 from boostlab.notebook.explanation import explain_errors
 from boostlab.notebook.kit import KIT
 from boostlab.notebook.parameters import Parameter, find_schema, read_parameters, refuse_unknown
@@ -95,6 +97,13 @@ def find_notebook(given: str, beside: str) -> Path:
     if found is None:
         raise LabError(f"There is no notebook {locate(Path(given))}. Give its path: -p notebook notebooks/train.ipynb.")
     return found.resolve()
+
+
+def digest_code(notebook: Mapping[str, Any]) -> str:
+    """Return a digest of the code that decides what a trial's metrics are: all cells but the parameters and scratch cells."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and not is_scratch(cell)]
+    code = [cell["source"].strip() for cell in cells if "parameters" not in cell["metadata"].get("tags", [])]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:16]
 
 
 def read_notebook(path: Path) -> Any:

@@ -28,6 +28,12 @@ class Trial:
     run_name: str = ""
     reason: str = ""  #: why it was pruned or failed; also where its point comes from, such as `champion`
     differing: tuple[str, ...] = ()  #: parameters that are not searched and had other values than in the present sweep
+    has_other_code: bool = False  #: whether its notebook had other code than in the present sweep
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether only its point tells it from the trials of the present sweep."""
+        return not self.differing and not self.has_other_code
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from jupyter_client.manager import AsyncKernelManager
 from tests.support.kernels import forked, parent, run, run_forked, run_once, runs, wait_for_end
-from tests.support.waiting import wait_until
+from tests.support.waiting import TIMEOUT_S, wait_until
 
 from boostlab.errors import LabError
 from boostlab.execution.courier_template import CourierTemplate
@@ -58,13 +58,14 @@ assert folder.is_dir() and template.pid == pid
 print("lives")
 """
 ORDERS_MORE = """
-import os, psutil
+import os, psutil, subprocess, sys
+from boostlab.execution.forking import find_origin
 from boostlab.execution.courier_template import CourierTemplate
 from boostlab.execution.kernel_process import Order
 from boostlab.execution.template import Template
 from boostlab.tracking import environment
 template, couriers = Template(), CourierTemplate()
-process = template.fork(Order(("-f", "/tmp/none.json"), environment.outside() | {"OMP_NUM_THREADS": "2"}, "/tmp"))
+process = template.fork(Order(("-f", "/tmp/none.json"), environment.outside(), "/tmp"))
 print(template.pid, psutil.Process(process.pid).ppid(), len([child for child in psutil.Process().children()]))
 process.close()
 with couriers.start_courier() as courier:
@@ -74,6 +75,31 @@ found = template.pid
 template.start(environment.outside() | {"FOO": "1"})  # what it has loaded may differ
 print(template.pid not in (None, found))
 template.close()
+ask = "from boostlab.execution.forking import find_origin; print(find_origin())"
+print(subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True).stdout)  # it may outlive this kernel
+if not (child := os.fork()):
+    os._exit(find_origin() is not None)
+print(os.waitpid(child, 0)[1])
+"""
+NEVER_READY = """
+import os, psutil, time
+from boostlab.execution import forking
+from boostlab.execution.template import Template
+forking.END_TIMEOUT_S = 600
+template = Template(["endless"])
+template.start_ahead(os.environ)
+while not psutil.Process().children():
+    time.sleep(0.01)
+"""
+CANCELLED = """
+import os, signal
+from boostlab.execution import forking
+from boostlab.execution.courier_template import CourierTemplate
+forking.END_TIMEOUT_S = 600
+couriers = CourierTemplate()
+courier = couriers.start_courier(forks_first=True)
+os.kill(couriers.pid, signal.SIGSTOP)
+courier.kill()
 """
 THREADS = "print(open('/proc/self/status').read().split('Threads:')[1].split()[0])"
 
@@ -112,12 +138,11 @@ def test_a_forked_kernel_has_the_threads_that_its_environment_asks_for(template:
 
 def test_a_forked_kernel_orders_kernels_and_couriers_from_the_processes_that_forked_its_own(template: Template) -> None:
     couriers = CourierTemplate()
-    with couriers.start_courier(is_forked=True) as courier:
+    with couriers.start_courier(forks_first=True) as courier:
         assert courier.stdout is not None and "started" in courier.stdout.readline()
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    printed = run_forked(template, ORDERS_MORE, env=env).split()
-    assert printed == [str(template.pid), str(template.pid), "0", "ForkedCourier", str(couriers.pid), "True"]
-    template.start()  # what the kernel did with its end of the connection was of no concern to the process
+    template.start()
+    printed = run_forked(template, ORDERS_MORE).split()
+    assert printed == [*[str(template.pid)] * 2, "0", "ForkedCourier", str(couriers.pid), "True", "None", "0"]
     assert run_forked(template, "print('lives')") == "lives\n"
 
 
@@ -177,9 +202,7 @@ def test_another_environment_starts_another_template_and_running_kernels_go_on()
     assert first is not None
     template.fork(order(os.environ | {"MLFLOW_RUN_ID": "a", "JPY_SESSION_NAME": "b", "OLDPWD": "c"})).close()
     assert template.pid == first
-    template.fork(order(os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb"})).close()
-    assert template.pid == first
-    template.fork(order(os.environ | {"FOO": "1"})).close()
+    template.fork(order(os.environ | {"OMP_NUM_THREADS": "1"})).close()
     assert template.pid != first
     assert before.poll() is None
     assert runs(first)
@@ -200,6 +223,25 @@ def test_a_changed_library_starts_another_template(tmp_path: Path) -> None:
     template.start(env)
     assert template.pid not in (None, first)
     template.close()
+
+
+def test_what_a_process_inherits_starts_another_template() -> None:
+    template = Template()
+    template.start()
+    first, before = template.pid, os.umask(0o077)
+    try:
+        printed = run_forked(template, "import os; print(os.umask(0))")
+    finally:
+        os.umask(before)
+    assert printed.strip() == str(0o077) and template.pid != first
+    template.close()
+
+
+@pytest.mark.parametrize("script", [NEVER_READY, CANCELLED])
+def test_the_end_does_not_wait_for_a_process_that_nobody_needs(tmp_path: Path, script: str) -> None:
+    (tmp_path / "endless.py").write_text("import time; time.sleep(600)")
+    env = os.environ | {"PYTHONPATH": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", script], env=env, timeout=TIMEOUT_S, check=False).returncode == 0
 
 
 def test_a_killed_kernel_leaves_no_process_behind(template: Template) -> None:

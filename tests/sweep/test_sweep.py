@@ -9,17 +9,27 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import nbformat
 import pytest
 from tests.support.executions import Look
 from tests.support.servers import Relay, serve_mlflow
 from tests.support.stores import NewStore, all_runs, artifacts
 from tests.support.sweeps import MEASURE, START, Sweeps, finished, is_whole_training, number_of, point_of, statuses, trial_runs
 
+from boostlab.cluster import count_cores
 from boostlab.sweep import records
 from boostlab.tracking.facts import STUDY_TAG, SWEEP_TAG
 
 pytestmark = pytest.mark.slow
 TRIALS = int(os.environ.get("BOOSTLAB_SWEEP_TRIALS", "8"))  # of the sweeps that are killed
+TELL_PARENT = "import os; run.log_tags({'parent': str(os.getppid())})"
+TELL_THREADS = """\
+import threading, pyarrow, threadpoolctl
+found = []
+thread = threading.Thread(target=lambda: found.extend(pool["num_threads"] for pool in threadpoolctl.threadpool_info()))
+thread.start()
+thread.join()
+run.log_tags({"threads": f"{max(found)} {pyarrow.cpu_count()}"})"""
 TIMED = ("/health", "/runs/log-batch")  # a slow trial sends more of these
 
 
@@ -44,6 +54,17 @@ def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: 
     parents = {run.info.run_id for run in all_runs(client) if SWEEP_TAG in run.data.tags}
     assert len(parents) == 5 and {run.data.tags[records.PARENT_TAG] for run in runs} < parents
     assert {"notebook/tiny.html", "notebook/tiny.ipynb"} <= artifacts(client, runs[0].info.run_id)
+
+
+def test_the_kernels_of_a_headless_sweep_are_forked_from_one_process(sweeps: Sweeps, look: Look) -> None:
+    sweeps.write_tiny(START, MEASURE, TELL_PARENT, TELL_THREADS)
+    sweep = nbformat.read(sweeps.folder / "sweep.ipynb", as_version=4)
+    (begin,) = [place for place, cell in enumerate(sweep.cells) if "start_run(settings)" in cell.source]
+    sweep.cells.insert(begin + 1, nbformat.v4.new_code_cell(TELL_PARENT))
+    nbformat.write(sweep, sweeps.folder / "sweep.ipynb")
+    sweeps.run(n_trials=2, n_jobs=count_cores())
+    assert len({run.data.tags["parent"] for run in all_runs(look())}) == 1
+    assert [run.data.tags["threads"] for run in trial_runs(look())] == ["1 1", "1 1"], "in each thread, and for Arrow"
 
 
 def test_a_sweep_that_is_killed_at_random_loses_no_trial_and_runs_none_twice(sweeps: Sweeps, look: Look) -> None:

@@ -25,7 +25,7 @@ from boostlab.display.tips import Tip, place_tips
 from boostlab.notebook.session import is_trial
 
 PX_PER_IN = 96  # of a page
-DPI = 144  # of the PNG, for screens that show a page with more pixels; that of a trial has those of the page
+DPI = 144  # of the PNG: many screens have more pixels than a page counts. A trial's PNG has those of the page
 STYLE = """<style>
 :root { color: #222; fill: currentColor; background: #fff }
 @media (prefers-color-scheme: dark) { :root { color: #ddd; background: #111 } }
@@ -42,7 +42,7 @@ NUMBERS = re.compile(r' (?:d|x|y|transform)="[^"]*"')
 class Picture:
     """A drawn figure; `alt` describes it to those who cannot see it."""
 
-    svg: str  #: empty in a trial of a sweep: hundreds of notebooks that few people open need no second form, and no fine one
+    svg: str  #: empty in a trial of a sweep: hundreds of notebooks that few people open need no second form
     png: bytes
     alt: str
     width: int  #: pixels in a page

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import json
 import os
-import re
 import select
 import signal
 import socket
@@ -17,16 +16,27 @@ import subprocess
 import threading
 import weakref
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
 from boostlab.execution.fingerprint import take_fingerprint, without_names
-from boostlab.execution.forking import end_template, find_peer, find_template, start_template
+from boostlab.execution.forking import connect, end_template, find_origin, find_peer, start_template
 from boostlab.execution.socket_folder import share_folder
 from boostlab.tracking import environment
 from boostlab.tracking.courier import CourierProcess, start_process
 
-UMASK = re.compile(r"^Umask:\s*([0-7]+)$", re.MULTILINE)
+
+@dataclass
+class Demand:
+    """How many couriers were ordered from a template process."""
+
+    ordered: int = 0
+    cancelled: int = 0
+
+    def is_open(self) -> bool:
+        """Tell whether a courier was ordered and not cancelled."""
+        return self.ordered > self.cancelled
 
 
 class ForkedCourier:
@@ -34,20 +44,22 @@ class ForkedCourier:
 
     returncode = None
 
-    def __init__(self, control: socket.socket, env: Mapping[str, str]) -> None:
+    def __init__(self, control: socket.socket, env: Mapping[str, str], demand: Demand) -> None:
+        self._demand, self._is_cancelled = demand, False
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
             orders, self.stdin = _make_pipe("w", theirs, ours)
             reports, self.stdout = _make_pipe("r", theirs, ours)
             socket.send_fds(control, [b"fork"], [orders.fileno(), reports.fileno()])
             ours.pop_all()  # they stay open: all went well
-        umask = UMASK.search(Path("/proc/self/status").read_text())
-        assert umask is not None
+        demand.ordered += 1
         with contextlib.suppress(BrokenPipeError):  # the template has died: so does the courier
-            self.stdin.write(json.dumps({"env": dict(env), "cwd": str(Path.cwd()), "umask": int(umask[1], 8)}) + "\n")
+            self.stdin.write(json.dumps({"env": dict(env), "cwd": str(Path.cwd())}) + "\n")
             self.stdin.flush()
 
     def kill(self) -> None:
         """Send SIGKILL, or see to it that the process ends as soon as it begins; nobody may have read its reports."""
+        self._demand.cancelled += not self._is_cancelled
+        self._is_cancelled = True
         with contextlib.suppress(BrokenPipeError):
             self.stdin.close()
         poller = select.poll()
@@ -79,8 +91,8 @@ class CourierTemplate:
     """Starts the couriers of a process, and forks them where that pays; many threads may share one.
 
     Couriers are forked from the second one with the same environment and the same packages on: many programs have no second one,
-    and an environment that changes each time would need a new template each time. In a forked kernel, the process that serves its
-    owner forks them, if it fits.
+    and an environment that changes each time would need a new template each time. Those of a forked kernel come from the process
+    that serves the kernel's owner, as long as the environment is the same.
     """
 
     def __init__(self) -> None:
@@ -90,6 +102,7 @@ class CourierTemplate:
         self._control: socket.socket | None = None
         self._popen: subprocess.Popen[bytes] | None = None
         self._end: weakref.finalize[..., object] | None = None
+        self._demand = Demand()
 
     @property
     def pid(self) -> int | None:
@@ -98,33 +111,32 @@ class CourierTemplate:
             return None if self._loaded is None or self._control is None else find_peer(self._control)
         return None if self._popen.poll() is not None else self._popen.pid
 
-    def start_courier(self, *, is_forked: bool = False) -> CourierProcess:
+    def start_courier(self, *, forks_first: bool = False) -> CourierProcess:
         """Start a courier's process.
 
         Parameters
         ----------
-        is_forked : bool
-            Whether the first one is forked too, as the kernel that this process starts will order others.
+        forks_first : bool
+            Whether the first one is forked too: there will be others, ordered by the kernel of the first one's run.
         """
         with self._lock:
             env = environment.outside()
-            packages = take_fingerprint(env)
-            fingerprint = os.getpid(), packages, os.getresuid(), os.getresgid(), os.getgroups()
-            is_new = fingerprint not in (self._last, self._loaded) and not is_forked
+            fingerprint = os.getpid(), take_fingerprint(env)
+            may_start = forks_first or fingerprint == self._last
             self._last = fingerprint
             try:
-                if fingerprint != self._loaded and not self._find_process(packages, fingerprint, env, may_start=not is_new):
+                if fingerprint != self._loaded and not self._find_process(fingerprint, env, may_start=may_start):
                     return start_process()
                 assert self._control is not None
-                return ForkedCourier(self._control, env)
+                return ForkedCourier(self._control, env, self._demand)
             except OSError:  # the template has died since the last courier, or there is no space for a process
                 self._loaded = None
                 return start_process()
 
-    def _find_process(self, packages: str, fingerprint: object, env: dict[str, str], *, may_start: bool) -> bool:
+    def _find_process(self, fingerprint: tuple[int, str], env: dict[str, str], *, may_start: bool) -> bool:
         """Find a process that fits, or start one, and tell whether there is one."""
-        name = f"couriers-{packages}"
-        control, popen = find_template(name), None
+        name, origin = f"{fingerprint[1]}-couriers", find_origin()
+        control, popen = connect(origin.parent / name) if origin else None, None
         if control is None:
             if not may_start:
                 return False
@@ -132,8 +144,8 @@ class CourierTemplate:
             control, popen = start_template(module, str(place), env=without_names(env), options=["-P"])
         if self._end is not None:
             self._end()
-        self._control, self._popen, self._loaded = control, popen, fingerprint
-        self._end = weakref.finalize(self, end_template, control, popen, os.getpid())
+        self._control, self._popen, self._loaded, self._demand = control, popen, fingerprint, Demand()
+        self._end = weakref.finalize(self, end_template, control, popen, os.getpid(), self._demand.is_open)
         return True
 
 

@@ -81,7 +81,6 @@ def _become_courier(orders: int, reports: int) -> None:
     order = json.loads(sys.stdin.readline())
     os.environ.clear()
     os.environ.update(order["env"])
-    os.umask(order["umask"])
     os.chdir(order["cwd"])
     courier_process.main()
 

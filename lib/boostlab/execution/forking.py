@@ -13,14 +13,13 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-
-from boostlab.notebook.session import TEMPLATES_VARIABLE
 
 END = b"end"  # the message of an owner that lives on
 END_TIMEOUT_S = 10  # for a template whose owner has closed the connection: it ends at once
 MOST_BYTES, MOST_DESCRIPTORS = 16, 3  # of a message
+_origins: list[Path] = []  # in a forked kernel: the socket of the process that it was forked from
 
 ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",  # OpenBLAS starts its threads at import; a process that needs them gets them after the fork
@@ -72,7 +71,7 @@ class Orderers:
     owner : int
         The descriptor of this process's end of the owner's pair of sockets.
     place : pathlib.Path
-        Where the socket for others is made.
+        Where the socket for others is made. If its folder is gone, the owner was killed, and there is no socket.
     """
 
     def __init__(self, owner: int, place: Path) -> None:
@@ -80,11 +79,12 @@ class Orderers:
         self._door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._others: dict[int, socket.socket] = {}
         self._events = select.epoll()
+        self._events.register(self._owner, select.EPOLLIN)
         place.unlink(missing_ok=True)  # of a process that has died
-        self._door.bind(str(place))
-        self._door.listen()
-        for each in (self._owner, self._door):
-            self._events.register(each, select.EPOLLIN)
+        with contextlib.suppress(FileNotFoundError):
+            self._door.bind(str(place))
+            self._door.listen()
+            self._events.register(self._door, select.EPOLLIN)
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when :meth:`receive` does not wait."""
@@ -92,12 +92,13 @@ class Orderers:
 
     def tell_ready(self) -> None:
         """Tell the owner that this process takes orders."""
-        self._owner.send(b"ready")
+        with contextlib.suppress(BrokenPipeError):  # it was killed
+            self._owner.send(b"ready")
 
     def receive(self) -> tuple[bytes, list[int]] | None:
-        """Wait for a message, and return it with its descriptors; None: another process came or went.
+        """Wait for a message, and return it with its descriptors; None: another process came or went, or no order can be taken.
 
-        The end of the owner is a message without descriptors.
+        The end of the owner is END, or an empty message if it was killed, without descriptors.
         """
         ((descriptor, _),) = self._events.poll(maxevents=1)
         if descriptor == self._door.fileno():
@@ -110,8 +111,10 @@ class Orderers:
             message, descriptors, _, _ = socket.recv_fds(sender, MOST_BYTES, MOST_DESCRIPTORS)
         except ConnectionResetError:
             message, descriptors = b"", []
-        if descriptors or sender is self._owner:
+        if descriptors or (sender is self._owner and message in (END, b"")):
             return message, descriptors
+        if message:  # this process has as many descriptors as it may: who has sent some sees that they were closed
+            return None
         self._events.unregister(descriptor)
         self._others.pop(descriptor).close()
         return None
@@ -123,15 +126,26 @@ class Orderers:
             each.close()
 
 
-def find_template(name: str) -> socket.socket | None:
-    """Connect to the template process whose socket has this name, in the folder that a forked kernel knows; None if none does."""
-    folder = os.environ.get(TEMPLATES_VARIABLE)
-    if folder is None:
-        return None
+def note_origin(place: Path) -> None:
+    """Note in a forked kernel where the process that it was forked from takes orders; a process that it starts does not know."""
+    _origins[:] = [place]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_origins.clear)
+
+
+def find_origin() -> Path | None:
+    """Return the path of the socket of the process that this kernel was forked from; None if it was not forked."""
+    return _origins[0] if _origins else None
+
+
+def connect(place: Path) -> socket.socket | None:
+    """Connect to the template process whose socket is at this place; None if there is none, or it has ended."""
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        control.connect(str(Path(folder) / name))
-    except OSError:  # such as another environment, or one that has ended
+        control.connect(str(place))
+    except OSError:
         control.close()
         return None
     return control
@@ -144,16 +158,25 @@ def find_peer(control: socket.socket) -> int:
     return pid
 
 
-def end_template(control: socket.socket, popen: subprocess.Popen[bytes] | None, owner: int) -> None:
+def end_template(
+    control: socket.socket, popen: subprocess.Popen[bytes] | None, owner: int, is_needed: Callable[[], bool]
+) -> None:
     """End a template process after what was ordered of it, or only the connection to one that is no child (None).
 
     In a fork of the process `owner`, leave it to the owner.
+
+    Parameters
+    ----------
+    is_needed : callable
+        Tells whether something was ordered that nobody has cancelled; if not, the process is killed, as it may be loading.
     """
     if os.getpid() != owner:
         return
     if popen is None:
         control.close()
         return
+    if not is_needed():
+        popen.kill()
     with contextlib.suppress(OSError):  # it has died
         control.send(END)
     control.close()

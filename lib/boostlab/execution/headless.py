@@ -31,7 +31,7 @@ from boostlab.tracking.courier import Courier
 from boostlab.tracking.owner import open_run
 from boostlab.tracking.store import configure_mlflow, find_project, find_store
 
-SWEEP = "boostlab.sweep"  # a notebook that imports it executes others, in kernels that are forked as its own is
+SWEEP = "boostlab.sweep"  # a notebook that imports it executes others, with one thread each if it uses all cores
 
 
 def execute(
@@ -67,8 +67,8 @@ def execute(
             configure_mlflow(store)
             spec, modules = find_spec(kernel_name), find_modules(nb)
             is_sweep = SWEEP in modules and can_fork(spec)
-            template = share_template(*modules) if is_sweep else share_template() if is_forked(spec) else None
-            start = partial(share_courier_template().start_courier, is_forked=is_sweep) if template else None
+            template = share_template(*modules, threads=1) if is_sweep else share_template() if is_forked(spec) else None
+            start = partial(share_courier_template().start_courier, forks_first=is_sweep) if template else None
             # the courier opens the store, and the kernel loads the notebook's packages, side by side
             courier = Courier(store, start=start)
             env = environment.outside()

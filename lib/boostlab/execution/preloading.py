@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ AS_TEMPLATE = {
     "JPY_PARENT_PID": "1",  # ipykernel reads it at import: no thread that polls for the death of the parent
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warning on frozen modules
 }
+FIRST_NUMBER = re.compile(r"\s*\+?([0-9]+)")  # of a list, such as 4,2
 THREAD_VARIABLES = {  # of each kind of library, in the order in which it reads them
     "blas": ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"),
     "openmp": ("OMP_NUM_THREADS",),
@@ -86,8 +88,9 @@ def load_all(modules: Iterable[str]) -> Loaded:
 def count_threads(env: Mapping[str, str], names: Iterable[str]) -> int:
     """Return the number of threads that a library takes in this environment, which reads the variables of these names."""
     for name in names:
-        if env.get(name, "").isdigit() and int(env[name]):
-            return int(env[name])
+        found = FIRST_NUMBER.match(env.get(name, ""))
+        if found and int(found[1]):
+            return int(found[1])
     return len(os.sched_getaffinity(0))
 
 

@@ -1,7 +1,7 @@
-"""The folder of the sockets of an owner's forked kernels: it goes with its owner, however that ends.
+"""The folder of a process's sockets, such as those of its forked kernels: it goes with its owner, however that ends.
 
-The owner holds the folder's lock. If it is killed, its template process removes the folder. If that is killed too, the next
-owner on this machine does.
+The owner holds the folder's lock. If it is killed, its template process removes the folder. If there is none, or it is killed
+too, the next owner with the same folder for temporary files does.
 """
 
 from __future__ import annotations

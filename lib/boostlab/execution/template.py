@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import select
@@ -17,10 +18,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from boostlab.errors import LabError
-from boostlab.execution.fingerprint import take_fingerprint, without_names
-from boostlab.execution.forking import END_TIMEOUT_S, end_template, find_peer, find_template, start_template
+from boostlab.execution.fingerprint import limit_threads, take_fingerprint, without_names
+from boostlab.execution.forking import END_TIMEOUT_S, connect, end_template, find_origin, find_peer, start_template
 from boostlab.execution.kernel_process import Order
 from boostlab.execution.socket_folder import share_folder
+
+_numbers = itertools.count()  # of the processes that this one has started
 
 
 class ForkedProcess:
@@ -108,16 +111,20 @@ class Template:
 
     The process starts at the first order. It starts anew if it has died, or if the environment or an installed package has
     changed; kernels that run go on. It ends with this object or this process, and ends its kernels. After :meth:`close`, the
-    next order starts another one. In a forked kernel, it is the process that has forked the kernel, as long as that fits.
+    next order starts another one. A kernel that was itself forked has its kernels forked by the same process, as long as its
+    environment is still the same.
 
     Parameters
     ----------
     modules : sequence of str
         Further modules to import.
+    threads : int
+        The limit of threads with which libraries are loaded; 0: as the environment says.
     """
 
-    def __init__(self, modules: Sequence[str] = ()) -> None:
+    def __init__(self, modules: Sequence[str] = (), *, threads: int = 0) -> None:
         self._modules = tuple(modules)
+        self._more = limit_threads(threads) if threads else {}
         self._lock = threading.Lock()
         self._process: _Process | None = None
         self._fingerprint: object = None
@@ -166,7 +173,7 @@ class Template:
         return thread
 
     def close(self) -> None:
-        """End the process and its kernels."""
+        """End the process and its kernels, or the connection to one that is not a child of this process."""
         with self._lock:
             if self._process is not None:
                 self._process.close()
@@ -174,22 +181,23 @@ class Template:
 
     def _find(self, env: Mapping[str, str]) -> _Process:
         """Return the process that fits the environment and the packages of now."""
+        env = {**env, **self._more}
         fingerprint = take_fingerprint(env)
         with self._lock:
             process = self._process
             if process is None or not process.runs() or (os.getpid(), fingerprint) != self._fingerprint:
-                name = f"template-{fingerprint}"
-                self._process = process = _find_process(name) or self._start_process(name, env)
+                self._process = process = _find_process(fingerprint) or self._start_process(fingerprint, env)
                 self._fingerprint = os.getpid(), fingerprint  # a process that was forked must not order as its parent
             return process
 
-    def _start_process(self, name: str, env: Mapping[str, str]) -> _Process:
-        place = share_folder() / name
+    def _start_process(self, fingerprint: str, env: Mapping[str, str]) -> _Process:
+        place = share_folder() / f"{fingerprint}-{next(_numbers)}"
         control, popen = start_template("boostlab.execution.template_process", str(place), *self._modules, env=without_names(env))
         process = _Process(control, popen)
         if not control.recv(16):
             status = popen.wait()
             raise LabError(f"The template process cannot be started: it ended with status {status}. Its error is above.")
+        process.is_ready.set()
         return process
 
 
@@ -198,8 +206,8 @@ class _Process:
 
     def __init__(self, control: socket.socket, popen: subprocess.Popen[bytes] | None = None) -> None:
         self._control, self._popen = control, popen
-        self._is_dead = False
-        self.close = weakref.finalize(self, end_template, control, popen, os.getpid())
+        self._is_dead, self.is_ready = False, threading.Event()
+        self.close = weakref.finalize(self, end_template, control, popen, os.getpid(), self.is_ready.is_set)
         self.pid = popen.pid if popen is not None else find_peer(control)
 
     def runs(self) -> bool:
@@ -231,8 +239,12 @@ class _Process:
             raise
 
 
-def _find_process(name: str) -> _Process | None:
-    control = find_template(name)
+def _find_process(fingerprint: str) -> _Process | None:
+    """Return the process that this kernel was forked from, if it fits."""
+    origin = find_origin()
+    if origin is None or not origin.name.startswith(f"{fingerprint}-"):
+        return None
+    control = connect(origin)
     return None if control is None else _Process(control)
 
 
@@ -249,9 +261,9 @@ def _read_line(channel: socket.socket) -> dict[str, Any]:
 
 
 @functools.cache
-def share_template(*modules: str) -> Template:
-    """Return this process's template that has loaded these modules; without any, it is that of the kernelspec ``boostlab``."""
-    return Template(modules)
+def share_template(*modules: str, threads: int = 0) -> Template:
+    """Return this process's template with these options; without any, it is that of the kernelspec ``boostlab``."""
+    return Template(modules, threads=threads)
 
 
 if hasattr(os, "register_at_fork"):  # another thread may hold the lock at that moment

@@ -26,11 +26,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from boostlab.execution.forking import ONE_THREAD, Orderers, fork_alone
+from boostlab.execution.forking import ONE_THREAD, Orderers, fork_alone, note_origin
 from boostlab.execution.kernel_process import Order, obey, prepare_path, quietly
 from boostlab.execution.preloading import AS_TEMPLATE, Loaded, keep_memory, load_all, start_anew
 from boostlab.execution.socket_folder import remove_abandoned, remove_after_owner
-from boostlab.notebook.session import TEMPLATES_VARIABLE, TRIAL_VARIABLE
+from boostlab.notebook.session import TRIAL_VARIABLE
 
 PR_SET_PDEATHSIG = 1
 
@@ -121,6 +121,8 @@ class Template:
     def _kill_all(self) -> None:
         for kernel in self._kernels.values():
             kernel.kill()
+        for pid in {kernel.pid for kernel in self._kernels.values()}:
+            os.waitpid(pid, 0)
 
 
 def main(descriptor: int, place: Path, modules: list[str]) -> None:
@@ -158,7 +160,8 @@ def _become_kernel(channel: socket.socket, place: Path, *, template: int, loaded
     if TRIAL_VARIABLE in order.env:
         keep_memory()
     LabKernel.own_modules = loaded.own_modules
-    obey(replace(order, env={**order.env, **loaded.env, TEMPLATES_VARIABLE: str(place.parent)}))
+    obey(replace(order, env={**order.env, **loaded.env}))
+    note_origin(place)
     LabKernelApp.launch_instance()
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 JOURNAL_VARIABLE = "BOOSTLAB_JOURNAL"  # set in the kernel of a headless execution: the folder of the run's journal
 TRIAL_VARIABLE = "BOOSTLAB_TRIAL"  # set in the kernel of a sweep's trial: JSON with the socket and the metric of its reports
-TEMPLATES_VARIABLE = "BOOSTLAB_TEMPLATES"  # set in a forked kernel: the folder of the sockets where templates take orders
 SERVER_TIMEOUT_S = 5.0
 SAVE_TIMEOUT_S = {"docmanager:save": 2.0, "docmanager:save-all": 8.0}
 POLL_S = 0.02

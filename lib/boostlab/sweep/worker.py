@@ -21,7 +21,6 @@ from boostlab.tracking.store import Store
 if TYPE_CHECKING:
     from boostlab.execution.workshop import Stop, Workshop
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TOPIC = "boostlab"  # of Dask's events: what trials report
 POLL_S = 1.0
 IDLE_S = 60.0  # after which a worker without trials of a sweep ends what they share: the sweep may have been killed
@@ -127,10 +126,11 @@ def _using_workshop(place: Place) -> Iterator[Workshop]:
 
 
 def _make_workshop(place: Place) -> Workshop:
+    from boostlab.execution.fingerprint import limit_threads
     from boostlab.execution.workshop import Workshop  # papermill and its packages, which the sweep itself does not need
 
     root = Path(place.artifact_root) if place.artifact_root else None
-    return Workshop(Store(place.store, root), env=dict.fromkeys(THREAD_VARIABLES, str(place.threads)))
+    return Workshop(Store(place.store, root), env=limit_threads(place.threads))
 
 
 def _close_idle(sweep: str, shared: _Shared) -> None:

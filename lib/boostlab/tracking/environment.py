@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 
-from boostlab.notebook.session import JOURNAL_VARIABLE, TEMPLATES_VARIABLE
+from boostlab.notebook.session import JOURNAL_VARIABLE
 from boostlab.tracking.facts import RunFacts
 from boostlab.tracking.store import Store
 
 OF_THE_RUN = (JOURNAL_VARIABLE, "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID")
-OF_THE_KERNEL = ("JPY_PARENT_PID", "JPY_SESSION_NAME", TEMPLATES_VARIABLE)
+OF_THE_KERNEL = ("JPY_PARENT_PID", "JPY_SESSION_NAME")
 _set: dict[str, tuple[str, str | None]] = {}  # by name: the value that was set, and the value before
 
 

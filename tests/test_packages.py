@@ -46,6 +46,21 @@ def test_importing_the_packages_loads_nothing_heavy() -> None:
     assert done.stdout.strip() == ""
 
 
+def test_importing_a_module_changes_no_signal() -> None:
+    """Pytest and Sphinx import every module: what they start would inherit an ignored interrupt."""
+    script = """
+import importlib, pkgutil, signal, boostlab
+import papermill  # it loads boostlab.engine
+before = [signal.getsignal(number) for number in sorted(signal.valid_signals())]
+for module in pkgutil.walk_packages(boostlab.__path__, "boostlab."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+        assert before == [signal.getsignal(number) for number in sorted(signal.valid_signals())], module.name
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_names_of_version_0_1_that_others_use_are_still_there() -> None:
     from boostlab.engine import LabEngine
     from boostlab.form import show_form

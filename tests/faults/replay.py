@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from boostlab.registry.view import view_model
 from boostlab.tracking.store import find_store, open_store
 
 from .injection import FAULTS, Point
-from .scenario import SECRET, STAGE, find_litter, move, read_ledger, recover, request_run
+from .scenario import SECRET, STAGE, find_litter, move, note_modules, read_ledger, recover, request_run
 
 LASTING = ("full disk", "error", "reset", "status 500")
 STUCK_S = 300.0  # for a scenario that takes one second
@@ -42,12 +44,17 @@ class Replays:
     def __init__(self, folder: Path, empty: Path, *, address: str = "") -> None:
         self.folder, self.empty, self.address = folder, empty, address
         self.predictor, self.example = _make_model()
+        _keep_memory()
         self._number = 0
 
     def trace(self) -> list[Point]:
         """Play the scenario without a fault, and return all its operations."""
         root, problems = self._play(None)
         assert not problems, problems
+        for name in dict.fromkeys((root / "modules").read_text().split()):
+            with suppress(Exception):  # such as a module that another name brings with it
+                importlib.import_module(name)
+        _keep_memory()
         lines = [line.split() for line in (root / "trace").read_text().splitlines()]
         return [Point(" ".join(role), int(number), kind) for *role, number, kind in lines]
 
@@ -88,6 +95,8 @@ def sample(points: list[Point], count: int, seed: int) -> list[Point]:
 
 def _check_and_note(root: Path, store: Any, *, is_clean: bool) -> None:
     (root / "problems.json").write_text(json.dumps(list(_check(root, store, is_clean=is_clean))))
+    if is_clean:
+        note_modules(root)
 
 
 def _check(root: Path, store: Any, *, is_clean: bool) -> Iterator[str]:
@@ -170,6 +179,12 @@ def _check_versions(client: Any, store: Any, name: str, ledger: list[Any], outco
     written = [(item.version, item.to_stage) for item in view_model(client, name).recorded.transitions]
     if written != [(1, STAGE), (1, "archived")]:
         yield f"the recorded history is {written}"
+
+
+def _keep_memory() -> None:
+    """Leave out what is loaded from now on when garbage is collected: each forked process would copy all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 def _in_child(root: Path, act: Any) -> None:

@@ -98,8 +98,11 @@ def request_run(root: Path, store: Store, predictor: Any, example: Any, point: P
             outcome["promoted"] = True
     except LabError as error:
         outcome["error"] = f"{type(error).__name__}: {error}"
-    injector.point = None
+    is_clean, injector.point = injector.point is None, None
     (root / "outcome.json").write_text(json.dumps(outcome))
+    if is_clean:
+        injector._is_busy = True
+        note_modules(root)
 
 
 def move(store: Store, name: str, stage: Stage) -> None:
@@ -167,7 +170,7 @@ def _run_kernel(injector: Injector, journal: Path, predictor: Any, example: Any)
         run.find_rivals(tag="split", prefix="first", is_higher=False, file="pages/a.txt")
         run.finish()
 
-    _end(work)
+    _end(work, injector)
 
 
 def _run_courier(injector: Injector, order: int, reports: int, close: tuple[int, int]) -> None:
@@ -179,10 +182,10 @@ def _run_courier(injector: Injector, order: int, reports: int, close: tuple[int,
     os.dup2(reports, 1)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     injector.become("courier" if threading.current_thread() is threading.main_thread() else "second courier")
-    _end(courier_process.main)
+    _end(courier_process.main, injector)
 
 
-def _end(work: Callable[[], None]) -> None:
+def _end(work: Callable[[], None], injector: Injector) -> None:
     """Do the work of a forked process, and end the process."""
     code = 1
     try:
@@ -194,7 +197,16 @@ def _end(work: Callable[[], None]) -> None:
         with open(os.environ["FAULTS_LOG"], "a") as log:  # noqa: PTH123
             log.write(traceback.format_exc())
     finally:
+        if injector.point is None:
+            injector._is_busy = True
+            note_modules(Path(injector.root))
         os._exit(code)
+
+
+def note_modules(root: Path) -> None:
+    """Note which modules this process has loaded: the process that forks replays loads them once."""
+    with (root / "modules").open("a") as file:
+        file.write(" ".join([*sys.modules, ""]))
 
 
 class _Subprocess:

@@ -62,7 +62,7 @@ def _describe_process() -> tuple[object, ...]:
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     status = Path("/proc/self/status")
     umask = UMASK.search(status.read_text()) if status.exists() else None
-    user = os.getresuid(), os.getresgid(), os.getgroups()
+    user = os.getuid(), os.geteuid(), os.getgid(), os.getegid(), os.getgroups()
     return limits, cores, umask and umask[1], user, os.getpriority(os.PRIO_PROCESS, 0)
 
 

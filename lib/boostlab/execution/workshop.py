@@ -20,6 +20,7 @@ from boostlab.execution.courier_template import share_courier_template
 from boostlab.execution.execution import Execution
 from boostlab.execution.forked_kernel import ForkedKernel
 from boostlab.execution.injection import inject_plain_values
+from boostlab.execution.provisioner import CAN_FORK
 from boostlab.execution.template import Template
 from boostlab.notebook.document import name_notebook
 from boostlab.notebook.parameters import check_parameters
@@ -104,7 +105,7 @@ class Workshop:
         self._env = environment.outside() | dict(env or {})  # once: packages that this process loads later add variables
         self._template = Template()
         self._starting = self._template.start_ahead(self._env)  # while the first run is being made
-        self._courier = Courier(store, is_only=False, start=share_courier_template().start_courier)
+        self._courier = Courier(store, is_only=False, start=share_courier_template().start_courier if CAN_FORK else None)
 
     def close(self) -> None:
         """End the processes that the executions share, after what is still to be delivered."""

@@ -7,9 +7,13 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any, cast
 
 import psutil
 import pytest
@@ -17,7 +21,7 @@ from tests.support.stores import NewStore, all_runs, only_run
 from tests.support.waiting import wait_until
 
 from boostlab.errors import StoreError
-from boostlab.tracking.courier import Courier, Shipment
+from boostlab.tracking.courier import Courier, CourierProcess, Shipment, start_process
 from boostlab.tracking.delivery import add_end
 from boostlab.tracking.journal import Journal
 from boostlab.tracking.store import OpenStore, Store, find_store, open_store
@@ -204,6 +208,58 @@ def test_a_killed_courier_goes_on_with_all_of_its_runs(own: OpenStore, begin: Be
     courier.dismiss()
     wait_until(lambda: not find_couriers())
     assert {run.info.status for run in all_runs(own.client)} == {"FINISHED"}
+
+
+class LateReports:
+    """Reports of a courier whose end is seen late, as on a busy machine."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self.may_end = threading.Event()
+        self._file = file
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._file
+        self.may_end.wait()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def test_an_order_to_a_courier_whose_death_is_not_yet_known_goes_to_the_next_one(own: OpenStore, begin: Begin) -> None:
+    def start() -> CourierProcess:
+        started.append(start_process())
+        started[-1].stdout = LateReports(started[-1].stdout)
+        return cast(CourierProcess, started[-1])
+
+    started: list[Any] = []
+    courier = Courier(own, is_only=False, start=start)
+    (process,) = started
+    journals = [begin(own) for _ in range(2)]
+    first = courier.carry(journals[0], secrets=frozenset())
+    add_end(journals[0], "FINISHED", {})
+    first.wait_for_end()
+    os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: process.poll() is not None)
+    second = courier.carry(journals[1], secrets=frozenset())
+    process.stdout.may_end.set()
+    add_end(journals[1], "FINISHED", {})
+    second.wait_for_end()
+    courier.dismiss()
+    assert [run.info.status for run in all_runs(own.client)] == ["FINISHED"] * 2
+
+
+def test_nobody_waits_for_a_run_whose_courier_gives_reports_that_cannot_be_read(own: OpenStore, begin: Begin) -> None:
+    def start() -> CourierProcess:
+        command = [sys.executable, "-c", "print('no report', flush=True); input()"]
+        started.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    started: list[subprocess.Popen[str]] = []
+    journal = begin(own)
+    courier = Courier(own, is_only=False, start=start)
+    with started[-1], pytest.raises(StoreError, match="reports of the courier cannot be followed"):
+        courier.carry(journal, secrets=frozenset()).wait_for_run()
+    assert journal.path.exists()
 
 
 def test_ends_each_run_of_an_owner_that_is_gone(own: OpenStore, begin: Begin) -> None:

@@ -48,8 +48,11 @@ class WarmProvisioner(LocalProvisioner):
             return await super().launch_kernel(cmd, **kwargs)
         assert process.stdin is not None
         order = make_order(cmd, **kwargs)
-        process.stdin.write(order.to_json().encode())
-        process.stdin.close()
+        try:
+            with process.stdin as orders:
+                orders.write(order.to_json().encode())
+        except BrokenPipeError:  # it has died just now
+            return await super().launch_kernel(cmd, **kwargs)
         self.process, self.pid, self.pgid = process, process.pid, os.getpgid(process.pid)
         self.cwd = order.cwd
         await wait_for_sockets(self.connection_info, process)

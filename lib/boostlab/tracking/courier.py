@@ -99,7 +99,7 @@ class Courier:
             self._give_order(shipment)
             if not self._has_listener:
                 self._has_listener = True
-                threading.Thread(target=self._listen, name="boostlab-courier", daemon=True).start()
+                threading.Thread(target=self._follow, name="boostlab-courier", daemon=True).start()
         return shipment
 
     def dismiss(self) -> None:
@@ -107,8 +107,8 @@ class Courier:
         with self._lock:
             self._is_dismissed = True
             if not self._has_listener:
-                with self._process:
-                    self._process.kill()
+                self._process.kill()
+                _close(self._process)
             elif not self._is_only:
                 self._close_orders()
 
@@ -136,14 +136,25 @@ class Courier:
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
 
+    def _follow(self) -> None:
+        """Listen to the process until all is delivered; whatever goes wrong here, nobody waits for a run without end."""
+        try:
+            self._listen()
+        except Exception as error:
+            with self._lock:
+                self._has_ended, left, self._shipments = True, self._shipments, {}
+            for shipment in left.values():
+                shipment.fail(f"The reports of the courier cannot be followed: {error!r}.")
+
     def _listen(self) -> None:
         """Take the reports of the process; if it dies before its last report, start another one."""
         while True:
-            with self._process as process:
-                assert process.stdout is not None
-                for line in process.stdout:
+            assert self._process.stdout is not None
+            for line in self._process.stdout:
+                if line.endswith("\n"):  # otherwise it was killed in the middle of a report
                     self._take(json.loads(line))
-            with self._lock:
+            with self._lock:  # an order goes to a process whose pipes are open, or to the next one
+                _close(self._process)
                 code = self._process.returncode
                 left = [shipment for shipment in self._shipments.values() if self._may_restart(shipment, code)]
                 if not left:
@@ -179,6 +190,12 @@ class Courier:
             return True
         shipment.fail(f"The courier of the run died (exit status {code})." if code else "The courier of the run died.")
         return False
+
+
+def _close(process: CourierProcess) -> None:
+    """Close the pipes of a process that has ended or was killed, and wait for its end; an order may be left in a pipe."""
+    with contextlib.suppress(BrokenPipeError), process:
+        pass
 
 
 class Shipment:

@@ -12,6 +12,7 @@ import pytest
 from tests.support.stores import NewStore, all_runs, only_run
 from tests.support.waiting import wait_until
 
+from boostlab.execution.courier_template import share_courier_template
 from boostlab.execution.workshop import Order, Outcome, Stop, Workshop
 from boostlab.tracking.store import OpenStore, find_store, open_store
 
@@ -50,7 +51,8 @@ def workshop(opened: OpenStore) -> Iterator[Workshop]:
     shop = Workshop(opened, env={"OMP_NUM_THREADS": "1"})
     yield shop
     shop.close()
-    wait_until(lambda: set(psutil.Process().children()) <= before)
+    shared = share_courier_template()  # lives on for the next workshop
+    wait_until(lambda: {child for child in psutil.Process().children() if child.pid != shared.pid} <= before)
 
 
 def order(name: str = "one", *, cwd: str | None = None, tags: dict[str, str] | None = None, **parameters: Any) -> Order:

@@ -27,18 +27,18 @@ NOTEBOOKS = PROJECT / "notebooks"
 
 @pytest.mark.slow
 def test_a_promoted_model_answers_alike_where_it_is_served_and_where_it_scores(
-    papermill: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path
+    papermill: Callable[..., Any], execute: Callable[..., Any], look: Callable[..., Any], store: str, tmp_path: Path
 ) -> None:
     rows = load_wine(as_frame=True).data.sample(20, random_state=0)
     rows.to_csv(tmp_path / "rows.csv", index=False)
 
-    def run(notebook: str, **parameters: object) -> None:
+    def run(notebook: str, command: Callable[..., Any] = execute, **parameters: object) -> None:
         given = {"tracking_uri": store, **parameters}
         options = [word for name, value in given.items() for word in ("-p", name, value)]
-        done = papermill(NOTEBOOKS / notebook, "out.ipynb", *options)
+        done = command(NOTEBOOKS / notebook, "out.ipynb", *options)
         assert done.returncode == 0, done.stderr
 
-    run("train.ipynb", dataset="wine", num_boost_round=20, register_as="wine")
+    run("train.ipynb", papermill, dataset="wine", num_boost_round=20, register_as="wine")
     for stage in ("staging", "production"):
         run("registry.ipynb", model="wine", version=1, stage=stage)
     run("score.ipynb", model="wine", rows="rows.csv", output="scored.csv")

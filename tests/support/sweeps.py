@@ -18,6 +18,7 @@ import nbformat
 import psutil
 import pytest
 import yaml
+from tests.support.executions import run_here
 from tests.support.paths import PAPERMILL, PROJECT
 from tests.support.stores import all_runs, artifacts
 from tests.support.waiting import TIMEOUT_S, wait_until
@@ -98,8 +99,7 @@ class Sweeps:
 
     def start(self, **values: Any) -> subprocess.Popen[str]:
         """Start a sweep with these parameters."""
-        given = yaml.safe_dump({**TINY, "n_jobs": 2, "tracking_uri": self.store, **values})
-        command = [PAPERMILL, "--no-progress-bar", "sweep.ipynb", "out.ipynb", "-y", given]
+        command = [PAPERMILL, "--no-progress-bar", "sweep.ipynb", "out.ipynb", "-y", self._give(values)]
         return subprocess.Popen(
             command, cwd=self.folder, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             start_new_session=True,
@@ -118,6 +118,18 @@ class Sweeps:
         printed = process.communicate(timeout=TIMEOUT_S)[1]
         assert process.returncode == code, printed
         return printed
+
+    def execute(self, *, code: int = 0, **values: Any) -> str:
+        """Run a sweep as `run` does, in this process: packages are loaded once for all such sweeps."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            done = run_here("sweep.ipynb", "out.ipynb", "-y", self._give(values))
+        printed = done.stdout + done.stderr
+        assert done.returncode == code, printed
+        return printed
+
+    def _give(self, values: dict[str, Any]) -> str:
+        return yaml.safe_dump({**TINY, "n_jobs": 2, "tracking_uri": self.store, **values})
 
     def output(self) -> str:
         """Return the text of the outputs of the last sweep's notebook."""

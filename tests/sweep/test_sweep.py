@@ -36,14 +36,14 @@ TIMED = ("/health", "/runs/log-batch")  # a slow trial sends more of these
 def test_a_sweep_records_each_trial_once_and_goes_on_by_a_larger_number(sweeps: Sweeps, look: Look) -> None:
     sweeps.run(n_trials=3, study="mine", fixed={"fails_above": 0.6})
     sweeps.wait_for_nothing()
-    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.6})
+    sweeps.execute(n_trials=6, study="mine", fixed={"fails_above": 0.6})
     assert "All 6 trials of the study have ended." in sweeps.output()
-    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.6})
+    sweeps.execute(n_trials=6, study="mine", fixed={"fails_above": 0.6})
     assert "For more of them, raise -p n_trials." in sweeps.output() and "left out" not in sweeps.output()
-    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.7})
+    sweeps.execute(n_trials=6, study="mine", fixed={"fails_above": 0.7})
     assert "6 earlier trials are left out" in sweeps.output() and "had other values of `fails_above`" in sweeps.output()
     sweeps.write_tiny(START, MEASURE.replace("0.3", "0.4"))
-    sweeps.run(n_trials=6, study="mine", fixed={"fails_above": 0.6})
+    sweeps.execute(n_trials=6, study="mine", fixed={"fails_above": 0.6})
     assert "6 earlier trials are left out" in sweeps.output() and "the code of `tiny.ipynb` has changed since" in sweeps.output()
     sweeps.wait_for_nothing()
     client = look()
@@ -71,7 +71,7 @@ def test_a_sweep_that_is_killed_at_random_loses_no_trial_and_runs_none_twice(swe
     random, client = Random(os.getpid()), look()  # another moment each time
     values = sweeps.prepare_trainings() | {"n_trials": TRIALS}
     for kill in range(1, 4):
-        process = sweeps.start_until(TRIALS * kill // 4, client, **values)
+        process = sweeps.start_until(TRIALS * kill // 5, client, **values)  # the last trials take longer than the wait
         with pytest.raises(Exception, match="timed out"):
             process.wait(random.random())
         before = {run.info.run_id for run in finished(client)}
@@ -93,7 +93,7 @@ def test_the_requests_for_a_trial_do_not_grow_with_the_number_of_trials(
     sweeps: Sweeps, new_store: NewStore, tmp_path: Path
 ) -> None:
     with serve_mlflow(tmp_path / "served", new_store) as address, Relay(address) as relay:
-        sweeps.run(**sweeps.prepare_trainings() | {"n_trials": 7, "n_jobs": 1, "tracking_uri": relay.address})
+        sweeps.execute(**sweeps.prepare_trainings() | {"n_trials": 7, "n_jobs": 1, "tracking_uri": relay.address})
     requests = [request for request in relay.received if not request.endswith(TIMED)]
     begins = [position for position, request in enumerate(requests) if request.endswith("/runs/create")]
     assert len(begins) == 8, "the sweep, and its trials"
@@ -104,7 +104,7 @@ def test_the_requests_for_a_trial_do_not_grow_with_the_number_of_trials(
 def test_a_killed_sequential_sweep_suggests_the_points_of_an_uninterrupted_one(sweeps: Sweeps, look: Look) -> None:
     client = look()
     values: dict[str, Any] = {"n_trials": 14, "n_jobs": 1, "sampler": "tpe"}
-    sweeps.run(**values, study="whole")
+    sweeps.execute(**values, study="whole")
     process = sweeps.start_until(14 + 11, client, **values, study="killed")
     sweeps.kill()
     process.communicate()
@@ -122,7 +122,7 @@ def test_a_stopped_sweep_leaves_nothing_behind_and_goes_on(sweeps: Sweeps, look:
     process.communicate()
     sweeps.wait_for_nothing()
     assert statuses(client) == ["FINISHED", "KILLED"]
-    sweeps.run(**values, study=finished(client)[0].data.tags[STUDY_TAG])
+    sweeps.execute(**values, study=finished(client)[0].data.tags[STUDY_TAG])
     assert len(finished(client)) == 6 and len({point_of(run) for run in finished(client)}) == 6
 
 

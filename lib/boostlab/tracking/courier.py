@@ -143,6 +143,10 @@ class Courier:
         except Exception as error:
             with self._lock:
                 self._has_ended, left, self._shipments = True, self._shipments, {}
+                for pipe in (self._process.stdin, self._process.stdout):  # the courier delivers what it has, and ends
+                    with contextlib.suppress(BrokenPipeError):
+                        if pipe:
+                            pipe.close()
             for shipment in left.values():
                 shipment.fail(f"The reports of the courier cannot be followed: {error!r}.")
 

@@ -49,3 +49,14 @@ def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
         (first,) = client.run(os.getpid).values()
         os.kill(first, signal.SIGKILL)
         assert client.submit(os.getpid, pure=False).result() != first
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+def test_no_profile_grows_in_a_worker_or_its_scheduler(tmp_path: Path, *, in_process: bool) -> None:
+    def look(*_: object, dask_worker: Any = None, dask_scheduler: Any = None) -> bool:
+        server = dask_worker or dask_scheduler
+        return "profile" in server.periodic_callbacks or bool(server.io_loop.profile)
+
+    with connect("", n_workers=1, threads=1, folder=tmp_path, in_process=in_process) as client:
+        assert list(client.run(look).values()) == [False]
+        assert client.run_on_scheduler(look) is False

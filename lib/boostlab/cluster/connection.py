@@ -49,7 +49,8 @@ def connect(scheduler: str, *, n_workers: int, threads: int, folder: Path, in_pr
     # One loss of a worker may be the task's fault, and two in a row are.
     limits = {"distributed.scheduler.allowed-failures": 2, "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S:.0f}s"}
     method = "forkserver" if sys.platform == "linux" else "spawn"  # elsewhere, libraries of the system do not survive a fork
-    own = {"distributed.worker.multiprocessing-method": method, "temporary-directory": str(folder)}
+    own: dict[str, Any] = {"distributed.worker.multiprocessing-method": method, "temporary-directory": str(folder)}
+    own["distributed.worker.profile.enabled"] = False  # for Dask's dashboard, which a local cluster has not; its memory grows
     with dask.config.set({**limits, **own}):
         if not scheduler:
             local = _start_local(n_workers, threads, folder, in_process=in_process)

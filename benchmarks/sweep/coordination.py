@@ -49,11 +49,13 @@ def sweep(folder: Path, *, trials: int, sleep_s: float, jobs: int, sampler: str)
     run = start_run(settings)
     sweeper = Sweeper(run, settings)
     first: list[float] = []
-    threading.Thread(target=note_memory, args=[sweeper, first], daemon=True).start()
+    noting = threading.Thread(target=note_memory, args=[sweeper, first], daemon=True)
+    noting.start()
     started = time.thread_time()
     sweeper.search()
     own_s = time.thread_time() - started  # Dask's scheduler has a thread of its own
     last = read_memory()
+    noting.join(1)
     run.finish()
     ends = sorted(trial.end_ms for trial in sweeper.trials if trial.state == "complete")
     size = len(ends) // QUARTERS
@@ -90,6 +92,8 @@ def main() -> None:
     parser.add_argument("--sampler", default="random", help="another one adds the time that Optuna takes to choose a point")
     parser.add_argument("--readme", action="store_true")
     given = parser.parse_args()
+    if given.trials < FIRST:
+        parser.error(f"--trials {given.trials}: at least {FIRST}, after which the memory is first noted")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_STATE_HOME"] = folder
         os.chdir(folder)

@@ -49,8 +49,11 @@ def connect(scheduler: str, *, n_workers: int, threads: int, folder: Path, in_pr
     # One loss of a worker may be the task's fault, and two in a row are.
     limits = {"distributed.scheduler.allowed-failures": 2, "distributed.comm.timeouts.connect": f"{CONNECT_TIMEOUT_S:.0f}s"}
     method = "forkserver" if sys.platform == "linux" else "spawn"  # elsewhere, libraries of the system do not survive a fork
-    own: dict[str, Any] = {"distributed.worker.multiprocessing-method": method, "temporary-directory": str(folder)}
-    own["distributed.worker.profile.enabled"] = False  # for Dask's dashboard, which a local cluster has not; its memory grows
+    own: dict[str, Any] = {
+        "distributed.worker.multiprocessing-method": method,
+        "distributed.worker.profile.enabled": False,  # its memory grows, and no dashboard of a local cluster shows it
+        "temporary-directory": str(folder),
+    }
     with dask.config.set({**limits, **own}):
         if not scheduler:
             local = _start_local(n_workers, threads, folder, in_process=in_process)

@@ -137,16 +137,15 @@ class Courier:
             self._process.stdin.close()
 
     def _follow(self) -> None:
-        """Listen to the process until all is delivered; whatever goes wrong here, nobody waits for a run without end."""
+        """Listen to the process until all is delivered. If that fails, those who wait for a run get an error."""
         try:
             self._listen()
         except Exception as error:
             with self._lock:
                 self._has_ended, left, self._shipments = True, self._shipments, {}
-                for pipe in (self._process.stdin, self._process.stdout):  # the courier delivers what it has, and ends
-                    with contextlib.suppress(BrokenPipeError):
-                        if pipe:
-                            pipe.close()
+                assert self._process.stdout is not None
+                self._process.stdout.close()
+                self._close_orders()  # it delivers what it has, and ends
             for shipment in left.values():
                 shipment.fail(f"The reports of the courier cannot be followed: {error!r}.")
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import signal
 import socket
 from itertools import count
 from pathlib import Path
 
+import psutil
 import pytest
 from jupyter_client.connect import LocalPortCache
 from tests.support.executions import Papermill, Write, run_here
+from tests.support.waiting import wait_until
+
+from boostlab.execution.kernel import WarmKernel
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +36,30 @@ def test_a_variable_set_in_a_cell_acts_on_a_package_imported_later(
     assert printed.startswith("loaded")
     assert "'num_threads': 1" in printed
     assert "'user_api': 'openmp', 'internal_api': 'openmp', 'num_threads': 2" not in printed
+
+
+def test_a_kernel_starts_though_its_warm_process_dies_just_before_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def start() -> bool:
+        await manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=100)
+            return bool(await manager.is_alive())
+        finally:
+            client.stop_channels()
+            await manager.shutdown_kernel(now=True)
+
+    kernel = WarmKernel([], "python3")
+    manager = kernel.manager()
+    warm = manager.provisioner.warm
+    os.kill(warm.pid, signal.SIGKILL)
+    wait_until(lambda: psutil.Process(warm.pid).status() == psutil.STATUS_ZOMBIE)
+    monkeypatch.setattr(warm, "poll", lambda: None)  # as it was when it was looked at
+    try:
+        assert asyncio.run(start())
+    finally:
+        kernel.discard()
 
 
 @pytest.mark.parametrize("taken", range(1, 6))
